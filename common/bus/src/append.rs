@@ -1,0 +1,124 @@
+//! Appending to the journal: one message, or several that are stored together or not at all.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::header::{
+    NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// How long an answer of the server is waited for.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Messages of one batch: the server takes 1,000, and few batches at once.
+pub(crate) const BATCH_LIMIT: usize = 100;
+
+/// JetStream's error codes that mean something here (nats-server, errors.json).
+mod code {
+    pub(super) const WRONG_LAST_SEQUENCE: u64 = 10071;
+    pub(super) const WRONG_LAST_SEQUENCE_CONSTANT: u64 = 10164;
+    pub(super) const BATCH_HAS_DUPLICATE: u64 = 10201;
+    pub(super) const DUPLICATE_IN_FLIGHT: u64 = 10158;
+    pub(super) const STORE_FAILED: u64 = 10077;
+    pub(super) const INSUFFICIENT_RESOURCES: u64 = 10023;
+}
+
+/// A message to append.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    subject: String,
+    headers: HeaderMap,
+    content: Bytes,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// Stored; the sequence of the last message.
+    At(u64),
+    /// A message of that id is there already: nothing was stored, for a batch nothing of it.
+    Duplicate,
+    /// Something else was appended to the subject in the meantime: nothing was stored.
+    Conflict,
+}
+
+/// The server's answer to a publish (NATS ADR-1, ADR-50).
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<AnswerError>,
+}
+
+#[derive(Deserialize)]
+struct AnswerError {
+    #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+impl Message {
+    /// A message whose id makes a second one of the same id a duplicate.
+    pub(crate) fn new<T: Serialize>(subject: String, id: &str, content: &T) -> Result<Self, Error> {
+        let content =
+            serde_json::to_vec(content).map_err(|source| Error::Content { doing: "written", source })?.into();
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, id);
+        Ok(Self { subject, headers, content })
+    }
+
+    /// Stored only if the last message on its subject has this sequence; 0: if there is none.
+    pub(crate) fn expecting(mut self, sequence: u64) -> Self {
+        self.headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, sequence.to_string());
+        self
+    }
+}
+
+/// Appends all messages, or none. One message needs no batch.
+pub(crate) async fn append(
+    client: &async_nats::Client,
+    doing: &'static str,
+    mut messages: Vec<Message>,
+) -> Result<Appended, Error> {
+    let Some(mut last) = messages.pop() else { return Ok(Appended::Duplicate) };
+    if !messages.is_empty() {
+        let id = client.new_inbox();
+        let size = messages.len() + 1;
+        for (index, mut message) in messages.into_iter().enumerate() {
+            message.headers.insert(NATS_BATCH_ID, id.as_str());
+            message.headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
+            client
+                .publish_with_headers(message.subject, message.headers, message.content)
+                .await
+                .map_err(|error| Error::Request { doing, message: error.to_string() })?;
+        }
+        last.headers.insert(NATS_BATCH_ID, id.as_str());
+        last.headers.insert(NATS_BATCH_SEQUENCE, size.to_string());
+        last.headers.insert(NATS_BATCH_COMMIT, "1");
+    }
+    let request = async_nats::Request::new().headers(last.headers).payload(last.content).timeout(Some(ANSWER_LIMIT));
+    let answer = client.send_request(last.subject, request).await.map_err(|error| match error.kind() {
+        async_nats::RequestErrorKind::TimedOut => Error::Timeout { doing, seconds: ANSWER_LIMIT.as_secs() },
+        async_nats::RequestErrorKind::NoResponders => Error::NotSetUp,
+        _ => Error::Request { doing, message: error.to_string() },
+    })?;
+    let answer: Answer =
+        serde_json::from_slice(&answer.payload).map_err(|source| Error::Content { doing: "read", source })?;
+    match answer.error {
+        None if answer.duplicate => Ok(Appended::Duplicate),
+        None => Ok(Appended::At(answer.seq)),
+        Some(error) => match error.err_code {
+            code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_CONSTANT => Ok(Appended::Conflict),
+            code::BATCH_HAS_DUPLICATE | code::DUPLICATE_IN_FLIGHT => Ok(Appended::Duplicate),
+            code::STORE_FAILED | code::INSUFFICIENT_RESOURCES => Err(Error::Full),
+            code => Err(Error::JetStream { doing, code, description: error.description }),
+        },
+    }
+}

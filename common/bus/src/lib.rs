@@ -1,0 +1,23 @@
+//! The bus: the journal on NATS JetStream, the worker loop, and who is there. The only crate that knows NATS.
+
+mod append;
+mod assignment;
+mod bus;
+mod error;
+mod journal;
+mod output;
+mod presence;
+mod service_log;
+mod task_run;
+mod watch;
+mod worker;
+
+pub use assignment::{Assignment, Performer};
+pub use bus::Bus;
+pub use error::{DecideError, Error};
+pub use journal::Journal;
+pub use output::{OutputLine, OutputLines};
+pub use presence::Present;
+pub use service_log::ServiceLog;
+pub use watch::Watch;
+pub use worker::{WorkerOptions, work};

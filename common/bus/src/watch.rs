@@ -1,0 +1,91 @@
+//! Following a service as its log grows.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, push};
+use cutover_core::{Service, ServiceKey, Subject, Timestamp};
+use futures_util::StreamExt;
+
+use crate::bus::LOG;
+use crate::{Error, Journal, ServiceLog};
+
+/// How long a broken subscription is left alone before it is made again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A service as its log grows.
+pub struct Watch {
+    journal: Journal,
+    log: ServiceLog,
+    entries: Option<push::Ordered>,
+}
+
+impl Journal {
+    /// Follows a service from what the journal says of it now.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer.
+    pub async fn watch(&self, key: &ServiceKey) -> Result<Watch, Error> {
+        Ok(self.follow(self.service(key).await?))
+    }
+
+    /// Follows a service from what has been read of it.
+    pub fn follow(&self, log: ServiceLog) -> Watch {
+        Watch { journal: self.clone(), log, entries: None }
+    }
+}
+
+impl Watch {
+    /// The service as it was when it was last read.
+    pub const fn service(&self) -> &Service {
+        self.log.service()
+    }
+
+    /// Waits until an entry has changed the service. Goes on by itself when the connection is lost and comes back.
+    /// Cancel-safe: what was read stays read.
+    ///
+    /// # Errors
+    /// A journal that is gone.
+    pub async fn changed(&mut self) -> Result<(), Error> {
+        loop {
+            let entries = match &mut self.entries {
+                Some(entries) => entries,
+                None => match self.subscribe().await {
+                    Ok(entries) => self.entries.insert(entries),
+                    Err(error) if error.retryable() => {
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            let Some(Ok(entry)) = entries.next().await else {
+                self.entries = None;
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            };
+            let Ok(info) = entry.info() else { continue };
+            let millis = info.published.unix_timestamp_nanos() / 1_000_000;
+            let at = Timestamp(u64::try_from(millis).unwrap_or_default());
+            if self.log.take_in(&entry.subject, info.stream_sequence, at, &entry.payload) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn subscribe(&self) -> Result<push::Ordered, Error> {
+        let client = &self.journal.bus().client;
+        let config = push::OrderedConfig {
+            deliver_subject: client.new_inbox(),
+            filter_subject: Subject::log_of(self.log.key()),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.log.next() },
+            ..push::OrderedConfig::default()
+        };
+        let failed = |message: String| Error::Request { doing: "following the journal", message };
+        let consumer = self.journal.bus().jetstream.create_consumer_on_stream(config, LOG).await;
+        consumer
+            .map_err(|error| failed(error.to_string()))?
+            .messages()
+            .await
+            .map_err(|error| failed(error.to_string()))
+    }
+}

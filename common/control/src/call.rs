@@ -1,0 +1,148 @@
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::line::{from_line, to_line};
+use crate::{Error, PROTOCOL, ServiceKey};
+
+/// One line from a client to the proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The version of the protocol that the client speaks; the proxy refuses one that it doesn't know.
+    pub protocol: u32,
+    /// What is asked.
+    pub request: Request,
+}
+
+impl Call {
+    /// A call in the version of this crate.
+    pub fn new(request: Request) -> Self {
+        Self { protocol: PROTOCOL, request }
+    }
+
+    /// The call as one line, newline included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLong`] when it exceeds [`MAX_LINE`](crate::MAX_LINE).
+    pub fn to_line(&self) -> Result<Vec<u8>, Error> {
+        to_line(self, "call")
+    }
+
+    /// Reads a call from one line, with or without its newline.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] when the line is no call.
+    pub fn from_line(line: &[u8]) -> Result<Self, Error> {
+        from_line(line, "call")
+    }
+}
+
+/// What can be asked of the proxy. All but [`Status`](Self::Status) are fenced by their epoch or journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// What is routed where, how healthy it is and what it has answered so far.
+    Status,
+    /// New requests go to a deployment from now on.
+    Switch(Box<Switch>),
+    /// Take a deployment back: raises the fence in any case; when the deployment is the active one, the previous one
+    /// (or nothing, when there was none) serves again and the taken-back one drains. Idempotent.
+    Restore {
+        /// The service.
+        key: ServiceKey,
+        /// The claim under which this is asked.
+        epoch: Epoch,
+        /// The deployment to take back.
+        deployment: String,
+    },
+    /// A deployment is live for good: the previous one can't be restored any more. Asked again until nothing that may
+    /// be stopped is still draining. Idempotent.
+    Retire {
+        /// The service.
+        key: ServiceKey,
+        /// The claim under which this is asked.
+        epoch: Epoch,
+        /// The deployment that stays.
+        deployment: String,
+    },
+    /// Forget the fence of another journal and accept this one from now on: an operator's command.
+    Adopt {
+        /// The service.
+        key: ServiceKey,
+        /// The id of the journal to accept.
+        journal: String,
+    },
+}
+
+/// New requests go to a deployment from now on; answered when the swap has happened.
+///
+/// Idempotent: when the deployment is already active only its targets and settings are updated, and what was previous
+/// stays. Otherwise the active set becomes the previous one: it gets no new requests, what it has in flight goes on
+/// for [`drain_ms`](Self::drain_ms), and its counters stay readable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// The service.
+    pub key: ServiceKey,
+    /// The claim under which this is asked.
+    pub epoch: Epoch,
+    /// The deployment that the targets belong to.
+    pub deployment: String,
+    /// The release that the targets run.
+    pub release: String,
+    /// Which requests are the service's.
+    pub route: Route,
+    /// Where they go; at least one.
+    pub targets: Vec<Target>,
+    /// How the targets are watched from then on; `None` leaves them unwatched.
+    pub health: Option<HealthCheck>,
+    /// How long the application may take.
+    pub timeouts: Timeouts,
+    /// How long what is in flight on displaced targets may go on before it is cut, in milliseconds.
+    pub drain_ms: u64,
+}
+
+/// The claim of a task: of two of the same journal the one with the higher sequence is newer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The journal's id, made once.
+    pub journal: String,
+    /// The sequence of the claim in that journal.
+    pub sequence: u64,
+}
+
+/// Which requests are a service's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Host names, compared without case and port. Empty: the default service, for hosts that no other claims.
+    pub hosts: Vec<String>,
+}
+
+/// One replica of the application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// The replica's name on its host.
+    pub replica: String,
+    /// Where it listens. An address, never a name: the proxy resolves none.
+    pub address: SocketAddr,
+}
+
+/// An active check: `GET path` must answer 2xx. Three failures in a row take a target out, one success brings it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// An absolute path, query included.
+    pub path: String,
+    /// From one check to the next, in milliseconds.
+    pub interval_ms: u64,
+    /// How long one check may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// How long the application may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From the last byte of a request to the head of its response, in milliseconds; then the client gets 504. The
+    /// body that follows may take as long as it likes.
+    pub response_ms: u64,
+}

@@ -1,0 +1,43 @@
+//! The control protocol of the proxy: what the switcher, the shipper and the prober say to the data plane on a host.
+//!
+//! Newline-delimited JSON over the proxy's unix socket. One [`Call`] per line, one [`Reply`] per line, in order; a
+//! connection may be used for many calls. A line is at most [`MAX_LINE`] bytes. This crate holds the types and the
+//! codec only: it opens no socket and needs no runtime.
+//!
+//! ```
+//! use cutover_control::{Call, LineBuffer, Request, decode_reply};
+//!
+//! let line = Call::new(Request::Status).to_line()?;            // write this to the socket
+//! assert_eq!(line, b"{\"protocol\":1,\"request\":\"status\"}\n");
+//!
+//! let mut received = LineBuffer::default();                     // and feed what is read into this
+//! received.extend(b"{\"refused\":{\"reason\":\"unknown_service\"}}\n");
+//! let reply = received.next_line()?.map(|line| decode_reply(&line)).transpose()?;
+//! assert!(reply.is_some_and(|reply| reply.is_err()));
+//! # Ok::<(), cutover_control::Error>(())
+//! ```
+
+mod call;
+mod error;
+mod key;
+mod line;
+mod refusal;
+mod reply;
+mod status;
+
+pub use call::{Call, Epoch, HealthCheck, Request, Route, Switch, Target, Timeouts};
+pub use error::Error;
+pub use key::ServiceKey;
+pub use line::LineBuffer;
+pub use refusal::Refusal;
+pub use reply::{Reply, Response, decode_reply, encode_reply};
+pub use status::{ServiceStatus, SetStatus, TargetStatus};
+
+/// The version of this protocol; every [`Call`] names the one it speaks.
+pub const PROTOCOL: u32 = 1;
+
+/// The longest line that either side accepts, in bytes, without its newline: 1 MiB.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// Where the proxy listens unless it is told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/cutover/control.sock";

@@ -1,0 +1,50 @@
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Epoch;
+
+/// Why the proxy did not do what was asked. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Refusal {
+    /// A newer claim of the same journal has already been here: whoever asked has been overtaken.
+    #[error(
+        "a newer claim (sequence {} of journal {}) has already been at this proxy",
+        highest.sequence,
+        highest.journal
+    )]
+    StaleEpoch {
+        /// The highest that was seen.
+        highest: Epoch,
+    },
+    /// The service belongs to another journal until this one is adopted.
+    #[error(
+        "this service is deployed from another journal, {journal}: adopt it to this one if that is meant"
+    )]
+    ForeignJournal {
+        /// The journal that the proxy obeys.
+        journal: String,
+    },
+    /// The proxy has never routed this service.
+    #[error("this proxy does not know the service")]
+    UnknownService,
+    /// The call makes no sense, or conflicts with another service.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong and how to mend it.
+        message: String,
+    },
+    /// The new state could not be made durable, so nothing was changed.
+    #[error("the proxy could not store its state: {message}")]
+    Storage {
+        /// What failed on which file.
+        message: String,
+    },
+}
+
+impl Refusal {
+    /// Whether the same call may succeed later without anybody changing it.
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Storage { .. })
+    }
+}

@@ -1,0 +1,73 @@
+use serde::{Deserialize, Serialize};
+
+use crate::line::{from_line, to_line};
+use crate::{Error, Refusal, ServiceStatus, Target, TargetStatus};
+
+/// One line from the proxy: `{"ok": …}` or `{"refused": …}`.
+pub type Reply = Result<Response, Refusal>;
+
+/// What the proxy answers to a [`Request`](crate::Request) that it carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// To [`Request::Status`](crate::Request::Status).
+    Status {
+        /// The proxy's version.
+        version: String,
+        /// Every service that was ever switched to, by key.
+        services: Vec<ServiceStatus>,
+    },
+    /// To [`Request::Switch`](crate::Request::Switch): new requests go to the new targets.
+    Switched {
+        /// The deployment that a restore would bring back.
+        previous: Option<String>,
+    },
+    /// To [`Request::Restore`](crate::Request::Restore).
+    Restored {
+        /// The deployment that serves now; with none the route answers 503.
+        serving: Option<String>,
+    },
+    /// To [`Request::Retire`](crate::Request::Retire): what may still not be stopped.
+    Retired {
+        /// Where new requests go.
+        serving: Vec<Target>,
+        /// Displaced targets that still have requests, streams or upgraded connections in flight.
+        draining: Vec<TargetStatus>,
+    },
+    /// To [`Request::Adopt`](crate::Request::Adopt).
+    Adopted,
+}
+
+/// [`Reply`] as it stands on the wire.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Wire<Ok, Refused> {
+    Ok(Ok),
+    Refused(Refused),
+}
+
+/// The reply as one line, newline included.
+///
+/// # Errors
+///
+/// [`Error::TooLong`] when it exceeds [`MAX_LINE`](crate::MAX_LINE).
+pub fn encode_reply(reply: &Reply) -> Result<Vec<u8>, Error> {
+    let wire = match reply {
+        Ok(response) => Wire::Ok(response),
+        Err(refusal) => Wire::Refused(refusal),
+    };
+    to_line(&wire, "reply")
+}
+
+/// Reads a reply from one line, with or without its newline. The outer error is a line that can't be read, the inner
+/// one is the proxy's refusal.
+///
+/// # Errors
+///
+/// [`Error::Malformed`] when the line is no reply.
+pub fn decode_reply(line: &[u8]) -> Result<Reply, Error> {
+    Ok(match from_line(line, "reply")? {
+        Wire::Ok(response) => Ok(response),
+        Wire::Refused(refusal) => Err(refusal),
+    })
+}

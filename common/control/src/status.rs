@@ -1,0 +1,58 @@
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Epoch, Route, ServiceKey};
+
+/// One service as the proxy sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// The service.
+    pub key: ServiceKey,
+    /// The fence: the highest claim that was seen.
+    pub epoch: Epoch,
+    /// Which requests are the service's.
+    pub route: Route,
+    /// What new requests go to; with none they are answered 503.
+    pub active: Option<SetStatus>,
+    /// What a restore would bring back.
+    pub previous: Option<SetStatus>,
+    /// What can't be restored and still has something in flight.
+    pub draining: Vec<SetStatus>,
+}
+
+/// The targets of one deployment and what became of the requests that they got.
+///
+/// The counters are cumulative since the set began to serve, or since the proxy's start where that was later; a
+/// switch or a restore does not reset them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetStatus {
+    /// The deployment.
+    pub deployment: String,
+    /// The release that it runs.
+    pub release: String,
+    /// Its replicas.
+    pub targets: Vec<TargetStatus>,
+    /// Requests that were answered, by the application or, for want of its answer, by the proxy.
+    pub requests: u64,
+    /// Of those, the ones that the application answered with 5xx.
+    pub server_errors: u64,
+    /// Of those, the ones that the proxy answered with 502, 503 or 504, and responses that the application cut off.
+    pub proxy_errors: u64,
+    /// Time to the head of the response: pairs of an upper bound in milliseconds (inclusive) and how many responses
+    /// took at most that and more than the bound before; not cumulative. The last bound is [`u64::MAX`].
+    pub latency: Vec<(u64, u64)>,
+}
+
+/// One replica and what it is busy with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// The replica's name on its host.
+    pub replica: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What the active check says; true where there is none.
+    pub healthy: bool,
+    /// Requests whose response has not ended, and upgraded connections that are still open.
+    pub in_flight: u64,
+}

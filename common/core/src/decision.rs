@@ -1,0 +1,39 @@
+//! Decisions: what must be decided once for a service, in one order, on one subject.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeploymentId, Plan};
+
+/// A decision on a service at a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// A deployment begins.
+    Accepted(Box<Plan>),
+    /// The running deployment is to be taken back.
+    Aborted {
+        /// Which.
+        deployment: DeploymentId,
+        /// Who asked for it.
+        by: String,
+    },
+    /// A deployment that ended without its release being live goes on from where it failed.
+    Replayed {
+        /// Which.
+        deployment: DeploymentId,
+        /// Who asked for it.
+        by: String,
+        /// The stage from which on nothing that was done counts; none: from the first whose output is gone.
+        from: Option<crate::Stage>,
+    },
+}
+
+impl Decision {
+    /// The deployment that it is about.
+    pub const fn deployment(&self) -> &DeploymentId {
+        match self {
+            Self::Accepted(plan) => &plan.deployment,
+            Self::Aborted { deployment, .. } | Self::Replayed { deployment, .. } => deployment,
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! One attempt to make a release live: what has happened, what is due, and how it ended.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::task_state::{Applied, IllegalFact};
+use crate::{
+    Claim, DeploymentId, Digest, Fact, Failure, HostName, Output, Plan, Replica, Stage, Status, Task, TaskState, Timestamp,
+};
+
+/// A deployment, folded from its facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// What it was to do.
+    pub plan: Plan,
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// Which round it is: 1, and one more with every replay.
+    pub round: u32,
+    /// The sequence of the decision that began the round.
+    pub round_began: u64,
+    /// When the round began.
+    pub round_at: Timestamp,
+    /// The abort of this round.
+    pub abort: Option<Abort>,
+    /// When the last fact came.
+    pub last: Timestamp,
+    #[serde(with = "task_list")]
+    tasks: BTreeMap<Task, TaskState>,
+}
+
+/// A decision to take back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abort {
+    /// Who asked for it.
+    pub by: String,
+    /// Its sequence: claims after it that have not seen it are void.
+    pub sequence: u64,
+}
+
+/// Why a deployment is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause<'a> {
+    /// Somebody asked for it.
+    Aborted(&'a Abort),
+    /// A task failed for good.
+    Failed(&'a Task, &'a Failure),
+}
+
+/// How a deployment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The new release has the traffic, and the old one is gone.
+    Live,
+    /// The new replicas were there, and are gone; the old release serves.
+    TakenBack,
+    /// It failed before there were new replicas; the old release was never touched.
+    Failed,
+    /// Somebody asked for it; the old release serves.
+    Aborted,
+    /// It ended, but hosts owe something.
+    Degraded {
+        /// Whether the new release has the traffic where nothing is owed.
+        live: bool,
+    },
+}
+
+/// What the worker that was handed a work message may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Claim the task, expecting this sequence as that of the last claim, and do it.
+    Perform {
+        /// Of the task's last claim; 0: there was none.
+        expected: u64,
+        /// The number of the attempt.
+        attempt: u32,
+    },
+    /// Claim the task in the place of a worker that is gone, do nothing, and record this failure.
+    Close {
+        /// Of the task's last claim.
+        expected: u64,
+        /// The number of the attempt.
+        attempt: u32,
+        /// What to record.
+        failure: Failure,
+    },
+    /// Not before this time.
+    NotBefore(Timestamp),
+    /// Another worker has it.
+    Taken,
+    /// Nothing is to be done.
+    Nothing,
+}
+
+/// A task that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The task.
+    pub task: Task,
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// Not before this time.
+    pub not_before: Timestamp,
+}
+
+impl Deployment {
+    /// A deployment that was just accepted.
+    pub(crate) fn new(plan: Plan, sequence: u64, at: Timestamp) -> Self {
+        Self {
+            plan,
+            accepted: at,
+            round: 1,
+            round_began: sequence,
+            round_at: at,
+            abort: None,
+            last: at,
+            tasks: BTreeMap::new(),
+        }
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> &DeploymentId {
+        &self.plan.deployment
+    }
+
+    /// Where a task stands.
+    pub fn state(&self, task: &Task) -> TaskState {
+        self.tasks.get(task).cloned().unwrap_or_default()
+    }
+
+    /// The tasks to show, in order: those of the plan, then those that take back, once they are due.
+    pub fn tasks(&self) -> Vec<(Task, TaskState)> {
+        let back = if self.cause().is_some() { self.undo() } else { Vec::new() };
+        self.plan.tasks().chain(back).map(|task| (task.clone(), self.state(&task))).collect()
+    }
+
+    /// The image: known before, or built.
+    pub fn image(&self) -> Option<&Digest> {
+        self.plan.image.as_ref().or_else(|| match &self.tasks.get(&Task { stage: Stage::Build, host: None })?.status {
+            Status::Finished { output: Output::Built { image, .. }, .. } => Some(image),
+            _ => None,
+        })
+    }
+
+    /// The new replicas on a host.
+    pub fn replicas(&self, host: &HostName) -> &[Replica] {
+        let task = Task { stage: Stage::Boot, host: Some(host.clone()) };
+        match self.tasks.get(&task).map(|state| &state.status) {
+            Some(Status::Finished { output: Output::Booted { replicas }, .. }) => replicas,
+            _ => &[],
+        }
+    }
+
+    /// Takes a fact in.
+    pub(crate) fn apply(
+        &mut self,
+        sequence: u64,
+        at: Timestamp,
+        task: &Task,
+        fact: &Fact,
+    ) -> Result<Applied, IllegalFact> {
+        let void = matches!(fact, Fact::Claimed(claim) if self.is_void(sequence, claim));
+        let planned = task.stage.takes_back() || self.plan.stages.contains(&task.stage);
+        if !planned || !self.plan.tasks_of(task.stage).any(|known| known == *task) {
+            return Err(IllegalFact { state: "no such task", fact: fact.kind().as_str() });
+        }
+        let state = self.tasks.entry(task.clone()).or_default();
+        if void {
+            state.count_void_claim(sequence);
+            return Ok(Applied::Nothing);
+        }
+        let applied = state.apply(sequence, at, fact)?;
+        if applied == Applied::Changed {
+            self.last = at;
+        }
+        Ok(applied)
+    }
+
+    /// A claim that was made without having seen the decision in force is void.
+    fn is_void(&self, sequence: u64, claim: &Claim) -> bool {
+        let in_force = self.abort.as_ref().map_or(self.round_began, |abort| abort.sequence);
+        sequence > in_force && claim.decision < in_force
+    }
+
+    pub(crate) fn abort(&mut self, sequence: u64, by: &str) {
+        self.abort = Some(Abort { by: by.to_owned(), sequence });
+    }
+
+    /// Begins a new round. What was built, shipped and expanded is kept, unless it comes at or after `from`.
+    pub(crate) fn replay(&mut self, sequence: u64, at: Timestamp, from: Option<Stage>) {
+        self.round += 1;
+        self.round_began = sequence;
+        self.round_at = at;
+        self.last = at;
+        self.abort = None;
+        for (task, state) in &mut self.tasks {
+            let kept = task.stage.output_is_kept() && from.is_none_or(|from| task.stage < from);
+            if !(kept && state.is_finished()) {
+                state.begin_round();
+            }
+        }
+    }
+
+    /// Whether the old replicas may be gone already: from then on it can't be aborted.
+    pub fn is_past_return(&self) -> bool {
+        self.plan.tasks_of(Stage::Retire).any(|task| self.state(&task).was_claimed())
+    }
+
+    /// Why it is taken back; none while it goes forward. Replicas that couldn't be retired are a debt, no cause.
+    pub fn cause(&self) -> Option<Cause<'_>> {
+        if let Some(abort) = &self.abort {
+            return Some(Cause::Aborted(abort));
+        }
+        self.tasks
+            .iter()
+            .filter(|(task, _)| task.stage < Stage::Retire)
+            .find_map(|(task, state)| Some(Cause::Failed(task, state.final_failure(task.stage)?)))
+    }
+
+    /// The tasks that take back what was done: wherever a switch was claimed a restore, wherever a boot was a discard.
+    fn undo(&self) -> Vec<Task> {
+        let claimed = |stage: Stage| self.plan.tasks_of(stage).filter(|task| self.state(task).was_claimed());
+        claimed(Stage::Switch)
+            .map(|task| task.beside(Stage::Restore))
+            .chain(claimed(Stage::Boot).map(|task| task.beside(Stage::Discard)))
+            .collect()
+    }
+
+    /// The tasks that are due, in the order of the pipeline. A task that a worker has is not among them.
+    pub fn due(&self) -> Vec<Due> {
+        let candidates: Vec<Task> = if self.cause().is_some() {
+            self.undo().into_iter().filter(|task| self.may_take_back(task)).collect()
+        } else {
+            self.plan.tasks().filter(|task| self.may_go_forward(task)).collect()
+        };
+        candidates
+            .into_iter()
+            .filter_map(|task| {
+                let state = self.state(&task);
+                let due = !state.is_open() && !state.is_settled(task.stage);
+                due.then(|| Due { attempt: state.claims + 1, not_before: state.not_before(), task })
+            })
+            .collect()
+    }
+
+    /// Whether all that a task of the way forward needs is there.
+    fn may_go_forward(&self, task: &Task) -> bool {
+        let all = |stage: Stage| {
+            !self.plan.stages.contains(&stage) || self.plan.tasks_of(stage).all(|other| self.state(&other).is_finished())
+        };
+        let own = |stage: Stage| self.state(&task.beside(stage)).is_finished();
+        match task.stage {
+            Stage::Build => true,
+            Stage::Ship => all(Stage::Build),
+            // The schema is touched only once every host has the image.
+            Stage::Expand => all(Stage::Build) && all(Stage::Ship),
+            Stage::Boot => own(Stage::Ship) && all(Stage::Expand),
+            Stage::Probe => own(Stage::Boot),
+            // No host switches before every host is ready.
+            Stage::Switch => all(Stage::Probe),
+            Stage::Soak => all(Stage::Switch),
+            Stage::Retire => all(Stage::Switch) && all(Stage::Soak),
+            Stage::Restore | Stage::Discard => false,
+        }
+    }
+
+    /// Whether a task that takes back may begin. Traffic comes back at once, with the fence; replicas are removed once no
+    /// traffic can reach them and no worker is still making any.
+    fn may_take_back(&self, task: &Task) -> bool {
+        task.stage == Stage::Restore
+            || (!self.has_open_claims()
+                && self
+                    .undo()
+                    .iter()
+                    .filter(|other| other.stage == Stage::Restore)
+                    .all(|restore| {
+                        let state = self.state(restore);
+                        state.is_finished() || (restore.host != task.host && state.is_settled(Stage::Restore))
+                    }))
+    }
+
+    /// Whether a worker has a task of the way forward.
+    fn has_open_claims(&self) -> bool {
+        self.plan.tasks().any(|task| self.state(&task).is_open())
+    }
+
+    /// How it ended; none while it runs.
+    pub fn outcome(&self) -> Option<Outcome> {
+        let Some(cause) = self.cause() else {
+            let settled = |task: Task| {
+                let state = self.state(&task);
+                state.is_finished() || (task.stage == Stage::Retire && state.is_settled(task.stage))
+            };
+            let ended = self.plan.tasks().all(settled);
+            let outcome = if self.debts().is_empty() { Outcome::Live } else { Outcome::Degraded { live: true } };
+            return ended.then_some(outcome);
+        };
+        let undo = self.undo();
+        let unrestored = |task: &Task| {
+            task.stage == Stage::Discard && self.state(&task.beside(Stage::Restore)).final_failure(Stage::Restore).is_some()
+        };
+        let ended = !self.has_open_claims()
+            && undo.iter().all(|task| self.state(task).is_settled(task.stage) || unrestored(task));
+        ended.then(|| match cause {
+            _ if !self.debts().is_empty() => Outcome::Degraded { live: false },
+            Cause::Aborted(_) => Outcome::Aborted,
+            Cause::Failed(..) if undo.is_empty() => Outcome::Failed,
+            Cause::Failed(..) => Outcome::TakenBack,
+        })
+    }
+
+    /// What hosts owe: tasks at the end of the way, forward or back, that failed for good.
+    pub fn debts(&self) -> Vec<(Task, Failure)> {
+        self.tasks
+            .iter()
+            .filter(|(task, _)| task.stage == Stage::Retire || task.stage.takes_back())
+            .filter_map(|(task, state)| Some((task.clone(), state.final_failure(task.stage)?.clone())))
+            .collect()
+    }
+
+    /// What the worker that was handed the work message `hint` (its sequence) for `task` may do.
+    pub fn permission(&self, task: &Task, hint: u64, now: Timestamp) -> Permission {
+        let state = self.state(task);
+        let (expected, attempt) = (state.last_claim, state.claims + 1);
+        if let Status::Claimed { claim, .. } = &state.status {
+            if claim.hint != hint {
+                return Permission::Taken;
+            }
+            let close = |message: String| Permission::Close { expected, attempt, failure: Failure::lasting(message) };
+            return if state.claims_in_round >= task.stage.attempts() {
+                close(format!("{task}: given up after {} workers took it and none came back", state.claims_in_round))
+            } else if self.cause().is_some() && !task.stage.takes_back() {
+                close(format!("{task}: not gone on with, as the deployment is taken back"))
+            } else {
+                Permission::Perform { expected, attempt }
+            };
+        }
+        match self.due().into_iter().find(|due| due.task == *task) {
+            Some(due) if due.not_before > now => Permission::NotBefore(due.not_before),
+            Some(_) => Permission::Perform { expected, attempt },
+            None => Permission::Nothing,
+        }
+    }
+
+    /// Whether the claim of that sequence is the one in force, and what it was made for still wanted.
+    pub fn holds(&self, task: &Task, claim: u64) -> bool {
+        let state = self.state(task);
+        state.is_open() && state.last_claim == claim && (task.stage.takes_back() || self.cause().is_none())
+    }
+}
+
+/// Tasks as a list of pairs: JSON has no keys but text.
+mod task_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::{Task, TaskState};
+
+    pub(super) fn serialize<S: Serializer>(tasks: &BTreeMap<Task, TaskState>, serializer: S) -> Result<S::Ok, S::Error> {
+        tasks.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Task, TaskState>, D::Error> {
+        Ok(Vec::<(Task, TaskState)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}

@@ -1,0 +1,37 @@
+//! The rules of Cutover, and nothing else: what a deployment is, which facts may follow which, what is due, how it ends,
+//! and what the deploy file says. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
+
+mod decision;
+mod deploy_file;
+mod deployment;
+mod digest;
+mod epoch;
+mod fact;
+mod journal;
+mod name;
+mod plan;
+mod reference;
+mod release;
+mod service;
+mod stage;
+mod task;
+mod task_state;
+mod time;
+
+pub use decision::Decision;
+pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
+pub use digest::{Digest, InvalidDigest};
+pub use epoch::{Epoch, JournalId};
+pub use fact::{Claim, Evidence, Fact, FactKind, Failure, Output, Progress, Replica};
+pub use journal::{DecodeError, Entry, Event, STREAM_SUBJECTS, Subject, UnknownSubject};
+pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, ServiceName};
+pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
+pub use reference::{InvalidReference, Reference};
+pub use release::{
+    BuildContext, Container, MigrationFile, Readiness, Release, Resources, Routing, Settings, Soak, Source, Timeouts,
+};
+pub use service::{Effect, Ended, Illegal, KeptRelease, Refused, Service, Work};
+pub use stage::{Program, Stage, UnknownStage};
+pub use task::Task;
+pub use task_state::{Applied, IllegalFact, Status, TaskState};
+pub use time::{InvalidSpan, Span, Timestamp};

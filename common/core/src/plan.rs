@@ -1,0 +1,135 @@
+//! A plan: all that a deployment will do, decided before it does anything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeploymentId, DestinationName, Digest, HostName, Release, ReleaseId, ServiceName, Stage, Task};
+
+/// The version of the journal's protocol that this build writes. A worker hands back work of a version it doesn't know.
+pub const PROTOCOL: u32 = 1;
+
+/// A service at a destination: what two deployments of must never run at once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// The destination.
+    pub destination: DestinationName,
+    /// The service.
+    pub service: ServiceName,
+}
+
+/// A host and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSpec {
+    /// The address: an IP address or a DNS name.
+    pub name: HostName,
+    /// The port of its SSH server.
+    pub port: u16,
+    /// The user that logs in.
+    pub user: String,
+}
+
+/// Why there is a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intent {
+    /// To make a new release live.
+    Deploy,
+    /// To make a kept release live again.
+    Rollback,
+}
+
+/// All that a deployment will do. The journal's first word on it; nothing in it changes later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The protocol that a worker must know.
+    pub protocol: u32,
+    /// The deployment's id.
+    pub deployment: DeploymentId,
+    /// What is deployed, and where.
+    pub key: ServiceKey,
+    /// Who asked for it: user@machine.
+    pub by: String,
+    /// Why.
+    pub intent: Intent,
+    /// What goes live.
+    pub release: Release,
+    /// The image, where it is known before: a kept release's, or one that an unchanged source was built to.
+    pub image: Option<Digest>,
+    /// The release that is live while this is planned.
+    pub replaces: Option<ReleaseId>,
+    /// The hosts, in the order of the deploy file.
+    pub hosts: Vec<HostSpec>,
+    /// The stages that it needs, in order. Those that take back are never listed.
+    pub stages: Vec<Stage>,
+}
+
+/// A plan that can't be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPlan {
+    /// There is nowhere to go.
+    #[error("destination '{0}' has no hosts")]
+    NoHosts(DestinationName),
+    /// The same host is named twice.
+    #[error("host {0} is named twice")]
+    HostTwice(HostName),
+    /// The stages are not a part of the pipeline in its order.
+    #[error("the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing")]
+    Stages,
+}
+
+impl Plan {
+    /// The stages that a release needs: no build where the image is known, no expand without migrations, no soak of no time.
+    pub fn stages_for(release: &Release, image: Option<&Digest>) -> Vec<Stage> {
+        Stage::ALL
+            .into_iter()
+            .filter(|stage| match stage {
+                Stage::Build => image.is_none(),
+                Stage::Expand => !release.migrations.is_empty(),
+                Stage::Soak => !release.settings.soak.time.is_zero(),
+                stage => !stage.takes_back(),
+            })
+            .collect()
+    }
+
+    /// Refuses a plan that the state machine can't run.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn check(&self) -> Result<(), InvalidPlan> {
+        if self.hosts.is_empty() {
+            return Err(InvalidPlan::NoHosts(self.key.destination.clone()));
+        }
+        for (index, host) in self.hosts.iter().enumerate() {
+            if self.hosts.iter().skip(index + 1).any(|other| other.name == host.name) {
+                return Err(InvalidPlan::HostTwice(host.name.clone()));
+            }
+        }
+        let ordered = self.stages.is_sorted_by(|a, b| a < b) && !self.stages.iter().any(|stage| stage.takes_back());
+        let whole = [Stage::Ship, Stage::Boot, Stage::Probe, Stage::Switch, Stage::Retire]
+            .iter()
+            .all(|stage| self.stages.contains(stage));
+        if ordered && whole { Ok(()) } else { Err(InvalidPlan::Stages) }
+    }
+
+    /// The tasks of one stage: one for each host, or one in all.
+    pub fn tasks_of(&self, stage: Stage) -> impl Iterator<Item = Task> {
+        let hosts = if stage.per_host() { self.hosts.as_slice() } else { &[] };
+        let whole = (!stage.per_host()).then_some(Task { stage, host: None });
+        hosts.iter().map(move |host| Task { stage, host: Some(host.name.clone()) }).chain(whole)
+    }
+
+    /// All tasks of the way forward, in the order of the pipeline.
+    pub fn tasks(&self) -> impl Iterator<Item = Task> {
+        self.stages.iter().flat_map(|stage| self.tasks_of(*stage))
+    }
+
+    /// How the host of that name is reached.
+    pub fn host(&self, name: &HostName) -> Option<&HostSpec> {
+        self.hosts.iter().find(|host| host.name == *name)
+    }
+}
+
+impl std::fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.destination, self.service)
+    }
+}

@@ -1,0 +1,180 @@
+//! A release: what goes live. Immutable, named by its content, kept for rollback.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Reference, ReleaseId, Span};
+
+/// What goes live: where the image comes from, how it runs, and the migrations that it needs.
+///
+/// The image's digest is not part of it: it is the output of the build, bound to the release in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The name of the source in front of people: a commit, a tag, or the context's digest.
+    pub version: String,
+    /// Where the image comes from.
+    pub source: Source,
+    /// How it runs.
+    pub settings: Settings,
+    /// The migrations that it needs, in order.
+    pub migrations: Vec<MigrationFile>,
+}
+
+/// Where an image comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A build context, packed as a tar archive in the artifact store.
+    Context(BuildContext),
+    /// An image that exists: in the builder's Docker, or in a registry that it can pull from.
+    Image(String),
+}
+
+/// A build context and what BuildKit is asked to make of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildContext {
+    /// The archive in the artifact store.
+    pub archive: Digest,
+    /// The Dockerfile's path inside the context.
+    pub dockerfile: String,
+    /// The stage of the Dockerfile to build; the last where none is named.
+    pub target: Option<String>,
+    /// Build arguments. They end up in the image's history: no place for secrets.
+    pub args: BTreeMap<String, String>,
+}
+
+/// A migration's file as the release pins it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationFile {
+    /// What it is ordered by: the digits in front of the file's name.
+    pub version: String,
+    /// The rest of the file's name.
+    pub name: String,
+    /// The SQL, in the artifact store.
+    pub content: Digest,
+}
+
+/// How a release runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The port that the application listens on, inside its container.
+    pub port: u16,
+    /// Replicas per host.
+    pub replicas: u32,
+    /// The command instead of the image's own; empty: the image's own.
+    pub command: Vec<String>,
+    /// Environment in the clear.
+    pub env: BTreeMap<String, String>,
+    /// Environment by reference.
+    pub secrets: BTreeMap<String, Reference>,
+    /// Limits of one replica.
+    pub resources: Resources,
+    /// Hardening of the container.
+    pub container: Container,
+    /// When a replica is ready.
+    pub readiness: Readiness,
+    /// How traffic reaches it.
+    pub proxy: Routing,
+    /// How long, and by what measure, it is watched once it has the traffic.
+    pub soak: Soak,
+    /// Limits of the waits.
+    pub timeouts: Timeouts,
+    /// The database that the migrations run on.
+    pub database: Option<Reference>,
+    /// Releases kept for rollback, the live one not counted.
+    pub retain: u32,
+}
+
+/// Limits of one replica. Nothing: no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Thousandths of a CPU.
+    pub milli_cpus: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// Hardening of the container. Capabilities are always dropped, and privileges can't be gained.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// User, or user:group, instead of the image's own.
+    pub user: Option<String>,
+    /// Whether the root file system is read-only (with a tmpfs on /tmp).
+    pub read_only: bool,
+}
+
+/// When a replica is ready: an HTTP GET that answers 2xx, so many times in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// The path asked for.
+    pub path: String,
+    /// How long nothing is asked after the start.
+    pub initial_delay: Span,
+    /// The longest wait between two questions: the first ones come faster.
+    pub period: Span,
+    /// The limit of one answer.
+    pub timeout: Span,
+    /// Answers in a row that make it ready.
+    pub successes: u32,
+}
+
+/// How traffic reaches the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routing {
+    /// Host names that it answers to. None: every request that no other service takes.
+    pub hosts: Vec<String>,
+    /// The limit until an answer begins.
+    pub response_timeout: Span,
+}
+
+/// How a release is watched once it has the traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Soak {
+    /// For how long. No time at all: not watched.
+    pub time: Span,
+    /// The share of server errors, in thousandths, above which it is taken back.
+    pub max_errors_per_mille: u32,
+    /// Requests below which the share says nothing.
+    pub min_requests: u64,
+}
+
+/// Limits of the waits of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// Until a new replica is ready.
+    pub ready: Span,
+    /// For requests, streams and WebSockets of the old version to end.
+    pub drain: Span,
+    /// Between the stop signal and the kill of a replica.
+    pub stop: Span,
+    /// For a build.
+    pub build: Span,
+    /// For sending an image to a host.
+    pub ship: Span,
+    /// For the expand migrations.
+    pub migrate: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            ready: Span::seconds(30),
+            drain: Span::seconds(30),
+            stop: Span::seconds(10),
+            build: Span::seconds(1800),
+            ship: Span::seconds(1800),
+            migrate: Span::seconds(600),
+        }
+    }
+}
+
+impl Release {
+    /// The release's id: made of its content alone, the same wherever it is computed.
+    pub fn id(&self) -> ReleaseId {
+        // Serialising maps with text keys into memory can't fail; an empty text would only be one more id.
+        ReleaseId::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}

@@ -1,0 +1,223 @@
+//! What can go wrong between this machine and a host, in the words of the one who has to mend it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why something couldn't be done on a host. `host` is `user@address:port`, or `this machine`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection to the host's sshd could be made.
+    #[error("cannot reach {host}: {source}; is the host up, and does its sshd listen there?")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// The failure of resolving, connecting or of the handshake.
+        #[source]
+        source: io::Error,
+    },
+    /// Something took longer than its limit.
+    #[error("{host}: {doing} took longer than {limit:?}")]
+    Timeout {
+        /// The host.
+        host: String,
+        /// What was being done.
+        doing: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The host's key isn't recorded.
+    #[error(
+        "the key of {host} is not in {}: {fingerprint}; compare it with what `ssh-keygen -lf \
+         /etc/ssh/ssh_host_*_key.pub` says on the host, then record it with `cutover setup --accept-new` or `ssh`",
+        known_hosts.display()
+    )]
+    HostKeyUnknown {
+        /// The host.
+        host: String,
+        /// The type of the key and its SHA-256 fingerprint.
+        fingerprint: String,
+        /// The file that was consulted.
+        known_hosts: PathBuf,
+    },
+    /// The host shows another key than the recorded one.
+    #[error(
+        "the key of {host} has changed to {fingerprint}, and {}:{line} records another: either the host was \
+         reinstalled, or somebody answers in its place; only when you know that it was reinstalled, remove that line",
+        known_hosts.display()
+    )]
+    HostKeyChanged {
+        /// The host.
+        host: String,
+        /// The type of the shown key and its SHA-256 fingerprint.
+        fingerprint: String,
+        /// The file with the record.
+        known_hosts: PathBuf,
+        /// The line of the record, from 1.
+        line: usize,
+    },
+    /// The host shows a key that is marked `@revoked`.
+    #[error("the key of {host}, {fingerprint}, is revoked by {}:{line}", known_hosts.display())]
+    HostKeyRevoked {
+        /// The host.
+        host: String,
+        /// The type of the key and its SHA-256 fingerprint.
+        fingerprint: String,
+        /// The file with the record.
+        known_hosts: PathBuf,
+        /// The line of the record, from 1.
+        line: usize,
+    },
+    /// The known hosts couldn't be read or written.
+    #[error("cannot use the known hosts in {}: {source}", path.display())]
+    KnownHosts {
+        /// The file.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: io::Error,
+    },
+    /// The host accepts none of the keys.
+    #[error("{host} accepts none of the SSH keys that were offered: {}", offered(tried))]
+    AuthenticationFailed {
+        /// The host.
+        host: String,
+        /// The keys that were tried, with the reason where one couldn't be offered.
+        tried: Vec<String>,
+    },
+    /// A private key couldn't be used.
+    #[error("cannot use the SSH key {}: {source}; if it has a passphrase, add it to an ssh-agent", path.display())]
+    KeyUnreadable {
+        /// The key file.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: russh::keys::Error,
+    },
+    /// The host's sshd forwards nothing.
+    #[error("the sshd of {host} refuses forwarding, needed for {doing}; set AllowTcpForwarding yes in its sshd_config")]
+    ForwardingRefused {
+        /// The host.
+        host: String,
+        /// What it was needed for.
+        doing: String,
+    },
+    /// Nothing accepts connections at an address or a socket on the host.
+    #[error("nothing on {host} listens on {target}")]
+    NotListening {
+        /// The host.
+        host: String,
+        /// The address or the path.
+        target: String,
+    },
+    /// No Docker Engine answers on the host.
+    #[error("no Docker on {host}: {reason}")]
+    NoDocker {
+        /// The host.
+        host: String,
+        /// What was found, and what to do.
+        reason: String,
+    },
+    /// The Docker Engine refused something, or its answer was lost.
+    #[error("Docker on {host}, {doing}: {source}")]
+    Docker {
+        /// The host.
+        host: String,
+        /// What was being done.
+        doing: String,
+        /// The answer.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The connection to the host was lost; whether the host did what was asked is unknown.
+    #[error("the connection to {host} was lost during {doing}")]
+    Disconnected {
+        /// The host.
+        host: String,
+        /// What was being done.
+        doing: String,
+    },
+    /// The host's sshd refused something, or doesn't speak the protocol as it should.
+    #[error("SSH to {host}, {doing}: {source}")]
+    Ssh {
+        /// The host.
+        host: String,
+        /// What was being done.
+        doing: String,
+        /// The failure.
+        #[source]
+        source: russh::Error,
+    },
+    /// The operating system refused something on this machine.
+    #[error("{host}, {doing}: {source}")]
+    Io {
+        /// The host.
+        host: String,
+        /// What was being done.
+        doing: String,
+        /// The failure.
+        #[source]
+        source: io::Error,
+    },
+    /// An environment variable can't be used.
+    #[error("cannot use the environment variable {variable}: {reason}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the same may succeed later although nobody has mended anything: the network, a restart, a busy host.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::NotListening { .. }
+            | Self::Disconnected { .. }
+            | Self::Ssh { .. }
+            | Self::Io { .. } => true,
+            Self::Docker { source, .. } => docker_retryable(source),
+            Self::HostKeyUnknown { .. }
+            | Self::HostKeyChanged { .. }
+            | Self::HostKeyRevoked { .. }
+            | Self::KnownHosts { .. }
+            | Self::AuthenticationFailed { .. }
+            | Self::KeyUnreadable { .. }
+            | Self::ForwardingRefused { .. }
+            | Self::NoDocker { .. }
+            | Self::Environment { .. } => false,
+        }
+    }
+}
+
+/// An answer of the Engine is final unless it blames the server; a lost answer isn't, unless what lies below says so.
+fn docker_retryable(error: &bollard::errors::Error) -> bool {
+    if let bollard::errors::Error::DockerResponseServerError { status_code, .. } = error {
+        return *status_code >= 500;
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<Error>() {
+            return error.retryable();
+        }
+        cause = error.source();
+    }
+    matches!(
+        error,
+        bollard::errors::Error::RequestTimeoutError
+            | bollard::errors::Error::IOError { .. }
+            | bollard::errors::Error::HyperResponseError { .. }
+            | bollard::errors::Error::HyperLegacyError { .. }
+    )
+}
+
+fn offered(tried: &[String]) -> String {
+    if tried.is_empty() {
+        "there was none; name one with CUTOVER_SSH_KEY, or start an ssh-agent".into()
+    } else {
+        format!("{}; is one of them in the authorized_keys of that user?", tried.join(", "))
+    }
+}

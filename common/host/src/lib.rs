@@ -1,0 +1,32 @@
+//! Hosts: one Docker client, TCP and unix-socket connections, a listener and commands, over two transports that look
+//! alike, this machine and SSH.
+//!
+//! It is the only crate that knows SSH. [`Hosts`] keeps one connection per host, open across tasks and opened again
+//! when it is lost; a [`Host`] is what the programs work with. The key of a host is verified against `known_hosts`
+//! before anything else is said to it, always.
+
+mod address;
+mod channel;
+mod command;
+mod connection;
+mod docker;
+mod error;
+mod host;
+mod hosts;
+mod identity;
+mod known_hosts;
+mod listener;
+mod local;
+mod options;
+mod ssh;
+mod stream;
+mod transport;
+
+pub use address::HostAddress;
+pub use command::{Exit, Output};
+pub use error::Error;
+pub use host::Host;
+pub use hosts::Hosts;
+pub use listener::RemoteListener;
+pub use options::SshOptions;
+pub use stream::Stream;

@@ -1,0 +1,6 @@
+//! Both registries over real HTTP connections.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod client;
+mod pull;
+mod push;

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The init of a separate Docker host: host.sh starts it as process 1 of new namespaces.
+#
+#   init.sh NAME FOLDER
+set -euo pipefail
+
+readonly NAME=$1 FOLDER=$2
+
+# /proc is still the machine's: it knows this process by the pid by which the machine can kill it.
+read -r pid _ </proc/self/stat
+echo "$pid $(readlink "/proc/$pid/ns/net")" >"$FOLDER/init.new"
+mv "$FOLDER/init.new" "$FOLDER/init"
+
+hostname "$NAME"
+mount -t proc proc /proc
+# The folder may lie below what is mounted over here, so whatever is needed of it comes first.
+exec >>"$FOLDER/log/init" 2>&1
+exec 3>>"$FOLDER/log/sshd" 4>>"$FOLDER/log/dockerd"
+cd "$FOLDER"
+mount --bind etc /etc
+mount --bind home /root
+mount --bind lib /var/lib
+cd /
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+mkdir /run/sshd
+
+ip link set lo up
+
+# `within SECONDS COMMAND…` waits until the command succeeds.
+within() {
+  local limit=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < limit)) || {
+      echo "not within its limit: $*"
+      exit 1
+    }
+    sleep 0.02
+  done
+}
+
+/usr/sbin/sshd -D -e >&3 2>&1 &
+dockerd --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/cutover-$NAME" >&4 2>&1 &
+exec 3>&- 4>&-
+
+has_address() { [[ -n $(ip -4 -oneline address show dev eth0) ]]; }
+sshd_answers() { : <>/dev/tcp/127.0.0.1/22; }
+dockerd_answers() { docker version; }
+
+within 10 has_address
+within 10 sshd_answers
+within 30 dockerd_answers
+touch /run/cutover-host-is-up
+
+# It reaps what loses its parent, as the init of a host must.
+exec docker-init -- sleep infinity

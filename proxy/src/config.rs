@@ -1,0 +1,35 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+
+/// The data plane of Cutover on a host.
+#[derive(Debug, Parser)]
+#[command(name = "cutover-proxy", version)]
+pub enum Command {
+    /// Serve HTTP, and calls on the control socket, until SIGTERM or SIGINT.
+    Serve(ServeOptions),
+    /// Connect standard input and output to the control socket: the way in where SSH forwards no unix socket.
+    Control {
+        /// The control socket of the proxy that serves on this host.
+        #[arg(long, env = "CUTOVER_PROXY_CONTROL", default_value = cutover_control::DEFAULT_SOCKET)]
+        control: PathBuf,
+    },
+}
+
+/// Where the proxy listens and keeps its state.
+#[derive(Clone, Debug, Args)]
+pub struct ServeOptions {
+    /// The address to accept HTTP on; port 0 takes a free one.
+    #[arg(long, env = "CUTOVER_PROXY_HTTP", default_value = "0.0.0.0:80")]
+    pub http: SocketAddr,
+    /// The unix socket to accept control calls on; a stale one is removed.
+    #[arg(long, env = "CUTOVER_PROXY_CONTROL", default_value = cutover_control::DEFAULT_SOCKET)]
+    pub control: PathBuf,
+    /// The group that may use the control socket, by number; without it, the group of this process.
+    #[arg(long, env = "CUTOVER_PROXY_CONTROL_GID")]
+    pub control_gid: Option<u32>,
+    /// The folder that keeps routes and fences over a restart; made when it is missing.
+    #[arg(long, env = "CUTOVER_PROXY_STATE", default_value = "/var/lib/cutover/proxy")]
+    pub state: PathBuf,
+}

@@ -1,0 +1,84 @@
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why the proxy can't start or can't keep its state.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The HTTP address can't be had.
+    #[error("listening for HTTP on {address}: is another server using the port?")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The control socket can't be made.
+    #[error("making the control socket {}", path.display())]
+    ControlSocket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another proxy answers on the control socket.
+    #[error("another proxy answers on the control socket {}: stop it first, or name another socket", path.display())]
+    ControlTaken {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The control socket of a running proxy can't be reached.
+    #[error("connecting to the control socket {}: is the proxy running on this host?", path.display())]
+    ControlUnreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Copying between the standard streams and the control socket failed.
+    #[error("copying between the standard streams and the control socket")]
+    Pipe(#[source] io::Error),
+    /// A file of the state can't be read or written.
+    #[error("{action} the proxy's state in {}", path.display())]
+    State {
+        /// What was being done: `reading` or `writing`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The state was read, but is not what this program writes.
+    #[error(
+        "the proxy's state in {} is damaged; it is not started without it, since it would forget its routes and \
+         fences: bring the file back, or move it away to start empty",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where it stops making sense.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The state was written by a version of the proxy that this one does not know.
+    #[error(
+        "the proxy's state in {} has version {found}, this proxy reads version {known}: start the version that wrote it",
+        path.display()
+    )]
+    StateVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version it has.
+        found: u32,
+        /// The version that is understood.
+        known: u32,
+    },
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cutover_control::HealthCheck;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::request_body::RequestBody;
+use crate::target::Target;
+
+/// This many failures in a row take a target out; one success brings it back.
+const FAILURES: u32 = 3;
+
+/// The active check of some targets, for as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    _tasks: JoinSet<()>,
+}
+
+impl Watch {
+    pub(crate) fn start(targets: &[Arc<Target>], check: &HealthCheck) -> Self {
+        let mut tasks = JoinSet::new();
+        for target in targets {
+            tasks.spawn(watch(Arc::clone(target), check.clone()));
+        }
+        Self { _tasks: tasks }
+    }
+}
+
+async fn watch(target: Arc<Target>, check: HealthCheck) {
+    let limit = Duration::from_millis(check.timeout_ms);
+    let mut ticks = interval(Duration::from_millis(check.interval_ms));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = 0;
+    loop {
+        ticks.tick().await;
+        let found = match timeout(limit, ask(&target, &check.path)).await {
+            Ok(Ok(response)) if response.status().is_success() => Ok(()),
+            Ok(Ok(response)) => Err(format!("it answered {}", response.status())),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {limit:?}")),
+        };
+        match found {
+            Ok(()) => {
+                failures = 0;
+                if target.set_healthy(true) {
+                    tracing::info!(target = %target.address(), "target is healthy again");
+                }
+            }
+            Err(reason) => {
+                failures += 1;
+                if failures >= FAILURES && target.set_healthy(false) {
+                    target.pool().clear();
+                    tracing::warn!(target = %target.address(), path = check.path, reason, "target is down");
+                }
+            }
+        }
+    }
+}
+
+/// One check, on a connection of its own: an application that no longer accepts is not healthy.
+async fn ask(target: &Target, path: &str) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(target.address()).await?;
+    let (mut sender, connection) = http1::handshake::<_, RequestBody>(TokioIo::new(stream)).await?;
+    let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = Request::get(path)
+        .header(HOST, Bytes::from(target.address().to_string()).as_ref())
+        .header(USER_AGENT, concat!("cutover-proxy/", env!("CARGO_PKG_VERSION")))
+        .header(CONNECTION, "close")
+        .body(RequestBody::Empty)?;
+    Ok(sender.send_request(request).await?)
+}

@@ -1,0 +1,43 @@
+//! The data plane of Cutover: an HTTP/1.1 reverse proxy that swaps its targets without dropping a request.
+//!
+//! It knows no journal, no database and no name service. What it is told comes over a unix socket, in the calls of
+//! [`cutover_control`]; what it was told stands in a file, so that a restart comes back with the same routes and the
+//! same fences. It goes on serving when everything else of Cutover is gone.
+//!
+//! The way of a request: [`listener`] accepts its connection, [`exchange`] finds the target in [`route_table`],
+//! borrows a connection from the target's [`pool`] and streams both bodies through. The way of a call:
+//! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
+//! only then swaps the table.
+
+mod config;
+mod control_server;
+mod counters;
+mod drain;
+mod error;
+mod exchange;
+mod fence;
+mod head;
+mod health;
+mod lease;
+mod ledger;
+mod listener;
+mod live_service;
+mod live_set;
+mod pipe;
+mod plane;
+mod pool;
+mod rejection;
+mod request_body;
+mod request_id;
+mod response_body;
+mod route_table;
+mod server;
+mod store;
+mod target;
+mod target_set;
+mod tunnel;
+
+pub use config::{Command, ServeOptions};
+pub use error::Error;
+pub use pipe::pipe;
+pub use server::Server;

@@ -1,0 +1,125 @@
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::request_body::RequestBody;
+
+/// How long a target may take to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// Idle connections beyond this many are closed, the longest idle first.
+const MAX_IDLE: usize = 256;
+
+/// A connection that was idle for longer is not used again.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The silence after which the kernel asks whether the peer of a connection is still there.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The kept-alive connections to one target.
+///
+/// An application may close an idle connection at any moment, also the very one in which a request is being written
+/// to it; the request is then lost without anybody knowing whether it was seen. So only what can be sent again is sent
+/// over a kept connection (RFC 9110, 9.2.2 and RFC 9112, 9.3.1): requests with an idempotent method and no body.
+/// All others get a connection of their own, which the application is asked to close.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    address: SocketAddr,
+    idle: Mutex<VecDeque<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+/// A connection to a target, for one request at a time.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) sender: SendRequest<RequestBody>,
+    /// Whether it has carried a request before.
+    pub(crate) reused: bool,
+}
+
+impl Pool {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, idle: Mutex::new(VecDeque::new()) }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A kept connection that is still open as far as is known, the most recently used first.
+    pub(crate) async fn reuse(&self) -> Option<Connection> {
+        loop {
+            let mut sender = self.pop()?;
+            // The task that drives a connection may be a moment behind the response that it has delivered.
+            if sender.is_ready() || sender.ready().await.is_ok() {
+                return Some(Connection { sender, reused: true });
+            }
+        }
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`io::ErrorKind::TimedOut`] when the target does not accept within [`CONNECT_LIMIT`].
+    pub(crate) async fn connect(&self) -> io::Result<Connection> {
+        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(self.address)).await??;
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(Connection { sender, reused: false })
+    }
+
+    /// Keeps a connection whose response has ended.
+    pub(crate) fn keep(&self, connection: Connection) {
+        if connection.sender.is_closed() {
+            return;
+        }
+        let since = Instant::now();
+        let mut idle = self.idle();
+        while idle.len() >= MAX_IDLE || idle.front().is_some_and(|oldest| oldest.is_spent(since)) {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { sender: connection.sender, since });
+    }
+
+    /// Closes all idle connections.
+    pub(crate) fn clear(&self) {
+        self.idle().clear();
+    }
+
+    fn pop(&self) -> Option<SendRequest<RequestBody>> {
+        let now = Instant::now();
+        let mut idle = self.idle();
+        while let Some(newest) = idle.pop_back() {
+            if !newest.is_spent(now) {
+                return Some(newest.sender);
+            }
+        }
+        None
+    }
+
+    fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Idle {
+    fn is_spent(&self, now: Instant) -> bool {
+        self.sender.is_closed() || now.saturating_duration_since(self.since) > IDLE_LIMIT
+    }
+}

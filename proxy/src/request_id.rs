@@ -1,0 +1,44 @@
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use hyper::header::HeaderValue;
+
+/// The longest id of a client that is passed on.
+const LONGEST: usize = 200;
+
+/// Makes ids for requests that came without one: 128 bits as hexadecimal digits, a keyed hash (SipHash with the
+/// process's random keys) of a counter, so that they don't repeat and can't be guessed from one another.
+#[derive(Debug, Default)]
+pub(crate) struct RequestIds {
+    counter: AtomicU64,
+    keys: [RandomState; 2],
+}
+
+impl RequestIds {
+    pub(crate) fn next(&self) -> Option<HeaderValue> {
+        let count = self.counter.fetch_add(1, Relaxed);
+        let [high, low] = self.keys.each_ref().map(|key| key.hash_one(count));
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(format!("{high:016x}{low:016x}"))).ok()
+    }
+
+    /// Whether a client's own id may be passed on and logged: short and printable.
+    pub(crate) fn is_fit(id: &HeaderValue) -> bool {
+        let id = id.as_bytes();
+        (1..=LONGEST).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_are_fit() {
+        let ids = RequestIds::default();
+        let (one, two) = (ids.next(), ids.next());
+        assert_ne!(one, two);
+        assert!(one.is_some_and(|id| id.len() == 32 && RequestIds::is_fit(&id)));
+        assert!(!RequestIds::is_fit(&HeaderValue::from_static("two words")));
+        assert!(!RequestIds::is_fit(&HeaderValue::from_static("")));
+    }
+}

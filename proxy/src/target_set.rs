@@ -1,0 +1,118 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use cutover_control::SetStatus;
+
+use crate::counters::Counters;
+use crate::lease::Lease;
+use crate::target::Target;
+
+/// The targets that the requests of a service go to. It never changes: a switch puts another one in its place, and a
+/// request keeps the one that it began with.
+#[derive(Debug)]
+pub(crate) struct TargetSet {
+    pub(crate) deployment: String,
+    pub(crate) release: String,
+    pub(crate) targets: Vec<Arc<Target>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) response_limit: Duration,
+    rotation: AtomicUsize,
+}
+
+impl TargetSet {
+    pub(crate) fn new(
+        deployment: &str,
+        release: &str,
+        targets: Vec<Arc<Target>>,
+        counters: Arc<Counters>,
+        response_limit: Duration,
+    ) -> Self {
+        Self {
+            deployment: deployment.to_owned(),
+            release: release.to_owned(),
+            targets,
+            counters,
+            response_limit,
+            rotation: AtomicUsize::new(0),
+        }
+    }
+
+    /// The target with the best standing, of those the one with the least in flight, of those each in turn; `None`
+    /// when there is none but the ones already tried. When all are down, all are used: a wrong health check must not
+    /// turn a working application off.
+    pub(crate) fn lease(self: &Arc<Self>, tried: &[SocketAddr]) -> Option<Lease> {
+        let count = self.targets.len();
+        let first = if count > 1 { self.rotation.fetch_add(1, Relaxed) % count } else { 0 };
+        (first..count)
+            .chain(0..first)
+            .filter_map(|index| Some((index, self.targets.get(index)?)))
+            .filter(|(_, target)| !tried.contains(&target.address()))
+            .min_by_key(|(_, target)| (target.standing(), target.in_flight()))
+            .map(|(_, target)| Lease::new(Arc::clone(self), Arc::clone(target)))
+    }
+
+    pub(crate) fn status(&self) -> SetStatus {
+        SetStatus {
+            deployment: self.deployment.clone(),
+            release: self.release.clone(),
+            targets: self.targets.iter().map(|target| target.status()).collect(),
+            requests: self.counters.requests(),
+            server_errors: self.counters.server_errors(),
+            proxy_errors: self.counters.proxy_errors(),
+            latency: self.counters.latency(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn set(ports: &[u16]) -> Arc<TargetSet> {
+        let target = |port: &u16| {
+            Arc::new(Target::new(&cutover_control::Target {
+                replica: format!("app-{port}"),
+                address: SocketAddr::from(([127, 0, 0, 1], *port)),
+            }))
+        };
+        let targets = ports.iter().map(target).collect();
+        Arc::new(TargetSet::new("d1", "r1", targets, Arc::default(), Duration::from_secs(1)))
+    }
+
+    fn port(lease: &Lease) -> u16 {
+        lease.target().address().port()
+    }
+
+    #[test]
+    fn equals_take_turns_and_the_least_busy_comes_first() {
+        let set = set(&[1, 2, 3]);
+        let held: Vec<_> = (0..3).map(|_| set.lease(&[]).unwrap()).collect();
+        assert_eq!(held.iter().map(port).collect::<Vec<_>>(), [1, 2, 3]);
+        let mut held = held.into_iter();
+        drop(held.nth(1));
+        assert_eq!(port(&set.lease(&[]).unwrap()), 2);
+    }
+
+    #[test]
+    fn a_down_target_is_left_out_until_all_are_down() {
+        let set = set(&[1, 2]);
+        set.targets[0].set_healthy(false);
+        assert!((0..4).all(|_| port(&set.lease(&[]).unwrap()) == 2));
+        set.targets[1].set_healthy(false);
+        let ports: Vec<_> = (0..4).map(|_| port(&set.lease(&[]).unwrap())).collect();
+        assert!(ports.contains(&1) && ports.contains(&2));
+    }
+
+    #[test]
+    fn a_tried_target_is_not_given_again() {
+        let set = set(&[1, 2]);
+        set.targets[1].rest();
+        let tried = [set.targets[0].address()];
+        assert_eq!(port(&set.lease(&tried).unwrap()), 2);
+        let all: Vec<_> = set.targets.iter().map(|target| target.address()).collect();
+        assert!(set.lease(&all).is_none());
+    }
+}
