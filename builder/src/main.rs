@@ -1,2 +1,33 @@
-//! Under construction.
-fn main() {}
+//! `cutover-builder`: makes images from build contexts, or takes ones that exist, and brings them into the artifact store.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use cutover_builder::Builder;
+use cutover_core::Program;
+use cutover_program::Arguments;
+use cutover_store::Store;
+
+/// Builds images for Cutover's deployments, until it is told to stop.
+#[derive(Parser)]
+#[command(name = "cutover-builder", version)]
+struct Command {
+    #[command(flatten)]
+    program: Arguments,
+    /// The folder of the artifact store.
+    #[arg(long, env = "CUTOVER_STORE")]
+    store: PathBuf,
+    /// The socket of the Docker Engine that builds.
+    #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock")]
+    docker: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = Command::parse();
+    let store = Store::open(&command.store).await?;
+    let socket = command.docker.strip_prefix("unix://").unwrap_or(&command.docker);
+    let builder = Builder::new(socket.into(), store);
+    cutover_program::run(Program::Builder, env!("CARGO_PKG_VERSION"), command.program, builder).await?;
+    Ok(())
+}

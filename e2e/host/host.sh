@@ -190,12 +190,14 @@ remove_cgroups() {
 # --- The verbs ---
 
 up() {
-  local wanted=${2-} pid
+  local wanted=${2-}
   select_host "$@"
   ((EUID == 0)) || die "only root can make namespaces that hold a Docker Engine"
   [[ -z $wanted ]] || network_of "$wanted" >/dev/null
-  if ! pid_if_alive >/dev/null; then
-    [[ -e $folder/id_ed25519.pub ]] || rm -rf "$folder" # a creation that was cut off
+  if pid_if_alive >/dev/null; then
+    [[ -z $wanted || $wanted == "$(host_address "$(cat "$folder/network")")" ]] || die "$name is up at another address"
+  else
+    [[ -e $folder/etc/ssh/authorized_keys ]] || rm -rf "$folder" # a creation that was cut off
     [[ -d $folder ]] || create_disk
     start "$wanted"
   fi
@@ -225,7 +227,6 @@ down() {
   [[ -d $folder ]] || return 0
   stop
   rm -rf "$folder"
-  rmdir --ignore-fail-on-non-empty "$HOSTS"
 }
 
 list() {

@@ -22,7 +22,7 @@ impl Drain {
             for target in targets {
                 let in_flight = target.in_flight();
                 if in_flight > 0 {
-                    tracing::warn!(target = %target.address(), in_flight, ?limit, "drain limit reached, cutting");
+                    tracing::warn!(address = %target.address(), in_flight, ?limit, "drain limit reached, cutting");
                 }
                 target.cut().cancel();
             }

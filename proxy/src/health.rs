@@ -52,14 +52,14 @@ async fn watch(target: Arc<Target>, check: HealthCheck) {
             Ok(()) => {
                 failures = 0;
                 if target.set_healthy(true) {
-                    tracing::info!(target = %target.address(), "target is healthy again");
+                    tracing::info!(address = %target.address(), "target is healthy again");
                 }
             }
             Err(reason) => {
                 failures += 1;
                 if failures >= FAILURES && target.set_healthy(false) {
                     target.pool().clear();
-                    tracing::warn!(target = %target.address(), path = check.path, reason, "target is down");
+                    tracing::warn!(address = %target.address(), path = check.path, reason, "target is down");
                 }
             }
         }
@@ -67,7 +67,10 @@ async fn watch(target: Arc<Target>, check: HealthCheck) {
 }
 
 /// One check, on a connection of its own: an application that no longer accepts is not healthy.
-async fn ask(target: &Target, path: &str) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+async fn ask(
+    target: &Target,
+    path: &str,
+) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(target.address()).await?;
     let (mut sender, connection) = http1::handshake::<_, RequestBody>(TokioIo::new(stream)).await?;
     let _driver = AbortOnDropHandle::new(tokio::spawn(connection));

@@ -1,2 +1,32 @@
-//! Under construction.
-fn main() {}
+//! `cutover-proxy`: the data plane of Cutover on a host.
+
+use anyhow::Context;
+use clap::Parser;
+use cutover_proxy::{Command, ServeOptions, Server, pipe};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Serve(options) => serve(options).await,
+        Command::Control { control } => Ok(pipe(&control)?),
+    }
+}
+
+async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(level).init();
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let server = Server::bind(&options).await?;
+    server
+        .run(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    Ok(())
+}

@@ -18,6 +18,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// Idle connections beyond this many are closed, the longest idle first.
 const MAX_IDLE: usize = 256;
 
+/// How long a connection may take to be free again after the response that it delivered has ended.
+const SETTLE_LIMIT: Duration = Duration::from_millis(20);
+
 /// A connection that was idle for longer is not used again.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -64,7 +67,7 @@ impl Pool {
         loop {
             let mut sender = self.pop()?;
             // The task that drives a connection may be a moment behind the response that it has delivered.
-            if sender.is_ready() || sender.ready().await.is_ok() {
+            if sender.is_ready() || matches!(timeout(SETTLE_LIMIT, sender.ready()).await, Ok(Ok(()))) {
                 return Some(Connection { sender, reused: true });
             }
         }

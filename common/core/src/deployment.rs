@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_state::{Applied, IllegalFact};
 use crate::{
-    Claim, DeploymentId, Digest, Fact, Failure, HostName, Output, Plan, Replica, Stage, Status, Task, TaskState, Timestamp,
+    Claim, DeploymentId, Digest, Fact, Failure, HostName, Output, Plan, Replica, Stage, Status, Task,
+    TaskState, Timestamp,
 };
 
 /// A deployment, folded from its facts.
@@ -138,9 +139,11 @@ impl Deployment {
 
     /// The image: known before, or built.
     pub fn image(&self) -> Option<&Digest> {
-        self.plan.image.as_ref().or_else(|| match &self.tasks.get(&Task { stage: Stage::Build, host: None })?.status {
-            Status::Finished { output: Output::Built { image, .. }, .. } => Some(image),
-            _ => None,
+        self.plan.image.as_ref().or_else(|| {
+            match &self.tasks.get(&Task { stage: Stage::Build, host: None })?.status {
+                Status::Finished { output: Output::Built { image, .. }, .. } => Some(image),
+                _ => None,
+            }
         })
     }
 
@@ -248,7 +251,8 @@ impl Deployment {
     /// Whether all that a task of the way forward needs is there.
     fn may_go_forward(&self, task: &Task) -> bool {
         let all = |stage: Stage| {
-            !self.plan.stages.contains(&stage) || self.plan.tasks_of(stage).all(|other| self.state(&other).is_finished())
+            !self.plan.stages.contains(&stage)
+                || self.plan.tasks_of(stage).all(|other| self.state(&other).is_finished())
         };
         let own = |stage: Stage| self.state(&task.beside(stage)).is_finished();
         match task.stage {
@@ -271,14 +275,10 @@ impl Deployment {
     fn may_take_back(&self, task: &Task) -> bool {
         task.stage == Stage::Restore
             || (!self.has_open_claims()
-                && self
-                    .undo()
-                    .iter()
-                    .filter(|other| other.stage == Stage::Restore)
-                    .all(|restore| {
-                        let state = self.state(restore);
-                        state.is_finished() || (restore.host != task.host && state.is_settled(Stage::Restore))
-                    }))
+                && self.undo().iter().filter(|other| other.stage == Stage::Restore).all(|restore| {
+                    let state = self.state(restore);
+                    state.is_finished() || (restore.host != task.host && state.is_settled(Stage::Restore))
+                }))
     }
 
     /// Whether a worker has a task of the way forward.
@@ -294,12 +294,14 @@ impl Deployment {
                 state.is_finished() || (task.stage == Stage::Retire && state.is_settled(task.stage))
             };
             let ended = self.plan.tasks().all(settled);
-            let outcome = if self.debts().is_empty() { Outcome::Live } else { Outcome::Degraded { live: true } };
+            let outcome =
+                if self.debts().is_empty() { Outcome::Live } else { Outcome::Degraded { live: true } };
             return ended.then_some(outcome);
         };
         let undo = self.undo();
         let unrestored = |task: &Task| {
-            task.stage == Stage::Discard && self.state(&task.beside(Stage::Restore)).final_failure(Stage::Restore).is_some()
+            task.stage == Stage::Discard
+                && self.state(&task.beside(Stage::Restore)).final_failure(Stage::Restore).is_some()
         };
         let ended = !self.has_open_claims()
             && undo.iter().all(|task| self.state(task).is_settled(task.stage) || unrestored(task));
@@ -328,9 +330,13 @@ impl Deployment {
             if claim.hint != hint {
                 return Permission::Taken;
             }
-            let close = |message: String| Permission::Close { expected, attempt, failure: Failure::lasting(message) };
+            let close =
+                |message: String| Permission::Close { expected, attempt, failure: Failure::lasting(message) };
             return if state.claims_in_round >= task.stage.attempts() {
-                close(format!("{task}: given up after {} workers took it and none came back", state.claims_in_round))
+                close(format!(
+                    "{task}: given up after {} workers took it and none came back",
+                    state.claims_in_round
+                ))
             } else if self.cause().is_some() && !task.stage.takes_back() {
                 close(format!("{task}: not gone on with, as the deployment is taken back"))
             } else {
@@ -359,11 +365,16 @@ mod task_list {
 
     use crate::{Task, TaskState};
 
-    pub(super) fn serialize<S: Serializer>(tasks: &BTreeMap<Task, TaskState>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        tasks: &BTreeMap<Task, TaskState>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         tasks.iter().collect::<Vec<_>>().serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Task, TaskState>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Task, TaskState>, D::Error> {
         Ok(Vec::<(Task, TaskState)>::deserialize(deserializer)?.into_iter().collect())
     }
 }

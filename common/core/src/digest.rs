@@ -95,7 +95,14 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         let upper = format!("sha256:{}", "A".repeat(64));
-        for text in ["", "sha256:", "sha256:abc", "md5:d41d8cd98f00b204e9800998ecf8427e", "../../etc/passwd", upper.as_str()] {
+        for text in [
+            "",
+            "sha256:",
+            "sha256:abc",
+            "md5:d41d8cd98f00b204e9800998ecf8427e",
+            "../../etc/passwd",
+            upper.as_str(),
+        ] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }

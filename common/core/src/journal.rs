@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Decision, DeploymentId, DestinationName, Fact, FactKind, HostName, ServiceKey, ServiceName, Stage, Task, Timestamp};
+use crate::{
+    Decision, DeploymentId, DestinationName, Fact, FactKind, HostName, ServiceKey, ServiceName, Stage, Task,
+    Timestamp,
+};
 
 /// One entry of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,11 +201,18 @@ impl FromStr for Subject {
         };
         let tokens: Vec<&str> = text.split('.').collect();
         let subject = match tokens.as_slice() {
-            ["cutover", "log", destination, service, "decisions"] => key(destination, service).map(Self::Decisions),
+            ["cutover", "log", destination, service, "decisions"] => {
+                key(destination, service).map(Self::Decisions)
+            }
             ["cutover", "log", destination, service, deployment, stage, host, kind] => (|| {
                 let task = Task { stage: stage.parse().ok()?, host: parse_host(host)? };
                 let kind = FactKind::ALL.into_iter().find(|known| known.as_str() == *kind)?;
-                Some(Self::Fact { key: key(destination, service)?, deployment: deployment.parse().ok()?, task, kind })
+                Some(Self::Fact {
+                    key: key(destination, service)?,
+                    deployment: deployment.parse().ok()?,
+                    task,
+                    kind,
+                })
             })(),
             ["cutover", "state", destination, service] => key(destination, service).map(Self::State),
             ["cutover", "run", stage, destination, service] => {

@@ -19,6 +19,7 @@ mod task_state;
 mod time;
 
 pub use decision::Decision;
+pub use deploy_file::{DeployFile, DeployFileError, ImageSource, Place, Problem, Target};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
 pub use digest::{Digest, InvalidDigest};
 pub use epoch::{Epoch, JournalId};
@@ -28,7 +29,8 @@ pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, 
 pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use reference::{InvalidReference, Reference};
 pub use release::{
-    BuildContext, Container, MigrationFile, Readiness, Release, Resources, Routing, Settings, Soak, Source, Timeouts,
+    BuildContext, Container, MigrationFile, Readiness, Release, Resources, Routing, Settings, Soak, Source,
+    Timeouts,
 };
 pub use service::{Effect, Ended, Illegal, KeptRelease, Refused, Service, Work};
 pub use stage::{Program, Stage, UnknownStage};

@@ -72,7 +72,9 @@ pub enum InvalidPlan {
     #[error("host {0} is named twice")]
     HostTwice(HostName),
     /// The stages are not a part of the pipeline in its order.
-    #[error("the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing")]
+    #[error(
+        "the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing"
+    )]
     Stages,
 }
 
@@ -103,7 +105,8 @@ impl Plan {
                 return Err(InvalidPlan::HostTwice(host.name.clone()));
             }
         }
-        let ordered = self.stages.is_sorted_by(|a, b| a < b) && !self.stages.iter().any(|stage| stage.takes_back());
+        let ordered =
+            self.stages.is_sorted_by(|a, b| a < b) && !self.stages.iter().any(|stage| stage.takes_back());
         let whole = [Stage::Ship, Stage::Boot, Stage::Probe, Stage::Switch, Stage::Retire]
             .iter()
             .all(|stage| self.stages.contains(stage));

@@ -20,10 +20,14 @@ pub enum Reference {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReference {
     /// The scheme is not one that is known, or there is none.
-    #[error("a secret must be a reference, such as env://NAME or file:///path; the text given is neither (it is not repeated here, as it may be the secret itself)")]
+    #[error(
+        "a secret must be a reference, such as env://NAME or file:///path; the text given is neither (it is not repeated here, as it may be the secret itself)"
+    )]
     Scheme,
     /// What stands after `env://` can't be a variable's name.
-    #[error("'{0}' is not a name of an environment variable: letters, digits and underscores, no digit first")]
+    #[error(
+        "'{0}' is not a name of an environment variable: letters, digits and underscores, no digit first"
+    )]
     Variable(String),
     /// What stands after `file://` is no absolute path.
     #[error("'{0}' is not an absolute path: write file:///path/to/file")]

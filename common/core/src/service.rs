@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_state::{Applied, IllegalFact};
 use crate::{
-    Cause, Decision, Deployment, DeploymentId, Digest, Entry, Event, Intent, Outcome, Release, ReleaseId, Stage, Task,
-    Timestamp,
+    Cause, Decision, Deployment, DeploymentId, Digest, Entry, Event, Intent, Outcome, Release, ReleaseId,
+    Stage, Task, Timestamp,
 };
 
 /// Ended deployments that are remembered for `history`.
@@ -177,7 +177,8 @@ impl Service {
                     return Ok(Applied::Nothing);
                 }
                 let applied = current.apply(entry.sequence, entry.at, task, fact);
-                let illegal = |source| Illegal::Fact { deployment: deployment.clone(), task: task.clone(), source };
+                let illegal =
+                    |source| Illegal::Fact { deployment: deployment.clone(), task: task.clone(), source };
                 if applied.map_err(illegal)? == Applied::Nothing {
                     return Ok(Applied::Nothing);
                 }
@@ -214,7 +215,9 @@ impl Service {
         };
         match (decision, current.outcome()) {
             (Decision::Aborted { .. }, Some(_)) => Err(Refused::HasEnded(id.clone())),
-            (Decision::Aborted { .. }, None) if current.is_past_return() => Err(Refused::PastReturn(id.clone())),
+            (Decision::Aborted { .. }, None) if current.is_past_return() => {
+                Err(Refused::PastReturn(id.clone()))
+            }
             (Decision::Replayed { .. }, None) => Err(Refused::StillRuns(id.clone())),
             (Decision::Replayed { .. }, Some(Outcome::Live | Outcome::Degraded { live: true })) => {
                 Err(Refused::IsLive(id.clone()))
@@ -228,7 +231,9 @@ impl Service {
             (Decision::Accepted(plan), _) => {
                 self.current = Some(Deployment::new(plan.as_ref().clone(), sequence, at));
             }
-            (Decision::Aborted { by, .. }, Some(current)) if current.abort.is_none() => current.abort(sequence, by),
+            (Decision::Aborted { by, .. }, Some(current)) if current.abort.is_none() => {
+                current.abort(sequence, by)
+            }
             (Decision::Replayed { from, .. }, Some(current)) => current.replay(sequence, at, *from),
             _ => {}
         }

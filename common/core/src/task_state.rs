@@ -84,10 +84,17 @@ impl TaskState {
     ///
     /// # Errors
     /// A fact that the table has no place for; the state is as it was.
-    pub(crate) fn apply(&mut self, sequence: u64, at: Timestamp, fact: &Fact) -> Result<Applied, IllegalFact> {
+    pub(crate) fn apply(
+        &mut self,
+        sequence: u64,
+        at: Timestamp,
+        fact: &Fact,
+    ) -> Result<Applied, IllegalFact> {
         let named = match fact {
             Fact::Claimed(_) => sequence,
-            Fact::Progressed { claim, .. } | Fact::Finished { claim, .. } | Fact::Failed { claim, .. } => *claim,
+            Fact::Progressed { claim, .. } | Fact::Finished { claim, .. } | Fact::Failed { claim, .. } => {
+                *claim
+            }
         };
         if named < self.last_claim || (matches!(fact, Fact::Claimed(_)) && named == self.last_claim) {
             return Ok(Applied::Nothing);
@@ -113,9 +120,8 @@ impl TaskState {
                 self.status = Status::Failed { at, failure: failure.clone() };
                 Ok(Applied::Changed)
             }
-            (Status::Finished { .. }, Fact::Finished { .. }) | (Status::Failed { .. }, Fact::Failed { .. }) => {
-                Ok(Applied::Nothing)
-            }
+            (Status::Finished { .. }, Fact::Finished { .. })
+            | (Status::Failed { .. }, Fact::Failed { .. }) => Ok(Applied::Nothing),
             _ => Err(illegal),
         }
     }
@@ -154,7 +160,9 @@ impl TaskState {
     /// The failure that no attempt will follow.
     pub fn final_failure(&self, stage: Stage) -> Option<&Failure> {
         match &self.status {
-            Status::Failed { failure, .. } if !failure.retry || self.claims_in_round >= stage.attempts() => Some(failure),
+            Status::Failed { failure, .. } if !failure.retry || self.claims_in_round >= stage.attempts() => {
+                Some(failure)
+            }
             _ => None,
         }
     }

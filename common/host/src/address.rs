@@ -23,7 +23,11 @@ impl HostAddress {
 impl fmt::Display for HostAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, port, user } = self;
-        if address.contains(':') { write!(f, "{user}@[{address}]:{port}") } else { write!(f, "{user}@{address}:{port}") }
+        if address.contains(':') {
+            write!(f, "{user}@[{address}]:{port}")
+        } else {
+            write!(f, "{user}@{address}:{port}")
+        }
     }
 }
 

@@ -34,7 +34,11 @@ impl Output {
     /// The last line of standard error, or else of standard output, that isn't blank: usually the reason of a failure.
     pub fn last_line(&self) -> String {
         let last = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes).lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
+            String::from_utf8_lossy(bytes)
+                .lines()
+                .map(str::trim)
+                .rfind(|line| !line.is_empty())
+                .map(str::to_owned)
         };
         last(&self.stderr).or_else(|| last(&self.stdout)).unwrap_or_default()
     }
@@ -69,12 +73,35 @@ mod tests {
     #[test]
     fn words_survive_a_shell_as_they_are() {
         let words = [
-            "", " ", "plain", "two words", "it's", "''", "'\\''", "\"$HOME\"", "$(id)", "`id`", "a\nb\n", "\ttab", "-n", "--",
-            "-e \\x41", "*", "~", "#", "!!", "a;b&&c|d>e<f", "\\", "é ü 漢字 🚀", "{a,b}", "%s%n",
+            "",
+            " ",
+            "plain",
+            "two words",
+            "it's",
+            "''",
+            "'\\''",
+            "\"$HOME\"",
+            "$(id)",
+            "`id`",
+            "a\nb\n",
+            "\ttab",
+            "-n",
+            "--",
+            "-e \\x41",
+            "*",
+            "~",
+            "#",
+            "!!",
+            "a;b&&c|d>e<f",
+            "\\",
+            "é ü 漢字 🚀",
+            "{a,b}",
+            "%s%n",
         ];
         let mut command = vec!["printf", r"%s\0"];
         command.extend(words);
-        let output = std::process::Command::new("/bin/sh").arg("-c").arg(shell_line(&command)).output().unwrap();
+        let output =
+            std::process::Command::new("/bin/sh").arg("-c").arg(shell_line(&command)).output().unwrap();
         let expected: String = words.iter().map(|word| format!("{word}\0")).collect();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     }

@@ -95,7 +95,9 @@ pub enum Error {
         source: russh::keys::Error,
     },
     /// The host's sshd forwards nothing.
-    #[error("the sshd of {host} refuses forwarding, needed for {doing}; set AllowTcpForwarding yes in its sshd_config")]
+    #[error(
+        "the sshd of {host} refuses forwarding, needed for {doing}; set AllowTcpForwarding yes in its sshd_config"
+    )]
     ForwardingRefused {
         /// The host.
         host: String,

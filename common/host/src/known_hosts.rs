@@ -39,14 +39,21 @@ impl KnownHost {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(source) => return Err(Error::KnownHosts { path: path.into(), source }),
         };
-        Ok(Self { address: address.clone(), path: path.into(), records: records(&text, &name(address)), accept_new })
+        Ok(Self {
+            address: address.clone(),
+            path: path.into(),
+            records: records(&text, &name(address)),
+            accept_new,
+        })
     }
 
     /// The preferred algorithms with the recorded types of keys first, as ssh does: a host with several keys then
     /// shows one that can be compared, and one that shows another type doesn't have the recorded key any more.
     pub(crate) fn preferred(&self) -> Preferred {
         let mut keys = Preferred::DEFAULT.key.into_owned();
-        keys.sort_by_key(|algorithm| !self.records.iter().any(|record| same_type(algorithm, &record.key.algorithm())));
+        keys.sort_by_key(|algorithm| {
+            !self.records.iter().any(|record| same_type(algorithm, &record.key.algorithm()))
+        });
         Preferred { key: keys.into(), ..Preferred::DEFAULT }
     }
 
@@ -79,7 +86,8 @@ impl KnownHost {
         if let Some(folder) = self.path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
         }
-        let unended = fs::read(&self.path).await.is_ok_and(|text| text.last().is_some_and(|byte| *byte != b'\n'));
+        let unended =
+            fs::read(&self.path).await.is_ok_and(|text| text.last().is_some_and(|byte| *byte != b'\n'));
         let key = PublicKey::new(key.key_data().clone(), "").to_openssh().map_err(io::Error::other)?;
         let line = format!("{}{} {key}\n", if unended { "\n" } else { "" }, name(&self.address));
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path).await?;
@@ -100,7 +108,9 @@ fn records(text: &str, name: &str) -> Vec<Record> {
         .enumerate()
         .filter(|(_, line)| !line.trim_start().starts_with('#'))
         .filter_map(|(index, line)| Some((index + 1, line.trim().parse::<Entry>().ok()?)))
-        .filter(|(_, entry)| entry.marker() != Some(&Marker::CertAuthority) && names(entry.host_patterns(), name))
+        .filter(|(_, entry)| {
+            entry.marker() != Some(&Marker::CertAuthority) && names(entry.host_patterns(), name)
+        })
         .map(|(line, entry)| Record {
             line,
             revoked: entry.marker() == Some(&Marker::Revoked),
@@ -127,7 +137,9 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
         (None, rest) => rest.is_none(),
         (Some((b'*', tail)), None) => glob(tail, text),
         (Some((b'*', tail)), Some((_, rest))) => glob(tail, text) || glob(pattern, rest),
-        (Some((expected, tail)), Some((byte, rest))) => (*expected == b'?' || expected == byte) && glob(tail, rest),
+        (Some((expected, tail)), Some((byte, rest))) => {
+            (*expected == b'?' || expected == byte) && glob(tail, rest)
+        }
         (Some(_), None) => false,
     }
 }
@@ -157,7 +169,9 @@ mod tests {
 
     #[tokio::test]
     async fn plain_listed_and_wildcard_names_are_known() {
-        for names in ["web-1.example", "WEB-1.example", "other,web-1.example", "*.example", "web-?.example", "*"] {
+        for names in
+            ["web-1.example", "WEB-1.example", "other,web-1.example", "*.example", "web-?.example", "*"]
+        {
             verify(&format!("{names} {KEY} a comment\n"), "web-1.example", 22, KEY).await.unwrap();
         }
         for names in ["web-2.example", "*.example,!web-1.example", "web-1", "[web-1.example]:22"] {

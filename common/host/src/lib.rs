@@ -18,6 +18,7 @@ mod known_hosts;
 mod listener;
 mod local;
 mod options;
+mod socket;
 mod ssh;
 mod stream;
 mod transport;

@@ -78,6 +78,8 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>, Error> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(Error::Environment { variable: name, reason: "it isn't UTF-8".into() }),
+        Err(VarError::NotUnicode(_)) => {
+            Err(Error::Environment { variable: name, reason: "it isn't UTF-8".into() })
+        }
     }
 }

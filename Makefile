@@ -1,0 +1,18 @@
+# The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
+
+.PHONY: build demo test clean
+
+# Everything into target/dist, where each program finds the others.
+build:
+	scripts/build.sh
+
+# Deploys, failures and a rollback of a real application on a separate Docker host, under load.
+demo:
+	scripts/demo.sh
+
+# Format, lints, unit and end-to-end tests.
+test:
+	scripts/test.sh
+
+clean:
+	cargo clean

@@ -1,0 +1,125 @@
+//! What BuildKit may ask while it builds: whether we are still there, and the build context.
+
+use std::path::Path;
+
+use bollard_buildkit_proto::health::health_check_response::ServingStatus;
+use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
+use bollard_buildkit_proto::health::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+};
+use bollard_buildkit_proto::moby::upload::v1::BytesMessage;
+use bollard_buildkit_proto::moby::upload::v1::upload_server::{Upload, UploadServer};
+use cutover_store::{Digest, Store};
+use futures_util::StreamExt;
+use hyper::header::HeaderName;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio_util::io::ReaderStream;
+use tonic::codegen::BoxStream;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+use ulid::Ulid;
+
+use crate::Error;
+use crate::buildkit::upgrade::upgrade;
+
+/// How much of the context goes into one message, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+const SESSION_ID: HeaderName = HeaderName::from_static("x-docker-expose-session-uuid");
+const SESSION_METHOD: HeaderName = HeaderName::from_static("x-docker-expose-session-grpc-method");
+
+/// One build's session. It is open while [`serve`](Self::serve) runs: dropped with it, BuildKit ends the build.
+pub(super) struct Session {
+    id: String,
+    store: Store,
+    archive: Digest,
+}
+
+impl Session {
+    /// A session in which BuildKit can read the context `archive` of `store`.
+    pub(super) fn new(store: Store, archive: Digest) -> Self {
+        Self { id: Ulid::generate().to_string().to_lowercase(), store, archive }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where BuildKit finds the context: a URL that leads back into this session.
+    pub(super) fn context_url(&self) -> String {
+        format!("http://buildkit-session{}", self.context_path())
+    }
+
+    fn context_path(&self) -> String {
+        format!("/{}", self.id)
+    }
+
+    /// Opens the session and answers BuildKit's questions for as long as it is polled. It ends only when the connection
+    /// breaks.
+    pub(super) async fn serve(&self, socket: &Path) -> Error {
+        let headers =
+            [(SESSION_ID, self.id.clone()), (SESSION_METHOD, "/moby.upload.v1.Upload/Pull".to_owned())];
+        let stream = match upgrade(socket, "/session", headers).await {
+            Ok(stream) => stream,
+            Err(error) => return error,
+        };
+        let context =
+            Context { store: self.store.clone(), archive: self.archive.clone(), path: self.context_path() };
+        let services = Routes::new(HealthServer::new(Alive)).add_service(UploadServer::new(context));
+        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .serve_connection(stream, TowerToHyperService::new(services))
+            .await;
+        let broken = served.map_err(Into::into).err().unwrap_or_else(|| "the session was closed".into());
+        Error::Interrupted { source: broken }
+    }
+}
+
+/// Gives out the build context, as often as it is asked for, from the store: it is never whole in memory.
+struct Context {
+    store: Store,
+    archive: Digest,
+    path: String,
+}
+
+#[tonic::async_trait]
+impl Upload for Context {
+    type PullStream = BoxStream<BytesMessage>;
+
+    async fn pull(
+        &self,
+        request: Request<Streaming<BytesMessage>>,
+    ) -> Result<Response<BoxStream<BytesMessage>>, Status> {
+        let asked = request.metadata().get("urlpath").and_then(|path| path.to_str().ok());
+        if asked != Some(&self.path) {
+            return Err(Status::not_found("this session has one build context only"));
+        }
+        let content = self.store.get(&self.archive).await.map_err(|e| Status::internal(e.to_string()))?;
+        let messages = ReaderStream::with_capacity(content, CHUNK).map(|piece| match piece {
+            Ok(piece) => Ok(BytesMessage { data: piece.into() }),
+            Err(error) => Err(Status::from(error)),
+        });
+        Ok(Response::new(Box::pin(messages)))
+    }
+}
+
+/// Answers that the session lives; BuildKit asks every few seconds.
+struct Alive;
+
+#[tonic::async_trait]
+impl Health for Alive {
+    type WatchStream = BoxStream<HealthCheckResponse>;
+
+    async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        Ok(Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+    }
+
+    async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
+        Err(Status::unimplemented("BuildKit doesn't ask for a list"))
+    }
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("BuildKit checks and doesn't watch"))
+    }
+}

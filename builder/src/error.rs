@@ -1,0 +1,124 @@
+//! Why there is no image.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ImageId;
+
+/// A failure to make an image, or to bring it into the artifact store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No Docker Engine answers.
+    #[error("no Docker Engine answers at {}; is it running, and may this user connect to it?", socket.display())]
+    NoEngine {
+        /// Its socket.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The Docker Engine refused a request, or broke off.
+    #[error("the Docker Engine could not {action} {image}")]
+    Engine {
+        /// What it was asked to do.
+        action: &'static str,
+        /// To which image.
+        image: String,
+        /// Its answer.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The image is neither in the Docker Engine nor can it be pulled from where its name points.
+    #[error(
+        "image {reference} is neither in the local Docker Engine nor in its registry; check the name, or log in"
+    )]
+    NoSuchImage {
+        /// The name that was asked for.
+        reference: String,
+        /// The Docker Engine's answer.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The Docker Engine gave an answer that it never gives.
+    #[error("the Docker Engine gave image {image} an id that is no digest")]
+    NoImageId {
+        /// The image.
+        image: String,
+    },
+    /// BuildKit couldn't be reached through the Docker Engine.
+    #[error("could not open {endpoint} of the Docker Engine at {} for BuildKit", socket.display())]
+    Upgrade {
+        /// The end point.
+        endpoint: &'static str,
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The build itself failed: the Dockerfile, or what it runs.
+    #[error("{}: {reason}", step.as_ref().map_or("the build failed".to_owned(), |step| format!("build step {step} failed")))]
+    Build {
+        /// The step that failed, where BuildKit says which.
+        step: Option<String>,
+        /// BuildKit's reason.
+        reason: String,
+        /// The last lines that the step printed.
+        output: Vec<String>,
+    },
+    /// The connection to BuildKit broke while it was building.
+    #[error("the Docker Engine broke off the build")]
+    Interrupted {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It took longer than allowed.
+    #[error("gave up to {action} after {} s; raise the limit if it needs longer", limit.as_secs())]
+    TimedOut {
+        /// What took so long.
+        action: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The artifact store failed.
+    #[error(transparent)]
+    Store(#[from] cutover_store::Error),
+    /// The exported image can't be read back.
+    #[error(transparent)]
+    Registry(#[from] cutover_registry::Error),
+    /// The port that the Docker Engine pushes to couldn't be opened.
+    #[error("could not listen on 127.0.0.1 for the Docker Engine's push")]
+    Listen(#[source] io::Error),
+    /// The Docker Engine said that it pushed, but no manifest came.
+    #[error("the Docker Engine says that it pushed {image}, but it sent no manifest")]
+    NothingPushed {
+        /// The image.
+        image: ImageId,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later with nobody mending anything.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::NoEngine { .. }
+            | Self::Upgrade { .. }
+            | Self::Interrupted { .. }
+            | Self::NothingPushed { .. } => true,
+            // 4xx: the request will be as wrong next time; anything else may be the moment's.
+            Self::Engine { source, .. } => !matches!(
+                source,
+                bollard::errors::Error::DockerResponseServerError { status_code: 400..=499, .. }
+            ),
+            Self::Store(source) => source.retryable(),
+            Self::Registry(source) => source.retryable(),
+            Self::Listen(_) => true,
+            Self::NoSuchImage { .. }
+            | Self::NoImageId { .. }
+            | Self::Build { .. }
+            | Self::TimedOut { .. } => false,
+        }
+    }
+}

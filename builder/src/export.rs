@@ -1,0 +1,160 @@
+//! From the Docker Engine's own storage into the artifact store: the engine pushes to a registry inside this program.
+
+use std::io;
+use std::ops::Range;
+
+use bollard::Docker;
+use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
+use cutover_registry::{Image, Platform, PushRegistry};
+use cutover_store::Digest;
+use futures_util::TryStreamExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use ulid::Ulid;
+
+use crate::engine::failed_to;
+use crate::{Engine, Error, ImageId, Result};
+
+/// The ports that pushes are taken on. The Docker Engine remembers which layers a registry has by its address: at the
+/// same one, a layer that was pushed before is neither compressed nor sent again, so each service has its own. They lie
+/// below the range from which outgoing connections take theirs.
+const PORTS: Range<u16> = 29_500..30_500;
+
+/// The tag within the repository, which serves for one push.
+const TAG: &str = "image";
+
+/// An image that is in the artifact store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The digest of its manifest, or of its index.
+    pub manifest: Digest,
+    /// How many bytes it has in all: manifest, config and compressed layers.
+    pub size: u64,
+    /// How many bytes the Docker Engine sent: what the store didn't have.
+    pub received: u64,
+}
+
+impl Engine {
+    /// Brings the local image `image` into the artifact store, and nothing of it that is there already. `name`, the
+    /// service's, shows in the Docker Engine's logs: lower-case letters, digits and single dashes.
+    ///
+    /// During the push, a port of 127.0.0.1 is open. It takes images for one repository, whose name can't be guessed.
+    pub async fn export(&self, image: &ImageId, name: &str) -> Result<Exported> {
+        let limit = self.limits.export;
+        let exported = timeout(limit, self.push_to_store(image, name)).await;
+        exported.map_err(|_| Error::TimedOut { action: "bring the image into the artifact store", limit })?
+    }
+
+    async fn push_to_store(&self, image: &ImageId, name: &str) -> Result<Exported> {
+        let listener = listen(name).await.map_err(Error::Listen)?;
+        let port = listener.local_addr().map_err(Error::Listen)?.port();
+        let repository = format!("cutover/{name}-{}", Ulid::generate().to_string().to_lowercase());
+        let registry = PushRegistry::new(self.store.clone(), &repository);
+
+        let tag = self.tag(image, &format!("127.0.0.1:{port}/{repository}")).await?;
+        let pushed = tokio::select! {
+            pushed = self.push(&tag.repository) => pushed,
+            broken = serve(&listener, &registry) => Err(Error::Listen(broken)),
+        };
+        let untagged = tag.remove().await;
+        pushed.and(untagged)?;
+
+        let manifest = registry.pushed(TAG).await;
+        let manifest = manifest.ok_or_else(|| Error::NothingPushed { image: image.clone() })?;
+        let size = Image::read(&self.store, &manifest, &self.platform().await?).await?.size();
+        Ok(Exported { manifest, size, received: registry.traffic().received })
+    }
+
+    async fn push(&self, repository: &str) -> Result<()> {
+        let options = PushImageOptions { tag: Some(TAG.to_owned()), ..Default::default() };
+        let push = self.docker.push_image(repository, Some(options), None);
+        push.try_for_each(|_| async { Ok(()) }).await.map_err(failed_to("push", repository))
+    }
+
+    /// Gives the image a name that says where to push it. An image that nobody has named keeps a name of its own:
+    /// the Docker Engine deletes an image with its last one.
+    async fn tag(&self, image: &ImageId, repository: &str) -> Result<TemporaryTag> {
+        let known = image.to_string();
+        let found = self.docker.inspect_image(&known).await.map_err(failed_to("inspect", &known))?;
+        if found.repo_tags.unwrap_or_default().is_empty() {
+            self.name(&known, "cutover/kept", image.digest().short()).await?;
+        }
+        self.name(&known, repository, TAG).await?;
+        Ok(TemporaryTag { docker: Some(self.docker.clone()), repository: repository.to_owned() })
+    }
+
+    async fn name(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
+        let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
+        self.docker.tag_image(image, Some(options)).await.map_err(failed_to("tag", image))
+    }
+
+    /// What the Docker Engine runs on, and so builds for.
+    async fn platform(&self) -> Result<Platform> {
+        let version = self.docker.version().await.map_err(failed_to("tell the platform of", "its images"))?;
+        Ok(Platform::linux(version.arch.as_deref().unwrap_or("amd64")))
+    }
+}
+
+/// Listens on the service's own port, or on any where that is taken: then all layers are sent once more.
+async fn listen(name: &str) -> io::Result<TcpListener> {
+    let hash = name.bytes().fold(0_u16, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    let port = PORTS.start + hash % (PORTS.end - PORTS.start);
+    match TcpListener::bind(("127.0.0.1", port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind(("127.0.0.1", 0)).await,
+    }
+}
+
+/// Serves the registry until the listener breaks or the caller has enough; then every connection ends.
+async fn serve(listener: &TcpListener, registry: &PushRegistry) -> io::Error {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let registry = registry.clone();
+                    connections.spawn(async move { registry.serve_connection(stream).await });
+                }
+                Err(broken) => return broken,
+            },
+            Some(ended) = connections.join_next() => {
+                if let Ok(Err(error)) = ended {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "a push connection broke");
+                }
+            }
+        }
+    }
+}
+
+/// A name that an image has for the time of a push; taken away again also when the push is given up.
+struct TemporaryTag {
+    docker: Option<Docker>,
+    repository: String,
+}
+
+impl TemporaryTag {
+    async fn remove(mut self) -> Result<()> {
+        match self.docker.take() {
+            Some(docker) => untag(&docker, &self.repository).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for TemporaryTag {
+    fn drop(&mut self) {
+        let Some(docker) = self.docker.take() else { return };
+        let repository = std::mem::take(&mut self.repository);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { untag(&docker, &repository).await });
+        }
+    }
+}
+
+async fn untag(docker: &Docker, repository: &str) -> Result<()> {
+    let name = format!("{repository}:{TAG}");
+    let options = RemoveImageOptions { noprune: true, ..Default::default() };
+    docker.remove_image(&name, Some(options), None).await.map_err(failed_to("untag", &name))?;
+    Ok(())
+}

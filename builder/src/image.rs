@@ -1,0 +1,58 @@
+//! An image that needs no build.
+
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::TryStreamExt;
+use tokio::time::timeout;
+
+use crate::engine::{failed_to, id};
+use crate::{Engine, Error, ImageId, Result};
+
+const NOT_FOUND: u16 = 404;
+
+impl Engine {
+    /// The image that `reference` names: the local one, or, where there is none, what its registry has. Without a tag,
+    /// `latest` is meant.
+    pub async fn existing(&self, reference: &str) -> Result<ImageId> {
+        match self.docker.inspect_image(reference).await {
+            Ok(found) => id(reference, found.id),
+            Err(source) if is_absent(&source) => self.pull(reference).await,
+            Err(source) => Err(failed_to("inspect", reference)(source)),
+        }
+    }
+
+    async fn pull(&self, reference: &str) -> Result<ImageId> {
+        let options = CreateImageOptions { from_image: Some(with_tag(reference)), ..Default::default() };
+        let pull = self.docker.create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) });
+        let pulled = timeout(self.limits.pull, pull).await;
+        match pulled.map_err(|_| Error::TimedOut { action: "pull the image", limit: self.limits.pull })? {
+            Ok(()) => self.id_of(reference).await,
+            Err(source) if is_absent(&source) => {
+                Err(Error::NoSuchImage { reference: reference.to_owned(), source })
+            }
+            Err(source) => Err(failed_to("pull", reference)(source)),
+        }
+    }
+}
+
+fn is_absent(error: &bollard::errors::Error) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: NOT_FOUND, .. })
+}
+
+/// Adds the tag that is meant where there is neither tag nor digest: the Docker Engine would pull all tags.
+fn with_tag(reference: &str) -> String {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    if name.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_is_completed_and_the_port_is_no_tag() {
+        assert_eq!(with_tag("debian"), "debian:latest");
+        assert_eq!(with_tag("localhost:5000/team/app"), "localhost:5000/team/app:latest");
+        assert_eq!(with_tag("localhost:5000/team/app:v1"), "localhost:5000/team/app:v1");
+        assert_eq!(with_tag("app@sha256:00"), "app@sha256:00");
+    }
+}

@@ -1,0 +1,17 @@
+//! Making images: by BuildKit from a build context, or from an image that exists, and into the artifact store.
+
+mod buildkit;
+mod engine;
+mod error;
+mod export;
+mod image;
+mod worker;
+
+pub use buildkit::{Build, BuildEvent};
+pub use engine::{Engine, ImageId, Limits};
+pub use error::Error;
+pub use export::Exported;
+pub use worker::Builder;
+
+/// What a fallible operation of the builder answers.
+pub type Result<T> = std::result::Result<T, Error>;

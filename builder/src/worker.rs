@@ -1,0 +1,116 @@
+//! The build stage: from the release's source to an image in the artifact store.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::path::PathBuf;
+
+use cutover_bus::{Assignment, Performer};
+use cutover_core::{BuildContext, Failure, Output, Plan, Progress, Source};
+use cutover_store::Store;
+use tokio::sync::mpsc;
+
+use crate::{Build, BuildEvent, Engine, Error, ImageId, Limits};
+
+/// Events of a build that may wait to be told before the telling slows down.
+const EVENTS: usize = 1024;
+
+/// Does the build stage.
+#[derive(Debug)]
+pub struct Builder {
+    socket: PathBuf,
+    store: Store,
+}
+
+impl Builder {
+    /// A builder that builds with the Docker Engine at `socket`, and puts images into `store`. The engine is connected to
+    /// for each build: it may be started, or upgraded, while the builder runs.
+    pub const fn new(socket: PathBuf, store: Store) -> Self {
+        Self { socket, store }
+    }
+
+    /// Builds, and tells what happens in the deployment's output and, step by step, in the journal.
+    async fn build(
+        engine: &Engine,
+        assignment: &Assignment,
+        source: &BuildContext,
+    ) -> Result<ImageId, Error> {
+        let plan = assignment.plan();
+        let labels = labels(plan);
+        let name = format!("cutover/{}:{}", plan.key.service, plan.release.id());
+        let build = Build { source, name: &name, labels: &labels };
+        let (events, mut told) = mpsc::channel(EVENTS);
+        let tell = async {
+            while let Some(event) = told.recv().await {
+                match event {
+                    BuildEvent::StepStarted { name } => {
+                        assignment.line(&format!("=> {name}")).await;
+                        assignment.progress(Progress::Step(name)).await;
+                    }
+                    BuildEvent::StepFinished { name, cached, seconds } => {
+                        let how = if cached { "cached".to_owned() } else { format!("{seconds:.1} s") };
+                        assignment.line(&format!("=> {name}: {how}")).await;
+                    }
+                    BuildEvent::Line { text, .. } => assignment.line(&text).await,
+                }
+            }
+        };
+        let run = async move { engine.build(&build, &events).await };
+        let (built, ()) = tokio::join!(run, tell);
+        built
+    }
+}
+
+impl Performer for Builder {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        let plan = assignment.plan();
+        let limit = plan.release.settings.timeouts.build.0;
+        let made = async {
+            let engine = Engine::connect(&self.socket, self.store.clone(), Limits::default()).await?;
+            let image = match &plan.release.source {
+                Source::Context(source) => Self::build(&engine, assignment, source).await?,
+                Source::Image(reference) => engine.existing(reference).await?,
+            };
+            assignment.progress(Progress::Step("into the artifact store".to_owned())).await;
+            engine.export(&image, plan.key.service.as_str()).await
+        };
+        match tokio::time::timeout(limit, made).await {
+            Ok(Ok(exported)) => Ok(Output::Built { image: exported.manifest, bytes: exported.size }),
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => Err(Failure::lasting(format!("the build took longer than {} s", limit.as_secs()))
+                .hint("raise timeouts.build in the deploy file if it needs longer")),
+        }
+    }
+}
+
+/// The labels of the image: what it is, in the words of the OCI image specification, and whose it is.
+fn labels(plan: &Plan) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("org.opencontainers.image.revision".to_owned(), plan.release.version.clone()),
+        ("cutover.service".to_owned(), plan.key.service.to_string()),
+        ("cutover.release".to_owned(), plan.release.id().to_string()),
+    ])
+}
+
+/// The error with all its causes in one line, what to do about it, and what the failing step said last.
+fn failure(error: &Error) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let text = source.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = source.source();
+    }
+    let failure = if error.retryable() { Failure::passing(message) } else { Failure::lasting(message) };
+    match error {
+        Error::Build { output, .. } => {
+            failure.tail(output.clone()).hint("the whole output is in `cutover logs --deployment`")
+        }
+        Error::NoEngine { .. } => {
+            failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST")
+        }
+        Error::NoSuchImage { .. } => failure.hint("check `image:` in the deploy file"),
+        _ => failure,
+    }
+}

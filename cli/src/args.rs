@@ -1,0 +1,264 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+use cutover_core::Stage;
+
+/// Puts a new version in front of its users without a failed request, and takes it back by itself when it turns out bad.
+#[derive(Parser, Debug)]
+#[command(name = "cutover", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What is the same for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options that every command takes.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The destination, as the deploy file names it; not needed where there is only one
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(crate) destination: Option<String>,
+    /// The deploy file
+    #[arg(short, long, global = true, value_name = "PATH", default_value = "cutover.yaml")]
+    pub(crate) file: PathBuf,
+    /// One JSON object per line instead of words
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// More: log lines of the command itself (-vv: much more)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// A standing NATS server, nats://user:password@host:port; without one, `cutover up` runs everything on this machine
+    #[arg(long, global = true, env = "NATS_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) nats_url: Option<String>,
+    /// The folder of what runs on this machine [default: ~/.cutover]
+    #[arg(long, global = true, env = "CUTOVER_HOME", value_name = "PATH")]
+    pub(crate) home: Option<PathBuf>,
+    /// The folder of the artifact store, with a standing NATS server [default: store in the home folder]
+    #[arg(long, global = true, env = "CUTOVER_STORE", value_name = "PATH")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Write a deploy file for the application in this folder
+    Init(Init),
+    /// Start NATS and the programs on this machine; they stay when this command ends
+    Up(Up),
+    /// Stop what `up` started; deployments go on where they were at the next start
+    Down,
+    /// Make the hosts of a destination ready: Docker, the network, the proxy
+    Setup(Setup),
+    /// Say what a deployment would do, and do nothing (exit code 0: nothing, 1: something)
+    Plan(PlanArgs),
+    /// Make the application in this folder live, and take it back if it turns out bad
+    Deploy(Deploy),
+    /// Show what is live and how the running or last deployment stands
+    Status(Status),
+    /// List past deployments, the last first
+    History(History),
+    /// Show what the replicas write, of all hosts together, or what the tasks of a deployment wrote
+    Logs(Logs),
+    /// Go on with a deployment that failed, from where it failed
+    Replay(Replay),
+    /// Make a kept release live again; without one, the release that was live before
+    Rollback(Rollback),
+    /// Take the running deployment back
+    Abort(Abort),
+}
+
+/// Options of `init`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Init {
+    /// The service's name [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// The first host
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<String>,
+}
+
+/// Options of `up`.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Up {
+    /// The nats-server to run [default: the one in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) nats_server: Option<PathBuf>,
+    /// How many of a program, as in shipper=2; may be given several times
+    #[arg(long, value_name = "PROGRAM=NUMBER")]
+    pub(crate) scale: Vec<String>,
+}
+
+/// Options of `setup`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Setup {
+    /// The destination
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
+    /// Write the keys of hosts that are unknown into known_hosts, after showing them; a changed key is always refused
+    #[arg(long)]
+    pub(crate) accept_new: bool,
+    /// The port that the proxy answers on
+    #[arg(long, value_name = "PORT", default_value_t = 80)]
+    pub(crate) http_port: u16,
+    /// The proxy's program, built to run from scratch [default: beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) proxy_binary: Option<PathBuf>,
+}
+
+/// Options of `plan`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct PlanArgs {
+    /// The destination
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
+    /// The release's name instead of the commit
+    #[arg(long, value_name = "NAME")]
+    pub(crate) version: Option<String>,
+}
+
+/// Options of `deploy`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Deploy {
+    /// The destination
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
+    /// The release's name instead of the commit
+    #[arg(long, value_name = "NAME")]
+    pub(crate) version: Option<String>,
+    /// Deploy even if just this release is live
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Don't watch: end once the deployment is accepted
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// Options of `status`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Status {
+    /// Watch until the deployment has ended
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// Options of `history`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct History {
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+/// Options of `logs`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Logs {
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Lines of each replica to begin with
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
+    pub(crate) tail: u32,
+    /// What the tasks of this deployment wrote (build steps, containers that failed), instead of the replicas
+    #[arg(long, value_name = "ID")]
+    pub(crate) deployment: Option<String>,
+    /// The deploy file
+    // The global option in the place of itself: here `-f` follows, as it does wherever there are logs.
+    #[arg(id = "file", long = "file", value_name = "PATH", default_value = "cutover.yaml")]
+    #[expect(dead_code, reason = "clap hands the value on to the global option of the same id")]
+    file: PathBuf,
+}
+
+/// Options of `replay`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Replay {
+    /// The deployment's id, or its end [default: the last one]
+    pub(crate) deployment: Option<String>,
+    /// Do this stage and all after it again, even what was done
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) from: Option<Stage>,
+    /// Don't watch
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// Options of `rollback`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Rollback {
+    /// The release: its id, the beginning of it, or its version [default: the one that was live before]
+    pub(crate) release: Option<String>,
+    /// List the releases that are kept, and do nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Don't watch
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// Options of `abort`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Abort {
+    /// The deployment's id, or its end [default: the one that runs]
+    pub(crate) deployment: Option<String>,
+    /// Don't watch it being taken back
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+impl Global {
+    /// The folder of what runs on this machine.
+    pub(crate) fn home(&self) -> PathBuf {
+        let default = || std::env::home_dir().unwrap_or_default().join(".cutover");
+        self.home.clone().unwrap_or_else(default)
+    }
+
+    /// The same with the destination that a command was given in its place.
+    pub(crate) fn at(&self, place: Option<String>) -> Self {
+        Self { destination: place.or_else(|| self.destination.clone()), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_destination_may_stand_in_its_place_or_after_its_flag() {
+        for line in [&["cutover", "deploy", "production"][..], &["cutover", "-d", "production", "deploy"]] {
+            let args = Args::try_parse_from(line).unwrap();
+            let Verb::Deploy(deploy) = args.verb else { unreachable!() };
+            assert_eq!(args.global.at(deploy.place).destination.as_deref(), Some("production"));
+        }
+        assert!(Args::try_parse_from(["cutover", "deploy", "production", "-d", "staging"]).is_err());
+    }
+
+    #[test]
+    fn the_deploy_file_has_a_short_flag_but_where_logs_are_followed() {
+        for line in [
+            &["cutover", "deploy", "-f", "x"][..],
+            &["cutover", "-f", "x", "logs", "-f"],
+            &["cutover", "logs", "--file", "x"],
+        ] {
+            assert_eq!(Args::try_parse_from(line).unwrap().global.file, PathBuf::from("x"), "{line:?}");
+        }
+        let Verb::Logs(logs) = Args::try_parse_from(["cutover", "logs", "-f"]).unwrap().verb else { unreachable!() };
+        assert!(logs.follow);
+    }
+}

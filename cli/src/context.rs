@@ -1,0 +1,174 @@
+//! The build context: a folder as one archive whose digest changes only when what is in it does.
+
+mod patterns;
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use cutover_core::Digest;
+use cutover_store::Store;
+use sha2::{Digest as _, Sha256};
+use tar::{Builder, EntryType, Header};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::error::Error;
+use patterns::Patterns;
+
+/// Bytes that are handed on at once.
+const CHUNK: usize = 256 * 1024;
+/// Chunks that wait for the store.
+const WAITING: usize = 8;
+
+/// A folder to build from.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    folder: PathBuf,
+    dockerfile: PathBuf,
+    deploy_file: Option<String>,
+}
+
+impl Context {
+    /// The context in `folder`. `dockerfile` is relative to it; the deploy file stays out of it, so that a setting that
+    /// changes doesn't build the image anew.
+    ///
+    /// # Errors
+    /// No such folder, or no Dockerfile in it.
+    pub(crate) fn new(folder: &Path, dockerfile: &str, deploy_file: &Path) -> Result<Self, Error> {
+        let folder = fs::canonicalize(folder).map_err(Error::io("open the build context", folder))?;
+        let dockerfile = Path::new(dockerfile).components().as_path().to_owned();
+        let inside = fs::canonicalize(folder.join(&dockerfile)).is_ok_and(|path| path.starts_with(&folder) && path.is_file());
+        if !inside {
+            return Err(Error::NoDockerfile { folder, dockerfile });
+        }
+        let deploy_file = fs::canonicalize(deploy_file).ok();
+        let deploy_file = deploy_file.and_then(|path| Some(path.strip_prefix(&folder).ok()?.to_str()?.to_owned()));
+        Ok(Self { folder, dockerfile, deploy_file })
+    }
+
+    /// The digest of the archive, which is kept nowhere.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub(crate) async fn digest(self) -> anyhow::Result<Digest> {
+        let hasher = spawn_blocking(move || self.pack(Hasher(Sha256::new()))).await??;
+        Ok(Digest::from_hash(&hasher.0.finalize().into()))
+    }
+
+    /// Puts the archive into the store.
+    ///
+    /// # Errors
+    /// A file that can't be read, or a store that can't be written.
+    pub(crate) async fn store(self, store: &Store) -> anyhow::Result<Digest> {
+        let (sender, mut chunks) = mpsc::channel(WAITING);
+        let packing = spawn_blocking(move || self.pack(io::BufWriter::with_capacity(CHUNK, Chunks(sender)))?.flush().map_err(Error::Archive));
+        let mut upload = store.upload().await?;
+        while let Some(chunk) = chunks.recv().await {
+            upload.write(&chunk).await?;
+        }
+        packing.await??;
+        Ok(upload.finish(None).await?.digest)
+    }
+
+    /// Writes the archive: entries in the order of their names, without times and owners.
+    fn pack<W: Write>(&self, writer: W) -> Result<W, Error> {
+        let patterns = self.patterns()?;
+        let mut archive = Builder::new(writer);
+        self.pack_folder(&mut archive, &patterns, Path::new(""))?;
+        archive.into_inner().map_err(Error::Archive)
+    }
+
+    /// The patterns beside the Dockerfile, where there are any, or those of the context.
+    fn patterns(&self) -> Result<Patterns, Error> {
+        let beside = self.folder.join(format!("{}.dockerignore", self.dockerfile.display()));
+        let file = if beside.is_file() { beside } else { self.folder.join(".dockerignore") };
+        let text = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(Error::io("read", &file))?,
+        };
+        let also: Vec<&str> = self.deploy_file.as_deref().into_iter().collect();
+        Patterns::parse(&text, &also).map_err(|source| Error::Pattern { file, source })
+    }
+
+    fn pack_folder<W: Write>(&self, archive: &mut Builder<W>, patterns: &Patterns, folder: &Path) -> Result<(), Error> {
+        let path = self.folder.join(folder);
+        let list = || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
+        let mut names = list().map_err(Error::io("list", &path))?;
+        names.sort();
+        for name in names {
+            let relative = folder.join(name);
+            let path = self.folder.join(&relative);
+            let metadata = fs::symlink_metadata(&path).map_err(Error::io("look at", &path))?;
+            let excluded = patterns.exclude(&relative) && relative != self.dockerfile;
+            if !excluded {
+                append(archive, &path, &relative, &metadata)?;
+            }
+            let wanted = !excluded || patterns.have_exceptions() || self.dockerfile.starts_with(&relative);
+            if metadata.is_dir() && wanted {
+                self.pack_folder(archive, patterns, &relative)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends one entry. Links stay links, wherever they lead; sockets, pipes and devices are left out, as Docker does.
+fn append<W: Write>(archive: &mut Builder<W>, path: &Path, relative: &Path, metadata: &Metadata) -> Result<(), Error> {
+    let mut header = Header::new_gnu();
+    header.set_mode(metadata.mode() & 0o7777);
+    header.set_size(0);
+    let appended = if metadata.is_dir() {
+        header.set_entry_type(EntryType::Directory);
+        archive.append_data(&mut header, relative.join(""), io::empty())
+    } else if metadata.is_symlink() {
+        let target = fs::read_link(path).map_err(Error::io("read the link", path))?;
+        header.set_entry_type(EntryType::Symlink);
+        archive.append_link(&mut header, relative, target)
+    } else if metadata.is_file() {
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(metadata.len());
+        let mut content = File::open(path).map_err(Error::io("open", path))?.take(metadata.len());
+        let appended = archive.append_data(&mut header, relative, &mut content);
+        if appended.is_ok() && content.limit() > 0 {
+            return Err(Error::Changed(path.to_owned()));
+        }
+        appended
+    } else {
+        Ok(())
+    };
+    appended.map_err(Error::io("pack", path))
+}
+
+/// Hashes what is written.
+struct Hasher(Sha256);
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hands what is written to a task. Only for threads that may wait.
+struct Chunks(mpsc::Sender<Vec<u8>>);
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.blocking_send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

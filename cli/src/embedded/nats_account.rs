@@ -1,0 +1,136 @@
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::home::write_private;
+use super::{Error, Home};
+
+/// Where the embedded NATS server listens and who may talk to it: made once, and kept in the home.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NatsAccount {
+    port: u16,
+    user: String,
+    password: String,
+}
+
+impl NatsAccount {
+    /// Reads the account of a home, and makes it where there is none. A port that somebody else has taken meanwhile is
+    /// replaced. To be called while nothing runs from this home.
+    pub(super) fn of(home: &Home) -> Result<Self, Error> {
+        let path = home.nats_account();
+        let account = match fs::read(&path) {
+            Ok(text) => Self::from_json(&path, &text)?.with_free_port()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::new()?,
+            Err(source) => return Err(Error::File { doing: "read", path, source }),
+        };
+        let text =
+            serde_json::to_vec(&account).map_err(|source| Error::Malformed { path: path.clone(), source })?;
+        write_private(&path, &text)?;
+        Ok(account)
+    }
+
+    /// The address for clients. It holds the password.
+    pub(super) fn url(&self) -> String {
+        format!("nats://{}:{}@{}:{}", self.user, self.password, Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// The configuration of a server for this account, whose journal lies in the home.
+    pub(super) fn config(&self, home: &Home) -> String {
+        format!(
+            "# Written by `cutover up`, each time anew.\n\
+             server_name: cutover-embedded\n\
+             listen: \"{address}:{port}\"\n\
+             max_payload: 1MB\n\
+             pid_file: {pid_file}\n\
+             authorization {{\n  user: {user}\n  password: {password}\n}}\n\
+             jetstream {{\n  store_dir: {store}\n  \
+             # What was acknowledged is on the disk: an outcome that a power cut forgets would be done twice.\n  \
+             sync_interval: always\n}}\n",
+            address = Ipv4Addr::LOCALHOST,
+            port = self.port,
+            pid_file = quoted(&home.folder().join("nats.pid")),
+            user = self.user,
+            password = self.password,
+            store = quoted(&home.jetstream()),
+        )
+    }
+
+    fn new() -> Result<Self, Error> {
+        Ok(Self { port: free_port()?, user: "cutover".to_owned(), password: random_password()? })
+    }
+
+    fn from_json(path: &Path, text: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(text).map_err(|source| Error::Malformed { path: path.to_owned(), source })
+    }
+
+    fn with_free_port(self) -> Result<Self, Error> {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)) {
+            Ok(_) => Ok(self),
+            Err(_) => Ok(Self { port: free_port()?, ..self }),
+        }
+    }
+}
+
+fn free_port() -> Result<u16, Error> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.map(|address| address.port()).map_err(Error::file("find a free port on", "loopback"))
+}
+
+/// 192 random bits. They begin with a letter, as the configuration would read some digits as a number.
+fn random_password() -> Result<String, Error> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0; 24];
+    File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(Error::file("read", source))?;
+    Ok(bytes.iter().fold("p".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+/// A path as a string of the server's configuration language.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_on_loopback_with_a_password_and_a_journal_that_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let account = NatsAccount::of(&home).unwrap();
+        let config = account.config(&home);
+        assert!(config.contains(&format!("listen: \"127.0.0.1:{}\"\n", account.port)));
+        assert!(config.contains("sync_interval: always"));
+        assert!(config.contains(&format!("store_dir: \"{}/jetstream\"", home.folder().display())));
+        assert!(config.contains(&account.password) && account.password.len() == 49);
+        assert!(account.url().ends_with(&format!("@127.0.0.1:{}", account.port)));
+    }
+
+    #[test]
+    fn it_is_made_once_but_for_a_port_that_was_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let first = NatsAccount::of(&home).unwrap();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.port)).unwrap();
+        let second = NatsAccount::of(&home).unwrap();
+        assert_eq!(second.password, first.password);
+        assert_ne!(second.port, first.port);
+    }
+
+    #[test]
+    fn two_homes_have_two_passwords() {
+        assert_ne!(random_password().unwrap(), random_password().unwrap());
+    }
+
+    #[test]
+    fn a_path_can_not_end_its_string() {
+        assert_eq!(quoted(Path::new(r#"/a "b"\c"#)), r#""/a \"b\"\\c""#);
+    }
+}

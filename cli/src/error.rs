@@ -1,0 +1,169 @@
+//! What can go wrong and is expected to: each with its exit code and, where it is known, what to do next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cutover_core::{DeploymentId, Program, ServiceKey, Timestamp};
+
+use crate::clock;
+use crate::exit::Exit;
+
+/// An expected error of the command line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// There is no deploy file.
+    #[error("there is no deploy file {}", .0.display())]
+    NoDeployFile(PathBuf),
+    /// A file is there that would be overwritten.
+    #[error("{} is there already, and is not overwritten", .0.display())]
+    Exists(PathBuf),
+    /// A name that a deploy file can't be written with.
+    #[error("the deploy file can't be written: {0}")]
+    Name(#[from] cutover_core::InvalidName),
+    /// The build context has no Dockerfile.
+    #[error("there is no {} in the build context {}", dockerfile.display(), folder.display())]
+    NoDockerfile {
+        /// The context.
+        folder: PathBuf,
+        /// Relative to it.
+        dockerfile: PathBuf,
+    },
+    /// A line of a `.dockerignore` file is no pattern.
+    #[error("{} can't be read", file.display())]
+    Pattern {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: globset::Error,
+    },
+    /// A file became shorter while it was packed.
+    #[error("{} changed while it was packed", .0.display())]
+    Changed(PathBuf),
+    /// The archive of the build context can't be written.
+    #[error("the build context can't be packed")]
+    Archive(#[source] io::Error),
+    /// Two migrations have the same number.
+    #[error("migrations {first} and {second} have the same number")]
+    SameNumber {
+        /// One file.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// An SQL file whose name says no place in the order.
+    #[error("{} is no migration: its name must be digits, _ and a name, as in 0001_add_users.sql", .0.display())]
+    NotAMigration(PathBuf),
+    /// The file system said no.
+    #[error("could not {action} {}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A deployment runs.
+    #[error("deployment {} of {key} runs: asked for by {by} at {}, {} ago", .deployment.short(), clock::time_of_day(*.since), clock::duration(clock::now().since(*.since)))]
+    Running {
+        /// Which.
+        deployment: DeploymentId,
+        /// Of what.
+        key: ServiceKey,
+        /// Who asked for it.
+        by: String,
+        /// When.
+        since: Timestamp,
+    },
+    /// Nobody is there to do what the plan needs.
+    #[error("no {} is running", .0.iter().map(|program| program.as_str()).collect::<Vec<_>>().join(", no "))]
+    NoWorkers(Vec<Program>),
+    /// The journal knows nothing of the service.
+    #[error("{0} has never been deployed")]
+    NeverDeployed(ServiceKey),
+    /// Nothing runs on this machine, and no NATS server was named.
+    #[error("nothing has been deployed from this machine")]
+    NothingHere,
+    /// An id that is none, or of several.
+    #[error("{key} has {found} deployments whose id ends in '{text}'")]
+    Deployment {
+        /// What was given.
+        text: String,
+        /// Of which service.
+        key: ServiceKey,
+        /// How many match.
+        found: usize,
+    },
+    /// A release that isn't kept, or one of several.
+    #[error("{key} keeps {found} releases that are called '{text}'")]
+    Release {
+        /// What was given.
+        text: String,
+        /// Of which service.
+        key: ServiceKey,
+        /// How many match.
+        found: usize,
+    },
+    /// There is nothing to roll back to.
+    #[error("no release of {0} is kept but the one that is live")]
+    NothingKept(ServiceKey),
+    /// The image of a kept release is gone.
+    #[error("the image of release {release} is not in the artifact store any more")]
+    ImageGone {
+        /// Which release.
+        release: String,
+    },
+    /// A decision that can't be taken.
+    #[error(transparent)]
+    Refused(#[from] cutover_core::Refused),
+    /// The following of a deployment broke off.
+    #[error("deployment {} can't be followed any more; it goes on without", .0.short())]
+    Lost(DeploymentId, #[source] cutover_bus::Error),
+    /// Whatever stopped a plan from being made: `plan` has 1 for something else.
+    #[error("the plan could not be made")]
+    Unplanned(#[source] anyhow::Error),
+}
+
+impl Error {
+    /// Says what was being done to `path` when the file system said no.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// The exit code.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::Running { .. } => Exit::Running,
+            Self::NoWorkers(_) | Self::Lost(..) => Exit::Unreachable,
+            Self::Archive(_) | Self::Changed(_) => Exit::Unexpected,
+            _ => Exit::Usage,
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoDeployFile(_) => "`cutover init` writes one; -f names another".to_owned(),
+            Self::NoDockerfile { .. } => {
+                "name it in the deploy file (`builder: {dockerfile: …}`), or an image that exists (`image: …`)".to_owned()
+            }
+            Self::Changed(_) => "try again; if the application writes there, name it in .dockerignore".to_owned(),
+            Self::Running { .. } => "watch it: cutover status -w    take it back: cutover abort".to_owned(),
+            Self::NoWorkers(programs) => {
+                let binaries: Vec<String> = programs.iter().map(|program| program.binary()).collect();
+                format!("on this machine: cutover up    with a standing NATS server: start {}", binaries.join(", "))
+            }
+            Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
+            Self::Deployment { .. } => "cutover history lists them".to_owned(),
+            Self::Release { .. } => "cutover rollback --list lists them".to_owned(),
+            Self::ImageGone { .. } => "check out that version and deploy it".to_owned(),
+            Self::Refused(cutover_core::Refused::StillRuns(_)) => {
+                "watch it: cutover status -w    take it back: cutover abort".to_owned()
+            }
+            Self::Refused(cutover_core::Refused::IsLive(_)) => "to go back: cutover rollback".to_owned(),
+            Self::Lost(..) => "see how it stands: cutover status".to_owned(),
+            _ => return None,
+        };
+        Some(hint)
+    }
+}

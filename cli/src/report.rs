@@ -1,0 +1,94 @@
+//! From an error to what people read of it, and to the exit code.
+
+use std::io::{self, Write};
+
+use anyhow::Chain;
+use cutover_core::DeployFileError;
+
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// Prints how a command ended, and says its exit code.
+pub(crate) fn conclude(console: Console, result: anyhow::Result<Exit>) -> Exit {
+    let error = match result {
+        Ok(exit) => return exit,
+        Err(error) => error,
+    };
+    // Whoever reads has read enough.
+    if find::<io::Error>(error.chain()).is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return Exit::Ok;
+    }
+    let exit = exit(&error);
+    let message = message(error.chain());
+    let hint = hint(&error);
+    let mut out = io::stderr().lock();
+    // There is nobody left to tell when standard error is closed.
+    let _ = if console.json {
+        let report = Report { error: &message, hint: hint.as_deref(), exit: exit.code() };
+        serde_json::to_writer(&mut out, &report).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"))
+    } else {
+        hint.map_or_else(|| writeln!(out, "error: {message}"), |hint| writeln!(out, "error: {message}\nhint: {hint}"))
+    };
+    exit
+}
+
+/// An error as `--json` has it, on standard error.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    error: &'a str,
+    hint: Option<&'a str>,
+    exit: u8,
+}
+
+/// The causes in one line, from what was being done to what stopped it. One that was told already is left out.
+fn message(chain: Chain<'_>) -> String {
+    let mut message = String::new();
+    for cause in chain {
+        let cause = cause.to_string();
+        if message.is_empty() {
+            message = cause;
+        } else if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
+}
+
+fn exit(error: &anyhow::Error) -> Exit {
+    if let Some(Error::Unplanned(inner)) = error.downcast_ref() {
+        return match exit(inner) {
+            Exit::Unexpected => Exit::Usage,
+            known => known,
+        };
+    }
+    if let Some(known) = find::<Error>(error.chain()) {
+        known.exit()
+    } else if find::<DeployFileError>(error.chain()).is_some() {
+        Exit::Usage
+    } else if find::<cutover_host::Error>(error.chain()).is_some() {
+        Exit::Host
+    } else if find::<cutover_bus::Error>(error.chain()).is_some() {
+        Exit::Unreachable
+    } else {
+        Exit::Unexpected
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    use cutover_bus::Error as Bus;
+    if let Some(hint) = error.chain().filter_map(|cause| cause.downcast_ref::<Error>()).find_map(Error::hint) {
+        return Some(hint);
+    }
+    match find::<Bus>(error.chain())? {
+        Bus::Unreachable { .. } => Some("is it running, and is NATS_URL right? Without NATS_URL, Cutover runs its own".to_owned()),
+        Bus::Address(_) => Some("NATS_URL=nats://user:password@host:4222".to_owned()),
+        bus if bus.retryable() => Some("a deployment that was accepted goes on; see how it stands: cutover status".to_owned()),
+        _ => None,
+    }
+}
+
+/// The first cause of that kind.
+fn find<E: std::error::Error + 'static>(chain: Chain<'_>) -> Option<&E> {
+    chain.into_iter().find_map(|cause| cause.downcast_ref())
+}

@@ -1,0 +1,182 @@
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+use cutover_control::DEFAULT_SOCKET;
+
+/// The name of the proxy's container on every host.
+pub(super) const NAME: &str = "cutover-proxy";
+/// What a container of Cutover's own is.
+const COMPONENT_LABEL: &str = "cutover.component";
+const COMPONENT: &str = "proxy";
+/// Where the proxy keeps its routes, in a volume of the same name as the container.
+const STATE: &str = "/var/lib/cutover/proxy";
+/// Each connection takes a descriptor, and each request one more towards the application.
+const DESCRIPTORS: i64 = 65_536;
+/// How long the requests in flight have when the proxy is told to stop, in seconds.
+const STOP_TIMEOUT: i64 = 30;
+
+/// The proxy's container as it should be.
+#[derive(Clone, Debug)]
+pub(super) struct ProxyContainer {
+    /// The image.
+    pub(super) image: String,
+    /// The port that it answers on.
+    pub(super) http_port: u16,
+    /// The group that may command it.
+    pub(super) control_group: u32,
+}
+
+/// What a container of the proxy's name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As it should be.
+    Right {
+        /// Whether it runs.
+        running: bool,
+    },
+    /// The proxy, but of another image or with another command.
+    Other {
+        /// Its image.
+        image: String,
+        /// Whether it runs.
+        running: bool,
+    },
+    /// Somebody else's.
+    Foreign {
+        /// Its image.
+        image: String,
+    },
+}
+
+impl ProxyContainer {
+    /// What a container that was found is.
+    pub(super) fn compare(&self, found: &ContainerInspectResponse) -> Standing {
+        let running = found.state.as_ref().and_then(|state| state.running).unwrap_or(false);
+        let config = found.config.clone().unwrap_or_default();
+        let image = config.image.unwrap_or_default();
+        let labels = config.labels.unwrap_or_default();
+        if labels.get(COMPONENT_LABEL).map(String::as_str) != Some(COMPONENT) {
+            return Standing::Foreign { image };
+        }
+        if image == self.image && config.cmd == Some(self.command()) {
+            return Standing::Right { running };
+        }
+        Standing::Other { image, running }
+    }
+
+    /// What the Engine is asked to create. Nothing of the host but its network and one folder is open to it.
+    pub(super) fn body(&self) -> ContainerCreateBody {
+        let text = |text: &str| text.to_owned();
+        let host_config = HostConfig {
+            network_mode: Some(text("host")),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                maximum_retry_count: None,
+            }),
+            cap_drop: Some(vec![text("ALL")]),
+            cap_add: Some(vec![text("NET_BIND_SERVICE")]),
+            // Without CAP_CHOWN only a member may give its socket to a group (chown(2)).
+            group_add: Some(vec![self.control_group.to_string()]),
+            security_opt: Some(vec![text("no-new-privileges")]),
+            readonly_rootfs: Some(true),
+            binds: Some(vec![text("/run/cutover:/run/cutover"), format!("{NAME}:{STATE}")]),
+            ulimits: Some(vec![ResourcesUlimits {
+                name: Some(text("nofile")),
+                soft: Some(DESCRIPTORS),
+                hard: Some(DESCRIPTORS),
+            }]),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some(text("json-file")),
+                config: Some(HashMap::from([(text("max-size"), text("10m")), (text("max-file"), text("3"))])),
+            }),
+            ..HostConfig::default()
+        };
+        ContainerCreateBody {
+            image: Some(self.image.clone()),
+            cmd: Some(self.command()),
+            labels: Some(HashMap::from([
+                (text(COMPONENT_LABEL), text(COMPONENT)),
+                (text("cutover.version"), text(env!("CARGO_PKG_VERSION"))),
+            ])),
+            stop_timeout: Some(STOP_TIMEOUT),
+            host_config: Some(host_config),
+            ..ContainerCreateBody::default()
+        }
+    }
+
+    fn command(&self) -> Vec<String> {
+        let (http, group) = (format!("0.0.0.0:{}", self.http_port), self.control_group.to_string());
+        let words = [
+            "serve",
+            "--http",
+            &http,
+            "--control",
+            DEFAULT_SOCKET,
+            "--state",
+            STATE,
+            "--control-gid",
+            &group,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bollard::models::{ContainerConfig, ContainerState};
+
+    use super::*;
+
+    fn wanted() -> ProxyContainer {
+        ProxyContainer { image: "cutover/proxy:aaaaaaaaaaaa".to_owned(), http_port: 80, control_group: 108 }
+    }
+
+    /// What an Engine says of a container that was created as wanted.
+    fn found(proxy: &ProxyContainer) -> ContainerInspectResponse {
+        let body = proxy.body();
+        ContainerInspectResponse {
+            config: Some(ContainerConfig {
+                image: body.image,
+                cmd: body.cmd,
+                labels: body.labels,
+                ..ContainerConfig::default()
+            }),
+            state: Some(ContainerState { running: Some(true), ..ContainerState::default() }),
+            ..ContainerInspectResponse::default()
+        }
+    }
+
+    #[test]
+    fn what_was_created_as_wanted_is_left_alone() {
+        assert_eq!(wanted().compare(&found(&wanted())), Standing::Right { running: true });
+    }
+
+    #[test]
+    fn another_image_and_another_port_are_told_apart_from_what_is_wanted() {
+        let other = ProxyContainer { image: "cutover/proxy:bbbbbbbbbbbb".to_owned(), ..wanted() };
+        let image = other.image.clone();
+        assert_eq!(wanted().compare(&found(&other)), Standing::Other { image, running: true });
+        let other = ProxyContainer { http_port: 8080, ..wanted() };
+        assert_eq!(wanted().compare(&found(&other)), Standing::Other { image: other.image, running: true });
+    }
+
+    #[test]
+    fn a_container_without_our_label_is_somebody_elses() {
+        let mut container = found(&wanted());
+        container.config.as_mut().unwrap().labels = None;
+        assert!(matches!(wanted().compare(&container), Standing::Foreign { .. }));
+    }
+
+    #[test]
+    fn the_container_may_do_nothing_but_bind_its_port() {
+        let host_config = wanted().body().host_config.unwrap();
+        assert_eq!(host_config.cap_drop.unwrap(), ["ALL"]);
+        assert_eq!(host_config.cap_add.unwrap(), ["NET_BIND_SERVICE"]);
+        assert_eq!(host_config.readonly_rootfs, Some(true));
+        assert_eq!(host_config.privileged, None);
+    }
+}

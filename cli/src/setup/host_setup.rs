@@ -1,0 +1,243 @@
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{
+    CreateContainerOptions, InspectContainerOptions, LogsOptions, RemoveContainerOptions,
+    RenameContainerOptions, StartContainerOptions, StopContainerOptions,
+};
+use cutover_control::DEFAULT_SOCKET;
+use cutover_host::Host;
+use futures_util::TryStreamExt;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::container::{self, ProxyContainer, Standing};
+use super::engine::Engine;
+use super::image::ProxyImage;
+use super::{Error, Options, Step, StepKind, control, port};
+
+/// Until the proxy answers.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(100);
+/// The name of a proxy that is being replaced, until its successor answers.
+const REPLACED: &str = "cutover-proxy-replaced";
+const LOG_LINES: &str = "10";
+
+/// Makes one host ready.
+pub(super) struct HostSetup<'a> {
+    pub(super) host: &'a Host,
+    pub(super) name: &'a str,
+    pub(super) image: &'a ProxyImage,
+    pub(super) options: &'a Options,
+    pub(super) report: &'a dyn Fn(&Step),
+}
+
+impl HostSetup<'_> {
+    /// Does it. Safe to do again: what is right already is left alone.
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        let result = self.steps().await;
+        if let Err(error) = &result {
+            self.say(StepKind::Failed, error);
+        }
+        result
+    }
+
+    async fn steps(&self) -> Result<(), Error> {
+        self.host.connect().await?;
+        let engine = Engine::of(self.host, self.image.architecture).await?;
+        self.say(StepKind::Found, format_args!("Docker {}", engine.version));
+        if !engine.live_restore {
+            self.say(
+                StepKind::Advice,
+                "live-restore is off, so a restart of dockerd stops every container: put \"live-restore\": true into \
+                 /etc/docker/daemon.json, then `systemctl reload docker`",
+            );
+        }
+        let proxy = ProxyContainer {
+            image: self.image.name.clone(),
+            http_port: self.options.http_port,
+            control_group: engine.group,
+        };
+        let docker = self.host.docker().await?;
+        match self.find(&docker, container::NAME).await?.map(|found| proxy.compare(&found)) {
+            None => self.install(&docker, &proxy).await?,
+            Some(Standing::Right { running: true }) => {
+                self.say(StepKind::Found, format_args!("{} runs", proxy.image))
+            }
+            Some(Standing::Right { running: false }) => self.restart(&docker).await?,
+            Some(Standing::Other { image, running: true }) if !self.options.upgrade_proxy => {
+                self.say(StepKind::Advice, self.advice(&image));
+            }
+            Some(Standing::Other { image, .. }) => self.replace(&docker, &proxy, &image).await?,
+            Some(Standing::Foreign { image }) => {
+                return Err(Error::ForeignContainer {
+                    host: self.host.name().to_owned(),
+                    name: container::NAME,
+                    image,
+                });
+            }
+        }
+        let version = self.await_answer(&docker).await?;
+        self.say(StepKind::Found, format_args!("proxy {version} answers, port {}", self.options.http_port));
+        Ok(())
+    }
+
+    fn advice(&self, image: &str) -> String {
+        format!(
+            "{image} runs, and this setup would run {} on port {}: --upgrade-proxy replaces it, and stops it for a moment",
+            self.image.name, self.options.http_port
+        )
+    }
+
+    /// No proxy is there.
+    async fn install(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
+        self.port_is_free().await?;
+        self.load().await?;
+        self.create(docker, proxy).await?;
+        if let Err(error) = self.start(docker).await {
+            // Nothing half-done stays behind, so that the next setup begins where this one did.
+            self.remove(docker, container::NAME).await?;
+            return Err(error);
+        }
+        // What a replacement that was cut off has left.
+        self.remove(docker, REPLACED).await?;
+        self.say(StepKind::Done, format_args!("started {}", proxy.image));
+        Ok(())
+    }
+
+    /// The right proxy is there, but was stopped.
+    async fn restart(&self, docker: &Docker) -> Result<(), Error> {
+        self.port_is_free().await?;
+        self.start(docker).await?;
+        self.say(StepKind::Done, "started the proxy, which was stopped");
+        Ok(())
+    }
+
+    /// Another proxy is there. It comes back when its successor doesn't answer.
+    async fn replace(&self, docker: &Docker, proxy: &ProxyContainer, image: &str) -> Result<(), Error> {
+        self.load().await?;
+        self.remove(docker, REPLACED).await?;
+        self.stop(docker).await?;
+        self.rename(docker, container::NAME, REPLACED).await?;
+        if let Err(error) = self.succeed(docker, proxy).await {
+            self.remove(docker, container::NAME).await?;
+            self.rename(docker, REPLACED, container::NAME).await?;
+            self.start(docker).await?;
+            return Err(error);
+        }
+        self.remove(docker, REPLACED).await?;
+        self.say(StepKind::Done, format_args!("replaced {image} by {}", proxy.image));
+        Ok(())
+    }
+
+    async fn succeed(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
+        self.port_is_free().await?;
+        self.create(docker, proxy).await?;
+        self.start(docker).await
+    }
+
+    async fn load(&self) -> Result<(), Error> {
+        if self.image.load(self.host).await? {
+            self.say(StepKind::Done, format_args!("loaded {}", self.image.name));
+        }
+        Ok(())
+    }
+
+    async fn port_is_free(&self) -> Result<(), Error> {
+        let port = self.options.http_port;
+        match port::holder(self.host, port).await? {
+            None => Ok(()),
+            Some(holder) => Err(Error::PortTaken { host: self.host.name().to_owned(), port, holder }),
+        }
+    }
+
+    /// Waits until the proxy answers, and fails early when its container ends.
+    async fn await_answer(&self, docker: &Docker) -> Result<String, Error> {
+        let began = Instant::now();
+        loop {
+            let left = ANSWER_LIMIT.saturating_sub(began.elapsed());
+            let asked = timeout(left, control::proxy_version(self.host)).await;
+            let reason = match asked.unwrap_or_else(|_| Err("no answer".to_owned())) {
+                Ok(version) => return Ok(version),
+                Err(reason) => reason,
+            };
+            let state =
+                self.find(docker, container::NAME).await?.and_then(|found| found.state).unwrap_or_default();
+            if state.running != Some(true) || state.restarting == Some(true) {
+                return Err(Error::ProxyEnded {
+                    host: self.host.name().to_owned(),
+                    log: self.last_lines(docker).await,
+                });
+            }
+            if began.elapsed() >= ANSWER_LIMIT {
+                let host = self.host.name().to_owned();
+                return Err(Error::ProxySilent { host, socket: DEFAULT_SOCKET, limit: ANSWER_LIMIT, reason });
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn last_lines(&self, docker: &Docker) -> String {
+        let options =
+            LogsOptions { stdout: true, stderr: true, tail: LOG_LINES.to_owned(), ..LogsOptions::default() };
+        let parts: Result<Vec<LogOutput>, _> =
+            docker.logs(container::NAME, Some(options)).try_collect().await;
+        match parts {
+            Ok(parts) => parts
+                .iter()
+                .fold(String::new(), |text, part| format!("{text}\n    {}", part.to_string().trim_end())),
+            Err(error) => format!("; its log can't be read: {error}"),
+        }
+    }
+
+    async fn find(&self, docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Error> {
+        match docker.inspect_container(name, None::<InspectContainerOptions>).await {
+            Ok(found) => Ok(Some(found)),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.host.docker_failed(format!("inspecting {name}"))(error).into()),
+        }
+    }
+
+    async fn create(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
+        let options = CreateContainerOptions {
+            name: Some(container::NAME.to_owned()),
+            ..CreateContainerOptions::default()
+        };
+        let created = docker.create_container(Some(options), proxy.body()).await;
+        created.map_err(self.host.docker_failed("creating the proxy's container"))?;
+        Ok(())
+    }
+
+    /// Starts the container and waits until the proxy in it answers.
+    async fn start(&self, docker: &Docker) -> Result<(), Error> {
+        let started = docker.start_container(container::NAME, None::<StartContainerOptions>).await;
+        started.map_err(self.host.docker_failed("starting the proxy"))?;
+        self.await_answer(docker).await.map(drop)
+    }
+
+    async fn stop(&self, docker: &Docker) -> Result<(), Error> {
+        let stopped = docker.stop_container(container::NAME, None::<StopContainerOptions>).await;
+        Ok(stopped.map_err(self.host.docker_failed("stopping the proxy"))?)
+    }
+
+    async fn rename(&self, docker: &Docker, from: &str, to: &str) -> Result<(), Error> {
+        let renamed = docker.rename_container(from, RenameContainerOptions { name: to.to_owned() }).await;
+        Ok(renamed.map_err(self.host.docker_failed(format!("renaming {from} to {to}")))?)
+    }
+
+    /// Removes a container, where there is one.
+    async fn remove(&self, docker: &Docker, name: &str) -> Result<(), Error> {
+        let options = RemoveContainerOptions { force: true, ..RemoveContainerOptions::default() };
+        match docker.remove_container(name, Some(options)).await {
+            Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(self.host.docker_failed(format!("removing {name}"))(error).into()),
+        }
+    }
+
+    fn say(&self, kind: StepKind, text: impl ToString) {
+        (self.report)(&Step { host: self.name.to_owned(), kind, text: text.to_string() });
+    }
+}

@@ -1,0 +1,107 @@
+//! Making hosts ready: an Engine that is new enough, a free port, and the proxy as a container, from an image that is
+//! assembled here. What is right already is left alone: no proxy is restarted without need.
+
+mod container;
+mod control;
+mod elf;
+mod engine;
+mod error;
+mod host_setup;
+mod image;
+mod port;
+
+use std::path::{Path, PathBuf};
+
+use cutover_core::HostSpec;
+use cutover_host::{HostAddress, Hosts, SshOptions};
+use futures_util::future::join_all;
+use serde::Serialize;
+
+pub(crate) use error::Error;
+
+use host_setup::HostSetup;
+use image::ProxyImage;
+
+/// The socket of the Docker Engine on a host.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+/// What is to be made ready, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The hosts.
+    pub(crate) hosts: Vec<HostSpec>,
+    /// Whether the keys of unknown hosts are recorded.
+    pub(crate) accept_new: bool,
+    /// The port that the proxy answers on.
+    pub(crate) http_port: u16,
+    /// The proxy's static binary; without one, the one beside `cutover`.
+    pub(crate) proxy_binary: Option<PathBuf>,
+    /// Whether a proxy of another image is replaced, although that stops it for a moment.
+    pub(crate) upgrade_proxy: bool,
+}
+
+/// Something that was found or done on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Step {
+    /// The host.
+    pub(crate) host: String,
+    /// What it is about.
+    pub(crate) kind: StepKind,
+    /// In words.
+    pub(crate) text: String,
+}
+
+/// What a step is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StepKind {
+    /// It was right already.
+    Found,
+    /// It was changed.
+    Done,
+    /// It works, and there is something that the operator should do.
+    Advice,
+    /// The host is not ready.
+    Failed,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = match self.kind {
+            StepKind::Found => ' ',
+            StepKind::Done => '+',
+            StepKind::Advice => '!',
+            StepKind::Failed => '✗',
+        };
+        write!(f, "{sign} {}: {}", self.host, self.text)
+    }
+}
+
+/// Makes all hosts ready, at the same time; `report` gets every step as it is taken. A host that fails stops no other.
+///
+/// # Errors
+/// A proxy binary that can't run from scratch, before any host is touched; else [`Error::Hosts`] with the error of
+/// each host that is not ready.
+pub(crate) async fn setup(options: &Options, report: &dyn Fn(&Step)) -> Result<(), Error> {
+    let image = ProxyImage::assemble(&proxy_binary(options.proxy_binary.as_deref())?)?;
+    let ssh = SshOptions { accept_new: options.accept_new, ..SshOptions::from_environment()? };
+    let hosts = Hosts::new(ssh, DOCKER_SOCKET);
+    let setups = options.hosts.iter().map(|spec| async {
+        let host = hosts.get(&HostAddress::new(spec.user.as_str(), spec.name.as_str(), spec.port));
+        let setup = HostSetup { host: &host, name: spec.name.as_str(), image: &image, options, report };
+        let result = setup.run().await;
+        host.close().await;
+        result
+    });
+    let failed: Vec<Error> = join_all(setups).await.into_iter().filter_map(Result::err).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Error::Hosts(failed)) }
+}
+
+fn proxy_binary(given: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    let cutover =
+        std::env::current_exe().map_err(|source| Error::Binary { path: "cutover".into(), source })?;
+    Ok(cutover.with_file_name("cutover-proxy"))
+}

@@ -1,0 +1,17 @@
+//! A deployment as a tree: stages, hosts beneath, what they made, and why one failed.
+
+mod ending;
+mod facts;
+mod model;
+mod render;
+mod screen;
+
+pub(crate) use ending::{Ending, ended};
+pub(crate) use facts::{output, progress};
+pub(crate) use model::Tree;
+pub(crate) use render::{Look, render};
+pub(crate) use screen::Screen;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

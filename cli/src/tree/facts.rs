@@ -1,0 +1,95 @@
+//! What a task made, in a few words.
+
+use cutover_core::{Output, Progress};
+
+use crate::size::bytes;
+
+/// What a finished task made.
+pub(crate) fn output(output: &Output) -> String {
+    match output {
+        Output::Built { image, bytes: size } => format!("image {}, {}", image.short(), bytes(*size)),
+        Output::Shipped { sent: 0 } => "nothing to send".to_owned(),
+        Output::Shipped { sent } => format!("{} sent", bytes(*sent)),
+        Output::Expanded { applied } if applied.is_empty() => "all migrations are applied".to_owned(),
+        Output::Expanded { applied } => format!("applied {}", applied.join(", ")),
+        Output::Booted { replicas } => count(replicas.len() as u64, "replica", "replicas"),
+        Output::Probed { asked } => format!("ready after {}", count(u64::from(*asked), "question", "questions")),
+        Output::Switched { previous: Some(_) } => "traffic old → new".to_owned(),
+        Output::Switched { previous: None } => "first traffic".to_owned(),
+        Output::Soaked(evidence) => format!(
+            "{}, {}",
+            count(evidence.requests, "request", "requests"),
+            count(evidence.errors, "server error", "server errors")
+        ),
+        Output::Retired { stopped } => format!("{} stopped", count(u64::from(*stopped), "old replica", "old replicas")),
+        Output::Restored { serving: Some(_) } => "traffic back to the old replicas".to_owned(),
+        Output::Restored { serving: None } => "no traffic any more".to_owned(),
+        Output::Discarded { removed } => format!("{} removed", count(u64::from(*removed), "new replica", "new replicas")),
+    }
+}
+
+/// What the tasks of one stage made together, where that can be said as of one.
+pub(super) fn together(outputs: &[&Output]) -> String {
+    let mut outputs = outputs.iter().copied();
+    let Some(first) = outputs.next() else { return String::new() };
+    match outputs.try_fold(first.clone(), |sum, next| plus(sum, next)) {
+        Some(sum) => output(&sum),
+        None => String::new(),
+    }
+}
+
+fn plus(sum: Output, next: &Output) -> Option<Output> {
+    Some(match (sum, next) {
+        (Output::Shipped { sent }, Output::Shipped { sent: more }) => Output::Shipped { sent: sent + more },
+        (Output::Booted { mut replicas }, Output::Booted { replicas: more }) => {
+            replicas.extend(more.iter().cloned());
+            Output::Booted { replicas }
+        }
+        (Output::Probed { asked }, Output::Probed { asked: more }) => Output::Probed { asked: asked.max(*more) },
+        (Output::Switched { previous }, Output::Switched { previous: other }) => {
+            Output::Switched { previous: previous.or_else(|| other.clone()) }
+        }
+        (Output::Restored { serving }, Output::Restored { serving: other }) => {
+            Output::Restored { serving: serving.or_else(|| other.clone()) }
+        }
+        (Output::Retired { stopped }, Output::Retired { stopped: more }) => Output::Retired { stopped: stopped + more },
+        (Output::Discarded { removed }, Output::Discarded { removed: more }) => {
+            Output::Discarded { removed: removed + more }
+        }
+        _ => return None,
+    })
+}
+
+/// How far a task is.
+pub(crate) fn progress(progress: &Progress) -> String {
+    match progress {
+        Progress::Bytes { done, total } if *total > 0 => format!("{} of {}", bytes(*done), bytes(*total)),
+        Progress::Bytes { done, .. } => bytes(*done),
+        Progress::Step(step) => printable(step),
+    }
+}
+
+/// `1 host`, `2 hosts`.
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Text from a container or a builder without what would steer the terminal: escape sequences and control characters.
+pub(crate) fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            // A control sequence ends with its first byte in @..~ (ECMA-48, 5.4).
+            '\u{1b}' => {
+                if characters.next() == Some('[') {
+                    characters.by_ref().find(|next| ('@'..='~').contains(next));
+                }
+            }
+            '\t' => clean.push_str("    "),
+            control if control.is_control() => {}
+            other => clean.push(other),
+        }
+    }
+    clean
+}

@@ -1,0 +1,293 @@
+//! The worker loop and the journal on a real server: who wins, what is taken over, what is taken back.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cutover_bus::{Assignment, DecideError, Journal, Performer, WorkerOptions, work};
+use cutover_core::{
+    Decision, Deployment, Digest, Evidence, Failure, Outcome, Output, PROTOCOL, Program, Refused, Replica, Stage, Subject, Task,
+    Work,
+};
+use cutover_telemetry::Metrics;
+use support::{Server, key, plan};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A program that does its tasks at once, and writes down which; told so, it hangs or fails in a stage.
+#[derive(Clone, Default)]
+struct Script {
+    done: Arc<Mutex<Vec<Task>>>,
+    hang_in: Option<Stage>,
+    fail_once_in: Option<Stage>,
+    fail_in: Option<Stage>,
+}
+
+impl Performer for Script {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        let task = assignment.task.clone();
+        let first = {
+            let mut done = self.done.lock().unwrap();
+            done.push(task.clone());
+            done.iter().filter(|other| **other == task).count() == 1
+        };
+        if self.hang_in == Some(task.stage) {
+            std::future::pending::<()>().await;
+        }
+        if self.fail_in == Some(task.stage) {
+            return Err(Failure::lasting("it is broken"));
+        }
+        if self.fail_once_in == Some(task.stage) && first {
+            return Err(Failure::passing("try again"));
+        }
+        Ok(match task.stage {
+            Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1 },
+            Stage::Ship => Output::Shipped { sent: 1 },
+            Stage::Expand => Output::Expanded { applied: vec![] },
+            Stage::Boot => Output::Booted {
+                replicas: vec![Replica { name: "hello-1".into(), address: "172.17.0.2:80".parse().unwrap() }],
+            },
+            Stage::Probe => Output::Probed { asked: 1 },
+            Stage::Switch => Output::Switched { previous: None },
+            Stage::Soak => Output::Soaked(Evidence::default()),
+            Stage::Retire => Output::Retired { stopped: 0 },
+            Stage::Restore => Output::Restored { serving: None },
+            Stage::Discard => Output::Discarded { removed: 1 },
+        })
+    }
+}
+
+impl Script {
+    fn times(&self, stage: Stage) -> usize {
+        self.done.lock().unwrap().iter().filter(|task| task.stage == stage).count()
+    }
+}
+
+struct Crew {
+    stop: CancellationToken,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// One worker of each program.
+fn crew(journal: &Journal, script: &Script) -> Crew {
+    let stop = CancellationToken::new();
+    let workers = Program::ALL.into_iter().map(|program| worker(journal, script, program, &stop)).collect();
+    Crew { stop, workers }
+}
+
+fn worker(journal: &Journal, script: &Script, program: Program, stop: &CancellationToken) -> JoinHandle<()> {
+    let options = WorkerOptions { program, version: "0.0.1".into(), name: format!("test {program}"), slots: 2 };
+    let (journal, script, stop) = (journal.clone(), script.clone(), stop.clone());
+    tokio::spawn(async move { work(journal, options, script, Metrics::new().unwrap(), stop).await.unwrap() })
+}
+
+impl Crew {
+    async fn stop(self) {
+        self.stop.cancel();
+        for worker in self.workers {
+            worker.await.unwrap();
+        }
+    }
+}
+
+/// Follows the service until `reached` says so.
+async fn until(journal: &Journal, reached: impl Fn(&Deployment) -> bool) -> Deployment {
+    let mut watch = journal.watch(&key()).await.unwrap();
+    let wait = async {
+        loop {
+            match &watch.service().current {
+                Some(current) if reached(current) => return current.clone(),
+                _ => watch.changed().await.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("not reached within a minute")
+}
+
+async fn deploy(journal: &Journal, n: u32, hosts: &[&str]) -> Result<(), DecideError> {
+    let mut log = journal.service(&key()).await.unwrap();
+    journal.decide(&mut log, Decision::Accepted(plan(n, hosts))).await
+}
+
+#[tokio::test]
+async fn a_deployment_goes_live_and_a_later_reader_begins_at_the_snapshot() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let script = Script::default();
+    let crew = crew(&journal, &script);
+    deploy(&journal, 1, &["a", "b"]).await.unwrap();
+    let ended = until(&journal, |current| current.outcome().is_some()).await;
+    assert_eq!(ended.outcome(), Some(Outcome::Live));
+    assert_eq!((script.times(Stage::Build), script.times(Stage::Ship), script.times(Stage::Soak)), (1, 2, 1));
+    crew.stop().await;
+
+    let log = journal.service(&key()).await.unwrap();
+    assert!(log.service().snapshot_taken, "the last worker writes a snapshot before it acknowledges");
+    assert_eq!(log.service().live().unwrap().release.version, "v1");
+    assert_eq!(journal.services().await.unwrap(), [key()]);
+}
+
+#[tokio::test]
+async fn of_fifty_deployers_one_wins_and_the_others_are_told_who() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let deployers: Vec<_> = (1..=50)
+        .map(|n| {
+            let journal = journal.clone();
+            tokio::spawn(async move { deploy(&journal, n, &["a"]).await })
+        })
+        .collect();
+    let mut winners = 0;
+    let mut told = BTreeSet::new();
+    for deployer in deployers {
+        match deployer.await.unwrap() {
+            Ok(()) => winners += 1,
+            Err(DecideError::Refused(Refused::Running { by, .. })) => {
+                told.insert(by);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((winners, told.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_attempt_that_may_go_better_is_repeated() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let script = Script { fail_once_in: Some(Stage::Ship), ..Script::default() };
+    let crew = crew(&journal, &script);
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let ended = until(&journal, |current| current.outcome().is_some()).await;
+    assert_eq!((ended.outcome(), script.times(Stage::Ship)), (Some(Outcome::Live), 2));
+    crew.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_before_the_switch_is_taken_back_and_replayed_from_the_boot() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let script = Script { fail_in: Some(Stage::Probe), ..Script::default() };
+    let crew = crew(&journal, &script);
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let ended = until(&journal, |current| current.outcome().is_some()).await;
+    assert_eq!((ended.outcome(), script.times(Stage::Discard)), (Some(Outcome::TakenBack), 1));
+    assert_eq!(script.times(Stage::Switch) + script.times(Stage::Restore), 0);
+    crew.stop().await;
+
+    let mended = Script::default();
+    let crew = self::crew(&journal, &mended);
+    let mut log = journal.service(&key()).await.unwrap();
+    let replay = Decision::Replayed { deployment: ended.id().clone(), by: "tester@here".into(), from: None };
+    journal.decide(&mut log, replay).await.unwrap();
+    let ended = until(&journal, |current| current.round == 2 && current.outcome().is_some()).await;
+    assert_eq!(ended.outcome(), Some(Outcome::Live));
+    assert_eq!((mended.times(Stage::Build), mended.times(Stage::Ship), mended.times(Stage::Boot)), (0, 0, 1));
+    crew.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_whose_worker_vanished_is_taken_over() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let hung = Script { hang_in: Some(Stage::Build), ..Script::default() };
+    let lost = worker(&journal, &hung, Program::Builder, &CancellationToken::new());
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let build = Task { stage: Stage::Build, host: None };
+    until(&journal, |current| current.state(&build).is_open()).await;
+    // Like a SIGKILL: nothing is said, nothing is handed back.
+    lost.abort();
+
+    let script = Script::default();
+    let crew = crew(&journal, &script);
+    let ended = until(&journal, |current| current.outcome().is_some()).await;
+    assert_eq!((ended.outcome(), ended.state(&build).claims), (Some(Outcome::Live), 2));
+    crew.stop().await;
+}
+
+#[tokio::test]
+async fn an_abort_stops_the_task_that_runs_and_takes_back_what_was_done() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let script = Script { hang_in: Some(Stage::Soak), ..Script::default() };
+    let crew = crew(&journal, &script);
+    deploy(&journal, 1, &["a", "b"]).await.unwrap();
+    let soak = Task { stage: Stage::Soak, host: None };
+    let running = until(&journal, |current| current.state(&soak).is_open()).await;
+    let mut log = journal.service(&key()).await.unwrap();
+    let abort = Decision::Aborted { deployment: running.id().clone(), by: "tester@here".into() };
+    journal.decide(&mut log, abort).await.unwrap();
+    let ended = until(&journal, |current| current.outcome().is_some()).await;
+    assert_eq!(ended.outcome(), Some(Outcome::Aborted));
+    assert_eq!((script.times(Stage::Restore), script.times(Stage::Discard), script.times(Stage::Retire)), (2, 2, 0));
+    crew.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_hands_its_task_back_at_once() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let hung = Script { hang_in: Some(Stage::Build), ..Script::default() };
+    let stop = CancellationToken::new();
+    let first = worker(&journal, &hung, Program::Builder, &stop);
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let build = Task { stage: Stage::Build, host: None };
+    until(&journal, |current| current.state(&build).is_open()).await;
+    stop.cancel();
+    first.await.unwrap();
+    let script = Script::default();
+    let crew = crew(&journal, &script);
+    assert_eq!(until(&journal, |current| current.outcome().is_some()).await.outcome(), Some(Outcome::Live));
+    crew.stop().await;
+}
+
+#[tokio::test]
+async fn work_that_nobody_has_decided_does_nothing() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let script = Script::default();
+    let crew = crew(&journal, &script);
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let subject = Subject::Run { stage: Stage::Retire, key: key() }.to_string();
+    let forged = Work {
+        protocol: PROTOCOL,
+        deployment: format!("{:0>26}", 7).parse().unwrap(),
+        task: Task { stage: Stage::Retire, host: Some("a".parse().unwrap()) },
+        attempt: 1,
+    };
+    let jetstream = async_nats::jetstream::new(client);
+    for payload in [serde_json::to_vec(&forged).unwrap(), b"nonsense".to_vec()] {
+        jetstream.publish(subject.clone(), payload.into()).await.unwrap().await.unwrap();
+    }
+    // A deployment after it shows that the forged messages are behind the workers, and stopped nothing.
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let ended = until(&journal, |current| current.outcome().is_some()).await;
+    assert_eq!((ended.outcome(), script.times(Stage::Retire)), (Some(Outcome::Live), 1));
+    crew.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_there_is_known_for_as_long_as_it_is() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let stop = CancellationToken::new();
+    let worker = worker(&journal, &Script::default(), Program::Shipper, &stop);
+    let there = async {
+        loop {
+            let present = journal.bus().presence(&[Program::Shipper], Duration::from_secs(1)).await.unwrap();
+            if let Some(present) = present.into_iter().next() {
+                return present;
+            }
+        }
+    };
+    let present = tokio::time::timeout(Duration::from_secs(20), there).await.unwrap();
+    assert_eq!((present.program, present.protocol), (Program::Shipper, PROTOCOL));
+    stop.cancel();
+    worker.await.unwrap();
+    let left = journal.bus().presence(&[Program::Shipper], Duration::from_millis(500)).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}

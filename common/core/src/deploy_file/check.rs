@@ -1,0 +1,342 @@
+//! From the tree to values. Every key is read here, each problem noted, and the reading goes on.
+
+use std::collections::BTreeMap;
+
+use super::error::{Problem, Problems};
+use super::interpolation::Interpolation;
+use super::node::{Entry, Node, Value};
+use super::raw::{Destination, Host, Layer, Migrations, Probe, Proxy, Raw, Soak, Ssh, Timeouts, Variable};
+use super::section::{Section, scalar};
+use super::target::ImageSource;
+use super::text::{filled, image, inside, literal, url_path, user, user_group, variable_name, words};
+use super::units::{cpus, flag, limit, percent, size, span, whole};
+use crate::{Container, HostName, Reference, Resources};
+
+/// Ports of TCP.
+const PORTS: std::ops::RangeInclusive<u64> = 1..=65535;
+
+/// The whole file. None where what nothing else makes sense without is missing.
+pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
+    let Value::Map(entries) = &root.value else { return None };
+    let own: Vec<Entry> = entries.iter().filter(|entry| !entry.key.starts_with("x-")).cloned().collect();
+    let root = Node { place: root.place, value: Value::Map(own) };
+    let mut section = Section::of(String::new(), &root, problems)?;
+    let service = section.required("service", str::parse, problems);
+    let image = source(&mut section, problems);
+    let port = section.value("port", whole(PORTS), problems);
+    let command = command(&mut section, problems);
+    let readiness = readiness(&mut section, problems);
+    let container = container(&mut section, problems);
+    let retain = section.value("retain", whole(0..=100), problems);
+    let base = layer(&mut section, problems);
+    let destinations = destinations(&mut section, problems);
+    section.done(problems);
+    Some(Raw { service: service?, image, port, command, readiness, container, retain, base, destinations })
+}
+
+fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSource {
+    let existing = file.value("image", image, problems);
+    let place = file.node("builder").map(|node| node.place);
+    let mut builder = file.section("builder", problems);
+    let mut text = |key, parse: fn(&str) -> Result<String, _>, problems: &mut Problems| {
+        builder.as_mut().and_then(|section| section.value(key, parse, problems))
+    };
+    let context = text("context", filled, problems).unwrap_or_else(|| ".".to_owned());
+    let dockerfile = text("dockerfile", inside, problems).unwrap_or_else(|| "Dockerfile".to_owned());
+    let target = text("target", filled, problems);
+    let mut args = BTreeMap::new();
+    if let Some(section) = builder.as_mut().and_then(|section| section.section("args", problems)) {
+        for (entry, _) in section.texts(problems) {
+            if let Some(text) = scalar(&section.path_of(&entry.key), &entry.node, literal, problems) {
+                args.insert(entry.key.clone(), text);
+            }
+        }
+    }
+    if let Some(section) = builder {
+        section.done(problems);
+    }
+    match existing {
+        Some(image) => {
+            if let Some(place) = place {
+                let both = Problem::new(
+                    "builder",
+                    place,
+                    "there is an image too, and only one of both can be meant",
+                );
+                problems.add(
+                    both.hint("leave out `image` to have it built, or `builder` to run one that exists"),
+                );
+            }
+            ImageSource::Existing(image)
+        }
+        None => ImageSource::Builder { context, dockerfile, target, args },
+    }
+}
+
+fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {
+    let Some(node) = file.node("command") else { return Vec::new() };
+    if matches!(node.value, Value::List(_)) {
+        let items = file.list("command", problems).unwrap_or_default();
+        items.into_iter().filter_map(|(path, item)| scalar(&path, item, filled, problems)).collect()
+    } else {
+        scalar("command", node, words, problems).unwrap_or_default()
+    }
+}
+
+fn readiness(file: &mut Section<'_>, problems: &mut Problems) -> Probe {
+    let Some(mut section) = file.section("readiness_probe", problems) else { return Probe::default() };
+    let probe = Probe {
+        path: section.value("path", url_path, problems),
+        initial_delay: section.value("initial_delay", span, problems),
+        period: section.value("period", limit, problems),
+        timeout: section.value("timeout", limit, problems),
+        successes: section.value("successes", whole(1..=100), problems),
+    };
+    section.done(problems);
+    probe
+}
+
+fn container(file: &mut Section<'_>, problems: &mut Problems) -> Container {
+    let Some(mut section) = file.section("container", problems) else { return Container::default() };
+    let container = Container {
+        user: section.value("user", user_group, problems),
+        read_only: section.value("read_only", flag, problems).unwrap_or_default(),
+    };
+    section.done(problems);
+    container
+}
+
+fn destinations(file: &mut Section<'_>, problems: &mut Problems) -> Vec<Destination> {
+    let section = file.section("destinations", problems);
+    if section.as_ref().map_or(file.lacks("destinations"), |section| section.entries.is_empty()) {
+        let none = Problem::new("destinations", section.and_then(|section| section.place), "missing");
+        problems.add(none.hint("say where to: `destinations: {production: {hosts: [<address>]}}`"));
+        return Vec::new();
+    }
+    let Some(section) = section else { return Vec::new() };
+    section
+        .entries
+        .iter()
+        .filter_map(|entry| destination(section.path_of(&entry.key), entry, problems))
+        .collect()
+}
+
+fn destination(path: String, entry: &Entry, problems: &mut Problems) -> Option<Destination> {
+    let name = match entry.key.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            problems.add(Problem::new(&path, entry.place, format!("{error}")));
+            None
+        }
+    };
+    let mut section = Section::of(path, &entry.node, problems)?;
+    section.place = Some(entry.place);
+    let hosts = hosts(&mut section, problems);
+    let layer = layer(&mut section, problems);
+    section.done(problems);
+    Some(Destination { name: name?, hosts, layer })
+}
+
+/// The hosts of a destination, under the name that is used here or the one that Kamal has for it.
+fn hosts(destination: &mut Section<'_>, problems: &mut Problems) -> Vec<Host> {
+    let (usual, kamal) = (destination.node("hosts"), destination.node("servers"));
+    if let (Some(_), Some(second)) = (usual, kamal) {
+        let path = destination.path_of("servers");
+        problems
+            .add(Problem::new(&path, second.place, "`hosts` is given too").hint("list them all in `hosts`"));
+    }
+    let items = destination.list(if kamal.is_some() { "servers" } else { "hosts" }, problems);
+    if items.as_ref().map_or(kamal.is_none() && destination.lacks("hosts"), Vec::is_empty) {
+        let none = Problem::new(&destination.path_of("hosts"), destination.place, "missing");
+        problems.add(none.hint("say where it runs: `hosts: [<address>]`"));
+    }
+    let mut hosts: Vec<Host> = Vec::new();
+    for (path, item) in items.unwrap_or_default() {
+        let Some(host) = host(&path, item, problems) else { continue };
+        if hosts.iter().any(|other| other.name == host.name) {
+            problems.add(Problem::new(&path, item.place, format!("host {} is named twice", host.name)));
+        }
+        hosts.push(host);
+    }
+    hosts
+}
+
+fn host(path: &str, node: &Node, problems: &mut Problems) -> Option<Host> {
+    if !matches!(node.value, Value::Map(_)) {
+        let name = scalar(path, node, str::parse, problems)?;
+        return Some(Host { name, ssh: Ssh::default() });
+    }
+    let mut section = Section::of(path.to_owned(), node, problems)?;
+    let name = section.required("address", str::parse, problems);
+    let ssh = reached(&mut section, problems);
+    section.done(problems);
+    Some(Host { name: name?, ssh })
+}
+
+fn reached(section: &mut Section<'_>, problems: &mut Problems) -> Ssh {
+    Ssh { user: section.value("user", user, problems), port: section.value("port", whole(PORTS), problems) }
+}
+
+/// What may stand at the top and again in a destination.
+fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
+    Layer {
+        replicas: section.value("replicas", whole(1..=1000), problems),
+        env: section.section("env", problems).map(|section| env(section, problems)).unwrap_or_default(),
+        proxy: section.section("proxy", problems).map(|section| proxy(section, problems)).unwrap_or_default(),
+        resources: section
+            .section("resources", problems)
+            .map(|section| resources(section, problems))
+            .unwrap_or_default(),
+        soak: section.section("soak", problems).map(|section| soak(section, problems)).unwrap_or_default(),
+        migrations: section
+            .section("migrations", problems)
+            .map(|part| migrations(part, problems))
+            .unwrap_or_default(),
+        timeouts: section
+            .section("timeouts", problems)
+            .map(|section| timeouts(section, problems))
+            .unwrap_or_default(),
+        ssh: section.section("ssh", problems).map(|section| ssh(section, problems)).unwrap_or_default(),
+    }
+}
+
+/// The environment: what is in the clear and what is secret, or, with neither word, all in the clear.
+fn env(mut section: Section<'_>, problems: &mut Problems) -> BTreeMap<String, Variable> {
+    let mut variables = BTreeMap::new();
+    if !section.entries.iter().any(|entry| entry.key == "clear" || entry.key == "secret") {
+        clear(&section, &mut variables, problems);
+        return variables;
+    }
+    if let Some(part) = section.section("clear", problems) {
+        clear(&part, &mut variables, problems);
+    }
+    if let Some(node) = section.node("secret") {
+        problems.hide(node);
+        secret(section.path_of("secret"), node, &mut variables, problems);
+    }
+    section.done(problems);
+    variables
+}
+
+fn clear(section: &Section<'_>, variables: &mut BTreeMap<String, Variable>, problems: &mut Problems) {
+    for (entry, text) in section.texts(problems) {
+        let path = section.path_of(&entry.key);
+        let variable = match Interpolation::of(text) {
+            Interpolation::None => Variable::Clear(text.to_owned()),
+            Interpolation::Whole(reference) => Variable::Secret(reference),
+            Interpolation::Mixed => {
+                let mixed = Problem::new(&path, entry.node.place, "a variable inside a text is not expanded");
+                problems.add(
+                    mixed.hint(format!(
+                        "take the whole text from one: `secret: {{{}: env://NAME}}`",
+                        entry.key
+                    )),
+                );
+                continue;
+            }
+        };
+        insert(&path, entry, variable, variables, problems);
+    }
+}
+
+fn secret(path: String, node: &Node, variables: &mut BTreeMap<String, Variable>, problems: &mut Problems) {
+    if matches!(node.value, Value::List(_)) {
+        let list = Problem::new(&path, node.place, "expected keys and values, found a list");
+        problems.add(list.hint("say for each where its value is: `{NAME: env://NAME}`"));
+        return;
+    }
+    let Some(section) = Section::of(path, node, problems) else { return };
+    for (entry, _) in section.texts(problems) {
+        let path = section.path_of(&entry.key);
+        if let Some(reference) = scalar(&path, &entry.node, str::parse::<Reference>, problems) {
+            insert(&path, entry, Variable::Secret(reference), variables, problems);
+        }
+    }
+}
+
+fn insert(
+    path: &str,
+    entry: &Entry,
+    variable: Variable,
+    variables: &mut BTreeMap<String, Variable>,
+    problems: &mut Problems,
+) {
+    match variable_name(&entry.key) {
+        Err(error) => problems.add(Problem::new(path, entry.place, error.to_string())),
+        Ok(name) => {
+            if variables.insert(name, variable).is_some() {
+                problems.add(Problem::new(path, entry.place, "given twice, in the clear and as a secret"));
+            }
+        }
+    }
+}
+
+fn proxy(mut section: Section<'_>, problems: &mut Problems) -> Proxy {
+    let name = |text: &str| text.parse::<HostName>().map(String::from);
+    let single = section.value("host", name, problems);
+    let several = section.node("hosts").map(|node| node.place);
+    if let (Some(_), Some(place)) = (&single, several) {
+        problems.add(
+            Problem::new(&section.path_of("hosts"), place, "`host` is given too")
+                .hint("list them all in `hosts`"),
+        );
+    }
+    let listed = several.and_then(|_| section.list("hosts", problems)).map(|items| {
+        items.into_iter().filter_map(|(path, item)| scalar(&path, item, name, problems)).collect()
+    });
+    let response_timeout = section.value("response_timeout", limit, problems);
+    section.done(problems);
+    Proxy { hosts: listed.or_else(|| single.map(|name| vec![name])), response_timeout }
+}
+
+fn resources(mut section: Section<'_>, problems: &mut Problems) -> Resources {
+    let resources = Resources {
+        memory: section.value("memory", size, problems),
+        milli_cpus: section.value("cpus", cpus, problems),
+        pids: section.value("pids", whole(1..=4_194_304), problems),
+    };
+    section.done(problems);
+    resources
+}
+
+fn soak(mut section: Section<'_>, problems: &mut Problems) -> Soak {
+    let soak = Soak {
+        time: section.value("time", span, problems),
+        max_errors_per_mille: section.value("max_errors", percent, problems),
+        min_requests: section.value("min_requests", whole(0..=1_000_000_000), problems),
+    };
+    section.done(problems);
+    soak
+}
+
+fn migrations(mut section: Section<'_>, problems: &mut Problems) -> Migrations {
+    if let Some(node) = section.node("database") {
+        problems.hide(node);
+    }
+    let migrations = Migrations {
+        place: section.place,
+        folder: section.value("folder", filled, problems),
+        database: section.value("database", str::parse, problems),
+    };
+    section.done(problems);
+    migrations
+}
+
+fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {
+    let timeouts = Timeouts {
+        ready: section.value("ready", limit, problems),
+        drain: section.value("drain", span, problems),
+        stop: section.value("stop", span, problems),
+        build: section.value("build", limit, problems),
+        ship: section.value("ship", limit, problems),
+        migrate: section.value("migrate", limit, problems),
+    };
+    section.done(problems);
+    timeouts
+}
+
+fn ssh(mut section: Section<'_>, problems: &mut Problems) -> Ssh {
+    let ssh = reached(&mut section, problems);
+    section.done(problems);
+    ssh
+}

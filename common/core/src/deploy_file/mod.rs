@@ -1,0 +1,74 @@
+//! The deploy file: one service and its destinations, as people write them. Text in, targets out.
+//!
+//! It is read in three steps, each of which finds all that it can: the YAML into a tree that knows where everything
+//! stands ([`node`]), the tree into values ([`check`]), the values of each destination laid over those of the file, with
+//! the defaults, into a [`Target`]. Whatever was wrong on the way is told at once, in the order of the file.
+
+mod check;
+mod error;
+mod interpolation;
+mod nearest;
+mod node;
+mod raw;
+mod section;
+mod snippet;
+mod target;
+mod text;
+mod units;
+
+pub use error::{DeployFileError, Place, Problem};
+pub use target::{ImageSource, Target};
+
+use error::Problems;
+
+/// A deploy file that holds together: every destination in it can be deployed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployFile {
+    file: String,
+    targets: Vec<Target>,
+}
+
+impl DeployFile {
+    /// Reads the text of a deploy file. `file` is its name in front of people.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place.
+    pub fn parse(text: &str, file: &str) -> Result<Self, DeployFileError> {
+        let mut problems = Problems::default();
+        let raw = node::parse(text, &mut problems).and_then(|root| check::file(&root, &mut problems));
+        // What is wrong in a part would look as if it were missing in the whole.
+        let whole = raw.filter(|_| problems.is_empty());
+        let targets = whole.map(|raw| target::all(&raw, &mut problems)).unwrap_or_default();
+        if problems.is_empty() {
+            Ok(Self { file: file.to_owned(), targets })
+        } else {
+            Err(problems.into_error(text, file))
+        }
+    }
+
+    /// What is deployed, and where, by the name of the destination. Without a name: the only one there is.
+    ///
+    /// # Errors
+    /// There is none of that name, or several where none was named.
+    pub fn destination(&self, name: Option<&str>) -> Result<Target, DeployFileError> {
+        let names = || self.targets.iter().map(|target| target.key.destination.as_str());
+        let found = match (name, self.targets.as_slice()) {
+            (None, [only]) => Some(only),
+            (None, _) => {
+                let known = names().collect::<Vec<_>>().join(", ");
+                return Err(DeployFileError::NoDestination { file: self.file.clone(), known });
+            }
+            (Some(name), targets) => targets.iter().find(|target| target.key.destination.as_str() == name),
+        };
+        found.cloned().ok_or_else(|| {
+            let name = name.unwrap_or_default();
+            let known = nearest::sorted(name, names()).join(", ");
+            DeployFileError::UnknownDestination { file: self.file.clone(), name: name.to_owned(), known }
+        })
+    }
+
+    /// Every destination, in the order of the file.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+}

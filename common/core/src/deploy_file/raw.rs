@@ -1,0 +1,146 @@
+//! What stands in the file: every value checked, no default filled in, no destination laid over the rest.
+
+use std::collections::BTreeMap;
+
+use super::error::Place;
+use super::target::ImageSource;
+use crate::{Container, DestinationName, HostName, Reference, Resources, ServiceName, Span};
+
+/// The whole file.
+pub(super) struct Raw {
+    pub(super) service: ServiceName,
+    pub(super) image: ImageSource,
+    pub(super) port: Option<u16>,
+    pub(super) command: Vec<String>,
+    pub(super) readiness: Probe,
+    pub(super) container: Container,
+    pub(super) retain: Option<u32>,
+    pub(super) base: Layer,
+    pub(super) destinations: Vec<Destination>,
+}
+
+/// A destination: where it is, and what is different there.
+pub(super) struct Destination {
+    pub(super) name: DestinationName,
+    pub(super) hosts: Vec<Host>,
+    pub(super) layer: Layer,
+}
+
+/// A host, and how it is reached where that is different from the others.
+pub(super) struct Host {
+    pub(super) name: HostName,
+    pub(super) ssh: Ssh,
+}
+
+/// What may stand at the top and again in a destination.
+#[derive(Clone, Default)]
+pub(super) struct Layer {
+    pub(super) replicas: Option<u32>,
+    pub(super) env: BTreeMap<String, Variable>,
+    pub(super) proxy: Proxy,
+    pub(super) resources: Resources,
+    pub(super) soak: Soak,
+    pub(super) migrations: Migrations,
+    pub(super) timeouts: Timeouts,
+    pub(super) ssh: Ssh,
+}
+
+/// An environment variable.
+#[derive(Clone)]
+pub(super) enum Variable {
+    Clear(String),
+    Secret(Reference),
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Proxy {
+    pub(super) hosts: Option<Vec<String>>,
+    pub(super) response_timeout: Option<Span>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Soak {
+    pub(super) time: Option<Span>,
+    pub(super) max_errors_per_mille: Option<u32>,
+    pub(super) min_requests: Option<u64>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Migrations {
+    pub(super) place: Option<Place>,
+    pub(super) folder: Option<String>,
+    pub(super) database: Option<Reference>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Timeouts {
+    pub(super) ready: Option<Span>,
+    pub(super) drain: Option<Span>,
+    pub(super) stop: Option<Span>,
+    pub(super) build: Option<Span>,
+    pub(super) ship: Option<Span>,
+    pub(super) migrate: Option<Span>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Ssh {
+    pub(super) user: Option<String>,
+    pub(super) port: Option<u16>,
+}
+
+/// When a replica is ready.
+#[derive(Default)]
+pub(super) struct Probe {
+    pub(super) path: Option<String>,
+    pub(super) initial_delay: Option<Span>,
+    pub(super) period: Option<Span>,
+    pub(super) timeout: Option<Span>,
+    pub(super) successes: Option<u32>,
+}
+
+impl Layer {
+    /// This layer, and the other where this one says nothing: maps key by key, lists and single values as a whole.
+    pub(super) fn over(self, under: Self) -> Self {
+        let mut env = under.env;
+        env.extend(self.env);
+        Self {
+            replicas: self.replicas.or(under.replicas),
+            env,
+            proxy: Proxy {
+                hosts: self.proxy.hosts.or(under.proxy.hosts),
+                response_timeout: self.proxy.response_timeout.or(under.proxy.response_timeout),
+            },
+            resources: Resources {
+                memory: self.resources.memory.or(under.resources.memory),
+                milli_cpus: self.resources.milli_cpus.or(under.resources.milli_cpus),
+                pids: self.resources.pids.or(under.resources.pids),
+            },
+            soak: Soak {
+                time: self.soak.time.or(under.soak.time),
+                max_errors_per_mille: self.soak.max_errors_per_mille.or(under.soak.max_errors_per_mille),
+                min_requests: self.soak.min_requests.or(under.soak.min_requests),
+            },
+            migrations: Migrations {
+                place: self.migrations.place.or(under.migrations.place),
+                folder: self.migrations.folder.or(under.migrations.folder),
+                database: self.migrations.database.or(under.migrations.database),
+            },
+            timeouts: Timeouts {
+                ready: self.timeouts.ready.or(under.timeouts.ready),
+                drain: self.timeouts.drain.or(under.timeouts.drain),
+                stop: self.timeouts.stop.or(under.timeouts.stop),
+                build: self.timeouts.build.or(under.timeouts.build),
+                ship: self.timeouts.ship.or(under.timeouts.ship),
+                migrate: self.timeouts.migrate.or(under.timeouts.migrate),
+            },
+            ssh: self.ssh.over(under.ssh),
+        }
+    }
+}
+
+impl Ssh {
+    /// These settings, and the others where these say nothing.
+    pub(super) fn over(self, under: Self) -> Self {
+        Self { user: self.user.or(under.user), port: self.port.or(under.port) }
+    }
+}

@@ -1,0 +1,124 @@
+//! What is deployed, and where: a destination laid over the file, with the defaults filled in.
+
+use std::collections::BTreeMap;
+
+use super::error::{Problem, Problems};
+use super::raw::{self, Raw, Variable};
+use crate::{HostSpec, Readiness, Routing, ServiceKey, Settings, Soak, Span, Timeouts};
+
+/// Where a service runs, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The service, and the destination.
+    pub key: ServiceKey,
+    /// The hosts, in the order of the file; at least one, none twice.
+    pub hosts: Vec<HostSpec>,
+    /// Where the image comes from.
+    pub image: ImageSource,
+    /// How a release runs there.
+    pub settings: Settings,
+    /// The folder of the migrations, relative to the deploy file. With it, `settings.database` is there too.
+    pub migrations_folder: Option<String>,
+}
+
+/// Where an image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// It is built.
+    Builder {
+        /// The folder of the build context, relative to the deploy file.
+        context: String,
+        /// The Dockerfile's path inside the context.
+        dockerfile: String,
+        /// The stage of the Dockerfile to build; the last where none is named.
+        target: Option<String>,
+        /// Build arguments.
+        args: BTreeMap<String, String>,
+    },
+    /// It exists.
+    Existing(String),
+}
+
+/// The targets that the destinations make of the file.
+pub(super) fn all(raw: &Raw, problems: &mut Problems) -> Vec<Target> {
+    raw.destinations.iter().filter_map(|there| of(raw, there, problems)).collect()
+}
+
+/// The target that a destination makes of the file. None where something is missing; the problems say what.
+fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Target> {
+    let layer = there.layer.clone().over(raw.base.clone());
+    let migrations = layer.migrations;
+    if migrations.folder.is_some() != migrations.database.is_some() {
+        let (missing, hint) = if migrations.folder.is_some() {
+            (
+                "database",
+                "add `database: env://DATABASE_URL`, in the file's migrations or in the destination's",
+            )
+        } else {
+            ("folder", "add `folder: db/migrate`, in the file's migrations or in the destination's")
+        };
+        let own = there.layer.migrations.place.map(|_| format!("destinations.{}.migrations", there.name));
+        let message = format!("no {missing} is given for destination '{}'", there.name);
+        problems
+            .add(Problem::new(own.as_deref().unwrap_or("migrations"), migrations.place, message).hint(hint));
+        return None;
+    }
+    let host = |host: &raw::Host| {
+        let ssh = host.ssh.clone().over(layer.ssh.clone());
+        HostSpec {
+            name: host.name.clone(),
+            port: ssh.port.unwrap_or(22),
+            user: ssh.user.unwrap_or_else(|| "root".into()),
+        }
+    };
+    let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    for (name, variable) in layer.env {
+        match variable {
+            Variable::Clear(text) => drop(env.insert(name, text)),
+            Variable::Secret(reference) => drop(secrets.insert(name, reference)),
+        }
+    }
+    let (probe, usual) = (&raw.readiness, Timeouts::default());
+    let settings = Settings {
+        port: raw.port.unwrap_or(80),
+        replicas: layer.replicas.unwrap_or(1),
+        command: raw.command.clone(),
+        env,
+        secrets,
+        resources: layer.resources,
+        container: raw.container.clone(),
+        readiness: Readiness {
+            path: probe.path.clone().unwrap_or_else(|| "/up".into()),
+            initial_delay: probe.initial_delay.unwrap_or(Span::seconds(0)),
+            period: probe.period.unwrap_or(Span::seconds(1)),
+            timeout: probe.timeout.unwrap_or(Span::seconds(5)),
+            successes: probe.successes.unwrap_or(1),
+        },
+        proxy: Routing {
+            hosts: layer.proxy.hosts.unwrap_or_default(),
+            response_timeout: layer.proxy.response_timeout.unwrap_or(Span::seconds(30)),
+        },
+        soak: Soak {
+            time: layer.soak.time.unwrap_or(Span::seconds(10)),
+            max_errors_per_mille: layer.soak.max_errors_per_mille.unwrap_or(50),
+            min_requests: layer.soak.min_requests.unwrap_or(20),
+        },
+        timeouts: Timeouts {
+            ready: layer.timeouts.ready.unwrap_or(usual.ready),
+            drain: layer.timeouts.drain.unwrap_or(usual.drain),
+            stop: layer.timeouts.stop.unwrap_or(usual.stop),
+            build: layer.timeouts.build.unwrap_or(usual.build),
+            ship: layer.timeouts.ship.unwrap_or(usual.ship),
+            migrate: layer.timeouts.migrate.unwrap_or(usual.migrate),
+        },
+        database: migrations.database,
+        retain: raw.retain.unwrap_or(5),
+    };
+    Some(Target {
+        key: ServiceKey { destination: there.name.clone(), service: raw.service.clone() },
+        hosts: there.hosts.iter().map(host).collect(),
+        image: raw.image.clone(),
+        settings,
+        migrations_folder: migrations.folder,
+    })
+}

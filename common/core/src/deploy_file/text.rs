@@ -1,0 +1,98 @@
+//! Texts that must have a certain form.
+
+/// A text that can't be used where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidText {
+    #[error("empty: give it a value, or leave the key out")]
+    Empty,
+    #[error("'{0}' is not a path of a URL: it begins with / and has no spaces")]
+    UrlPath(String),
+    #[error("'{0}' is not an image: write it as in ghcr.io/acme/hello:1.2")]
+    Image(String),
+    #[error("'{0}' has a variable in it, which is not expanded: write the value itself")]
+    Variable(String),
+    #[error("'{0}' is not a file inside the context: write a path relative to it, without ..")]
+    Inside(String),
+    #[error("'{0}' is not a user: letters, digits, _, - and ., no - first")]
+    User(String),
+    #[error(
+        "'{0}' is not a user: write a name or a number, or two with a colon between, as in \"1000:1000\""
+    )]
+    UserGroup(String),
+    #[error(
+        "'{0}' is not a name of an environment variable: letters, digits and underscores, no digit first"
+    )]
+    VariableName(String),
+    #[error("quotes are not read here: write the command as a list, as in [sh, -c, \"…\"]")]
+    Quotes,
+}
+
+/// Any text that says something.
+pub(super) fn filled(text: &str) -> Result<String, InvalidText> {
+    if text.trim().is_empty() { Err(InvalidText::Empty) } else { Ok(text.to_owned()) }
+}
+
+/// A text in which nothing waits to be filled in.
+pub(super) fn literal(text: &str) -> Result<String, InvalidText> {
+    let variable = text.contains("${") || text.contains("<%");
+    if variable { Err(InvalidText::Variable(text.to_owned())) } else { Ok(text.to_owned()) }
+}
+
+/// The path of a URL.
+pub(super) fn url_path(text: &str) -> Result<String, InvalidText> {
+    let valid = text.starts_with('/') && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::UrlPath(text.to_owned())) }
+}
+
+/// The name of an image, with its tag or digest. The Docker Engine has the last word on it.
+pub(super) fn image(text: &str) -> Result<String, InvalidText> {
+    if text.contains('$') {
+        return Err(InvalidText::Variable(text.to_owned()));
+    }
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b);
+    let valid = text.bytes().all(known) && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::Image(text.to_owned())) }
+}
+
+/// The path of a file inside a build context.
+pub(super) fn inside(text: &str) -> Result<String, InvalidText> {
+    let valid = !text.is_empty() && !text.starts_with('/') && text.split('/').all(|part| part != "..");
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::Inside(text.to_owned())) }
+}
+
+/// A user of the host.
+pub(super) fn user(text: &str) -> Result<String, InvalidText> {
+    if is_user(text) { Ok(text.to_owned()) } else { Err(InvalidText::User(text.to_owned())) }
+}
+
+/// A user of a container, or user:group.
+pub(super) fn user_group(text: &str) -> Result<String, InvalidText> {
+    let valid =
+        text.split_once(':').map_or_else(|| is_user(text), |(user, group)| is_user(user) && is_user(group));
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::UserGroup(text.to_owned())) }
+}
+
+/// The characters of the portable file name set, and no hyphen first (POSIX.1-2017, 3.437).
+fn is_user(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+}
+
+/// The name of an environment variable.
+pub(super) fn variable_name(text: &str) -> Result<String, InvalidText> {
+    if crate::reference::is_variable(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidText::VariableName(text.to_owned()))
+    }
+}
+
+/// A command as one text, split at its spaces.
+pub(super) fn words(text: &str) -> Result<Vec<String>, InvalidText> {
+    if text.contains(['\'', '"']) {
+        return Err(InvalidText::Quotes);
+    }
+    filled(text)?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}

@@ -1,0 +1,158 @@
+//! Numbers, and numbers with units, as the deploy file writes them.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::{InvalidSpan, Span};
+
+/// The longest duration that can be asked for: a week.
+const LONGEST: Span = Span(Duration::from_hours(7 * 24));
+
+/// The least memory that Docker starts a container with (`docker run --memory`): 6 MiB.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+/// A number that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidNumber {
+    #[error("'{text}' is not a whole number from {least} to {most}")]
+    Whole { text: String, least: u64, most: u64 },
+    #[error("'{0}' is neither true nor false")]
+    Flag(String),
+    #[error("'{0}' is not a size: write a number with a unit, such as 512m or 2g")]
+    Size(String),
+    #[error("{0} is less than the 6m that Docker needs at least")]
+    TooSmall(String),
+    #[error("'{0}' is not a number of CPUs: write one from 0.01 to 1024, such as 0.5 or 2")]
+    Cpus(String),
+    #[error("'{0}' is not a share: write a percentage from 0% to 100%, such as 5% or 0.5%")]
+    Percent(String),
+    #[error(transparent)]
+    Span(#[from] InvalidSpan),
+    #[error("'{0}' is too long: the longest is a week")]
+    TooLong(String),
+    #[error("no time at all: it must be more than 0s")]
+    NoTime,
+}
+
+/// A whole number in `range`.
+pub(super) fn whole<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, InvalidNumber> {
+    move |text| {
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| range.contains(number))
+            .and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| InvalidNumber::Whole {
+            text: text.to_owned(),
+            least: *range.start(),
+            most: *range.end(),
+        })
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(text: &str) -> Result<bool, InvalidNumber> {
+    text.parse().map_err(|_| InvalidNumber::Flag(text.to_owned()))
+}
+
+/// A duration of at most a week; a number alone is seconds.
+pub(super) fn span(text: &str) -> Result<Span, InvalidNumber> {
+    let span = match text.parse() {
+        Ok(seconds) => Span::seconds(seconds),
+        Err(_) => text.parse::<Span>()?,
+    };
+    if span > LONGEST { Err(InvalidNumber::TooLong(text.to_owned())) } else { Ok(span) }
+}
+
+/// A duration that is the limit of a wait: some time, at most a week.
+pub(super) fn limit(text: &str) -> Result<Span, InvalidNumber> {
+    let span = span(text)?;
+    if span.is_zero() { Err(InvalidNumber::NoTime) } else { Ok(span) }
+}
+
+/// Memory in bytes. Units are those of Docker, powers of 1024: `b`, `k`, `m`, `g`, `t`, also written `kb` or `KiB`.
+pub(super) fn size(text: &str) -> Result<u64, InvalidNumber> {
+    let invalid = || InvalidNumber::Size(text.to_owned());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "b" => 0,
+        "k" | "kb" | "ki" | "kib" => 10,
+        "m" | "mb" | "mi" | "mib" => 20,
+        "g" | "gb" | "gi" | "gib" => 30,
+        "t" | "tb" | "ti" | "tib" => 40,
+        _ => return Err(invalid()),
+    };
+    let bytes = decimal(number, 3).and_then(|thousandths| Some(thousandths.checked_mul(1 << shift)? / 1000));
+    let bytes = bytes.ok_or_else(invalid)?;
+    if bytes < LEAST_MEMORY { Err(InvalidNumber::TooSmall(text.to_owned())) } else { Ok(bytes) }
+}
+
+/// Thousandths of a CPU.
+pub(super) fn cpus(text: &str) -> Result<u64, InvalidNumber> {
+    let thousandths = decimal(text, 3).filter(|thousandths| (10..=1_024_000).contains(thousandths));
+    thousandths.ok_or_else(|| InvalidNumber::Cpus(text.to_owned()))
+}
+
+/// A percentage, in thousandths.
+pub(super) fn percent(text: &str) -> Result<u32, InvalidNumber> {
+    let number = text.strip_suffix('%').map(str::trim_end);
+    let thousandths = number.and_then(|number| decimal(number, 1)).filter(|thousandths| *thousandths <= 1000);
+    thousandths
+        .and_then(|thousandths| u32::try_from(thousandths).ok())
+        .ok_or_else(|| InvalidNumber::Percent(text.to_owned()))
+}
+
+/// A decimal number times ten to the `places`, exactly; none where it has more places than that.
+fn decimal(text: &str, places: usize) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').map_or((text, "0"), |(whole, fraction)| (whole, fraction));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > places {
+        return None;
+    }
+    format!("{whole}{fraction:0<places$}").parse().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024_as_docker_reads_them() {
+        for (text, bytes) in
+            [("512m", 512 << 20), ("1.5g", 1536 << 20), ("1 GiB", 1 << 30), ("8388608b", 8 << 20)]
+        {
+            assert_eq!(size(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "512", "m", "-1g", "1e3m", "1.2345g", "99999999999t", "1x", "5m", ".5g"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_and_cpus_are_exact() {
+        assert_eq!(percent("5%").unwrap(), 50);
+        assert_eq!(percent("0.5 %").unwrap(), 5);
+        assert_eq!(percent("100%").unwrap(), 1000);
+        for text in ["5", "0.05%", "101%", "-1%", "%"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+        assert_eq!(cpus("1.5").unwrap(), 1500);
+        assert_eq!(cpus("0.125").unwrap(), 125);
+        for text in ["0", "0.001", "500m", "1,5", "2000"] {
+            assert!(cpus(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_alone_is_seconds() {
+        assert_eq!(span("30").unwrap(), Span::seconds(30));
+        assert_eq!(span("1m 30s").unwrap(), Span::seconds(90));
+        assert!(span("0.5").is_err());
+        assert!(span("8d").is_err());
+        assert!(limit("0s").is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! The deploy file from the outside: what is read out of good ones, and what bad ones are told.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use cutover_core::{
+    Container, DeployFile, DeployFileError, HostSpec, ImageSource, Readiness, Reference, Resources, Routing,
+    Settings, Soak, Span, Target, Timeouts,
+};
+use proptest::prelude::*;
+
+/// Bad files, each with its name and the exact text that is shown for it.
+const REFUSED: &str = include_str!("deploy_file/refused.txt");
+const SAMPLE: &str = include_str!("../../../docs/cutover.sample.yaml");
+
+fn parse(text: &str) -> Result<DeployFile, DeployFileError> {
+    DeployFile::parse(text, "cutover.yaml")
+}
+
+fn only(text: &str) -> Target {
+    parse(text).unwrap_or_else(|error| panic!("{error}")).destination(None).unwrap()
+}
+
+/// A file with these lines before what every file needs.
+fn with(lines: &str) -> Target {
+    only(&format!("service: hello\n{lines}\ndestinations: {{production: {{hosts: [203.0.113.7]}}}}"))
+}
+
+fn hosts(target: &Target) -> Vec<String> {
+    let text = |host: &HostSpec| format!("{}@{}:{}", host.user, host.name, host.port);
+    target.hosts.iter().map(text).collect()
+}
+
+fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+fn references(pairs: &[(&str, &str)]) -> BTreeMap<String, Reference> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), text.parse().unwrap())).collect()
+}
+
+#[test]
+fn every_bad_file_is_told_exactly_what_is_wrong() {
+    let mut wrong = String::new();
+    let mut cases = 0;
+    for case in REFUSED.split("\n=====\n") {
+        let (name, rest) = case.trim_start().split_once('\n').unwrap_or((case, ""));
+        let (text, expected) = rest.split_once("-----\n").unwrap_or_else(|| panic!("{name}: no ----- line"));
+        let told = match parse(text) {
+            Ok(_) => "nothing: it was read".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if told.trim_end() != expected.trim_end() {
+            wrong.push_str(&format!("\n=====\n{name}\n{text}-----\n{told}"));
+        }
+        cases += 1;
+    }
+    assert!(wrong.is_empty(), "these were told something else:{wrong}");
+    assert!(cases >= 25, "{cases} cases");
+}
+
+#[test]
+fn a_file_of_five_lines_is_enough() {
+    let text = "service: hello\nport: 3000\ndestinations:\n  production:\n    hosts: [203.0.113.7]\n";
+    let target = only(text);
+    assert_eq!(target.key.to_string(), "production/hello");
+    assert_eq!(hosts(&target), ["root@203.0.113.7:22"]);
+    assert_eq!(target.migrations_folder, None);
+    let (context, dockerfile) = (".".to_owned(), "Dockerfile".to_owned());
+    assert_eq!(
+        target.image,
+        ImageSource::Builder { context, dockerfile, target: None, args: BTreeMap::new() }
+    );
+    let expected = Settings {
+        port: 3000,
+        replicas: 1,
+        command: vec![],
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        resources: Resources::default(),
+        container: Container::default(),
+        readiness: Readiness {
+            path: "/up".into(),
+            initial_delay: Span::seconds(0),
+            period: Span::seconds(1),
+            timeout: Span::seconds(5),
+            successes: 1,
+        },
+        proxy: Routing { hosts: vec![], response_timeout: Span::seconds(30) },
+        soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
+        timeouts: Timeouts::default(),
+        database: None,
+        retain: 5,
+    };
+    assert_eq!(target.settings, expected);
+}
+
+#[test]
+fn the_sample_says_what_its_comments_say() {
+    let file = parse(SAMPLE).unwrap_or_else(|error| panic!("{error}"));
+    let target = file.destination(Some("production")).unwrap();
+    assert_eq!(hosts(&target), ["root@203.0.113.7:22", "deploy@web2.example.com:2222"]);
+    assert_eq!(target.migrations_folder.as_deref(), Some("db/migrate"));
+    let built = ImageSource::Builder {
+        context: ".".into(),
+        dockerfile: "Dockerfile".into(),
+        target: Some("prod".into()),
+        args: texts(&[("RUBY", "3.3")]),
+    };
+    assert_eq!(target.image, built);
+    let plain = with("");
+    let expected = Settings {
+        replicas: 4,
+        command: vec!["bin/server".into()],
+        env: texts(&[("RAILS_ENV", "production"), ("WEB_CONCURRENCY", "4")]),
+        secrets: references(&[
+            ("RAILS_MASTER_KEY", "env://RAILS_MASTER_KEY"),
+            ("TLS_KEY", "file:///run/secrets/tls.key"),
+        ]),
+        resources: Resources { memory: Some(512 << 20), milli_cpus: Some(1500), pids: Some(256) },
+        container: Container { user: Some("1000:1000".into()), read_only: false },
+        proxy: Routing { hosts: vec!["example.com".into()], ..plain.settings.proxy.clone() },
+        soak: Soak { time: Span::seconds(60), ..plain.settings.soak.clone() },
+        database: Some("env://DATABASE_URL".parse().unwrap()),
+        // Everything else in the sample is the default.
+        ..plain.settings
+    };
+    assert_eq!(target.settings, expected);
+
+    let staging = file.destination(Some("staging")).unwrap();
+    let settings = Settings {
+        replicas: 1,
+        env: texts(&[("RAILS_ENV", "production"), ("WEB_CONCURRENCY", "2")]),
+        resources: Resources { memory: Some(256 << 20), milli_cpus: Some(500), pids: Some(256) },
+        proxy: Routing { hosts: vec!["staging.example.com".into()], ..expected.proxy.clone() },
+        soak: with("").settings.soak,
+        ..expected
+    };
+    assert_eq!(staging.settings, settings);
+}
+
+#[test]
+fn an_image_that_exists_is_taken_as_it_is() {
+    for image in ["ghcr.io/acme/hello:1.2", "hello", "localhost:5000/a/b@sha256:00"] {
+        assert_eq!(with(&format!("image: {image}")).image, ImageSource::Existing(image.to_owned()));
+    }
+}
+
+#[test]
+fn clear_values_are_texts_as_written() {
+    let target =
+        with("env: {A: 1.10, B: yes, C: 0x1F, D: '', E: 1_000, F: 2026-01-01, G: \"null\", H: \"a\\nb\"}");
+    let expected = [
+        ("A", "1.10"),
+        ("B", "yes"),
+        ("C", "0x1F"),
+        ("D", ""),
+        ("E", "1_000"),
+        ("F", "2026-01-01"),
+        ("G", "null"),
+        ("H", "a\nb"),
+    ];
+    assert_eq!(target.settings.env, texts(&expected));
+}
+
+#[test]
+fn a_variable_alone_becomes_a_reference() {
+    let target =
+        with("env:\n  clear:\n    A: ${X}\n    B: <%= ENV['Y'] %>\n    C: plain\n  secret: {D: env://Z}");
+    assert_eq!(target.settings.env, texts(&[("C", "plain")]));
+    assert_eq!(target.settings.secrets, references(&[("A", "env://X"), ("B", "env://Y"), ("D", "env://Z")]));
+}
+
+#[test]
+fn a_destination_may_make_a_clear_value_secret_and_the_other_way_round() {
+    let target = only(
+        "service: hello
+env: {clear: {A: b}, secret: {C: env://C}}
+destinations:
+  production: {hosts: [::1], env: {clear: {C: d}, secret: {A: env://A}}}",
+    );
+    assert_eq!(target.settings.env, texts(&[("C", "d")]));
+    assert_eq!(target.settings.secrets, references(&[("A", "env://A")]));
+}
+
+#[test]
+fn hosts_take_what_they_lack_from_the_destination_and_that_from_the_file() {
+    let target = only(
+        "service: hello
+ssh: {user: deploy, port: 22}
+destinations:
+  production:
+    ssh: {port: 2222}
+    servers: [a, {address: b, user: admin}, {address: c, port: 22}]",
+    );
+    assert_eq!(hosts(&target), ["deploy@a:2222", "admin@b:2222", "deploy@c:22"]);
+}
+
+#[test]
+fn a_command_as_one_text_is_split_at_its_spaces() {
+    assert_eq!(with("command: bin/server  -p 3000").settings.command, ["bin/server", "-p", "3000"]);
+    assert_eq!(with("command: [sh, -c, \"a b\"]").settings.command, ["sh", "-c", "a b"]);
+}
+
+#[test]
+fn a_number_alone_is_seconds() {
+    let target = with("readiness_probe: {period: 2, timeout: 10}\nsoak: {time: 0}");
+    assert_eq!(target.settings.readiness.period, Span::seconds(2));
+    assert_eq!(target.settings.readiness.timeout, Span::seconds(10));
+    assert!(target.settings.soak.time.is_zero());
+}
+
+#[test]
+fn anchors_aliases_and_merges_are_followed() {
+    let target =
+        with("x-base: &base {A: a, B: b}\nx-more: &more {B: c, D: d}\nenv: {<<: [*base, *more], A: own}");
+    assert_eq!(target.settings.env, texts(&[("A", "own"), ("B", "b"), ("D", "d")]));
+}
+
+#[test]
+fn other_line_ends_and_a_byte_order_mark_do_no_harm() {
+    let target =
+        only("\u{feff}service: hello\r\nport: 3000\r\ndestinations:\r\n  production:\r\n    hosts: [a]\r\n");
+    assert_eq!((target.settings.port, hosts(&target)), (3000, vec!["root@a:22".to_owned()]));
+}
+
+#[test]
+fn a_destination_is_named_unless_it_is_the_only_one() {
+    let file = parse(
+        "service: hello\ndestinations: {production: {hosts: [a]}, staging: {hosts: [b]}, edge: {hosts: [c]}}",
+    )
+    .unwrap();
+    assert_eq!(hosts(&file.destination(Some("staging")).unwrap()), ["root@b:22"]);
+    let told = |name| file.destination(name).unwrap_err().to_string();
+    assert_eq!(
+        told(None),
+        "cutover.yaml: several destinations, and none was named\n  = name one of: production, staging, edge"
+    );
+    assert_eq!(
+        told(Some("stagin")),
+        "cutover.yaml: there is no destination 'stagin'\n  = the destinations are: staging, edge, production"
+    );
+}
+
+#[test]
+fn a_pasted_secret_is_in_no_form_of_the_error() {
+    let text = "service: hello
+env: {secret: {A: hunter2, B: [hunter2], C: 'hunter2
+    hunter2'}}
+migrations: {database: {url: hunter2}}
+destinations: postgres://app:hunter2@db
+";
+    let error = parse(text).unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "[ \\t\\na-z0-9:{}\\[\\],&*!'\"|>%#$-]{0,200}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_damage_to_the_sample_makes_it_panic(
+        at in 0..SAMPLE.len(),
+        cut in 0..40_usize,
+        with in "[ \\t\\na-z0-9:{}\\[\\],&*!'\"|>%é-]{0,3}",
+    ) {
+        let end = (at + cut).min(SAMPLE.len());
+        let damaged = SAMPLE.get(..at).zip(SAMPLE.get(end..)).map(|(before, after)| format!("{before}{with}{after}"));
+        if let Some(Err(error)) = damaged.map(|text| parse(&text)) {
+            prop_assert!(error.to_string().starts_with("cutover.yaml"));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! One SSH connection: connecting, verifying the host, logging in, opening channels.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use russh::client::{self, ChannelOpenHandle, Handle, Msg, Session};
+use russh::keys::PublicKeyOrCertificate;
+use russh::{Channel, ChannelOpenFailure, Disconnect};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::identity::authenticate;
+use crate::known_hosts::KnownHost;
+use crate::socket::PromptSocket;
+use crate::{Error, HostAddress, SshOptions};
+
+/// The keepalives without an answer after which a connection is given up.
+const KEEPALIVES: usize = 3;
+
+/// The connections to one listener that may wait to be accepted; more are refused.
+const BACKLOG: usize = 128;
+
+/// What a channel leads to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'a> {
+    Tcp(SocketAddr),
+    Unix(&'a Path),
+    Session,
+}
+
+/// An open connection, logged in.
+pub(crate) struct Connection {
+    handle: Handle<Client>,
+    /// Owned by the session, so that the listeners end with it.
+    listeners: Weak<Listeners>,
+}
+
+/// Where the channels of forwarded connections go, by port on the host.
+type Listeners = Mutex<HashMap<u32, mpsc::Sender<Channel<Msg>>>>;
+
+impl Connection {
+    /// Connects, verifies the host's key and logs in. The caller sets the limit on time.
+    pub(crate) async fn establish(address: &HostAddress, options: &SshOptions) -> Result<Arc<Self>, Error> {
+        let unreachable = |source| Error::Unreachable { host: address.to_string(), source };
+        let known_host = KnownHost::read(&options.known_hosts, address, options.accept_new).await?;
+        let config = client::Config {
+            preferred: known_host.preferred(),
+            keepalive_interval: Some(options.keepalive),
+            keepalive_max: KEEPALIVES,
+            // Keepalives aren't sent during the handshake, nor while a write to a dead host waits: this ends those too.
+            inactivity_timeout: Some(options.keepalive * (KEEPALIVES as u32 + 1)),
+            ..client::Config::default()
+        };
+        let socket = PromptSocket::connect(&address.address, address.port).await.map_err(unreachable)?;
+        let listeners = Arc::new(Listeners::default());
+        let client = Client { known_host, listeners: Arc::clone(&listeners) };
+        let connecting = client::connect_stream(Arc::new(config), socket, client);
+        let mut handle = connecting.await.map_err(|failure| match failure {
+            Failure::Host(error) => error,
+            Failure::Ssh(russh::Error::IO(source)) => unreachable(source),
+            Failure::Ssh(error) if is_lost(&error) => unreachable(io::Error::other(error)),
+            Failure::Ssh(source) => {
+                Error::Ssh { host: address.to_string(), doing: "the handshake".into(), source }
+            }
+        })?;
+        authenticate(&mut handle, address, options).await?;
+        let connection = Arc::new(Self { handle, listeners: Arc::downgrade(&listeners) });
+        tokio::spawn(Arc::clone(&connection).hurry(options.connect_timeout));
+        Ok(connection)
+    }
+
+    /// OpenSSH's server sets TCP_NODELAY only once a session has run something; until then each of its small answers
+    /// waits for the acknowledgement of the one before. So something is run, beside the first use of the connection.
+    async fn hurry(self: Arc<Self>, limit: Duration) {
+        let nothing = async {
+            let mut session = self.handle.channel_open_session().await?;
+            session.exec(false, "true").await?;
+            while session.wait().await.is_some() {}
+            Ok::<_, russh::Error>(())
+        };
+        let _ = timeout(limit, nothing).await;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// Opens a channel. If the caller no longer waits for it when it opens, it is closed at once.
+    pub(crate) async fn open(self: &Arc<Self>, target: Target<'_>) -> Result<Channel<Msg>, russh::Error> {
+        let (opened, channel) = oneshot::channel();
+        let connection = Arc::clone(self);
+        let path =
+            if let Target::Unix(path) = target { path.to_string_lossy().into_owned() } else { String::new() };
+        let tcp = if let Target::Tcp(address) = target { Some(address) } else { None };
+        tokio::spawn(async move {
+            let handle = &connection.handle;
+            let result = match tcp {
+                Some(to) => {
+                    handle
+                        .channel_open_direct_tcpip(to.ip().to_string(), to.port().into(), "127.0.0.1", 0)
+                        .await
+                }
+                None if path.is_empty() => handle.channel_open_session().await,
+                None => handle.channel_open_direct_streamlocal(path).await,
+            };
+            if let Err(Ok(unwanted)) = opened.send(result) {
+                let _ = unwanted.close().await;
+            }
+        });
+        channel.await.unwrap_or(Err(russh::Error::Disconnect))
+    }
+
+    /// Has the host listen on a free port of its loopback interface.
+    pub(crate) async fn listen(&self) -> Result<(u16, mpsc::Receiver<Channel<Msg>>), russh::Error> {
+        let port = self.handle.tcpip_forward("127.0.0.1", 0).await?;
+        let (arriving, channels) = mpsc::channel(BACKLOG);
+        let listeners = self.listeners.upgrade().ok_or(russh::Error::Disconnect)?;
+        lock(&listeners).insert(port, arriving);
+        Ok((u16::try_from(port).map_err(|_| russh::Error::Inconsistent)?, channels))
+    }
+
+    /// Ends a listener.
+    pub(crate) async fn unlisten(&self, port: u16) -> Result<(), russh::Error> {
+        if let Some(listeners) = self.listeners.upgrade() {
+            lock(&listeners).remove(&port.into());
+        }
+        self.handle.cancel_tcpip_forward("127.0.0.1", port.into()).await
+    }
+
+    /// Says goodbye; what is open on the connection ends.
+    pub(crate) async fn close(&self) {
+        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
+    }
+}
+
+/// Whether the error says that the connection is gone, as opposed to a refusal.
+pub(crate) fn is_lost(error: &russh::Error) -> bool {
+    use russh::Error;
+    matches!(
+        error,
+        Error::SendError
+            | Error::RecvError
+            | Error::Disconnect
+            | Error::HUP
+            | Error::IO(_)
+            | Error::KeepaliveTimeout
+            | Error::InactivityTimeout
+    )
+}
+
+fn lock(listeners: &Listeners) -> std::sync::MutexGuard<'_, HashMap<u32, mpsc::Sender<Channel<Msg>>>> {
+    listeners.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the session asks while it runs.
+struct Client {
+    known_host: KnownHost,
+    listeners: Arc<Listeners>,
+}
+
+/// Why a session ended: the protocol, or our verdict about the host.
+#[derive(Debug)]
+enum Failure {
+    Ssh(russh::Error),
+    Host(Error),
+}
+
+impl From<russh::Error> for Failure {
+    fn from(error: russh::Error) -> Self {
+        Self::Ssh(error)
+    }
+}
+
+impl client::Handler for Client {
+    type Error = Failure;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Failure> {
+        self.known_host.verify(&key.public_key()).await.map_err(Failure::Host)?;
+        Ok(true)
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        _connected_address: &str,
+        connected_port: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Failure> {
+        let listener = lock(&self.listeners).get(&connected_port).cloned();
+        match listener.as_ref().map(mpsc::Sender::try_reserve) {
+            Some(Ok(place)) => {
+                reply.accept().await;
+                place.send(channel);
+            }
+            Some(Err(_)) => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+            None => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
+        }
+        Ok(())
+    }
+}

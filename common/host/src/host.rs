@@ -1,0 +1,160 @@
+//! What the programs work with.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::exec::{StartExecOptions, StartExecResults};
+use bollard::models::ExecConfig;
+use futures_util::StreamExt;
+use tokio::sync::OnceCell;
+use tokio_util::io::StreamReader;
+
+use crate::docker::{Engine, Route};
+use crate::local::Local;
+use crate::ssh::Ssh;
+use crate::transport::Transport;
+use crate::{Error, HostAddress, Output, RemoteListener, SshOptions, Stream};
+
+/// A host with a Docker Engine: this machine, or one behind SSH. Nothing is connected before it is needed; a connection
+/// that was lost is made again by the next use.
+pub struct Host {
+    name: String,
+    transport: Arc<Transport>,
+    engine: OnceCell<Engine>,
+}
+
+impl Host {
+    pub(crate) fn ssh(address: HostAddress, options: SshOptions) -> Self {
+        Self::new(Transport::Ssh(Ssh::new(address, options)))
+    }
+
+    pub(crate) fn local(docker_socket: &Path) -> Self {
+        Self::new(Transport::Local(Local { docker_socket: docker_socket.into() }))
+    }
+
+    fn new(transport: Transport) -> Self {
+        Self { name: transport.name(), transport: Arc::new(transport), engine: OnceCell::new() }
+    }
+
+    /// The host in messages: `user@address:port`, or `this machine`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Connects and logs in, if that hasn't happened.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Timeout`], [`Error::AuthenticationFailed`], [`Error::KeyUnreadable`] and those
+    /// about the host's key. Every other method connects by itself and fails likewise.
+    pub async fn connect(&self) -> Result<(), Error> {
+        match self.transport.as_ref() {
+            Transport::Local(_) => Ok(()),
+            Transport::Ssh(ssh) => ssh.connection().await.map(drop),
+        }
+    }
+
+    /// Closes the connection and all that is open on it; the next use makes a new one.
+    pub async fn close(&self) {
+        if let Transport::Ssh(ssh) = self.transport.as_ref() {
+            ssh.close().await;
+        }
+    }
+
+    /// A client of the Docker Engine, with an agreed version of its API; clones share their connections, which outlive
+    /// an SSH connection that is lost. An answer may take 120 s to begin ([`Docker::with_timeout`] changes that).
+    ///
+    /// # Errors
+    /// [`Error::NoDocker`] where none answers or the user may not use it, [`Error::Docker`] where no version is common.
+    pub async fn docker(&self) -> Result<Docker, Error> {
+        self.engine().await.map(|engine| engine.docker.clone())
+    }
+
+    /// Wraps an error of the client that [`Host::docker`] gave: `.map_err(host.docker_failed("starting web-1"))`.
+    pub fn docker_failed(&self, doing: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Error {
+        let (host, doing) = (self.name.clone(), doing.into());
+        move |source| Error::Docker { host, doing, source }
+    }
+
+    /// Connects to a TCP address as the host sees it, for example a container's. `limit` counts once the host itself
+    /// is connected.
+    ///
+    /// # Errors
+    /// [`Error::NotListening`] where the address refuses or can't be reached, [`Error::Timeout`] after `limit`,
+    /// [`Error::ForwardingRefused`] where the host's sshd doesn't allow it.
+    pub async fn connect_tcp(&self, address: SocketAddr, limit: Duration) -> Result<Stream, Error> {
+        self.transport.connect_tcp(address, limit).await
+    }
+
+    /// Connects to a unix socket of the host, within the limit on connecting.
+    ///
+    /// # Errors
+    /// [`Error::NotListening`] where nobody accepts at `path`; [`Error::ForwardingRefused`] where the host's sshd
+    /// doesn't allow it: [`Host::exec`] is the way then.
+    pub async fn connect_unix(&self, path: &Path) -> Result<Stream, Error> {
+        let result = self.transport.connect_unix(path).await;
+        if let (Err(Error::NotListening { .. }), Transport::Ssh(ssh)) = (&result, self.transport.as_ref()) {
+            // sshd's answer is the same; the way to Docker tells which it is.
+            if self.engine().await.is_ok_and(|engine| engine.route == Route::DialStdio) {
+                return Err(ssh.forwarding_refused(&format!("connecting to {}", path.display())));
+            }
+        }
+        result
+    }
+
+    /// Runs a program in a container; the stream is its standard input and output. Where the container has no such
+    /// program, the stream carries Docker's message about that and ends.
+    ///
+    /// # Errors
+    /// [`Error::Docker`] where the container doesn't run, and those of [`Host::docker`].
+    pub async fn exec(&self, container: &str, command: &[&str]) -> Result<Stream, Error> {
+        let docker = self.docker().await?;
+        let doing = || format!("running {} in {container}", command.join(" "));
+        let config = ExecConfig {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+            ..ExecConfig::default()
+        };
+        let exec = docker.create_exec(container, config).await.map_err(self.docker_failed(doing()))?;
+        let options = StartExecOptions { detach: false, ..StartExecOptions::default() };
+        let started =
+            docker.start_exec(&exec.id, Some(options)).await.map_err(self.docker_failed(doing()))?;
+        let StartExecResults::Attached { output, input } = started else {
+            return Err(Error::Disconnected { host: self.name.clone(), doing: doing() });
+        };
+        let output = output.map(|part| part.map(LogOutput::into_bytes).map_err(std::io::Error::other));
+        Ok(Stream::new(tokio::io::join(StreamReader::new(output), input)))
+    }
+
+    /// Listens on a free port of the host's loopback interface; what connects there is accepted here.
+    ///
+    /// # Errors
+    /// [`Error::ForwardingRefused`] where the host's sshd doesn't allow it.
+    pub async fn listen(&self) -> Result<RemoteListener, Error> {
+        self.transport.listen().await
+    }
+
+    /// Runs a command to its end, with an empty standard input, as it is: no word of it means anything to a shell. A
+    /// command that fails is an [`Output`] too. After `limit`, counted once the host is connected, it is given up; it may run on, on a host behind SSH.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]; [`Error::Disconnected`] where the connection was lost and nobody knows how it ended.
+    pub async fn run(&self, command: &[&str], limit: Duration) -> Result<Output, Error> {
+        self.transport.run(command, limit).await
+    }
+
+    async fn engine(&self) -> Result<&Engine, Error> {
+        self.engine.get_or_try_init(|| Engine::connect(&self.transport)).await
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Host").field(&self.name).finish()
+    }
+}

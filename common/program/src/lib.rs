@@ -1,0 +1,95 @@
+//! What the five programs have in common before and after their work: arguments, telemetry, waiting for the bus, signals.
+
+mod arguments;
+
+pub use arguments::Arguments;
+
+use std::time::Duration;
+
+use cutover_bus::{Bus, Journal, Performer, WorkerOptions, work};
+use cutover_core::Program;
+use cutover_telemetry::{Config, Telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long an unreachable bus is left alone before it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Every so many tries it is said that the bus is still waited for.
+const SAY_EVERY: u32 = 20;
+
+/// Why a program could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Telemetry could not be started.
+    #[error(transparent)]
+    Telemetry(#[from] cutover_telemetry::Error),
+    /// The bus failed in a way that waiting doesn't mend.
+    #[error(transparent)]
+    Bus(#[from] cutover_bus::Error),
+    /// The system refused a signal handler.
+    #[error("signals can't be listened for")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs a program until SIGTERM or SIGINT: waits for the bus, works, hands back what it has.
+///
+/// # Errors
+/// A configuration that can't be used. A bus that isn't there yet is waited for.
+pub async fn run<P: Performer>(
+    program: Program,
+    version: &str,
+    arguments: Arguments,
+    performer: P,
+) -> Result<(), Error> {
+    let telemetry = Telemetry::start(&program.binary(), Config::from_environment()?).await?;
+    let stop = stop_on_signal()?;
+    if let Some(journal) = open(&arguments.nats_url, &program.binary(), &stop).await? {
+        let options =
+            WorkerOptions { program, version: version.to_owned(), name: worker_name(), slots: arguments.slots };
+        work(journal, options, performer, telemetry.metrics().clone(), stop).await?;
+    }
+    telemetry.shutdown().await;
+    Ok(())
+}
+
+/// The journal, once it is there; none when the program is told to stop before.
+async fn open(url: &str, name: &str, stop: &CancellationToken) -> Result<Option<Journal>, Error> {
+    for tries in 0_u32.. {
+        let opened = async { Bus::connect(url, name).await?.open().await };
+        let error = tokio::select! {
+            opened = opened => match opened {
+                Ok(journal) => return Ok(Some(journal)),
+                Err(error) => error,
+            },
+            () = stop.cancelled() => return Ok(None),
+        };
+        if !error.retryable() && !matches!(error, cutover_bus::Error::NotSetUp) {
+            return Err(error.into());
+        }
+        if tries % SAY_EVERY == 0 {
+            tracing::warn!(%error, "waiting for the bus");
+        }
+        tokio::select! { () = tokio::time::sleep(AGAIN) => {}, () = stop.cancelled() => return Ok(None) }
+    }
+    Ok(None)
+}
+
+/// A token that SIGTERM or SIGINT cancels.
+fn stop_on_signal() -> Result<CancellationToken, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("told to stop");
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+/// The worker's name in claims: machine and process.
+fn worker_name() -> String {
+    let machine = nix::unistd::gethostname().map_or_else(|_| "?".into(), |name| name.to_string_lossy().into_owned());
+    format!("{machine}:{}", std::process::id())
+}

@@ -1,0 +1,377 @@
+//! Images are built, brought into the artifact store and pulled from there again, on a real Docker Engine.
+//!
+//! The engine must run in this network namespace, and be one that a build may use: `CUTOVER_E2E_DOCKER` names its socket.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+
+use bollard::Docker;
+use bollard::query_parameters::{CreateImageOptions, ListImagesOptions, RemoveImageOptions};
+use bytes::Bytes;
+use cutover_builder::{Build, BuildEvent, Engine, Error, ImageId, Limits};
+use cutover_core::BuildContext;
+use cutover_registry::{Image, Platform, PullRegistry};
+use cutover_store::{Digest, Store};
+use futures_util::{FutureExt, TryStreamExt};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// The socket of a Docker Engine that tests may build on.
+fn docker_socket() -> PathBuf {
+    let socket = std::env::var("CUTOVER_E2E_DOCKER").unwrap_or_else(|_| {
+        panic!("CUTOVER_E2E_DOCKER is not set: it must name the unix socket of a Docker Engine that tests may build on")
+    });
+    PathBuf::from(socket.trim_start_matches("unix://"))
+}
+
+/// A store and an engine for one test. All images of the test have its name in theirs.
+struct Bench {
+    folder: TempDir,
+    store: Store,
+    docker: Docker,
+    engine: Engine,
+    name: String,
+}
+
+/// Runs a test and removes its images, however it ends.
+async fn with_bench(test: impl AsyncFnOnce(&Bench)) {
+    let socket = docker_socket();
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let engine = Engine::connect(&socket, store.clone(), Limits::default()).await.unwrap();
+    let docker =
+        Docker::connect_with_unix(socket.to_str().unwrap(), 60, bollard::API_DEFAULT_VERSION).unwrap();
+    let docker = docker.negotiate_version().await.unwrap();
+    let name = folder.path().file_name().unwrap().to_string_lossy().to_lowercase().replace('.', "test-");
+    let bench = Bench { folder, store, docker, engine, name };
+    let outcome = AssertUnwindSafe(test(&bench)).catch_unwind().await;
+    for name in bench.names().await {
+        let options = RemoveImageOptions { force: true, ..Default::default() };
+        bench.docker.remove_image(&name, Some(options), None).await.ok();
+    }
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl Bench {
+    /// The names of this test's images.
+    async fn names(&self) -> Vec<String> {
+        let images = self.docker.list_images(None::<ListImagesOptions>).await.unwrap();
+        images
+            .into_iter()
+            .flat_map(|image| image.repo_tags)
+            .filter(|name| name.contains(&self.name))
+            .collect()
+    }
+
+    fn image(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.name)
+    }
+
+    /// An image with a shell in it, and nothing else.
+    async fn base(&self) -> String {
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append_path_with_name("/bin/busybox", "bin/busybox").expect("busybox-static must be installed");
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Symlink);
+        link.set_size(0);
+        tar.append_link(&mut link, "bin/sh", "busybox").unwrap();
+        let content = bollard::body_full(tar.into_inner().unwrap().into());
+        let options = CreateImageOptions {
+            from_src: Some("-".to_owned()),
+            repo: Some(self.name.clone()),
+            tag: Some("base".to_owned()),
+            ..Default::default()
+        };
+        let import = self.docker.create_image(Some(options), Some(content), None);
+        import.try_collect::<Vec<_>>().await.unwrap();
+        self.image("base")
+    }
+
+    /// Puts a context of these files into the store.
+    async fn context(&self, files: &[(&str, &[u8])]) -> BuildContext {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, path, *content).unwrap();
+        }
+        let archive = self.store.put_bytes(&tar.into_inner().unwrap()).await.unwrap();
+        BuildContext { archive, dockerfile: "Dockerfile".to_owned(), target: None, args: BTreeMap::new() }
+    }
+
+    async fn build(&self, context: &BuildContext, tag: &str) -> (Result<ImageId, Error>, Vec<BuildEvent>) {
+        let (sender, mut receiver) = mpsc::channel(16);
+        let labels = BTreeMap::from([("cutover.service".to_owned(), "app".to_owned())]);
+        let (name, source) = (self.image(tag), context);
+        let build = Build { source, name: &name, labels: &labels };
+        let built = async {
+            let built = self.engine.build(&build, &sender).await;
+            drop(sender);
+            built
+        };
+        let told = async {
+            let mut events = Vec::new();
+            while let Some(event) = receiver.recv().await {
+                events.push(event);
+            }
+            events
+        };
+        tokio::join!(built, told)
+    }
+
+    async fn until_no_process_has(&self, word: &str) {
+        let running = || {
+            std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+                let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&command).contains(&format!("echo {word}; while"))
+            })
+        };
+        while running() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn context_of(&self, dockerfile: &str, large: &[u8], small: Vec<u8>) -> BuildContext {
+        self.context(&[("Dockerfile", dockerfile.as_bytes()), ("large", large), ("small", &small)]).await
+    }
+
+    async fn forget(&self, tags: &[&str]) {
+        for tag in tags {
+            let options = RemoveImageOptions { force: true, ..Default::default() };
+            self.docker.remove_image(&self.image(tag), Some(options), None).await.unwrap();
+        }
+        self.docker.prune_build(None::<bollard::query_parameters::PruneBuildOptions>).await.unwrap();
+    }
+
+    /// Pulls an image from the store; answers its id, and how many bytes travelled.
+    async fn pull(&self, manifest: &Digest) -> (ImageId, u64) {
+        let image = Image::read(&self.store, manifest, &Platform::linux("amd64")).await.unwrap();
+        let registry = PullRegistry::new(self.store.clone(), &self.name, image);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let reference = format!("{}/{}@{manifest}", listener.local_addr().unwrap(), self.name);
+        let serve = async {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let registry = registry.clone();
+                tokio::spawn(async move { registry.serve_connection(stream).await });
+            }
+        };
+        let pulled = tokio::select! {
+            pulled = self.engine.existing(&reference) => pulled.unwrap(),
+            never = serve => never,
+        };
+        (pulled, registry.traffic().sent)
+    }
+}
+
+fn lines(events: &[BuildEvent]) -> Vec<&str> {
+    let line = |event| match event {
+        &BuildEvent::Line { ref text, .. } => Some(text.as_str()),
+        _ => None,
+    };
+    events.iter().filter_map(line).collect()
+}
+
+/// Bytes that don't compress, and are the same at each call with the same seed, which must not be 0.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+#[tokio::test]
+async fn a_build_from_scratch_has_its_labels_and_arguments() {
+    with_bench(async |bench| {
+        let dockerfile =
+            b"FROM scratch AS app\nARG VERSION=none\nLABEL version=$VERSION\nCOPY hello /hello\n\
+            FROM scratch\nCOPY absent /\n";
+        let mut context = bench.context(&[("build/app.dockerfile", dockerfile), ("hello", b"hello")]).await;
+        context.dockerfile = "build/app.dockerfile".to_owned();
+        context.target = Some("app".to_owned());
+        context.args.insert("VERSION".to_owned(), "seven".to_owned());
+        let (built, events) = bench.build(&context, "v1").await;
+        let image = built.unwrap_or_else(|e| panic!("{e}: {events:#?}"));
+        let found = bench.docker.inspect_image(&bench.image("v1")).await.unwrap();
+        assert_eq!(found.id.unwrap(), image.to_string());
+        let labels = found.config.unwrap().labels.unwrap();
+        assert_eq!(labels["version"], "seven");
+        assert_eq!(labels["cutover.service"], "app");
+        assert_eq!(bench.engine.existing(&bench.image("v1")).await.unwrap(), image);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_step_that_fails_shows_all_that_it_printed() {
+    with_bench(async |bench| {
+        let base = bench.base().await;
+        let dockerfile = format!(
+            "FROM {base}\nRUN i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo line $i of {}; done; exit 7\n",
+            bench.name
+        );
+        let context = bench.context(&[("Dockerfile", dockerfile.as_bytes())]).await;
+        let (failed, events) = bench.build(&context, "bad").await;
+        let error = failed.unwrap_err();
+        assert!(!error.retryable());
+        let Error::Build { step: Some(step), reason, output } = error else { panic!("{error:?}") };
+        assert!(step.starts_with("[2/2] RUN"), "{step}");
+        assert!(reason.contains('7'), "{reason}");
+        let expected: Vec<String> = (1..=100).map(|i| format!("line {i} of {}", bench.name)).collect();
+        assert_eq!(lines(&events), expected);
+        assert_eq!(output, expected[50..]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_changes_nothing_is_cached() {
+    with_bench(async |bench| {
+        let base = bench.base().await;
+        let dockerfile = format!("FROM {base}\nCOPY file /file\nRUN echo {} > /made\n", bench.name);
+        let context = bench.context(&[("Dockerfile", dockerfile.as_bytes()), ("file", b"content")]).await;
+        let cached_run = |events: &[BuildEvent]| {
+            events.iter().any(|event| {
+                matches!(event, BuildEvent::StepFinished { name, cached: true, .. } if name.contains("RUN"))
+            })
+        };
+        let (first, events) = bench.build(&context, "v1").await;
+        assert!(!cached_run(&events), "{events:#?}");
+        let (second, events) = bench.build(&context, "v2").await;
+        assert!(cached_run(&events), "{events:#?}");
+        assert_eq!(first.unwrap(), second.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_built_is_an_error_that_says_why() {
+    with_bench(async |bench| {
+        let syntax = bench.context(&[("Dockerfile", b"FROM scratch\nCOPPY a b\n")]).await;
+        let (refused, _) = bench.build(&syntax, "bad").await;
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("COPPY"), "{refused}");
+
+        let absent = bench.context(&[("readme", b"no Dockerfile here")]).await;
+        let (refused, _) = bench.build(&absent, "bad").await;
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("Dockerfile"), "{refused}");
+
+        let lost = BuildContext { archive: Digest::of(b"never stored"), ..absent };
+        let (refused, _) = bench.build(&lost, "bad").await;
+        assert!(matches!(refused, Err(Error::Store(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_is_dropped_stops() {
+    with_bench(async |bench| {
+        let base = bench.base().await;
+        let dockerfile = format!("FROM {base}\nRUN echo {}; while :; do :; done\n", bench.name);
+        let context = bench.context(&[("Dockerfile", dockerfile.as_bytes())]).await;
+        let (sender, mut receiver) = mpsc::channel(16);
+        let (name, labels) = (bench.image("endless"), BTreeMap::new());
+        let build = Build { source: &context, name: &name, labels: &labels };
+        tokio::select! {
+            ended = bench.engine.build(&build, &sender) => panic!("{ended:?}"),
+            () = async { while !matches!(receiver.recv().await, Some(BuildEvent::Line { .. })) {} } => {}
+        }
+        let limit = std::time::Duration::from_secs(30);
+        tokio::time::timeout(limit, bench.until_no_process_has(&bench.name))
+            .await
+            .expect("the step still runs");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_that_nobody_has_is_named() {
+    with_bench(async |bench| {
+        // A registry at this address answers, and knows no image but its own.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let registry = cutover_registry::PushRegistry::new(bench.store.clone(), "some/image");
+        let reference = format!("{}/other/image:v1", listener.local_addr().unwrap());
+        let asked = async {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let registry = registry.clone();
+                tokio::spawn(async move { registry.serve_connection(stream).await });
+            }
+        };
+        let refused = tokio::select! {
+            refused = bench.engine.existing(&reference) => refused.unwrap_err(),
+            never = asked => never,
+        };
+        assert!(matches!(&refused, Error::NoSuchImage { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(&reference));
+
+        let nowhere =
+            Engine::connect(bench.folder.path().join("no.sock"), bench.store.clone(), Limits::default());
+        assert!(matches!(nowhere.await, Err(Error::NoEngine { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_goes_into_the_store_and_comes_back_and_only_what_is_missing_travels() {
+    with_bench(async |bench| {
+        let base = bench.base().await;
+        let (large, small) = (noise(7, 3_000_000), noise(9, 400_000));
+        let dockerfile = format!("FROM {base}\nCOPY large /large\nCOPY small /small\n");
+        let files = |small| bench.context_of(&dockerfile, &large, small);
+        let first = bench.build(&files(small).await, "v1").await.0.unwrap();
+        let exported = bench.engine.export(&first, &bench.name).await.unwrap();
+        assert!(exported.size > 3_400_000, "{exported:?}");
+        assert!(exported.received > 3_400_000, "{exported:?}");
+        assert_eq!(bench.names().await.len(), 2, "the names for the push are gone");
+
+        let again = bench.engine.export(&first, &bench.name).await.unwrap();
+        assert_eq!((&again.manifest, again.size), (&exported.manifest, exported.size));
+        assert!(again.received < 20_000, "{again:?}");
+
+        let second = bench.build(&files(noise(11, 400_000)).await, "v2").await.0.unwrap();
+        let changed = bench.engine.export(&second, &bench.name).await.unwrap();
+        assert!((400_000..450_000).contains(&changed.received), "{changed:?}");
+
+        // A host that has nothing of the image pulls all of it, and then only what the second one changed. The cache of
+        // BuildKit would keep the layers.
+        bench.forget(&["v1", "v2", "base"]).await;
+        let (pulled, all) = bench.pull(&exported.manifest).await;
+        assert_eq!(pulled, first);
+        assert!(all > exported.size, "{all} of {}", exported.size);
+        let (pulled, part) = bench.pull(&changed.manifest).await;
+        assert_eq!(pulled, second);
+        assert!((400_000..450_000).contains(&part), "{part}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_without_a_name_outlives_its_export() {
+    with_bench(async |bench| {
+        let content = noise(bench.name.len() as u64, 1_000);
+        let unique: Bytes = [bench.name.as_bytes(), content.as_slice()].concat().into();
+        let context =
+            bench.context(&[("Dockerfile", b"FROM scratch\nCOPY file /\n"), ("file", &unique)]).await;
+        let image = bench.build(&context, "v1").await.0.unwrap();
+        let other =
+            bench.context(&[("Dockerfile", b"FROM scratch\nCOPY file /\n"), ("file", b"other")]).await;
+        bench.build(&other, "v1").await.0.unwrap();
+        bench.engine.export(&image, &bench.name).await.unwrap();
+        assert_eq!(bench.engine.existing(&image.to_string()).await.unwrap(), image);
+        let kept = format!("cutover/kept:{}", image.digest().short());
+        bench.docker.remove_image(&kept, None::<RemoveImageOptions>, None).await.unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,136 @@
+//! What the application answers.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio_util::task::TaskTracker;
+
+use crate::settings::Settings;
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// One replica of the application.
+pub(crate) struct App {
+    settings: Settings,
+    /// The version as a header: every answer names it.
+    version: HeaderValue,
+    replica: String,
+    started: Instant,
+    greeted: AtomicU64,
+    /// Upgraded connections go on here, so that a drain waits for them.
+    upgraded: TaskTracker,
+}
+
+impl App {
+    pub(crate) fn new(settings: Settings, upgraded: TaskTracker) -> Result<Self> {
+        let version = HeaderValue::from_str(&settings.version)
+            .with_context(|| format!("VERSION is {:?}, which can't be a header", settings.version))?;
+        let replica = std::fs::read_to_string("/proc/sys/kernel/hostname").context("can't read the host name")?;
+        Ok(Self {
+            settings,
+            version,
+            replica: replica.trim().to_owned(),
+            started: Instant::now(),
+            greeted: AtomicU64::new(0),
+            upgraded,
+        })
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        &self.settings.version
+    }
+
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let mut response = match request.uri().path() {
+            "/" => self.greet(),
+            "/up" if self.is_ready() => text(StatusCode::OK, "ready\n"),
+            "/up" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/slow" => {
+                let wait = milliseconds(&query);
+                tokio::time::sleep(wait).await;
+                text(StatusCode::OK, format!("slept {wait:?}\n"))
+            }
+            "/stream" => Response::new(tokens(number(&query, "n").unwrap_or(10), milliseconds(&query))),
+            "/echo" => Response::new(request.into_body().boxed()),
+            "/ws" => self.upgrade(request),
+            _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        };
+        response.headers_mut().insert("x-version", self.version.clone());
+        response
+    }
+
+    fn greet(&self) -> Response<Body> {
+        let greeted = self.greeted.fetch_add(1, Ordering::Relaxed);
+        if self.started.elapsed() >= self.settings.fail_after && is_in_share(greeted, self.settings.fail_rate) {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "failing on purpose\n");
+        }
+        text(StatusCode::OK, format!("hello from {} on {}\n", self.settings.version, self.replica))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.settings.ready_after.is_some_and(|after| self.started.elapsed() >= after)
+    }
+
+    /// Switches to whatever protocol was asked for, and sends every byte back.
+    fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let Some(protocol) = request.headers().get(UPGRADE).cloned() else {
+            return text(StatusCode::UPGRADE_REQUIRED, "this needs an Upgrade header\n");
+        };
+        let upgrade = hyper::upgrade::on(&mut request);
+        self.upgraded.spawn(async move {
+            if let Ok(upgraded) = upgrade.await {
+                let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+                // The peer may leave at any time: that is how an echo ends.
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+            }
+        });
+        let mut response = text(StatusCode::SWITCHING_PROTOCOLS, "");
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(UPGRADE, protocol);
+        response
+    }
+}
+
+/// Whether number `n` of a sequence is in a share of it, spread evenly: of a quarter, every fourth.
+fn is_in_share(n: u64, share: f64) -> bool {
+    let until = |n: u64| (n as f64 * share).floor();
+    until(n + 1) > until(n)
+}
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Full::new(text.into()).map_err(|never| match never {}).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+/// A chunked body of `count` tokens, as a language model would answer.
+fn tokens(count: u64, pause: Duration) -> Body {
+    let tokens = stream::unfold(0, move |sent| async move {
+        if sent == count {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        Some((Ok(Frame::data(format!("token {sent}\n").into())), sent + 1))
+    });
+    BodyExt::boxed(StreamBody::new(tokens))
+}
+
+fn milliseconds(query: &str) -> Duration {
+    Duration::from_millis(number(query, "ms").unwrap_or(100))
+}
+
+fn number<T: FromStr>(query: &str, name: &str) -> Option<T> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1.parse().ok()
+}

@@ -1,0 +1,68 @@
+//! How the application behaves, from its environment.
+
+use std::env::{self, VarError};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// All settings; README.md says what each is for.
+pub(crate) struct Settings {
+    pub(crate) port: u16,
+    pub(crate) version: String,
+    pub(crate) start_delay: Duration,
+    /// When `/up` turns green, counted from the start; `None` is never.
+    pub(crate) ready_after: Option<Duration>,
+    /// The share of the answers of `/` that are 500, from 0 to 1.
+    pub(crate) fail_rate: f64,
+    pub(crate) fail_after: Duration,
+    pub(crate) crash: Option<Crash>,
+}
+
+/// An exit that nobody asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Crash {
+    pub(crate) code: u8,
+    pub(crate) after: Duration,
+}
+
+impl Settings {
+    pub(crate) fn from_env() -> Result<Self> {
+        let fail_rate = parsed("FAIL_RATE")?.unwrap_or(0.0);
+        ensure!((0.0..=1.0).contains(&fail_rate), "FAIL_RATE is {fail_rate}; it must lie between 0 and 1");
+        Ok(Self {
+            port: parsed("PORT")?.unwrap_or(3000),
+            version: text("VERSION")?.unwrap_or_else(|| "unknown".to_owned()),
+            start_delay: duration("START_DELAY")?.unwrap_or_default(),
+            ready_after: match text("READY")?.as_deref() {
+                None => Some(duration("READY_AFTER")?.unwrap_or_default()),
+                Some("never") => None,
+                Some(other) => bail!("READY is {other}; the only value is `never`"),
+            },
+            fail_rate,
+            fail_after: duration("FAIL_AFTER")?.unwrap_or_default(),
+            crash: match (parsed("CRASH")?, duration("CRASH_AFTER")?) {
+                (None, None) => None,
+                (code, after) => Some(Crash { code: code.unwrap_or(1), after: after.unwrap_or_default() }),
+            },
+        })
+    }
+}
+
+fn text(name: &str) -> Result<Option<String>> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{name} can't be read")),
+    }
+}
+
+fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str) -> Result<Option<T>> {
+    let Some(value) = text(name)? else { return Ok(None) };
+    value.parse().map(Some).with_context(|| format!("{name} is {value}, which it can't be"))
+}
+
+fn duration(name: &str) -> Result<Option<Duration>> {
+    let value: Option<humantime::Duration> = parsed(name)?;
+    Ok(value.map(Into::into))
+}

@@ -1,0 +1,210 @@
+//! Why schema changes could not be made.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+
+use crate::ledger::Refusal;
+use crate::{Backend, Backends, InvalidMigration, Migration};
+
+/// A reason why migrations could not be applied. What had been applied before it stays applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is no migration, or not the pinned one.
+    #[error(transparent)]
+    Migration(#[from] InvalidMigration),
+    /// The database's URL can't be read. The URL itself is never repeated.
+    #[error("the database's URL can't be used: {0}")]
+    Url(&'static str),
+    /// The URL demands TLS.
+    #[error(
+        "the database's URL demands TLS (sslmode={mode}), which migrations can't use yet: write sslmode=prefer or sslmode=disable"
+    )]
+    Tls {
+        /// The mode that it demands.
+        mode: String,
+    },
+    /// There is no connection.
+    #[error("can't connect to the database at {server}")]
+    Connect {
+        /// Host and port, or socket, and the database.
+        server: String,
+        /// The reason.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The connection was not made in time.
+    #[error("can't connect to the database at {server}: no answer within {} s", limit.as_secs_f32())]
+    Silent {
+        /// Host and port, or socket, and the database.
+        server: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Statements end up in different sessions.
+    #[error(
+        "{server} is not one direct session, as behind a PgBouncer in transaction mode: give the address of the PostgreSQL server itself"
+    )]
+    Pooled {
+        /// Host and port, or socket, and the database.
+        server: String,
+    },
+    /// Another session didn't give up its turn.
+    #[error("another migrator, or what a killed one left running, is still at work in {server} after {} s: {}", waited.as_secs_f32(), seen(holder))]
+    Turn {
+        /// Host and port, or socket, and the database.
+        server: String,
+        /// How long was waited.
+        waited: Duration,
+        /// The session that holds the turn, where it could be seen.
+        holder: Option<Backend>,
+    },
+    /// The ledger refuses.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The ledger, or the session's settings, could not be read or written.
+    #[error("can't {doing} in {server}{}", because(source))]
+    Ledger {
+        /// What was being done.
+        doing: &'static str,
+        /// Host and port, or socket, and the database.
+        server: String,
+        /// The reason.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The locks weren't given in time.
+    #[error("migration {file} got no lock in {tries} tries over {} s; nothing of it was applied; held by {blockers}", waited.as_secs_f32())]
+    Locked {
+        /// The migration's file.
+        file: String,
+        /// How often it was tried.
+        tries: u32,
+        /// How long was waited.
+        waited: Duration,
+        /// The sessions that hold the lock.
+        blockers: Backends,
+    },
+    /// A statement failed; its migration was rolled back.
+    #[error("{location}{}", because(source))]
+    Statement {
+        /// Where it stands.
+        location: Location,
+        /// The reason.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// There is an invalid index that no migration left.
+    #[error(
+        "migration {file}: the index {index} exists, is INVALID and was not left by a migration; drop it (DROP INDEX CONCURRENTLY {index}) and deploy again"
+    )]
+    InvalidIndex {
+        /// The migration's file.
+        file: String,
+        /// The index, with its schema.
+        index: String,
+    },
+    /// The index isn't there although the statement succeeded.
+    #[error(
+        "migration {file}: the server reported success, but its table has no valid index {index}; is there a relation of that name elsewhere?"
+    )]
+    NoIndex {
+        /// The migration's file.
+        file: String,
+        /// The index.
+        index: String,
+    },
+}
+
+impl Error {
+    /// Whether another attempt may go better without anybody changing anything.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Silent { .. } | Self::Turn { .. } | Self::Locked { .. } => true,
+            Self::Connect { source, .. } => !source.code().is_some_and(refuses_login),
+            Self::Ledger { source, .. } | Self::Statement { source, .. } => passes(source),
+            Self::Migration(_)
+            | Self::Url(_)
+            | Self::Tls { .. }
+            | Self::Pooled { .. }
+            | Self::Refused(_)
+            | Self::InvalidIndex { .. }
+            | Self::NoIndex { .. } => false,
+        }
+    }
+}
+
+/// Whether the server knows us and refuses: wrong password, no such database (classes 28 and 3D of the manual's
+/// appendix A).
+fn refuses_login(code: &SqlState) -> bool {
+    code.code().starts_with("28") || code.code().starts_with("3D")
+}
+
+/// Whether what failed may work later: the connection is gone, or the error is of a class that is about the moment
+/// (40 transaction rollback, 53 insufficient resources, 57P operator intervention, 08 connection).
+fn passes(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        Some(code) => ["08", "40", "53", "57P"].into_iter().any(|class| code.code().starts_with(class)),
+        None => true,
+    }
+}
+
+/// Whether `error` says that a lock was not given, or that waiting for it would never have ended.
+pub(crate) fn is_contention(error: &tokio_postgres::Error) -> bool {
+    matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
+}
+
+/// Where a statement stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The migration's file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1, where the server gave it.
+    pub column: Option<usize>,
+}
+
+impl Location {
+    /// Where in `migration` the server found `error`, after `completed` statements of it had succeeded.
+    pub(crate) fn of(migration: &Migration, completed: usize, error: &tokio_postgres::Error) -> Self {
+        let file = migration.file().to_owned();
+        if let Some(ErrorPosition::Original(position)) = error.as_db_error().and_then(DbError::position) {
+            // The server counts characters from 1 (manual, 55.8).
+            let before = migration.sql().chars().take((*position as usize).saturating_sub(1));
+            let (line, column) =
+                before.fold(
+                    (1, 1),
+                    |(line, column), character| {
+                        if character == '\n' { (line + 1, 1) } else { (line, column + 1) }
+                    },
+                );
+            return Self { file, line, column: Some(column) };
+        }
+        let lines = migration.lines();
+        Self { file, line: lines.get(completed).or(lines.last()).copied().unwrap_or(1), column: None }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "migration {}, line {}", self.file, self.line)?;
+        self.column.map_or(Ok(()), |column| write!(f, ", column {column}"))
+    }
+}
+
+/// What the server says, as far as it goes beyond the name of the error. What isn't the server's stays in the source.
+fn because(error: &tokio_postgres::Error) -> String {
+    let Some(error) = error.as_db_error() else { return String::new() };
+    let mut text = format!(": {} (SQLSTATE {})", error.message(), error.code().code());
+    for more in [error.detail(), error.hint()].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(more);
+    }
+    text
+}
+
+fn seen(backend: &Option<Backend>) -> String {
+    backend.as_ref().map_or_else(|| "its session could not be seen".to_owned(), Backend::to_string)
+}

@@ -1,0 +1,40 @@
+//! How long things may take.
+
+use std::time::Duration;
+
+/// The limits of every wait on the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Until the connection stands. Default 10 s.
+    pub connect: Duration,
+    /// Until another migrator, or what a killed one left running, has let go of the database. Default 60 s.
+    pub turn: Duration,
+    /// One wait for a lock. All who come after it to the same table wait behind it, so it is what the application
+    /// notices at most: default 100 ms.
+    pub lock: Duration,
+    /// All tries of one migration to get its locks. Default 60 s.
+    pub patience: Duration,
+    /// One statement in a transaction, its locks held. Default 15 minutes: a change that expands takes milliseconds, but
+    /// validating a constraint on a large table takes minutes and blocks nobody; what takes longer still is a rewrite
+    /// that shouldn't be here.
+    pub statement: Duration,
+    /// One wait of CREATE INDEX CONCURRENTLY for transactions that are older than it. It blocks neither reads nor writes
+    /// while it waits, and starting again costs the whole build: default 10 minutes.
+    pub index_lock: Duration,
+    /// The whole of CREATE INDEX CONCURRENTLY. Default 4 hours.
+    pub index: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            turn: Duration::from_secs(60),
+            lock: Duration::from_millis(100),
+            patience: Duration::from_secs(60),
+            statement: Duration::from_secs(15 * 60),
+            index_lock: Duration::from_secs(10 * 60),
+            index: Duration::from_secs(4 * 60 * 60),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! An index built concurrently, outside a transaction: an intent in the ledger first, the catalog looked at last, and
+//! what a killed build has left dropped and built again.
+
+use std::time::Instant;
+
+use super::Session;
+use super::transaction::execute;
+use crate::error::is_contention;
+use crate::expand::Run;
+use crate::index::ConcurrentIndex;
+use crate::{Error, Migration, Progress};
+
+/// An index in the catalog.
+enum State {
+    /// There is none of this name on the table.
+    Absent,
+    /// It was begun and not ended. Writes keep it up to date, reads don't use it.
+    Invalid {
+        /// Its name with its schema, quoted where needed.
+        name: String,
+    },
+    /// It is in use.
+    Valid,
+}
+
+/// Builds `index`, the only thing in `migration`. `begun` says that an earlier run has left its intent; as we have the
+/// turn, no session of an earlier run is still building.
+pub(crate) async fn build_index(
+    run: &mut Run<'_>,
+    migration: &Migration,
+    index: &ConcurrentIndex,
+    begun: bool,
+) -> Result<(), Error> {
+    let session = run.session;
+    session.reset(run.limits.index_lock, run.limits.index).await?;
+    session.verify().await?;
+    match look(session, index).await? {
+        State::Valid if begun => return record(run, migration, true).await,
+        State::Invalid { name } if begun => {
+            run.tell(Progress::Rebuilding { version: migration.version(), index: name.clone() });
+            drop_index(session, &name).await?;
+        }
+        State::Invalid { name } => {
+            return Err(Error::InvalidIndex { file: migration.file().to_owned(), index: name });
+        }
+        State::Valid | State::Absent => {}
+    }
+    record(run, migration, false).await?;
+    run.observer.attend().await;
+    let since = Instant::now();
+    if let Err(error) = run.observer.watch(execute(session.client(), migration)).await {
+        if let Err(error) = take_back(run, migration, index).await {
+            tracing::warn!(%error, migration = migration.file(), "an unfinished index is left; the next run drops it");
+        }
+        return Err(match error {
+            Error::Statement { source, .. } if is_contention(&source) => run.locked(migration, 1, since),
+            error => error,
+        });
+    }
+    match look(session, index).await? {
+        State::Valid => record(run, migration, true).await,
+        State::Invalid { .. } | State::Absent => {
+            run.ledger.forget(migration).await?;
+            Err(Error::NoIndex { file: migration.file().to_owned(), index: index.name.clone() })
+        }
+    }
+}
+
+/// After a build that failed: no half an index, and no intent.
+async fn take_back(run: &Run<'_>, migration: &Migration, index: &ConcurrentIndex) -> Result<(), Error> {
+    if let State::Invalid { name } = look(run.session, index).await? {
+        drop_index(run.session, &name).await?;
+    }
+    run.ledger.forget(migration).await
+}
+
+async fn record(run: &Run<'_>, migration: &Migration, finished: bool) -> Result<(), Error> {
+    let recorded = run.ledger.record(run.expansion, migration, finished).await;
+    recorded.map_err(run.session.error("write the ledger"))
+}
+
+async fn look(session: &Session, index: &ConcurrentIndex) -> Result<State, Error> {
+    // An index is in the schema of its table; the server finds that by the session's search path, as it will for the
+    // statement itself.
+    let look = "SELECT format('%I.%I', n.nspname, c.relname), i.indisvalid AND i.indisready \
+                FROM pg_class t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid = i.indexrelid \
+                JOIN pg_namespace n ON n.oid = c.relnamespace \
+                WHERE t.oid = to_regclass($1) AND c.relname = $2::text::name";
+    let row = session.client().query_opt(look, &[&index.table, &index.name]).await;
+    row.and_then(|row| match row {
+        None => Ok(State::Absent),
+        Some(row) if row.try_get(1)? => Ok(State::Valid),
+        Some(row) => Ok(State::Invalid { name: row.try_get(0)? }),
+    })
+    .map_err(session.error("look for the index"))
+}
+
+async fn drop_index(session: &Session, name: &str) -> Result<(), Error> {
+    let dropped = session.client().batch_execute(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
+    dropped.map_err(session.error("drop an index that was left invalid"))
+}

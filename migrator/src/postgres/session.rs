@@ -1,0 +1,155 @@
+//! One direct session, and the turn that it takes.
+
+use std::time::{Duration, Instant};
+
+use cutover_secrets::Secret;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_postgres::{Client, NoTls};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Backend;
+use super::backend::COLUMNS;
+use super::url::Address;
+use crate::{Error, Limits, Progress};
+
+/// The key of the advisory lock that migrators take turns by: "cutover" in ASCII, unlikely to be anyone else's.
+pub(crate) const TURN: i64 = i64::from_be_bytes(*b"\0cutover");
+
+/// How long to wait between two tries to get the turn, with as much again by chance.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How long a server may take to hear that the session ends.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A session. Dropped, it is cut off: the server notices within a second, even in mid-statement, and rolls back.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: Client,
+    connection: AbortOnDropHandle<()>,
+    pid: i32,
+    server: String,
+}
+
+impl Session {
+    /// Connects to `database`.
+    pub(crate) async fn open(database: &Secret, limits: &Limits) -> Result<Self, Error> {
+        let Address { config, server } = Address::read(database)?;
+        let limit = limits.connect;
+        let (client, connection) = match tokio::time::timeout(limit, config.connect(NoTls)).await {
+            Ok(connected) => connected.map_err(|source| Error::Connect { server: server.clone(), source })?,
+            Err(_) => return Err(Error::Silent { server, limit }),
+        };
+        let connection = AbortOnDropHandle::new(tokio::spawn(async {
+            if let Err(error) = connection.await {
+                // Whoever was waiting for an answer has the same error.
+                tracing::debug!(%error, "the connection to the database ended");
+            }
+        }));
+        let mut session = Self { client, connection, pid: 0, server };
+        session.reset(limits.lock, limits.statement).await?;
+        session.pid = session.backend_pid().await?;
+        Ok(session)
+    }
+
+    /// The connection.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The session's process id on the server.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// An error of something that was done to the ledger or the session.
+    pub(crate) fn error(&self, doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+        let server = self.server.clone();
+        move |source| Error::Ledger { doing, server, source }
+    }
+
+    /// Undoes whatever a migration has set for the session, and sets how long one wait for a lock and one statement
+    /// may take.
+    pub(crate) async fn reset(&self, lock: Duration, statement: Duration) -> Result<(), Error> {
+        // A migrator that is frozen while it holds locks loses them after 10 s. The server looks whether a killed one's
+        // session still has a client, where it knows how (from PostgreSQL 14 on).
+        let settings = format!(
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; \
+             SET lock_timeout = {}; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = '10s'; \
+             SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'",
+            milliseconds(lock),
+            milliseconds(statement),
+        );
+        self.client.batch_execute(&settings).await.map_err(self.error("set the limits of the session"))
+    }
+
+    /// Waits until no other migrator works in this database. The lock is asked for again and again instead of waited
+    /// for: a waiting session would hold a snapshot, which CREATE INDEX CONCURRENTLY waits for in turn.
+    pub(crate) async fn take_turn(
+        &self,
+        limits: &Limits,
+        progress: &UnboundedSender<Progress>,
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut told = false;
+        while !self.try_turn().await? {
+            let late = begun.elapsed() >= limits.turn;
+            if late || !told {
+                let holder = self.holder().await?;
+                if late {
+                    return Err(Error::Turn { server: self.server.clone(), waited: begun.elapsed(), holder });
+                }
+                // Nobody listening is no reason to stop.
+                let _ = progress.send(Progress::Waiting { holder });
+                told = true;
+            }
+            tokio::time::sleep(POLL + POLL.mul_f64(fastrand::f64())).await;
+        }
+        self.verify().await
+    }
+
+    async fn try_turn(&self) -> Result<bool, Error> {
+        let row = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&TURN]).await;
+        row.and_then(|row| row.try_get(0)).map_err(self.error("ask for the turn"))
+    }
+
+    async fn holder(&self) -> Result<Option<Backend>, Error> {
+        let holder = format!(
+            "SELECT {COLUMNS} FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND (l.classid::bigint << 32) | l.objid::bigint = $1"
+        );
+        let row = self.client.query_opt(&holder, &[&TURN]).await;
+        row.and_then(|row| row.as_ref().map(Backend::read).transpose())
+            .map_err(self.error("see who has the turn"))
+    }
+
+    /// Checks that this is still the session that took the turn.
+    ///
+    /// # Errors
+    /// When a pooler gives each transaction another session: the turn would be somebody else's.
+    pub(crate) async fn verify(&self) -> Result<(), Error> {
+        if self.backend_pid().await? == self.pid {
+            Ok(())
+        } else {
+            Err(Error::Pooled { server: self.server.clone() })
+        }
+    }
+
+    async fn backend_pid(&self) -> Result<i32, Error> {
+        let row = self.client.query_one("SELECT pg_backend_pid()", &[]).await;
+        row.and_then(|row| row.try_get(0)).map_err(self.error("ask for the session's id"))
+    }
+
+    /// Ends the session in good order.
+    pub(crate) async fn close(self) {
+        drop(self.client);
+        // One that doesn't end by itself is cut off.
+        let _ = tokio::time::timeout(GOODBYE, self.connection).await;
+    }
+}
+
+/// A time as PostgreSQL's settings take it. Zero would mean no limit.
+fn milliseconds(time: Duration) -> u128 {
+    time.as_millis().clamp(1, i32::MAX as u128)
+}

@@ -1,0 +1,166 @@
+//! The tokens of SQL as PostgreSQL reads it (manual, chapter 4.1): as much as it takes to tell statements apart.
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A keyword or an identifier without quotes.
+    Word,
+    /// An identifier in double quotes.
+    Quoted,
+    /// A string, in single quotes or between dollar tags.
+    Text,
+    /// Anything else, one character at a time.
+    Symbol,
+}
+
+/// A token and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token<'a> {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Its text as written, quotes included.
+    pub(crate) text: &'a str,
+    /// The line that it starts in, from 1.
+    pub(crate) line: usize,
+}
+
+impl Token<'_> {
+    /// Whether it is the keyword `word`, in any case.
+    pub(crate) fn is(&self, word: &str) -> bool {
+        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+    }
+
+    /// Whether it is the character `symbol`.
+    pub(crate) fn is_symbol(&self, symbol: &str) -> bool {
+        self.kind == Kind::Symbol && self.text == symbol
+    }
+}
+
+/// The tokens of `sql`, without white space and comments. What isn't closed reaches to the end: the server says so
+/// better than we could.
+pub(crate) fn tokens(sql: &str) -> Vec<Token<'_>> {
+    let mut tokens = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    while let Some(rest) = sql.get(at..).filter(|rest| !rest.is_empty()) {
+        let (kind, length) = first(rest);
+        let length = length.clamp(1, rest.len());
+        let text = rest.get(..length).unwrap_or(rest);
+        if let Some(kind) = kind {
+            tokens.push(Token { kind, text, line });
+        }
+        line += text.matches('\n').count();
+        at += text.len();
+    }
+    tokens
+}
+
+/// The kind and length in bytes of what `rest` begins with; no kind for what separates tokens.
+fn first(rest: &str) -> (Option<Kind>, usize) {
+    let Some(character) = rest.chars().next() else { return (None, 0) };
+    if character.is_whitespace() {
+        return (None, character.len_utf8());
+    }
+    if rest.starts_with("--") {
+        return (None, rest.find('\n').unwrap_or(rest.len()));
+    }
+    if rest.starts_with("/*") {
+        return (None, comment(rest));
+    }
+    if rest.starts_with("E'") || rest.starts_with("e'") {
+        return (Some(Kind::Text), 1 + quoted(&rest.as_bytes()[1..], b'\'', true));
+    }
+    match character {
+        '\'' => (Some(Kind::Text), quoted(rest.as_bytes(), b'\'', false)),
+        '"' => (Some(Kind::Quoted), quoted(rest.as_bytes(), b'"', false)),
+        '$' => dollar(rest).map_or((Some(Kind::Symbol), 1), |length| (Some(Kind::Text), length)),
+        _ if starts_word(character) => {
+            (Some(Kind::Word), rest.find(|c| !continues_word(c)).unwrap_or(rest.len()))
+        }
+        _ => (Some(Kind::Symbol), character.len_utf8()),
+    }
+}
+
+fn starts_word(character: char) -> bool {
+    character.is_ascii_alphabetic() || character == '_' || !character.is_ascii()
+}
+
+fn continues_word(character: char) -> bool {
+    starts_word(character) && !character.is_whitespace() || character.is_ascii_digit() || character == '$'
+}
+
+/// The length of the block comment that `rest` begins with; they nest.
+fn comment(rest: &str) -> usize {
+    let bytes = rest.as_bytes();
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < bytes.len() {
+        match bytes.get(at..at + 2) {
+            Some(b"/*") => (depth, at) = (depth + 1, at + 2),
+            Some(b"*/") if depth == 1 => return at + 2,
+            Some(b"*/") => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// The length of the quoted text that `bytes` begins with. A doubled quote doesn't end it, nor, with `escapes`, does
+/// one after a backslash.
+fn quoted(bytes: &[u8], quote: u8, escapes: bool) -> usize {
+    let mut at = 1;
+    while let Some(&byte) = bytes.get(at) {
+        if escapes && byte == b'\\' || byte == quote && bytes.get(at + 1) == Some(&quote) {
+            at += 2;
+        } else if byte == quote {
+            return at + 1;
+        } else {
+            at += 1;
+        }
+    }
+    bytes.len()
+}
+
+/// The length of the dollar-quoted text that `rest` begins with, if it is one: `$1` is a parameter.
+fn dollar(rest: &str) -> Option<usize> {
+    let (tag, _) = rest.get(1..)?.split_once('$')?;
+    let mut characters = tag.chars();
+    let is_tag =
+        characters.next().is_none_or(starts_word) && characters.all(|c| continues_word(c) && c != '$');
+    if !is_tag {
+        return None;
+    }
+    let tag = rest.get(..tag.len() + 2)?;
+    let body = rest.get(tag.len()..)?;
+    Some(body.find(tag).map_or(rest.len(), |end| tag.len() + end + tag.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(sql: &str) -> Vec<&str> {
+        tokens(sql).into_iter().map(|token| token.text).collect()
+    }
+
+    #[test]
+    fn comments_and_space_are_no_tokens() {
+        assert_eq!(texts("a -- b; 'c\n /* d /* e */ ; */ f"), ["a", "f"]);
+        assert_eq!(tokens("a\n/*\n*/ b").last().map(|token| token.line), Some(3));
+    }
+
+    #[test]
+    fn what_is_quoted_is_one_token() {
+        assert_eq!(texts("'it''s; fine' \"a\"\"b;\""), ["'it''s; fine'", "\"a\"\"b;\""]);
+        assert_eq!(texts(r"E'\';' 'c:\' x"), [r"E'\';'", r"'c:\'", "x"]);
+        assert_eq!(
+            texts("$$ a; $b$ $$ $t$ ; $$ $t$ $1 a$b$c"),
+            ["$$ a; $b$ $$", "$t$ ; $$ $t$", "$", "1", "a$b$c"]
+        );
+    }
+
+    #[test]
+    fn what_is_not_closed_reaches_to_the_end() {
+        for sql in ["'abc", "\"abc", "$$abc", "$t$abc$", "/*abc", "E'abc\\", "é'ü"] {
+            assert!(tokens(sql).len() <= 2, "{sql}");
+        }
+    }
+}

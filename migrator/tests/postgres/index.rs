@@ -1,0 +1,112 @@
+//! Indexes built concurrently.
+
+use std::process::{Child, Command};
+
+use cutover_migrator::{Error, Limits, Progress, expand};
+use cutover_secrets::Secret;
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::support::{Database, migrations};
+
+const POSTS: &str = "CREATE TABLE posts (id int, title text); INSERT INTO posts VALUES (1, 'a'), (2, 'a')";
+const INDEX: &str = "-- cutover: transaction=off\nCREATE INDEX CONCURRENTLY posts_title ON posts (title);";
+const UNIQUE: &str =
+    "-- cutover: transaction=off\nCREATE UNIQUE INDEX CONCURRENTLY posts_title ON posts (title);";
+const INDEXES: &str = "SELECT count(*) FROM pg_index WHERE indrelid = 'posts'::regclass";
+const VALID: &str =
+    "SELECT count(*) FROM pg_index WHERE indrelid = 'posts'::regclass AND indisvalid AND indisready";
+
+/// In the environment of the process that is to be killed: the database.
+const DATABASE: &str = "CUTOVER_TEST_DATABASE";
+
+#[tokio::test]
+async fn an_index_is_built_once() {
+    let database = Database::new().await;
+    let files = migrations(&[POSTS, INDEX]);
+    assert_eq!(database.expand(&files).await.unwrap().applied.len(), 2);
+    assert_eq!(database.expand(&files).await.unwrap().already, 2);
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
+}
+
+#[tokio::test]
+async fn duplicates_are_a_clear_error_that_leaves_no_half_an_index() {
+    let database = Database::new().await;
+    let files = migrations(&[POSTS, UNIQUE]);
+    let error = database.expand(&files).await.unwrap_err();
+    assert!(error.to_string().contains("002_change, line 2: could not create unique index"), "{error}");
+    assert!(error.to_string().contains("(title)=(a) is duplicated") && !error.retryable(), "{error}");
+    assert_eq!(database.count(INDEXES).await, 0);
+
+    database.session().await.batch_execute("UPDATE posts SET title = id").await.unwrap();
+    assert_eq!(database.expand(&files).await.unwrap().applied.len(), 1);
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
+}
+
+#[tokio::test]
+async fn an_invalid_index_of_somebody_else_is_left_alone() {
+    let database = Database::new().await;
+    database.expand(&migrations(&[POSTS])).await.unwrap();
+    let by_hand = "CREATE UNIQUE INDEX CONCURRENTLY posts_title ON posts (title)";
+    assert!(database.session().await.batch_execute(by_hand).await.is_err());
+    let error = database.expand(&migrations(&[POSTS, INDEX])).await.unwrap_err();
+    assert!(matches!(&error, Error::InvalidIndex { index, .. } if index == "public.posts_title"), "{error}");
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_build_that_was_killed_is_done_again() {
+    let database = Database::new().await;
+    database.expand(&migrations(&[POSTS])).await.unwrap();
+    // The build can't get past the first of its phases as long as this writer is at work.
+    let writer = database.session().await;
+    writer.batch_execute("BEGIN; INSERT INTO posts VALUES (3, 'b')").await.unwrap();
+    let mut migrator = Killed(start_migrator(&database.url));
+    database.until("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'posts'::regclass)").await;
+    migrator.0.kill().unwrap();
+    migrator.0.wait().unwrap();
+    // The server notices that its client is gone, by itself.
+    database
+        .until("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'cutover-migrator' AND datname = current_database())")
+        .await;
+    writer.batch_execute("COMMIT").await.unwrap();
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 0));
+
+    let (outcome, mut told) = database.expand_within(&killed_migrations(), &Limits::default()).await;
+    assert_eq!(outcome.unwrap().applied.len(), 1);
+    let mut rebuilt = false;
+    while let Ok(progress) = told.try_recv() {
+        rebuilt |= matches!(progress, Progress::Rebuilding { .. });
+    }
+    assert!(rebuilt);
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
+}
+
+/// Kills the process, if the test fails before it does.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_migrator(database: &Secret) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "index::a_migrator_to_be_killed", "--ignored"])
+        .env(DATABASE, database.expose())
+        .spawn()
+        .unwrap()
+}
+
+fn killed_migrations() -> cutover_migrator::Expansion {
+    migrations(&[POSTS, INDEX])
+}
+
+#[tokio::test]
+#[ignore = "run as a process of its own by a_build_that_was_killed_is_done_again"]
+async fn a_migrator_to_be_killed() {
+    let Ok(database) = std::env::var(DATABASE) else { return };
+    let (progress, _told) = unbounded_channel();
+    expand(&Secret::new(database), &killed_migrations(), &Limits::default(), &progress).await.unwrap();
+}

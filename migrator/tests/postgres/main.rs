@@ -1,0 +1,10 @@
+//! Migrations on a real PostgreSQL server: one for all tests, one database for each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod apply;
+mod authority;
+mod connect;
+mod index;
+mod locks;
+mod support;
+mod turn;

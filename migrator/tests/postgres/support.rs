@@ -1,0 +1,128 @@
+//! The server, databases on it, and what tests ask of them.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use cutover_core::{Digest, Epoch, JournalId, MigrationFile};
+use cutover_migrator::{Applied, Error, Expansion, Limits, Migration, Migrations, Progress};
+use cutover_secrets::Secret;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_postgres::{Client, NoTls};
+
+/// How long a test waits for anything before it fails.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// The server of this test binary. The script stops it and removes its files once this process, which holds the other
+/// end of its standard input, is gone.
+struct Server {
+    _process: Child,
+    url: String,
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        // Between the choice of a free port and its use another process may take it.
+        (0..5).find_map(|_| start()).expect("no PostgreSQL server could be started")
+    })
+}
+
+fn start() -> Option<Server> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let directory = std::env::temp_dir().join(format!("cutover-postgres-{}-{port}", std::process::id()));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/postgres.sh");
+    let mut process = Command::new(script)
+        .arg("run")
+        .args([directory.as_os_str(), port.to_string().as_ref()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    url.starts_with("postgres://").then(|| Server { _process: process, url: url.trim().to_owned() })
+}
+
+/// An empty database.
+pub(crate) struct Database {
+    pub(crate) url: Secret,
+}
+
+impl Database {
+    pub(crate) async fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let server = &server().url;
+        connect(server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let (base, _) = server.rsplit_once('/').unwrap();
+        Self { url: Secret::new(format!("{base}/{name}")) }
+    }
+
+    /// A session of an application.
+    pub(crate) async fn session(&self) -> Client {
+        connect(self.url.expose()).await
+    }
+
+    /// One number.
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        self.session().await.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    /// Waits until `condition`, a query of one boolean, holds.
+    pub(crate) async fn until(&self, condition: &str) {
+        let session = self.session().await;
+        let holds = async {
+            while !session.query_one(condition, &[]).await.unwrap().get::<_, bool>(0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, holds).await.unwrap_or_else(|_| panic!("never came true: {condition}"));
+    }
+
+    /// Expands, within the limit of all tests.
+    pub(crate) async fn expand(&self, expansion: &Expansion) -> Result<Applied, Error> {
+        self.expand_within(expansion, &Limits::default()).await.0
+    }
+
+    /// Expands, and returns what was told too.
+    pub(crate) async fn expand_within(
+        &self,
+        expansion: &Expansion,
+        limits: &Limits,
+    ) -> (Result<Applied, Error>, UnboundedReceiver<Progress>) {
+        let (progress, told) = unbounded_channel();
+        let expanded = cutover_migrator::expand(&self.url, expansion, limits, &progress);
+        (tokio::time::timeout(LIMIT, expanded).await.expect("the expansion never ended"), told)
+    }
+}
+
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A service's migrations, numbered from 1, under the claim `sequence` of the journal `journal`.
+pub(crate) fn expansion(journal: &str, sequence: u64, files: &[&str]) -> Expansion {
+    let read = |(number, sql): (usize, &&str)| {
+        let content = Digest::of(sql.as_bytes());
+        let file = MigrationFile { version: format!("{number:03}"), name: "change".to_owned(), content };
+        Migration::read(&file, (*sql).to_owned()).unwrap()
+    };
+    Expansion {
+        service: "shop".parse().unwrap(),
+        deployment: "01jd0000000000000000000000".parse().unwrap(),
+        epoch: Epoch { journal: JournalId(journal.to_owned()), sequence },
+        migrations: Migrations::new((1..).zip(files).map(read).collect()).unwrap(),
+    }
+}
+
+/// The usual one.
+pub(crate) fn migrations(files: &[&str]) -> Expansion {
+    expansion("journal", 7, files)
+}

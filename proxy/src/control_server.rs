@@ -1,0 +1,131 @@
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::path::Path;
+use std::sync::Arc;
+
+use cutover_control::{Call, LineBuffer, Refusal, Reply, encode_reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::Error;
+use crate::plane::Plane;
+
+/// The owner and the group may call, nobody else.
+const MODE: u32 = 0o660;
+
+/// Answers calls on the control socket.
+#[derive(Debug)]
+pub(crate) struct ControlServer<P = Arc<Plane>> {
+    socket: UnixListener,
+    plane: P,
+}
+
+impl ControlServer<()> {
+    /// Makes the socket. One that is left over from a proxy that is gone is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ControlTaken`] when a proxy answers there, [`Error::ControlSocket`] when it can't be made.
+    pub(crate) async fn bind(path: &Path, group: Option<u32>) -> Result<Self, Error> {
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(Error::ControlTaken { path: path.to_owned() });
+        }
+        let socket =
+            make(path, group).map_err(|source| Error::ControlSocket { path: path.to_owned(), source })?;
+        Ok(Self { socket, plane: () })
+    }
+
+    pub(crate) fn with(self, plane: Plane) -> ControlServer {
+        ControlServer { socket: self.socket, plane: Arc::new(plane) }
+    }
+}
+
+fn make(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let socket = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    if group.is_some() {
+        chown(path, None, group)?;
+    }
+    Ok(socket)
+}
+
+impl ControlServer {
+    /// Answers calls until the proxy is about to end; a call that has begun is answered.
+    pub(crate) async fn run(self, closing: CancellationToken) {
+        let callers = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let (plane, closing) = (Arc::clone(&self.plane), closing.clone());
+                    callers.spawn(async move {
+                        if let Err(error) = answer(stream, &plane, &closing).await {
+                            tracing::debug!(%error, "a control connection ended early");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a control connection failed");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            }
+        }
+        callers.close();
+        callers.wait().await;
+    }
+}
+
+async fn answer(mut stream: UnixStream, plane: &Plane, closing: &CancellationToken) -> io::Result<()> {
+    let mut lines = LineBuffer::default();
+    let mut piece = vec![0; 16 << 10];
+    loop {
+        let length = tokio::select! {
+            () = closing.cancelled() => return Ok(()),
+            length = stream.read(&mut piece) => length?,
+        };
+        if length == 0 {
+            return Ok(());
+        }
+        lines.extend(piece.get(..length).unwrap_or_default());
+        loop {
+            let reply = match lines.next_line() {
+                Ok(None) => break,
+                Ok(Some(line)) => match Call::from_line(&line) {
+                    Ok(call) => plane.call(call).await,
+                    Err(error) => invalid(&error),
+                },
+                Err(error) => {
+                    stream.write_all(&encode(&invalid(&error))?).await?;
+                    return Ok(());
+                }
+            };
+            stream.write_all(&encode(&reply)?).await?;
+        }
+    }
+}
+
+fn invalid(error: &cutover_control::Error) -> Reply {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Err(Refusal::Invalid { message: format!("{error}{cause}") })
+}
+
+fn encode(reply: &Reply) -> io::Result<Vec<u8>> {
+    encode_reply(reply).map_err(io::Error::other)
+}

@@ -1,0 +1,253 @@
+use std::collections::BTreeMap;
+
+use cutover_control::{Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target};
+use serde::{Deserialize, Serialize};
+
+use crate::fence::Fences;
+
+/// What the proxy was told and must not forget: which deployment of each service is active, which can be restored,
+/// and the fences. Pure: a call is decided here before anything is stored or routed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ledger {
+    pub(crate) fences: Fences,
+    pub(crate) services: BTreeMap<ServiceKey, Service>,
+}
+
+/// One service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Service {
+    /// The route of the deployment that is active, or was when it was taken back with nothing to restore.
+    pub(crate) route: Route,
+    /// How long displaced targets may finish what they have in flight.
+    pub(crate) drain_ms: u64,
+    pub(crate) active: Option<Deployed>,
+    pub(crate) previous: Option<Deployed>,
+}
+
+/// A deployment as it was switched to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Deployed {
+    pub(crate) deployment: String,
+    pub(crate) release: String,
+    pub(crate) route: Route,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) health: Option<HealthCheck>,
+    pub(crate) response_ms: u64,
+}
+
+impl Ledger {
+    /// Makes a deployment active, or updates it when it is; gives the deployment that a restore would bring back.
+    pub(crate) fn switch(&mut self, switch: &Switch) -> Result<Option<String>, Refusal> {
+        self.fences.raise(&switch.key, &switch.epoch)?;
+        let deployed = Deployed::new(switch)?;
+        self.refuse_conflict(&switch.key, &deployed.route)?;
+        let service = self.services.entry(switch.key.clone()).or_default();
+        if !service.is_active(&switch.deployment) {
+            service.previous = service.active.take();
+        }
+        service.route = deployed.route.clone();
+        service.drain_ms = switch.drain_ms;
+        service.active = Some(deployed);
+        Ok(service.previous.as_ref().map(|previous| previous.deployment.clone()))
+    }
+
+    /// Takes a deployment back if it is active, and raises the fence in any case; gives the deployment that serves.
+    pub(crate) fn restore(
+        &mut self,
+        key: &ServiceKey,
+        epoch: &Epoch,
+        deployment: &str,
+    ) -> Result<Option<String>, Refusal> {
+        self.fences.raise(key, epoch)?;
+        let Some(service) = self.services.get_mut(key) else { return Ok(None) };
+        if service.is_active(deployment) {
+            service.active = service.previous.take();
+            if let Some(active) = &service.active {
+                service.route = active.route.clone();
+            }
+        }
+        Ok(service.active.as_ref().map(|active| active.deployment.clone()))
+    }
+
+    /// Gives up the way back from a deployment that is active.
+    pub(crate) fn retire(
+        &mut self,
+        key: &ServiceKey,
+        epoch: &Epoch,
+        deployment: &str,
+    ) -> Result<(), Refusal> {
+        self.fences.raise(key, epoch)?;
+        let service = self.services.get_mut(key).ok_or(Refusal::UnknownService)?;
+        if !service.is_active(deployment) {
+            let active = service.active.as_ref().map_or("none", |active| active.deployment.as_str());
+            let message = format!(
+                "{deployment} is not the active deployment of {key} ({active} is): nothing was retired"
+            );
+            return Err(Refusal::Invalid { message });
+        }
+        service.previous = None;
+        Ok(())
+    }
+
+    /// A host belongs to one service, also while it could only come back by a restore.
+    fn refuse_conflict(&self, key: &ServiceKey, route: &Route) -> Result<(), Refusal> {
+        let others = self.services.iter().filter(|(other, _)| *other != key);
+        for (other, service) in others {
+            if let Some(host) = service.routes().find_map(|claimed| common_host(claimed, route)) {
+                let message =
+                    format!("{host} is routed to {other} on this proxy: name another host for {key}");
+                return Err(Refusal::Invalid { message });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Service {
+    fn is_active(&self, deployment: &str) -> bool {
+        self.active.as_ref().is_some_and(|active| active.deployment == deployment)
+    }
+
+    fn routes(&self) -> impl Iterator<Item = &Route> {
+        std::iter::once(&self.route).chain(self.previous.as_ref().map(|previous| &previous.route))
+    }
+}
+
+impl Deployed {
+    fn new(switch: &Switch) -> Result<Self, Refusal> {
+        let invalid = |message: &str| Refusal::Invalid { message: format!("{}: {message}", switch.key) };
+        if switch.deployment.is_empty() {
+            return Err(invalid("the deployment has no name"));
+        }
+        if switch.targets.is_empty() {
+            return Err(invalid("a switch needs at least one target"));
+        }
+        if switch.timeouts.response_ms == 0 {
+            return Err(invalid("response_ms must be at least 1"));
+        }
+        if let Some(check) = &switch.health
+            && (!check.path.starts_with('/') || check.path.parse::<hyper::Uri>().is_err())
+        {
+            return Err(invalid("the path of the health check must be an absolute path, for example /up"));
+        }
+        if switch.health.as_ref().is_some_and(|check| check.interval_ms == 0 || check.timeout_ms == 0) {
+            return Err(invalid("the interval and the timeout of the health check must be at least 1 ms"));
+        }
+        let hosts =
+            switch.route.hosts.iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect();
+        let route = Route { hosts };
+        if let Some(host) = route.hosts.iter().find(|host| !is_host(host)) {
+            return Err(invalid(&format!("{host:?} is no host name (no port, no wildcard)")));
+        }
+        Ok(Self {
+            deployment: switch.deployment.clone(),
+            release: switch.release.clone(),
+            route,
+            targets: switch.targets.clone(),
+            health: switch.health.clone(),
+            response_ms: switch.timeouts.response_ms,
+        })
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    literal.map_or_else(
+        || !host.is_empty() && host.bytes().all(name),
+        |address| address.parse::<std::net::Ipv6Addr>().is_ok(),
+    )
+}
+
+fn common_host(one: &Route, other: &Route) -> Option<String> {
+    if one.hosts.is_empty() && other.hosts.is_empty() {
+        return Some("every host without a route of its own".to_owned());
+    }
+    one.hosts.iter().find(|host| other.hosts.contains(host)).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use cutover_control::Timeouts;
+
+    fn epoch(sequence: u64) -> Epoch {
+        Epoch { journal: "j1".into(), sequence }
+    }
+
+    fn switch(key: &str, deployment: &str, sequence: u64, hosts: &[&str]) -> Switch {
+        Switch {
+            key: key.parse().unwrap(),
+            epoch: epoch(sequence),
+            deployment: deployment.into(),
+            release: format!("release of {deployment}"),
+            route: Route { hosts: hosts.iter().map(|host| (*host).into()).collect() },
+            targets: vec![Target { replica: "r1".into(), address: "127.0.0.1:1".parse().unwrap() }],
+            health: None,
+            timeouts: Timeouts { response_ms: 1_000 },
+            drain_ms: 1_000,
+        }
+    }
+
+    fn key() -> ServiceKey {
+        ServiceKey::new("production", "app")
+    }
+
+    #[test]
+    fn a_switch_keeps_a_way_back_until_it_is_retired() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.switch(&switch("production/app", "d1", 1, &[])).unwrap(), None);
+        assert_eq!(ledger.switch(&switch("production/app", "d2", 2, &[])).unwrap().as_deref(), Some("d1"));
+        assert_eq!(ledger.switch(&switch("production/app", "d2", 2, &[])).unwrap().as_deref(), Some("d1"));
+        assert_eq!(ledger.restore(&key(), &epoch(3), "d2").unwrap().as_deref(), Some("d1"));
+        assert_eq!(ledger.restore(&key(), &epoch(3), "d2").unwrap().as_deref(), Some("d1"));
+        ledger.retire(&key(), &epoch(4), "d1").unwrap();
+        assert!(matches!(ledger.retire(&key(), &epoch(4), "d2"), Err(Refusal::Invalid { .. })));
+        assert_eq!(ledger.restore(&key(), &epoch(5), "d1").unwrap(), None);
+    }
+
+    #[test]
+    fn a_restore_raises_the_fence_also_where_nothing_was_switched() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.restore(&key(), &epoch(9), "d1").unwrap(), None);
+        let late = ledger.switch(&switch("production/app", "d1", 8, &[]));
+        assert_eq!(late, Err(Refusal::StaleEpoch { highest: epoch(9) }));
+    }
+
+    #[test]
+    fn another_journal_is_refused_until_it_is_adopted() {
+        let mut ledger = Ledger::default();
+        ledger.switch(&switch("production/app", "d1", 7, &[])).unwrap();
+        let other = Epoch { journal: "j2".into(), sequence: 1 };
+        let refused = ledger.restore(&key(), &other, "d1");
+        assert_eq!(refused, Err(Refusal::ForeignJournal { journal: "j1".into() }));
+        ledger.fences.adopt(&key(), "j2");
+        assert_eq!(ledger.restore(&key(), &other, "d0").unwrap().as_deref(), Some("d1"));
+    }
+
+    #[test]
+    fn a_host_belongs_to_one_service_also_while_it_could_be_restored() {
+        let mut ledger = Ledger::default();
+        ledger.switch(&switch("production/a", "d1", 1, &["A.example"])).unwrap();
+        ledger.switch(&switch("production/a", "d2", 2, &["b.example"])).unwrap();
+        for host in ["a.example", "b.example."] {
+            let refused = ledger.clone().switch(&switch("production/b", "d3", 3, &[host]));
+            assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{host}");
+        }
+        ledger.retire(&"production/a".parse().unwrap(), &epoch(3), "d2").unwrap();
+        ledger.switch(&switch("production/b", "d3", 3, &["a.example"])).unwrap();
+    }
+
+    #[test]
+    fn a_call_that_makes_no_sense_is_refused() {
+        let mut nowhere = switch("production/app", "d1", 1, &[]);
+        nowhere.targets.clear();
+        let mut unhealthy = switch("production/app", "d1", 1, &[]);
+        unhealthy.health = Some(HealthCheck { path: "up".into(), interval_ms: 1, timeout_ms: 1 });
+        let wild = switch("production/app", "d1", 1, &["*.example"]);
+        for bad in [nowhere, unhealthy, wild] {
+            assert!(matches!(Ledger::default().switch(&bad), Err(Refusal::Invalid { .. })));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_control::{Epoch, ServiceKey, ServiceStatus, TargetStatus};
+
+use crate::ledger::{Deployed, Service};
+use crate::live_set::LiveSet;
+use crate::target_set::TargetSet;
+
+/// A service as it runs, brought in line with what the ledger says about it.
+#[derive(Debug, Default)]
+pub(crate) struct LiveService {
+    active: Option<LiveSet>,
+    previous: Option<LiveSet>,
+    draining: Vec<LiveSet>,
+}
+
+impl LiveService {
+    /// Keeps the sets that the ledger still names, starts the ones that it names anew, and drains the rest. New
+    /// requests follow once the routes are replaced with [`serving`](Self::serving).
+    pub(crate) fn follow(&mut self, service: &Service) {
+        let limit = Duration::from_millis(service.drain_ms);
+        let mut before: Vec<LiveSet> = self.active.take().into_iter().chain(self.previous.take()).collect();
+        let mut removed = Vec::new();
+        let mut take = |deployed: &Deployed| match before.iter().position(|live| live.is(deployed)) {
+            Some(at) => {
+                let mut live = before.swap_remove(at);
+                removed.extend(live.update(deployed));
+                live
+            }
+            None => LiveSet::start(deployed),
+        };
+        self.active = service.active.as_ref().map(&mut take);
+        self.previous = service.previous.as_ref().map(&mut take);
+        if let Some(active) = &mut self.active {
+            active.serve();
+        }
+        if let Some(previous) = &mut self.previous {
+            previous.drain(limit);
+        }
+        self.draining.extend(before.into_iter().chain(removed).map(|live| live.give_up(limit)));
+    }
+
+    /// Where new requests go.
+    pub(crate) fn serving(&self) -> Option<&Arc<TargetSet>> {
+        self.active.as_ref().map(LiveSet::set)
+    }
+
+    /// The targets that were displaced for good and still have something in flight.
+    pub(crate) fn draining(&mut self) -> Vec<TargetStatus> {
+        self.forget_drained();
+        self.draining.iter().flat_map(LiveSet::busy).collect()
+    }
+
+    pub(crate) fn status(&mut self, key: &ServiceKey, epoch: &Epoch, service: &Service) -> ServiceStatus {
+        self.forget_drained();
+        ServiceStatus {
+            key: key.clone(),
+            epoch: epoch.clone(),
+            route: service.route.clone(),
+            active: self.active.as_ref().map(|live| live.set().status()),
+            previous: self.previous.as_ref().map(|live| live.set().status()),
+            draining: self.draining.iter().map(|live| live.set().status()).collect(),
+        }
+    }
+
+    fn forget_drained(&mut self) {
+        self.draining.retain(|live| live.busy().next().is_some());
+    }
+}

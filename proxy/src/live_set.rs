@@ -1,0 +1,97 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_control::TargetStatus;
+
+use crate::counters::Counters;
+use crate::drain::Drain;
+use crate::health::Watch;
+use crate::ledger::Deployed;
+use crate::target::Target;
+use crate::target_set::TargetSet;
+
+/// A deployment's targets with all that runs for them: the active check, and the drain once they are displaced.
+#[derive(Debug)]
+pub(crate) struct LiveSet {
+    deployed: Deployed,
+    set: Arc<TargetSet>,
+    watch: Option<Watch>,
+    drain: Option<Drain>,
+}
+
+impl LiveSet {
+    pub(crate) fn start(deployed: &Deployed) -> Self {
+        Self::of(deployed, new_targets(deployed), Arc::default()).watched()
+    }
+
+    pub(crate) fn is(&self, deployed: &Deployed) -> bool {
+        self.deployed.deployment == deployed.deployment
+    }
+
+    pub(crate) fn set(&self) -> &Arc<TargetSet> {
+        &self.set
+    }
+
+    /// Takes over new targets and settings; what is no longer among the targets is given back to be drained.
+    pub(crate) fn update(&mut self, deployed: &Deployed) -> Option<Self> {
+        if self.deployed == *deployed {
+            return None;
+        }
+        let (kept, removed): (Vec<_>, Vec<_>) = self
+            .set
+            .targets
+            .iter()
+            .cloned()
+            .partition(|target| deployed.targets.iter().any(|wire| target.is(wire)));
+        let targets = deployed.targets.iter().map(|wire| {
+            let known = kept.iter().find(|target| target.is(wire)).cloned();
+            known.unwrap_or_else(|| Arc::new(Target::new(wire)))
+        });
+        let counters = Arc::clone(&self.set.counters);
+        let rest = (!removed.is_empty()).then(|| Self::of(&self.deployed, removed, Arc::clone(&counters)));
+        let drain = self.drain.take();
+        *self = Self { drain, ..Self::of(deployed, targets.collect(), counters).watched() };
+        rest
+    }
+
+    /// New requests come here from now on. What was already cut can't be used again and is made anew.
+    pub(crate) fn serve(&mut self) {
+        if self.drain.take().is_none() || !self.set.targets.iter().any(|target| target.cut().is_cancelled()) {
+            return;
+        }
+        let counters = Arc::clone(&self.set.counters);
+        *self = Self::of(&self.deployed, new_targets(&self.deployed), counters).watched();
+    }
+
+    /// No new requests come here any more; what is in flight is cut after the limit. Said again, it changes nothing.
+    pub(crate) fn drain(&mut self, limit: Duration) {
+        self.drain.get_or_insert_with(|| Drain::start(&self.set.targets, limit));
+    }
+
+    /// Nothing will come here ever again: nobody needs to know whether it is healthy.
+    pub(crate) fn give_up(mut self, limit: Duration) -> Self {
+        self.watch = None;
+        self.drain(limit);
+        self
+    }
+
+    /// The targets that still have something in flight.
+    pub(crate) fn busy(&self) -> impl Iterator<Item = TargetStatus> {
+        self.set.targets.iter().map(|target| target.status()).filter(|target| target.in_flight > 0)
+    }
+
+    fn of(deployed: &Deployed, targets: Vec<Arc<Target>>, counters: Arc<Counters>) -> Self {
+        let response_limit = Duration::from_millis(deployed.response_ms);
+        let set = TargetSet::new(&deployed.deployment, &deployed.release, targets, counters, response_limit);
+        Self { deployed: deployed.clone(), set: Arc::new(set), watch: None, drain: None }
+    }
+
+    fn watched(mut self) -> Self {
+        self.watch = self.deployed.health.as_ref().map(|check| Watch::start(&self.set.targets, check));
+        self
+    }
+}
+
+fn new_targets(deployed: &Deployed) -> Vec<Arc<Target>> {
+    deployed.targets.iter().map(|wire| Arc::new(Target::new(wire))).collect()
+}

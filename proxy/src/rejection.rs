@@ -1,0 +1,56 @@
+use std::io;
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use thiserror::Error;
+
+use crate::response_body::ResponseBody;
+
+/// Why the proxy answers a request itself. The message is what the client reads.
+#[derive(Debug, Error)]
+pub(crate) enum Rejection {
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("CONNECT is not served here")]
+    Connect,
+    #[error("the request's body could not be read")]
+    RequestBody(#[source] hyper::Error),
+    #[error("no service is routed here for this host")]
+    NoRoute,
+    #[error("the service has nothing that could answer")]
+    NoTarget,
+    #[error("the application does not accept connections")]
+    Unreachable(#[source] io::Error),
+    #[error("the application closed the connection before it answered")]
+    NoAnswer(#[source] hyper::Error),
+    #[error("the application changed the protocol without being asked")]
+    UnaskedUpgrade,
+    #[error("the application did not answer in time")]
+    TooSlow,
+    #[error("the application was replaced before it had answered")]
+    Replaced,
+}
+
+impl Rejection {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) | Self::RequestBody(_) => StatusCode::BAD_REQUEST,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoTarget => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Unreachable(_) | Self::NoAnswer(_) | Self::UnaskedUpgrade => StatusCode::BAD_GATEWAY,
+            Self::TooSlow | Self::Replaced => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response<ResponseBody> {
+        let status = self.status();
+        let mut response = Response::new(ResponseBody::text(format!("{}: {self}\n", status.as_u16())));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    }
+}

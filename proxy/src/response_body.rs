@@ -1,0 +1,137 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use thiserror::Error;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::lease::Lease;
+use crate::pool::Connection;
+
+/// The body of a response on its way to the client.
+#[derive(Debug)]
+pub(crate) struct ResponseBody(Source);
+
+#[derive(Debug)]
+enum Source {
+    Empty,
+    Text(Bytes),
+    Application(Box<Streaming>),
+}
+
+/// What an application sends, with all that must live as long.
+#[derive(Debug)]
+struct Streaming {
+    body: Incoming,
+    lease: Lease,
+    /// Kept for other requests once the body has ended.
+    connection: Option<Connection>,
+    /// Made when the body first has to be waited for; most come in one piece with their head.
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Whether an early end is news: a 5xx was counted already.
+    counts: bool,
+}
+
+/// Why a response ends before its end; the client sees its connection close.
+#[derive(Debug, Error)]
+pub(crate) enum Truncated {
+    #[error("the application stopped in the middle of a response")]
+    Application(#[source] hyper::Error),
+    #[error("the application was replaced, and the time for its last responses is over")]
+    Replaced,
+}
+
+impl ResponseBody {
+    pub(crate) fn empty() -> Self {
+        Self(Source::Empty)
+    }
+
+    pub(crate) fn text(text: String) -> Self {
+        Self(Source::Text(Bytes::from(text)))
+    }
+
+    /// Passes on what an application sends, as it comes. The request is in flight until then, and its connection,
+    /// where there is one to keep, goes back to the pool.
+    pub(crate) fn application(
+        body: Incoming,
+        lease: Lease,
+        connection: Option<Connection>,
+        counts: bool,
+    ) -> Self {
+        let streaming = Streaming { body, lease, connection, cut: None, counts };
+        if streaming.body.is_end_stream() {
+            streaming.finish();
+            return Self::empty();
+        }
+        Self(Source::Application(Box::new(streaming)))
+    }
+}
+
+impl Streaming {
+    fn finish(self) {
+        if let Some(connection) = self.connection {
+            self.lease.target().pool().keep(connection);
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                if self.counts {
+                    self.lease.set().counters.cut_off();
+                }
+                let address = self.lease.target().address();
+                tracing::warn!(address = %address, error = %error, "the application stopped in the middle of a response");
+                Poll::Ready(Some(Err(Truncated::Application(error))))
+            }
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Truncated::Application))),
+            Poll::Pending => {
+                let target = self.lease.target();
+                let cut = self.cut.get_or_insert_with(|| Box::pin(target.cut().clone().cancelled_owned()));
+                ready!(cut.as_mut().poll(cx));
+                Poll::Ready(Some(Err(Truncated::Replaced)))
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Truncated;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        let (frame, ended) = match &mut self.0 {
+            Source::Empty => return Poll::Ready(None),
+            Source::Text(text) => (Some(Ok(Frame::data(std::mem::take(text)))), true),
+            Source::Application(streaming) => {
+                let frame = ready!(streaming.poll_frame(cx));
+                let ended = matches!(frame, None | Some(Err(_))) || streaming.body.is_end_stream();
+                (frame, ended)
+            }
+        };
+        if ended
+            && let Source::Application(streaming) = std::mem::replace(&mut self.0, Source::Empty)
+            && !matches!(frame, Some(Err(_)))
+        {
+            streaming.finish();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Source::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Source::Application(streaming) => streaming.body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+use std::io;
+use std::time::Duration;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+use tokio::time::timeout;
+
+use crate::lease::Lease;
+
+/// How long both sides may take to leave HTTP after the 101.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Copies bytes between a client and an application that have changed to another protocol, until both have closed or
+/// the application's time is over. The request is in flight until then.
+pub(crate) async fn tunnel(client: OnUpgrade, application: OnUpgrade, lease: Lease) {
+    let target = lease.target();
+    let through = async {
+        let both = async { tokio::try_join!(client, application) };
+        let (client, application) = timeout(CHANGE_LIMIT, both).await?.map_err(io::Error::other)?;
+        copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(application)).await
+    };
+    tokio::select! {
+        ended = through => {
+            if let Err(error) = ended {
+                tracing::debug!(address = %target.address(), %error, "an upgraded connection broke");
+            }
+        }
+        () = target.cut().cancelled() => {}
+    }
+}

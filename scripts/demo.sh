@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# `make demo`: installs what is missing, builds, and runs the demonstration. What it starts, it stops.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/install.sh
+scripts/build.sh
+stop() { scripts/docker.sh stop; }
+trap stop EXIT
+scripts/docker.sh start
+scripts/base-image.sh
+target/dist/cutover-demo "$@"
