@@ -1,7 +1,6 @@
 //! The build stage: from the release's source to an image in the artifact store.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::path::PathBuf;
 
 use cutover_bus::{Assignment, Performer};
@@ -91,25 +90,14 @@ fn labels(plan: &Plan) -> BTreeMap<String, String> {
     ])
 }
 
-/// The error with all its causes in one line, what to do about it, and what the failing step said last.
+/// The error, what to do about it, and what the failing step said last.
 fn failure(error: &Error) -> Failure {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let text = source.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = source.source();
-    }
-    let failure = if error.retryable() { Failure::passing(message) } else { Failure::lasting(message) };
+    let failure = Failure::of(error, error.retryable());
     match error {
         Error::Build { output, .. } => {
             failure.tail(output.clone()).hint("the whole output is in `cutover logs --deployment`")
         }
-        Error::NoEngine { .. } => {
-            failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST")
-        }
+        Error::NoEngine { .. } => failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST"),
         Error::NoSuchImage { .. } => failure.hint("check `image:` in the deploy file"),
         _ => failure,
     }

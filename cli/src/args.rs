@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use cutover_core::Stage;
+use cutover_core::{Program, Stage};
+
+/// Instances of one program that one machine is asked for at most.
+const MOST: usize = 100;
 
 /// Puts a new version in front of its users without a failed request, and takes it back by itself when it turns out bad.
 #[derive(Parser, Debug)]
@@ -74,6 +77,9 @@ pub(crate) enum Verb {
     Rollback(Rollback),
     /// Take the running deployment back
     Abort(Abort),
+    /// What `up` starts: runs NATS and the programs until it is told to stop
+    #[command(hide = true)]
+    Supervise,
 }
 
 /// Options of `init`.
@@ -88,14 +94,17 @@ pub(crate) struct Init {
 }
 
 /// Options of `up`.
-#[derive(clap::Args, Debug, Default)]
+#[derive(clap::Args, Debug)]
 pub(crate) struct Up {
-    /// The nats-server to run [default: the one in PATH]
+    /// The nats-server to run [default: the one in PATH, else one that is installed into the home folder]
     #[arg(long, value_name = "PATH")]
     pub(crate) nats_server: Option<PathBuf>,
     /// How many of a program, as in shipper=2; may be given several times
-    #[arg(long, value_name = "PROGRAM=NUMBER")]
-    pub(crate) scale: Vec<String>,
+    #[arg(long, value_name = "PROGRAM=NUMBER", value_parser = scale)]
+    pub(crate) scale: Vec<(Program, usize)>,
+    /// Stop first what runs, so that other programs or another scale take effect; deployments wait and go on
+    #[arg(long)]
+    pub(crate) restart: bool,
 }
 
 /// Options of `setup`.
@@ -113,6 +122,9 @@ pub(crate) struct Setup {
     /// The proxy's program, built to run from scratch [default: beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) proxy_binary: Option<PathBuf>,
+    /// Replace a proxy of another version, although that stops it for a moment
+    #[arg(long)]
+    pub(crate) upgrade_proxy: bool,
 }
 
 /// Options of `plan`.
@@ -122,7 +134,7 @@ pub(crate) struct PlanArgs {
     #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
     pub(crate) place: Option<String>,
     /// The release's name instead of the commit
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = version_name)]
     pub(crate) version: Option<String>,
 }
 
@@ -133,7 +145,7 @@ pub(crate) struct Deploy {
     #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
     pub(crate) place: Option<String>,
     /// The release's name instead of the commit
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = version_name)]
     pub(crate) version: Option<String>,
     /// Deploy even if just this release is live
     #[arg(long)]
@@ -225,6 +237,23 @@ impl Global {
     pub(crate) fn at(&self, place: Option<String>) -> Self {
         Self { destination: place.or_else(|| self.destination.clone()), ..self.clone() }
     }
+}
+
+/// `shipper=2`
+fn scale(text: &str) -> Result<(Program, usize), String> {
+    let (name, number) = text.split_once('=').ok_or("write PROGRAM=NUMBER, as in shipper=2")?;
+    let program = Program::ALL.into_iter().find(|program| program.as_str() == name).ok_or_else(|| {
+        let known = Program::ALL.map(Program::as_str).join(", ");
+        format!("'{name}' is not a program: one of {known}")
+    })?;
+    let number = number.parse().ok().filter(|number| *number <= MOST).ok_or_else(|| format!("expected 0 to {MOST}"))?;
+    Ok((program, number))
+}
+
+/// A version stands in lines, lists and labels: it must be short and in one word.
+fn version_name(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("expected 1 to 128 printable ASCII characters without spaces") }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use cutover_core::DeployFileError;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::{embedded, setup};
 
 /// Prints how a command ended, and says its exit code.
 pub(crate) fn conclude(console: Console, result: anyhow::Result<Exit>) -> Exit {
@@ -28,7 +29,7 @@ pub(crate) fn conclude(console: Console, result: anyhow::Result<Exit>) -> Exit {
         let report = Report { error: &message, hint: hint.as_deref(), exit: exit.code() };
         serde_json::to_writer(&mut out, &report).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"))
     } else {
-        hint.map_or_else(|| writeln!(out, "error: {message}"), |hint| writeln!(out, "error: {message}\nhint: {hint}"))
+        writeln!(out, "error: {message}").and_then(|()| hint.iter().try_for_each(|hint| writeln!(out, "hint: {hint}")))
     };
     exit
 }
@@ -68,7 +69,9 @@ fn exit(error: &anyhow::Error) -> Exit {
         Exit::Usage
     } else if find::<cutover_host::Error>(error.chain()).is_some() {
         Exit::Host
-    } else if find::<cutover_bus::Error>(error.chain()).is_some() {
+    } else if let Some(setup) = find::<setup::Error>(error.chain()) {
+        if setup.is_about_a_host() { Exit::Host } else { Exit::Usage }
+    } else if find::<embedded::Error>(error.chain()).is_some() || find::<cutover_bus::Error>(error.chain()).is_some() {
         Exit::Unreachable
     } else {
         Exit::Unexpected

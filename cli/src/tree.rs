@@ -6,8 +6,8 @@ mod model;
 mod render;
 mod screen;
 
-pub(crate) use ending::{Ending, ended};
-pub(crate) use facts::{output, progress};
+pub(crate) use ending::ended;
+pub(crate) use facts::{output, printable, progress};
 pub(crate) use model::Tree;
 pub(crate) use render::{Look, render};
 pub(crate) use screen::Screen;

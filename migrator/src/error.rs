@@ -58,7 +58,7 @@ pub enum Error {
         /// How long was waited.
         waited: Duration,
         /// The session that holds the turn, where it could be seen.
-        holder: Option<Backend>,
+        holder: Option<Box<Backend>>,
     },
     /// The ledger refuses.
     #[error(transparent)]
@@ -205,6 +205,6 @@ fn because(error: &tokio_postgres::Error) -> String {
     text
 }
 
-fn seen(backend: &Option<Backend>) -> String {
-    backend.as_ref().map_or_else(|| "its session could not be seen".to_owned(), Backend::to_string)
+fn seen(backend: &Option<Box<Backend>>) -> String {
+    backend.as_ref().map_or_else(|| "its session could not be seen".to_owned(), |backend| backend.to_string())
 }

@@ -16,6 +16,7 @@ mod progress;
 mod statement;
 mod token;
 mod version;
+mod worker;
 
 pub use error::{Error, Location};
 pub use expand::{Applied, Expansion, adopt, expand};
@@ -25,3 +26,4 @@ pub use migration::{InvalidMigration, Migration, Migrations};
 pub use postgres::{Backend, Backends};
 pub use progress::Progress;
 pub use version::{InvalidVersion, Version};
+pub use worker::Migrator;

@@ -1,2 +1,28 @@
-//! Under construction.
-fn main() {}
+//! `cutover-migrator`: changes the schema in steps that the version that serves tolerates.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use cutover_core::Program;
+use cutover_migrator::Migrator;
+use cutover_program::Arguments;
+use cutover_store::Store;
+
+/// Runs migrations for Cutover's deployments, until it is told to stop.
+#[derive(Parser)]
+#[command(name = "cutover-migrator", version)]
+struct Command {
+    #[command(flatten)]
+    program: Arguments,
+    /// The folder of the artifact store.
+    #[arg(long, env = "CUTOVER_STORE")]
+    store: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = Command::parse();
+    let migrator = Migrator::new(Store::open(&command.store).await?);
+    cutover_program::run(Program::Migrator, env!("CARGO_PKG_VERSION"), command.program, migrator).await?;
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! What is told while migrations run.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::{Backend, Backends, Version};
@@ -44,4 +45,21 @@ pub enum Progress {
         /// How long it took, waits included.
         took: Duration,
     },
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting { holder: Some(holder) } => write!(f, "waiting for another migrator: {holder}"),
+            Self::Waiting { holder: None } => f.write_str("waiting for another migrator"),
+            Self::Began { file, .. } => write!(f, "applying {file}"),
+            Self::Blocked { version, tries, blockers } => {
+                write!(f, "{version}: no lock after {tries} tries; held by {blockers}")
+            }
+            Self::Rebuilding { version, index } => {
+                write!(f, "{version}: dropping the invalid index {index}, to build it again")
+            }
+            Self::Applied { file, took, .. } => write!(f, "applied {file} in {:.2} s", took.as_secs_f64()),
+        }
+    }
 }

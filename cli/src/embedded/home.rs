@@ -73,11 +73,6 @@ impl Home {
         self.folder.join("nats.conf")
     }
 
-    /// The journal.
-    pub(super) fn jetstream(&self) -> PathBuf {
-        self.folder.join("jetstream")
-    }
-
     /// What was installed because the machine didn't have it.
     pub(super) fn tools(&self) -> PathBuf {
         self.folder.join("tools")

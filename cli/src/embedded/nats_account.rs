@@ -54,7 +54,8 @@ impl NatsAccount {
             pid_file = quoted(&home.folder().join("nats.pid")),
             user = self.user,
             password = self.password,
-            store = quoted(&home.jetstream()),
+            // The server puts a folder `jetstream` there.
+            store = quoted(home.folder()),
         )
     }
 
@@ -108,7 +109,7 @@ mod tests {
         let config = account.config(&home);
         assert!(config.contains(&format!("listen: \"127.0.0.1:{}\"\n", account.port)));
         assert!(config.contains("sync_interval: always"));
-        assert!(config.contains(&format!("store_dir: \"{}/jetstream\"", home.folder().display())));
+        assert!(config.contains(&format!("store_dir: \"{}\"", home.folder().display())));
         assert!(config.contains(&account.password) && account.password.len() == 49);
         assert!(account.url().ends_with(&format!("@127.0.0.1:{}", account.port)));
     }

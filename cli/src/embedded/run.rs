@@ -80,13 +80,22 @@ impl Run {
             self.signal(pid, signal);
         }
         let began = Instant::now();
-        while !self.processes()?.is_empty() {
+        while !self.has_ended().await? {
             if began.elapsed() > limit {
                 return Ok(false);
             }
             sleep(POLL).await;
         }
         Ok(true)
+    }
+
+    /// Looks twice: between exec(2) and the first instruction of a process, the kernel shows no environment.
+    async fn has_ended(&self) -> Result<bool, Error> {
+        if !self.processes()?.is_empty() {
+            return Ok(false);
+        }
+        sleep(POLL).await;
+        Ok(self.processes()?.is_empty())
     }
 
     fn signal(&self, pid: u32, signal: Signal) {
@@ -107,14 +116,25 @@ mod tests {
 
     use super::*;
 
-    fn sleeper(run: &Run) -> Child {
-        Command::new("sleep").arg("60").env(RUN_VARIABLE, run.id()).kill_on_drop(true).spawn().unwrap()
+    async fn sleeper(run: &Run) -> Child {
+        let child = Command::new("sleep").arg("60").env(RUN_VARIABLE, run.id()).kill_on_drop(true).spawn().unwrap();
+        wait_for(run, 1).await;
+        child
+    }
+
+    async fn wait_for(run: &Run, processes: usize) {
+        let wait = async {
+            while run.processes().unwrap().len() < processes {
+                sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
     }
 
     #[tokio::test]
     async fn only_what_carries_its_id_belongs_to_a_run() {
         let (ours, theirs) = (Run::begin(), Run::begin());
-        let mut child = sleeper(&ours);
+        let mut child = sleeper(&ours).await;
         let pid = child.id().unwrap();
         assert!(ours.owns(pid));
         assert!(!theirs.owns(pid), "a recycled pid would be mistaken");
@@ -127,14 +147,12 @@ mod tests {
     #[tokio::test]
     async fn a_run_is_taken_down_with_what_its_processes_have_started() {
         let (run, other) = (Run::begin(), Run::begin());
-        let bystander = sleeper(&other);
+        let bystander = sleeper(&other).await;
         let script = "trap '' TERM; sleep 60 & wait; wait";
         let stubborn =
             Command::new("sh").args(["-c", script]).env(RUN_VARIABLE, run.id()).kill_on_drop(true).spawn();
         let _stubborn = stubborn.unwrap();
-        while run.processes().unwrap().len() < 2 {
-            sleep(POLL).await;
-        }
+        wait_for(&run, 2).await;
         assert_eq!(run.take_down(Duration::from_millis(200)).await.unwrap(), 2);
         assert!(run.processes().unwrap().is_empty());
         assert!(other.owns(bystander.id().unwrap()), "a stranger was taken down");

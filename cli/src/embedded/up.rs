@@ -54,19 +54,19 @@ pub(crate) async fn up(options: &Options, say: &dyn Fn(&str)) -> Result<ControlP
     let recorded = Record::read(&home)?;
     let mut scale = recorded.as_ref().map(|record| record.control_plane.scale()).unwrap_or_default();
     scale.extend(&options.scale);
-    match recorded {
-        Some(record) if record.is_running() && !options.restart => {
-            return confirm(&home, record.control_plane, &scale, say).await;
-        }
-        Some(record) => {
-            let ended = down::stop(&home, &record).await?;
-            if !options.restart && ended.processes > 0 {
-                say(&format!("stopped {} processes that a killed supervisor had left", ended.processes));
-            }
-        }
-        None => {}
+    if let Some(record) = &recorded
+        && record.is_running()
+        && !options.restart
+    {
+        return confirm(&home, record.control_plane.clone(), &scale, say).await;
     }
-    let control_plane = prepare(&home, options.nats_server.as_deref(), &scale, say).await?;
+    // What is missing is found out before anything is stopped.
+    let programs = Crew::muster(&scale)?;
+    let nats = NatsServer::find(options.nats_server.as_deref(), &home, say).await?;
+    if let Some(record) = &recorded {
+        stop_former(&home, record, say).await?;
+    }
+    let control_plane = configure(&home, nats, programs)?;
     say(&format!("starting the control plane in {}: {}", home.folder().display(), control_plane.summary()));
     start(&home, &control_plane).await?;
     Ok(control_plane)
@@ -118,15 +118,20 @@ fn warn_of_other_version(control_plane: &ControlPlane, say: &dyn Fn(&str)) {
     }
 }
 
-/// Finds all that is needed and writes the server's configuration.
-async fn prepare(
-    home: &Home,
-    nats_server: Option<&Path>,
-    scale: &BTreeMap<Program, usize>,
-    say: &dyn Fn(&str),
-) -> Result<ControlPlane, Error> {
-    let programs = Crew::muster(scale)?;
-    let nats = NatsServer::find(nats_server, home, say).await?;
+/// Stops the control plane that is to be replaced, or what one has left whose supervisor was killed.
+async fn stop_former(home: &Home, record: &Record, say: &dyn Fn(&str)) -> Result<(), Error> {
+    let supervised = record.is_running();
+    let stopped = down::stop(home, record).await?;
+    match (supervised, stopped.processes) {
+        (true, _) => say("stopped the control plane that ran"),
+        (false, 0) => {}
+        (false, left) => say(&format!("a killed supervisor had left processes running ({left}): stopped")),
+    }
+    Ok(())
+}
+
+/// Writes the configuration of the NATS server.
+fn configure(home: &Home, nats: NatsServer, programs: Vec<Crew>) -> Result<ControlPlane, Error> {
     let account = NatsAccount::of(home)?;
     write_private(&home.nats_config(), account.config(home).as_bytes())?;
     Ok(ControlPlane {

@@ -18,7 +18,7 @@ enum Form {
     /// A tree that is drawn again and again.
     Tree { screen: Screen, frame: usize },
     /// A line for each change; as JSON where the console says so.
-    Lines { shown: Option<Box<Deployment>> },
+    Lines { shown: Option<Box<Deployment>>, waits: Vec<Program> },
     /// Nothing but the end.
     End,
 }
@@ -37,13 +37,13 @@ struct EndLine<'a> {
 impl View {
     pub(super) fn new(console: Console) -> std::io::Result<Self> {
         let form = if console.json {
-            Form::Lines { shown: None }
+            Form::Lines { shown: None, waits: Vec::new() }
         } else if console.quiet {
             Form::End
         } else if console.terminal {
             Form::Tree { screen: Screen::new()?, frame: 0 }
         } else {
-            Form::Lines { shown: None }
+            Form::Lines { shown: None, waits: Vec::new() }
         };
         Ok(Self { console, form })
     }
@@ -65,7 +65,7 @@ impl View {
                     None => Ok(()),
                 }
             }
-            Form::Lines { shown } => {
+            Form::Lines { shown, waits } => {
                 let Some(current) = &service.current else { return Ok(()) };
                 for change in changes(shown.as_deref(), current) {
                     if self.console.json {
@@ -75,6 +75,10 @@ impl View {
                     }
                 }
                 *shown = Some(Box::new(current.clone()));
+                if waits != missing {
+                    missing.iter().for_each(|program| self.console.note(format_args!("waits: no {program} is running")));
+                    *waits = missing.to_vec();
+                }
                 Ok(())
             }
             Form::End => Ok(()),

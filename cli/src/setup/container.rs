@@ -13,8 +13,6 @@ const COMPONENT_LABEL: &str = "cutover.component";
 const COMPONENT: &str = "proxy";
 /// Where the proxy keeps its routes, in a volume of the same name as the container.
 const STATE: &str = "/var/lib/cutover/proxy";
-/// Each connection takes a descriptor, and each request one more towards the application.
-const DESCRIPTORS: i64 = 65_536;
 /// How long the requests in flight have when the proxy is told to stop, in seconds.
 const STOP_TIMEOUT: i64 = 30;
 
@@ -83,11 +81,6 @@ impl ProxyContainer {
             security_opt: Some(vec![text("no-new-privileges")]),
             readonly_rootfs: Some(true),
             binds: Some(vec![text("/run/cutover:/run/cutover"), format!("{NAME}:{STATE}")]),
-            ulimits: Some(vec![ResourcesUlimits {
-                name: Some(text("nofile")),
-                soft: Some(DESCRIPTORS),
-                hard: Some(DESCRIPTORS),
-            }]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some(text("json-file")),
                 config: Some(HashMap::from([(text("max-size"), text("10m")), (text("max-file"), text("3"))])),

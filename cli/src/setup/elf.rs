@@ -49,10 +49,11 @@ fn interpreter(program: &[u8]) -> Option<Option<String>> {
     let table = usize::try_from(u64::from_le_bytes(field(program, 32)?)).ok()?;
     let count = u16::from_le_bytes(field(program, 56)?);
     for number in 0..usize::from(count) {
-        let header = table.checked_add(number * PROGRAM_HEADER)?;
-        if u32::from_le_bytes(field(program, header)?) == PT_INTERP {
-            let offset = usize::try_from(u64::from_le_bytes(field(program, header + 8)?)).ok()?;
-            let length = usize::try_from(u64::from_le_bytes(field(program, header + 32)?)).ok()?;
+        let at = table.checked_add(number * PROGRAM_HEADER)?;
+        let header = program.get(at..at.checked_add(PROGRAM_HEADER)?)?;
+        if u32::from_le_bytes(field(header, 0)?) == PT_INTERP {
+            let offset = usize::try_from(u64::from_le_bytes(field(header, 8)?)).ok()?;
+            let length = usize::try_from(u64::from_le_bytes(field(header, 32)?)).ok()?;
             let name = program.get(offset..offset.checked_add(length)?)?;
             return Some(Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()));
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::engine::{self, Version};
 
 /// How a proxy that runs from scratch is built.
-const HOW_TO_BUILD: &str = "build it with `RUSTFLAGS='-C target-feature=+crt-static' cargo build --release -p \
-                            cutover-proxy --target x86_64-unknown-linux-gnu`, and give it with --proxy-binary";
+const HOW_TO_BUILD: &str = "`make build` links it statically (-C target-feature=+crt-static) into target/dist; give \
+                            another one with --proxy-binary";
 
 /// Why hosts are not ready.
 #[derive(Debug, thiserror::Error)]

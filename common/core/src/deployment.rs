@@ -164,27 +164,37 @@ impl Deployment {
         task: &Task,
         fact: &Fact,
     ) -> Result<Applied, IllegalFact> {
-        let void = matches!(fact, Fact::Claimed(claim) if self.is_void(sequence, claim));
         let planned = task.stage.takes_back() || self.plan.stages.contains(&task.stage);
         if !planned || !self.plan.tasks_of(task.stage).any(|known| known == *task) {
             return Err(IllegalFact { state: "no such task", fact: fact.kind().as_str() });
         }
-        let state = self.tasks.entry(task.clone()).or_default();
-        if void {
-            state.count_void_claim(sequence);
+        if let Fact::Claimed(claim) = fact
+            && self.is_void(task, claim)
+        {
+            self.tasks.entry(task.clone()).or_default().count_void_claim(sequence);
             return Ok(Applied::Nothing);
         }
-        let applied = state.apply(sequence, at, fact)?;
+        if self.outcome().is_some() {
+            return Ok(Applied::Nothing);
+        }
+        let applied = self.tasks.entry(task.clone()).or_default().apply(sequence, at, fact)?;
         if applied == Applied::Changed {
             self.last = at;
         }
         Ok(applied)
     }
 
-    /// A claim that was made without having seen the decision in force is void.
-    fn is_void(&self, sequence: u64, claim: &Claim) -> bool {
+    /// Whether a claim was made by a worker that had not read the journal to its end, and comes too late: after a decision
+    /// that it has not seen, after the end, for what is done or failed for good, or for the way forward once it goes
+    /// back (but to close what another worker has left open).
+    fn is_void(&self, task: &Task, claim: &Claim) -> bool {
+        let state = self.state(task);
         let in_force = self.abort.as_ref().map_or(self.round_began, |abort| abort.sequence);
-        sequence > in_force && claim.decision < in_force
+        let goes_back = self.cause().is_some() && !task.stage.takes_back();
+        claim.decision < in_force
+            || self.outcome().is_some()
+            || state.is_settled(task.stage)
+            || (goes_back && !state.is_open())
     }
 
     pub(crate) fn abort(&mut self, sequence: u64, by: &str) {
@@ -216,10 +226,13 @@ impl Deployment {
         if let Some(abort) = &self.abort {
             return Some(Cause::Aborted(abort));
         }
-        self.tasks
-            .iter()
-            .filter(|(task, _)| task.stage < Stage::Retire)
-            .find_map(|(task, state)| Some(Cause::Failed(task, state.final_failure(task.stage)?)))
+        // The first in time: what fails after it, or is closed because of it, is no cause.
+        let failed =
+            self.tasks.iter().filter(|(task, _)| task.stage < Stage::Retire).filter_map(|(task, state)| {
+                let Status::Failed { at, .. } = &state.status else { return None };
+                Some((at, task, state.final_failure(task.stage)?))
+            });
+        failed.min_by_key(|(at, ..)| *at).map(|(_, task, failure)| Cause::Failed(task, failure))
     }
 
     /// The tasks that take back what was done: wherever a switch was claimed a restore, wherever a boot was a discard.
@@ -353,7 +366,7 @@ impl Deployment {
     /// Whether the claim of that sequence is the one in force, and what it was made for still wanted.
     pub fn holds(&self, task: &Task, claim: u64) -> bool {
         let state = self.state(task);
-        state.is_open() && state.last_claim == claim && (task.stage.takes_back() || self.cause().is_none())
+        state.is_open() && state.in_force == claim && (task.stage.takes_back() || self.cause().is_none())
     }
 }
 

@@ -162,6 +162,21 @@ impl Failure {
         Self { retry: true, ..Self::lasting(message) }
     }
 
+    /// An error and its causes, in one line.
+    pub fn of(error: &dyn std::error::Error, retry: bool) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            let text = source.to_string();
+            // Some errors repeat their cause in their own words.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = source.source();
+        }
+        Self { retry, ..Self::lasting(message) }
+    }
+
     /// The same with what to do next.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }

@@ -173,9 +173,6 @@ impl Service {
                 let Some(current) = self.current.as_mut().filter(|current| current.id() == deployment) else {
                     return Ok(Applied::Nothing);
                 };
-                if current.outcome().is_some() {
-                    return Ok(Applied::Nothing);
-                }
                 let applied = current.apply(entry.sequence, entry.at, task, fact);
                 let illegal =
                     |source| Illegal::Fact { deployment: deployment.clone(), task: task.clone(), source };

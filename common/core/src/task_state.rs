@@ -15,6 +15,8 @@ pub struct TaskState {
     pub claims_in_round: u32,
     /// The sequence of the last claim, void ones included; 0 where there is none. The next claim is appended expecting it.
     pub last_claim: u64,
+    /// The sequence of the last claim of this round that is not void; 0 where there is none. Only its facts count.
+    pub in_force: u64,
     /// When it was first claimed in this round.
     pub began: Option<Timestamp>,
     /// The state itself.
@@ -77,10 +79,10 @@ impl TaskState {
     /// |---|---|---|---|---|
     /// | waiting | → claimed | illegal | illegal | illegal |
     /// | claimed | → claimed (taken over) | stays | → finished | → failed |
-    /// | finished | illegal | illegal | nothing | illegal |
-    /// | failed | → claimed (again) | illegal | illegal | nothing |
+    /// | finished | void | illegal | nothing | illegal |
+    /// | failed | → claimed (again); void, where it failed for good | illegal | illegal | nothing |
     ///
-    /// A fact of an older claim than the last changes nothing in any state.
+    /// A fact of another claim than the one in force, outlived or void, changes nothing in any state.
     ///
     /// # Errors
     /// A fact that the table has no place for; the state is as it was.
@@ -90,13 +92,13 @@ impl TaskState {
         at: Timestamp,
         fact: &Fact,
     ) -> Result<Applied, IllegalFact> {
-        let named = match fact {
-            Fact::Claimed(_) => sequence,
+        let (known, ahead) = match fact {
+            Fact::Claimed(_) => (sequence <= self.last_claim, false),
             Fact::Progressed { claim, .. } | Fact::Finished { claim, .. } | Fact::Failed { claim, .. } => {
-                *claim
+                (*claim <= self.last_claim && *claim != self.in_force, *claim > self.last_claim)
             }
         };
-        if named < self.last_claim || (matches!(fact, Fact::Claimed(_)) && named == self.last_claim) {
+        if known {
             return Ok(Applied::Nothing);
         }
         let illegal = IllegalFact { state: self.status.as_str(), fact: fact.kind().as_str() };
@@ -107,7 +109,7 @@ impl TaskState {
                 self.status = Status::Claimed { claim: claim.clone(), progress: None };
                 Ok(Applied::Changed)
             }
-            _ if named > self.last_claim => Err(illegal),
+            _ if ahead => Err(illegal),
             (Status::Claimed { progress, .. }, Fact::Progressed { progress: further, .. }) => {
                 *progress = Some(further.clone());
                 Ok(Applied::Changed)
@@ -134,6 +136,7 @@ impl TaskState {
 
     const fn count_claim(&mut self, sequence: u64) {
         self.count_void_claim(sequence);
+        self.in_force = sequence;
         self.claims_in_round += 1;
     }
 

@@ -1,25 +1,14 @@
 //! Commands on a host and what they answer.
 
-use std::fmt;
-
 /// What a command has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// How it ended.
-    pub exit: Exit,
+    /// Its exit code, or 128 + n where signal n ended it.
+    pub status: u32,
     /// Its standard output, at most [`Output::LIMIT`] bytes of it.
     pub stdout: Vec<u8>,
     /// Its standard error, at most [`Output::LIMIT`] bytes of it.
     pub stderr: Vec<u8>,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exit {
-    /// It exited with this code.
-    Code(u32),
-    /// A signal ended it; the name is without `SIG`, or a number.
-    Signal(String),
 }
 
 impl Output {
@@ -28,7 +17,7 @@ impl Output {
 
     /// Whether the command exited with code 0.
     pub fn success(&self) -> bool {
-        self.exit == Exit::Code(0)
+        self.status == 0
     }
 
     /// The last line of standard error, or else of standard output, that isn't blank: usually the reason of a failure.
@@ -41,15 +30,6 @@ impl Output {
                 .map(str::to_owned)
         };
         last(&self.stderr).or_else(|| last(&self.stdout)).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(name) => write!(f, "signal {name}"),
-        }
     }
 }
 
@@ -108,11 +88,8 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_last_line_that_says_something() {
-        let output = |stdout: &str, stderr: &str| Output {
-            exit: Exit::Code(1),
-            stdout: stdout.into(),
-            stderr: stderr.into(),
-        };
+        let output =
+            |stdout: &str, stderr: &str| Output { status: 1, stdout: stdout.into(), stderr: stderr.into() };
         assert_eq!(output("a\nb\n", "c\nd\n\n").last_line(), "d");
         assert_eq!(output("a\nb\n", "\n").last_line(), "b");
         assert_eq!(output("", "").last_line(), "");

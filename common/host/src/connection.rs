@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ const KEEPALIVES: usize = 3;
 const BACKLOG: usize = 128;
 
 /// What a channel leads to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Target<'a> {
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
     Tcp(SocketAddr),
-    Unix(&'a Path),
+    Unix(PathBuf),
     Session,
 }
 
@@ -63,9 +63,11 @@ impl Connection {
             Failure::Host(error) => error,
             Failure::Ssh(russh::Error::IO(source)) => unreachable(source),
             Failure::Ssh(error) if is_lost(&error) => unreachable(io::Error::other(error)),
-            Failure::Ssh(source) => {
-                Error::Ssh { host: address.to_string(), doing: "the handshake".into(), source }
-            }
+            Failure::Ssh(error) => Error::Ssh {
+                host: address.to_string(),
+                doing: "the handshake".into(),
+                source: Box::new(error),
+            },
         })?;
         authenticate(&mut handle, address, options).await?;
         let connection = Arc::new(Self { handle, listeners: Arc::downgrade(&listeners) });
@@ -90,22 +92,19 @@ impl Connection {
     }
 
     /// Opens a channel. If the caller no longer waits for it when it opens, it is closed at once.
-    pub(crate) async fn open(self: &Arc<Self>, target: Target<'_>) -> Result<Channel<Msg>, russh::Error> {
+    pub(crate) async fn open(self: &Arc<Self>, target: Target) -> Result<Channel<Msg>, russh::Error> {
         let (opened, channel) = oneshot::channel();
         let connection = Arc::clone(self);
-        let path =
-            if let Target::Unix(path) = target { path.to_string_lossy().into_owned() } else { String::new() };
-        let tcp = if let Target::Tcp(address) = target { Some(address) } else { None };
         tokio::spawn(async move {
             let handle = &connection.handle;
-            let result = match tcp {
-                Some(to) => {
+            let result = match target {
+                Target::Tcp(to) => {
                     handle
                         .channel_open_direct_tcpip(to.ip().to_string(), to.port().into(), "127.0.0.1", 0)
                         .await
                 }
-                None if path.is_empty() => handle.channel_open_session().await,
-                None => handle.channel_open_direct_streamlocal(path).await,
+                Target::Unix(path) => handle.channel_open_direct_streamlocal(path.to_string_lossy()).await,
+                Target::Session => handle.channel_open_session().await,
             };
             if let Err(Ok(unwanted)) = opened.send(result) {
                 let _ = unwanted.close().await;

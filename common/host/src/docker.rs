@@ -17,7 +17,7 @@ use tower_service::Service;
 use crate::local::Local;
 use crate::ssh::Ssh;
 use crate::transport::Transport;
-use crate::{Error, Exit, Stream};
+use crate::{Error, Stream};
 
 /// Where the Engine of a host behind SSH listens.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -95,9 +95,9 @@ async fn ssh_route(ssh: &Ssh) -> Result<Route, Error> {
     }
     let look = r#"test -S "$1" || exit 3; test -r "$1" && test -w "$1" || exit 4"#;
     let host = ssh.address().to_string();
-    match ssh.run(&["sh", "-c", look, "sh", SOCKET], ssh.limit()).await?.exit {
-        Exit::Code(3) => Err(Error::NoDocker { host, reason: no_engine(socket) }),
-        Exit::Code(4) => Err(Error::NoDocker { host, reason: not_allowed(socket, &ssh.address().user) }),
+    match ssh.run(&["sh", "-c", look, "sh", SOCKET], ssh.limit()).await?.status {
+        3 => Err(Error::NoDocker { host, reason: no_engine(socket) }),
+        4 => Err(Error::NoDocker { host, reason: not_allowed(socket, &ssh.address().user) }),
         _ => Ok(Route::DialStdio),
     }
 }

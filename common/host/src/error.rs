@@ -121,7 +121,7 @@ pub enum Error {
         reason: String,
     },
     /// The Docker Engine refused something, or its answer was lost.
-    #[error("Docker on {host}, {doing}: {source}")]
+    #[error("Docker on {host}, {doing}: {}", innermost(source))]
     Docker {
         /// The host.
         host: String,
@@ -148,7 +148,7 @@ pub enum Error {
         doing: String,
         /// The failure.
         #[source]
-        source: russh::Error,
+        source: Box<russh::Error>,
     },
     /// The operating system refused something on this machine.
     #[error("{host}, {doing}: {source}")]
@@ -172,6 +172,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The HTTP status with which the Docker Engine refused, where that is what happened: 404 for what doesn't exist, 409
+    /// for a conflict.
+    pub fn docker_status(&self) -> Option<u16> {
+        match self {
+            Self::Docker {
+                source: bollard::errors::Error::DockerResponseServerError { status_code, .. },
+                ..
+            } => Some(*status_code),
+            _ => None,
+        }
+    }
+
     /// Whether the same may succeed later although nobody has mended anything: the network, a restart, a busy host.
     pub fn retryable(&self) -> bool {
         match self {
@@ -193,6 +205,11 @@ impl Error {
             | Self::Environment { .. } => false,
         }
     }
+}
+
+/// The cause at the bottom: the HTTP client's own words are "client error".
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    error.source().map_or(error, innermost)
 }
 
 /// An answer of the Engine is final unless it blames the server; a lost answer isn't, unless what lies below says so.

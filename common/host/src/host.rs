@@ -30,7 +30,7 @@ pub struct Host {
 
 impl Host {
     pub(crate) fn ssh(address: HostAddress, options: SshOptions) -> Self {
-        Self::new(Transport::Ssh(Ssh::new(address, options)))
+        Self::new(Transport::Ssh(Box::new(Ssh::new(address, options))))
     }
 
     pub(crate) fn local(docker_socket: &Path) -> Self {
@@ -140,7 +140,7 @@ impl Host {
     }
 
     /// Runs a command to its end, with an empty standard input, as it is: no word of it means anything to a shell. A
-    /// command that fails is an [`Output`] too. After `limit`, counted once the host is connected, it is given up; it may run on, on a host behind SSH.
+    /// command that fails is an [`Output`] too. After `limit`, counted once the host is connected, it is killed.
     ///
     /// # Errors
     /// [`Error::Timeout`]; [`Error::Disconnected`] where the connection was lost and nobody knows how it ended.

@@ -18,13 +18,14 @@ mod known_hosts;
 mod listener;
 mod local;
 mod options;
+mod session;
 mod socket;
 mod ssh;
 mod stream;
 mod transport;
 
 pub use address::HostAddress;
-pub use command::{Exit, Output};
+pub use command::Output;
 pub use error::Error;
 pub use host::Host;
 pub use hosts::Hosts;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::command::keep;
 use crate::listener::RemoteListener;
-use crate::{Error, Exit, Output, Stream};
+use crate::{Error, Output, Stream};
 
 /// The name of this machine in errors.
 pub(crate) const NAME: &str = "this machine";
@@ -70,7 +70,7 @@ impl Local {
                 .spawn()?;
             let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
             let (stdout, stderr, status) = tokio::try_join!(read(stdout), read(stderr), child.wait())?;
-            Ok(Output { exit: exit(status), stdout, stderr })
+            Ok(Output { status: code(status), stdout, stderr })
         };
         within(limit, &doing, running).await?.map_err(|error| failed(&doing, error))
     }
@@ -106,9 +106,6 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     }
 }
 
-fn exit(status: ExitStatus) -> Exit {
-    match status.code() {
-        Some(code) => Exit::Code(code.cast_unsigned()),
-        None => Exit::Signal(status.signal().unwrap_or_default().to_string()),
-    }
+fn code(status: ExitStatus) -> u32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()).cast_unsigned()
 }

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelOpenFailure, Sig};
+use russh::{Channel, ChannelOpenFailure};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
 use crate::channel::ChannelStream;
-use crate::command::{keep, shell_line};
+use crate::command::shell_line;
 use crate::connection::{Connection, Target, is_lost};
 use crate::listener::{Forwarded, RemoteListener};
-use crate::{Error, Exit, HostAddress, Output, SshOptions, Stream};
+use crate::session::execute;
+use crate::{Error, HostAddress, Output, SshOptions, Stream};
 
 /// The commands that run at once; more wait. sshd allows 10 sessions on a connection (`MaxSessions`), of which some are
 /// needed for the bridge to Docker where nothing is forwarded.
@@ -51,7 +52,7 @@ impl Ssh {
                 return Ok(Arc::clone(connection));
             }
             *current = None;
-            let connection = Connection::establish(&self.address, &self.options).await?;
+            let connection = Box::pin(Connection::establish(&self.address, &self.options)).await?;
             Ok(Arc::clone(current.insert(connection)))
         })
         .await
@@ -66,7 +67,7 @@ impl Ssh {
 
     pub(crate) async fn connect_unix(&self, path: &Path) -> Result<Stream, Error> {
         let doing = format!("connecting to {}", path.display());
-        let channel = self.open(Target::Unix(path), &doing).await?;
+        let channel = self.open(Target::Unix(path.into()), &doing).await?;
         Ok(Stream::new(ChannelStream::new(channel)))
     }
 
@@ -83,26 +84,8 @@ impl Ssh {
         self.connection().await?;
         let running = async {
             let _turn = self.commands.acquire().await;
-            let mut channel = self.open(Target::Session, &doing).await?;
-            channel.exec(true, shell_line(command)).await.map_err(|error| self.failed(&doing, error))?;
-            // Nothing is typed: a command that reads its standard input finds it at its end.
-            channel.eof().await.map_err(|error| self.failed(&doing, error))?;
-            let (mut exit, mut stdout, mut stderr) = (None, Vec::new(), Vec::new());
-            while let Some(message) = channel.wait().await {
-                match message {
-                    ChannelMsg::Data { data } => keep(&mut stdout, &data),
-                    ChannelMsg::ExtendedData { data, .. } => keep(&mut stderr, &data),
-                    ChannelMsg::ExitStatus { exit_status } => exit = Some(Exit::Code(exit_status)),
-                    ChannelMsg::ExitSignal { signal_name, .. } => {
-                        exit = Some(Exit::Signal(name(&signal_name)))
-                    }
-                    ChannelMsg::Failure => return Err(self.failed(&doing, russh::Error::RequestDenied)),
-                    ChannelMsg::Close => break,
-                    _ => {}
-                }
-            }
-            let exit = exit.ok_or_else(|| self.failed(&doing, russh::Error::Disconnect))?;
-            Ok(Output { exit, stdout, stderr })
+            let channel = self.open(Target::Session, &doing).await?;
+            execute(channel, command, limit).await.map_err(|error| self.failed(&doing, error))
         };
         self.within(limit, &doing, running).await
     }
@@ -135,9 +118,9 @@ impl Ssh {
     }
 
     /// Opens a channel, on a second connection if the first turns out to be lost: nothing has happened on it by then.
-    async fn open(&self, target: Target<'_>, doing: &str) -> Result<Channel<Msg>, Error> {
-        let result = match self.open_once(target, doing).await? {
-            Err(error) if is_lost(&error) => self.open_once(target, doing).await?,
+    async fn open(&self, target: Target, doing: &str) -> Result<Channel<Msg>, Error> {
+        let result = match self.open_once(target.clone(), doing).await? {
+            Err(error) if is_lost(&error) => self.open_once(target.clone(), doing).await?,
             result => result,
         };
         result.map_err(|error| match (error, target) {
@@ -158,16 +141,15 @@ impl Ssh {
     /// A connection that turns out to be lost, or doesn't answer, is not used again.
     async fn open_once(
         &self,
-        target: Target<'_>,
+        target: Target,
         doing: &str,
     ) -> Result<Result<Channel<Msg>, russh::Error>, Error> {
         let connection = self.connection().await?;
+        // The host itself may wait long for a TCP peer: there the caller's limit holds.
+        let peer_is_remote = matches!(target, Target::Tcp(_));
         let opening = async { Ok(connection.open(target).await) };
-        let result = match target {
-            // The host itself may wait long for such a peer; the caller's limit holds.
-            Target::Tcp(_) => opening.await,
-            Target::Unix(_) | Target::Session => self.within(self.limit(), doing, opening).await,
-        };
+        let result =
+            if peer_is_remote { opening.await } else { self.within(self.limit(), doing, opening).await };
         if !matches!(&result, Ok(Ok(_)) | Ok(Err(russh::Error::ChannelOpenFailure(_)))) {
             self.discard(&connection).await;
         }
@@ -200,14 +182,7 @@ impl Ssh {
         if is_lost(&error) {
             Error::Disconnected { host, doing }
         } else {
-            Error::Ssh { host, doing, source: error }
+            Error::Ssh { host, doing, source: Box::new(error) }
         }
-    }
-}
-
-fn name(signal: &Sig) -> String {
-    match signal {
-        Sig::Custom(name) => name.clone(),
-        named => format!("{named:?}"),
     }
 }

@@ -12,7 +12,7 @@ use crate::{Error, Output, Stream};
 /// The way to a host.
 pub(crate) enum Transport {
     Local(Local),
-    Ssh(Ssh),
+    Ssh(Box<Ssh>),
 }
 
 impl Transport {

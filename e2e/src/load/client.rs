@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::LoadPlan;
-use super::connection::{Answer, Connection, Lost};
+use super::connection::{Connection, Lost};
 use super::report::{FailureKind, Outcome};
 
 /// Keep-alive connections to one address, shared by all requests.
@@ -23,7 +23,8 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(plan: LoadPlan) -> Self {
         let head = |connection| {
-            format!("GET {} HTTP/1.1\r\nhost: {}\r\nconnection: {connection}\r\n\r\n", plan.path, plan.host).into_bytes()
+            format!("GET {} HTTP/1.1\r\nhost: {}\r\nconnection: {connection}\r\n\r\n", plan.path, plan.host)
+                .into_bytes()
         };
         Self {
             keep_alive: head("keep-alive"),
@@ -65,7 +66,11 @@ impl Client {
             }
         };
         let answer = timeout_at(scheduled + self.plan.timeout, attempt).await;
-        Outcome { latency: scheduled.elapsed(), retried_idle, answer: answer.unwrap_or(Err(FailureKind::Timeout)) }
+        Outcome {
+            latency: scheduled.elapsed(),
+            retried_idle,
+            answer: answer.unwrap_or(Err(FailureKind::Timeout)),
+        }
     }
 
     async fn connect(&self) -> Result<Connection, FailureKind> {

@@ -146,7 +146,9 @@ impl Connection {
     async fn read_body(&mut self, framing: Framing) -> Result<(), Lost> {
         match framing {
             Framing::Length(length) => self.skip(length).await,
-            Framing::UntilClose => copy(&mut self.stream, &mut sink()).await.map(drop).map_err(|_| Lost::Reset),
+            Framing::UntilClose => {
+                copy(&mut self.stream, &mut sink()).await.map(drop).map_err(|_| Lost::Reset)
+            }
             Framing::Chunked => loop {
                 let line = self.read_line().await?;
                 let size = line.split(';').next().unwrap_or_default().trim();
@@ -171,17 +173,21 @@ impl Connection {
     }
 
     async fn skip(&mut self, length: u64) -> Result<(), Lost> {
-        let skipped = copy(&mut (&mut self.stream).take(length), &mut sink()).await.map_err(|_| Lost::Reset)?;
+        let skipped =
+            copy(&mut (&mut self.stream).take(length), &mut sink()).await.map_err(|_| Lost::Reset)?;
         if skipped == length { Ok(()) } else { Err(Lost::Reset) }
     }
 
     /// A line without its end.
     async fn read_line(&mut self) -> Result<String, Lost> {
         let mut line = String::new();
-        let read = (&mut self.stream).take(LINE_LIMIT).read_line(&mut line).await.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => Lost::Malformed,
-            _ => Lost::Reset,
-        })?;
+        let read =
+            (&mut self.stream).take(LINE_LIMIT).read_line(&mut line).await.map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::InvalidData => Lost::Malformed,
+                    _ => Lost::Reset,
+                }
+            })?;
         match line.strip_suffix('\n') {
             Some(line) => Ok(line.strip_suffix('\r').unwrap_or(line).to_owned()),
             None if (read as u64) < LINE_LIMIT => Err(Lost::Reset),

@@ -31,7 +31,7 @@ pub struct LoadPlan {
     pub path: String,
     /// Requests per second, at even distances; at least 1.
     pub rate: u32,
-    /// The most connections at a time. A request that finds none waits, and its latency grows.
+    /// The most requests at a time, each on its own connection. One that is over it waits, and its latency grows.
     pub connections: usize,
     /// The longest that a request may take, from the time it was scheduled for.
     pub timeout: Duration,

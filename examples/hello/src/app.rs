@@ -36,7 +36,8 @@ impl App {
     pub(crate) fn new(settings: Settings, upgraded: TaskTracker) -> Result<Self> {
         let version = HeaderValue::from_str(&settings.version)
             .with_context(|| format!("VERSION is {:?}, which can't be a header", settings.version))?;
-        let replica = std::fs::read_to_string("/proc/sys/kernel/hostname").context("can't read the host name")?;
+        let replica =
+            std::fs::read_to_string("/proc/sys/kernel/hostname").context("can't read the host name")?;
         Ok(Self {
             settings,
             version,
@@ -73,7 +74,8 @@ impl App {
 
     fn greet(&self) -> Response<Body> {
         let greeted = self.greeted.fetch_add(1, Ordering::Relaxed);
-        if self.started.elapsed() >= self.settings.fail_after && is_in_share(greeted, self.settings.fail_rate) {
+        if self.started.elapsed() >= self.settings.fail_after && is_in_share(greeted, self.settings.fail_rate)
+        {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "failing on purpose\n");
         }
         text(StatusCode::OK, format!("hello from {} on {}\n", self.settings.version, self.replica))

@@ -7,10 +7,11 @@ use crate::expand::Expansion;
 use crate::ledger::Entry;
 use crate::{Error, Migration, Version};
 
-/// One transaction, so that there is all of it or nothing. Beside the application's tables, in a schema of its own.
+/// One transaction, so that there is all of it or nothing. The schema isn't called `cutover`: the default search path
+/// begins with the schema that has the role's name, and a role of that name would find and make its tables in it.
 const CREATE: &str = "BEGIN;
-CREATE SCHEMA IF NOT EXISTS cutover;
-CREATE TABLE cutover.cutover_migrations (
+CREATE SCHEMA IF NOT EXISTS cutover_ledger;
+CREATE TABLE cutover_ledger.migrations (
     service text NOT NULL,
     version bigint NOT NULL,
     name text NOT NULL,
@@ -23,17 +24,17 @@ CREATE TABLE cutover.cutover_migrations (
     finished_at timestamptz,
     PRIMARY KEY (service, version, phase)
 );
-CREATE TABLE cutover.cutover_fence (
+CREATE TABLE cutover_ledger.fence (
     service text PRIMARY KEY,
     epoch_journal text NOT NULL,
     epoch_sequence bigint NOT NULL,
     raised_at timestamptz NOT NULL
 );
-COMMENT ON SCHEMA cutover IS 'Which migrations Cutover has applied. Not part of the application.';
+COMMENT ON SCHEMA cutover_ledger IS 'Which migrations Cutover has applied. Not part of the application.';
 COMMIT";
 
 /// Inserts the row of a migration, or takes over the one that a killed run has left.
-const RECORD: &str = "INSERT INTO cutover.cutover_migrations AS m \
+const RECORD: &str = "INSERT INTO cutover_ledger.migrations AS m \
     (service, version, name, checksum, phase, epoch_journal, epoch_sequence, deployment, started_at, finished_at) \
     VALUES ($1, $2, $3, $4, 'expand', $5, $6, $7, now(), CASE WHEN $8 THEN clock_timestamp() END) \
     ON CONFLICT (service, version, phase) DO UPDATE SET epoch_journal = excluded.epoch_journal, \
@@ -51,19 +52,19 @@ impl<'a> Ledger<'a> {
     pub(crate) async fn open(session: &'a Session, service: &'a ServiceName) -> Result<Self, Error> {
         let client = session.client();
         // Asked first: CREATE … IF NOT EXISTS needs the right to create even where there is nothing to do.
-        let exists = client.query_one("SELECT to_regclass('cutover.cutover_fence') IS NOT NULL", &[]).await;
-        if !exists.and_then(|row| row.try_get::<_, bool>(0)).map_err(session.error("look for the ledger"))? {
-            if let Err(error) = client.batch_execute(CREATE).await {
-                session.rollback().await;
-                return Err(session.error("make the ledger (schema 'cutover')")(error));
-            }
+        let exists = client.query_one("SELECT to_regclass('cutover_ledger.fence') IS NOT NULL", &[]).await;
+        let exists: bool =
+            exists.and_then(|row| row.try_get(0)).map_err(session.error("look for the ledger"))?;
+        if !exists && let Err(error) = client.batch_execute(CREATE).await {
+            session.rollback().await;
+            return Err(session.error("make the ledger (schema 'cutover_ledger')")(error));
         }
         Ok(Self { session, service: service.as_str() })
     }
 
     /// The highest epoch that has changed the schema.
     pub(crate) async fn fence(&self) -> Result<Option<Epoch>, Error> {
-        let fence = "SELECT epoch_journal, epoch_sequence FROM cutover.cutover_fence WHERE service = $1";
+        let fence = "SELECT epoch_journal, epoch_sequence FROM cutover_ledger.fence WHERE service = $1";
         let row = self.session.client().query_opt(fence, &[&self.service]).await;
         row.and_then(|row| {
             row.map(|row| {
@@ -77,7 +78,7 @@ impl<'a> Ledger<'a> {
 
     /// Makes `epoch` the highest.
     pub(crate) async fn raise_fence(&self, epoch: &Epoch) -> Result<(), Error> {
-        let raise = "INSERT INTO cutover.cutover_fence VALUES ($1, $2, $3, now()) ON CONFLICT (service) DO UPDATE \
+        let raise = "INSERT INTO cutover_ledger.fence VALUES ($1, $2, $3, now()) ON CONFLICT (service) DO UPDATE \
                      SET epoch_journal = excluded.epoch_journal, epoch_sequence = excluded.epoch_sequence, \
                      raised_at = excluded.raised_at";
         let (journal, sequence) = columns(epoch);
@@ -87,7 +88,7 @@ impl<'a> Ledger<'a> {
 
     /// What was begun or applied.
     pub(crate) async fn entries(&self) -> Result<Vec<Entry>, Error> {
-        let entries = "SELECT version, checksum, finished_at IS NOT NULL FROM cutover.cutover_migrations \
+        let entries = "SELECT version, checksum, finished_at IS NOT NULL FROM cutover_ledger.migrations \
                        WHERE service = $1 AND phase = 'expand'";
         let rows = self.session.client().query(entries, &[&self.service]).await;
         rows.and_then(|rows| {
@@ -127,7 +128,7 @@ impl<'a> Ledger<'a> {
 
     /// Takes back that `migration` was about to be applied.
     pub(crate) async fn forget(&self, migration: &Migration) -> Result<(), Error> {
-        let forget = "DELETE FROM cutover.cutover_migrations \
+        let forget = "DELETE FROM cutover_ledger.migrations \
                       WHERE service = $1 AND version = $2 AND phase = 'expand' AND finished_at IS NULL";
         let version = migration.version().number();
         let forgotten = self.session.client().execute(forget, &[&self.service, &version]).await;

@@ -96,7 +96,8 @@ impl Session {
             if late || !told {
                 let holder = self.holder().await?;
                 if late {
-                    return Err(Error::Turn { server: self.server.clone(), waited: begun.elapsed(), holder });
+                    let (server, holder) = (self.server.clone(), holder.map(Box::new));
+                    return Err(Error::Turn { server, waited: begun.elapsed(), holder });
                 }
                 // Nobody listening is no reason to stop.
                 let _ = progress.send(Progress::Waiting { holder });

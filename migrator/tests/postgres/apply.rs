@@ -7,7 +7,7 @@ use cutover_migrator::{Error, Limits};
 use crate::support::{Database, migrations};
 
 const POSTS: &str = "CREATE TABLE posts (id bigint PRIMARY KEY, title text);";
-const ROWS: &str = "SELECT count(*) FROM cutover.cutover_migrations WHERE finished_at IS NOT NULL";
+const ROWS: &str = "SELECT count(*) FROM cutover_ledger.migrations WHERE finished_at IS NOT NULL";
 
 #[tokio::test]
 async fn each_migration_is_applied_once() {
@@ -49,11 +49,12 @@ async fn an_applied_migration_that_changed_is_refused_with_both_checksums() {
 #[tokio::test]
 async fn a_failing_migration_names_its_line_and_leaves_nothing() {
     let database = Database::new().await;
-    let failing = "-- Ümlauts count as one.\nCREATE TABLE tags (id int);\n  ALTER TABLE posts\n    ADD CHECK (nothing > 0);";
+    let failing =
+        "-- Ümlauts count as one.\nCREATE TABLE tags (id int);\n  SELECT 'ü',\n    nothing FROM posts;";
     let error = database.expand(&migrations(&[POSTS, failing])).await.unwrap_err();
     let message = error.to_string();
     assert!(
-        message.contains("002_change, line 4, column 16: column \"nothing\" does not exist (SQLSTATE 42703)"),
+        message.contains("002_change, line 4, column 5: column \"nothing\" does not exist (SQLSTATE 42703)"),
         "{message}"
     );
     assert!(!error.retryable());

@@ -58,6 +58,6 @@ async fn a_lock_that_is_never_given_ends_in_an_error_that_names_its_holder() {
     let message = error.to_string();
     assert!(matches!(error, Error::Locked { tries: 2.., .. }) && error.retryable(), "{message}");
     assert!(message.contains("nightly report") && message.contains("idle in transaction"), "{message}");
-    let row = reader.query_one("SELECT count(*) FROM cutover.cutover_migrations", &[]).await.unwrap();
+    let row = reader.query_one("SELECT count(*) FROM cutover_ledger.migrations", &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
 }

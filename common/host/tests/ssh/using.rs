@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sshd::Sshd;
-use cutover_host::{Error, Exit, Host, Hosts, Output, RemoteListener, SshOptions};
+use cutover_host::{Error, Host, Hosts, Output, RemoteListener, SshOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
@@ -165,9 +165,9 @@ async fn a_command_says_how_it_ended() {
     let sshd = Sshd::start(&[]).await;
     for host in [sshd.host(), this_machine()] {
         let output = host.run(&["sh", "-c", "echo out; echo err >&2; exit 3"], LIMIT).await.unwrap();
-        assert_eq!(output, Output { exit: Exit::Code(3), stdout: b"out\n".into(), stderr: b"err\n".into() });
+        assert_eq!(output, Output { status: 3, stdout: b"out\n".into(), stderr: b"err\n".into() });
         let output = host.run(&["sh", "-c", "kill -TERM $$"], LIMIT).await.unwrap();
-        assert!(matches!(output.exit, Exit::Signal(_)), "{output:?}");
+        assert_eq!(output.status, 128 + 15);
         let output = host.run(&["cat"], LIMIT).await.unwrap();
         assert!(output.success() && output.stdout.is_empty(), "{output:?}");
         let output = host.run(&["head", "-c", "6000000", "/dev/zero"], LIMIT).await.unwrap();
@@ -175,6 +175,18 @@ async fn a_command_says_how_it_ended() {
         let error = host.run(&["sleep", "60"], Duration::from_millis(200)).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_command_that_takes_too_long_is_killed() {
+    let sshd = Sshd::start(&["MaxSessions 3"]).await;
+    let host = sshd.host();
+    for _ in 0..3 {
+        let _ = host.run(&["sleep", "600"], Duration::from_millis(200)).await.unwrap_err();
+    }
+    let free = async { while !host.run(&["true"], LIMIT).await.is_ok_and(|output| output.success()) {} };
+    tokio::time::timeout(LIMIT, free).await.unwrap();
+    assert_eq!(sshd.connections(), 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,69 @@
+//! Taking a decision, and following what comes of it.
+
+use cutover_bus::{DecideError, ServiceLog};
+use cutover_core::{Decision, DeploymentId, Plan, Refused};
+use serde::Serialize;
+
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::follow::{Interrupt, follow};
+use crate::planning;
+use crate::session::Session;
+
+/// A decision that was taken, as `--json` has it.
+#[derive(Serialize)]
+struct Taken<'a> {
+    status: &'static str,
+    deployment: &'a DeploymentId,
+    version: &'a str,
+}
+
+/// Takes the decision and follows the deployment to its end, or, detached, doesn't.
+///
+/// # Errors
+/// A decision that is refused; a bus that is lost.
+pub(crate) async fn decide(
+    session: &Session,
+    mut log: ServiceLog,
+    decision: Decision,
+    detach: bool,
+    console: Console,
+) -> anyhow::Result<Exit> {
+    let interrupt = Interrupt::catch()?;
+    let deployment = decision.deployment().clone();
+    let status = match decision {
+        Decision::Accepted(_) => "accepted",
+        Decision::Aborted { .. } => "aborting",
+        Decision::Replayed { .. } => "replaying",
+    };
+    session.journal.decide(&mut log, decision).await.map_err(refused)?;
+    if console.json {
+        let version = log.service().current.as_ref().map_or("", |current| current.plan.release.version.as_str());
+        console.object(&Taken { status, deployment: &deployment, version })?;
+    } else if detach {
+        console.line(format_args!("deployment {} {status}", deployment.short()))?;
+        console.note("hint: watch it: cutover status -w");
+    }
+    if detach { Ok(Exit::Ok) } else { follow(session, log, &deployment, console, interrupt).await }
+}
+
+/// Refuses a plan that nobody is there to carry out: it would only wait.
+///
+/// # Errors
+/// The programs that are missing.
+pub(crate) async fn require_programs(session: &Session, plan: &Plan) -> anyhow::Result<()> {
+    let missing = session.absent(&planning::programs(plan)).await?;
+    if missing.is_empty() { Ok(()) } else { Err(Error::NoWorkers(missing).into()) }
+}
+
+/// Another deployment is named with all that helps to find out about it.
+pub(crate) fn refused(error: DecideError) -> anyhow::Error {
+    match error {
+        DecideError::Refused(Refused::Running { deployment, key, by, since }) => {
+            Error::Running { deployment, key, by, since }.into()
+        }
+        DecideError::Refused(refused) => Error::Refused(refused).into(),
+        DecideError::Bus(error) => error.into(),
+    }
+}

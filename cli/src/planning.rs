@@ -1,0 +1,125 @@
+//! From what is wanted and what is there to the plan of a deployment. Pure, but for the id.
+
+use std::collections::BTreeSet;
+
+use cutover_core::{
+    DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, PROTOCOL, Plan, Program, Release, Service,
+    ServiceKey, Settings, Source, Stage, Target,
+};
+use ulid::Ulid;
+
+/// The plan that makes a release of the target live. `image` is the one that its source is known to become.
+///
+/// # Errors
+/// None that anybody has seen: an id that isn't one.
+pub(crate) fn deploy(
+    service: &Service,
+    target: &Target,
+    release: Release,
+    image: Option<Digest>,
+    by: String,
+) -> Result<Plan, InvalidName> {
+    Ok(Plan {
+        protocol: PROTOCOL,
+        deployment: new_id()?,
+        key: target.key.clone(),
+        by,
+        intent: Intent::Deploy,
+        stages: Plan::stages_for(&release, image.as_ref()),
+        release,
+        image,
+        replaces: service.live().map(|live| live.id.clone()),
+        hosts: target.hosts.clone(),
+    })
+}
+
+/// The plan that makes a kept release live again. Nothing is built or migrated: it was live, and the schema only grew since.
+/// Nothing is soaked: what a bad soak would bring back is what is being left.
+///
+/// # Errors
+/// As for [`deploy`].
+pub(crate) fn rollback(
+    service: &Service,
+    key: ServiceKey,
+    hosts: Vec<HostSpec>,
+    kept: &KeptRelease,
+    by: String,
+) -> Result<Plan, InvalidName> {
+    let image = Some(kept.image.clone());
+    let mut stages = Plan::stages_for(&kept.release, image.as_ref());
+    stages.retain(|stage| !matches!(stage, Stage::Expand | Stage::Soak));
+    Ok(Plan {
+        protocol: PROTOCOL,
+        deployment: new_id()?,
+        key,
+        by,
+        intent: Intent::Rollback,
+        release: kept.release.clone(),
+        image,
+        replaces: service.live().map(|live| live.id.clone()),
+        hosts,
+        stages,
+    })
+}
+
+/// The image that a source is known to become without a build. An image that is named by a tag is looked at each time:
+/// tags move.
+pub(crate) fn known_image<'a>(service: &'a Service, release: &Release) -> Option<&'a Digest> {
+    is_pinned(&release.source).then(|| service.built(release)).flatten()
+}
+
+/// Whether just this release has the traffic, so that there is nothing to do.
+pub(crate) fn is_live(service: &Service, release: &Release) -> bool {
+    is_pinned(&release.source) && service.live().is_some_and(|live| live.id == release.id())
+}
+
+/// The migrations of a release that the live one didn't have.
+pub(crate) fn pending<'a>(service: &Service, release: &'a Release) -> Vec<&'a MigrationFile> {
+    let applied = service.live().map(|live| live.release.migrations.as_slice()).unwrap_or_default();
+    release.migrations.iter().filter(|migration| !applied.contains(migration)).collect()
+}
+
+/// The programs that a plan needs, in the order of the pipeline, those included that would take it back.
+pub(crate) fn programs(plan: &Plan) -> Vec<Program> {
+    let back = [Stage::Restore, Stage::Discard];
+    let programs: BTreeSet<Program> = plan.stages.iter().copied().chain(back).map(Stage::program).collect();
+    programs.into_iter().collect()
+}
+
+/// The settings that differ, by their names in the deploy file; of the environment, the variables.
+pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
+    let differences = [
+        ("port", old.port != new.port),
+        ("replicas", old.replicas != new.replicas),
+        ("command", old.command != new.command),
+        ("resources", old.resources != new.resources),
+        ("container", old.container != new.container),
+        ("readiness_probe", old.readiness != new.readiness),
+        ("proxy", old.proxy != new.proxy),
+        ("soak", old.soak != new.soak),
+        ("timeouts", old.timeouts != new.timeouts),
+        ("migrations.database", old.database != new.database),
+        ("retain", old.retain != new.retain),
+    ];
+    let named = differences.into_iter().filter(|(_, differ)| *differ).map(|(name, _)| name.to_owned());
+    let variables: BTreeSet<&String> =
+        [&old.env, &new.env].into_iter().flat_map(|env| env.keys()).chain(old.secrets.keys()).chain(new.secrets.keys()).collect();
+    let differ = |name: &String| old.env.get(name) != new.env.get(name) || old.secrets.get(name) != new.secrets.get(name);
+    named.chain(variables.into_iter().filter(|name| differ(name)).map(|name| format!("env {name}"))).collect()
+}
+
+/// Whether a source stays what it is.
+fn is_pinned(source: &Source) -> bool {
+    match source {
+        Source::Context(_) => true,
+        Source::Image(image) => image.contains("@sha256:"),
+    }
+}
+
+fn new_id() -> Result<DeploymentId, InvalidName> {
+    Ulid::generate().to_string().to_lowercase().parse()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,49 @@
+//! From the folder in front of us to the release that it would be deployed as.
+
+use cutover_core::{BuildContext, ImageSource, MigrationFile, Release, Source};
+use cutover_store::Store;
+
+use crate::context::Context;
+use crate::migrations;
+use crate::project::Project;
+use crate::version;
+
+/// The release of a project. With a store, what it is made of is put there; without one, nothing is written.
+///
+/// # Errors
+/// A context, a Dockerfile or migrations that can't be read; a store that can't be written.
+pub(crate) async fn assemble(project: &Project, version: Option<String>, store: Option<&Store>) -> anyhow::Result<Release> {
+    let (source, migrations, commit) =
+        tokio::try_join!(source(project, store), migrations(project, store), async { Ok(commit(project).await) })?;
+    let version = version.or(commit).unwrap_or_else(|| version::of_source(&source));
+    Ok(Release { version, source, settings: project.target.settings.clone(), migrations })
+}
+
+async fn source(project: &Project, store: Option<&Store>) -> anyhow::Result<Source> {
+    let (folder, dockerfile, target, args) = match &project.target.image {
+        ImageSource::Existing(image) => return Ok(Source::Image(image.clone())),
+        ImageSource::Builder { context, dockerfile, target, args } => (context, dockerfile, target, args),
+    };
+    let context = Context::new(&project.folder().join(folder), dockerfile, &project.file)?;
+    let archive = match store {
+        Some(store) => context.store(store).await?,
+        None => context.digest().await?,
+    };
+    let (dockerfile, target, args) = (dockerfile.clone(), target.clone(), args.clone());
+    Ok(Source::Context(BuildContext { archive, dockerfile, target, args }))
+}
+
+async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<Vec<MigrationFile>> {
+    match &project.target.migrations_folder {
+        Some(folder) => migrations::read(&project.folder().join(folder), store).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The commit says nothing of an image that was made elsewhere.
+async fn commit(project: &Project) -> Option<String> {
+    match &project.target.image {
+        ImageSource::Existing(_) => None,
+        ImageSource::Builder { context, .. } => version::of_work_tree(&project.folder().join(context)).await,
+    }
+}

@@ -1,0 +1,82 @@
+//! The bus, the journal and the artifact store that a command works with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cutover_bus::{Bus, Journal};
+use cutover_core::{PROTOCOL, Program};
+use cutover_store::Store;
+
+use crate::args::Global;
+use crate::console::Console;
+use crate::embedded;
+use crate::error::Error;
+
+/// How long programs have to answer that they are there; all that are wanted have, usually, within a millisecond.
+const ANSWER: Duration = Duration::from_secs(1);
+/// What the server calls this connection.
+const NAME: &str = "cutover";
+
+/// A connection to the bus, with its journal.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The connection.
+    pub(crate) bus: Bus,
+    /// The journal.
+    pub(crate) journal: Journal,
+    store: PathBuf,
+}
+
+impl Session {
+    /// Connects to the NATS server that was named, or starts what runs on this machine; a new journal is set up.
+    ///
+    /// # Errors
+    /// A server that can't be reached, or that can't be started.
+    pub(crate) async fn open(options: &Global, console: Console) -> anyhow::Result<Self> {
+        let (url, store) = match &options.nats_url {
+            Some(url) => (url.clone(), options.store.clone().unwrap_or_else(|| options.home().join("store"))),
+            None => {
+                let control_plane = embedded::ensure(&options.home(), &|line| console.note(line)).await?;
+                (control_plane.url, control_plane.store)
+            }
+        };
+        let bus = Bus::connect(&url, NAME).await?;
+        let journal = match bus.open().await {
+            Err(cutover_bus::Error::NotSetUp) => {
+                bus.set_up().await?;
+                bus.open().await?
+            }
+            opened => opened?,
+        };
+        Ok(Self { bus, journal, store })
+    }
+
+    /// The same for a command that only looks: on a machine where nothing was ever started, nothing is.
+    ///
+    /// # Errors
+    /// The same, and [`Error::NothingHere`].
+    pub(crate) async fn look(options: &Global, console: Console) -> anyhow::Result<Self> {
+        if options.nats_url.is_none() && !options.home().exists() {
+            return Err(Error::NothingHere.into());
+        }
+        Self::open(options, console).await
+    }
+
+    /// Programs of `needed` that nobody runs, or only in a version that doesn't know this protocol.
+    ///
+    /// # Errors
+    /// A connection that is lost.
+    pub(crate) async fn absent(&self, needed: &[Program]) -> Result<Vec<Program>, cutover_bus::Error> {
+        let present = self.bus.presence(needed, ANSWER).await?;
+        let is_there = |program: Program| present.iter().any(|here| here.program == program && here.protocol >= PROTOCOL);
+        Ok(needed.iter().copied().filter(|program| !is_there(*program)).collect())
+    }
+
+    /// The artifact store.
+    ///
+    /// # Errors
+    /// A folder that can't be made.
+    pub(crate) async fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.store).await?)
+    }
+}

@@ -1,0 +1,51 @@
+//! The commands, one file each.
+
+mod abort;
+mod deploy;
+mod down;
+mod history;
+mod init;
+mod logs;
+mod plan;
+mod replay;
+mod rollback;
+mod setup;
+mod status;
+mod up;
+
+use crate::args::{Args, Global, Verb};
+use crate::console::Console;
+use crate::embedded;
+use crate::exit::Exit;
+
+/// Does what was asked.
+///
+/// # Errors
+/// Whatever stopped it; `report` knows which exit code that is.
+pub(crate) async fn run(args: Args, console: Console) -> anyhow::Result<Exit> {
+    let options = args.global;
+    match args.verb {
+        Verb::Init(args) => init::run(&options, args, console),
+        Verb::Up(args) => up::run(&options, args, console).await,
+        Verb::Down => down::run(&options, console).await,
+        Verb::Setup(args) => Box::pin(setup::run(&options, args, console)).await,
+        Verb::Plan(args) => plan::run(&options, args, console).await,
+        Verb::Deploy(args) => deploy::run(&options, args, console).await,
+        Verb::Status(args) => status::run(&options, &args, console).await,
+        Verb::History(args) => history::run(&options, &args, console).await,
+        Verb::Logs(args) => logs::run(&options, &args, console).await,
+        Verb::Replay(args) => replay::run(&options, args, console).await,
+        Verb::Rollback(args) => rollback::run(&options, args, console).await,
+        Verb::Abort(args) => abort::run(&options, args, console).await,
+        Verb::Supervise => supervise(&options).await,
+    }
+}
+
+/// Runs what `up` has asked for until it is told to stop.
+///
+/// # Errors
+/// As `embedded::supervise`.
+pub(crate) async fn supervise(options: &Global) -> anyhow::Result<Exit> {
+    embedded::supervise(&options.home()).await?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,60 @@
+//! `cutover deploy`: makes the application in front of us live.
+
+use cutover_core::{Decision, DeploymentId, Digest, Release, ReleaseId, Service};
+use cutover_store::Store;
+use serde::Serialize;
+
+use crate::args::{Deploy, Global};
+use crate::console::Console;
+use crate::decide::{decide, require_programs};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::project::Project;
+use crate::session::Session;
+use crate::{person, planning, release};
+
+/// Nothing was to be done, as `--json` has it.
+#[derive(Serialize)]
+struct Nothing<'a> {
+    status: &'static str,
+    deployment: &'a DeploymentId,
+    release: &'a ReleaseId,
+}
+
+pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> anyhow::Result<Exit> {
+    let options = options.at(args.place);
+    let project = Project::open(&options)?;
+    let session = Session::open(&options, console).await?;
+    let log = session.journal.service(&project.target.key).await?;
+    // Before anything is packed: the usual reason to be refused is found at once.
+    if let Some(running) = log.service().running() {
+        let (deployment, key) = (running.id().clone(), project.target.key);
+        return Err(Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into());
+    }
+    let store = session.store().await?;
+    let release = release::assemble(&project, args.version, Some(&store)).await?;
+    if !args.force
+        && planning::is_live(log.service(), &release)
+        && let Some(live) = log.service().live()
+    {
+        if console.json {
+            console.object(&Nothing { status: "nothing", deployment: &live.deployment, release: &live.id })?;
+        } else {
+            console.line(format_args!("nothing to do: release {} ({}) is live", live.id, release.version))?;
+            console.note("hint: cutover deploy --force deploys it again");
+        }
+        return Ok(Exit::Ok);
+    }
+    let image = known_image(log.service(), &release, &store).await?;
+    let plan = planning::deploy(log.service(), &project.target, release, image, person::by())?;
+    require_programs(&session, &plan).await?;
+    decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console).await
+}
+
+/// The image that needs no build: one that was built of the same source, and is still there.
+async fn known_image(service: &Service, release: &Release, store: &Store) -> anyhow::Result<Option<Digest>> {
+    match planning::known_image(service, release) {
+        Some(image) if store.contains(image).await? => Ok(Some(image.clone())),
+        _ => Ok(None),
+    }
+}

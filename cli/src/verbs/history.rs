@@ -1,0 +1,62 @@
+//! `cutover history`: past deployments, the last first.
+
+use cutover_core::{Ended, Intent, Outcome, ServiceKey};
+use serde::Serialize;
+
+use crate::args::{Global, History};
+use crate::clock;
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::project;
+use crate::session::Session;
+
+/// A past deployment, as `--json` has it.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    key: &'a ServiceKey,
+    #[serde(flatten)]
+    ended: &'a Ended,
+}
+
+pub(super) async fn run(options: &Global, args: &History, console: Console) -> anyhow::Result<Exit> {
+    let keys = project::keys(options)?;
+    let session = Session::look(options, console).await?;
+    let keys = match keys {
+        Some(keys) => keys,
+        None => session.journal.services().await?,
+    };
+    let several = keys.len() > 1;
+    for key in &keys {
+        let log = session.journal.service(key).await?;
+        if several && !console.json {
+            console.line(format_args!("{} → {}", key.service, key.destination))?;
+        }
+        for ended in log.service().history.iter().take(args.limit) {
+            if console.json {
+                console.object(&Line { key, ended })?;
+            } else {
+                console.line(line(ended))?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn line(ended: &Ended) -> String {
+    let intent = match ended.intent {
+        Intent::Deploy => "deploy",
+        Intent::Rollback => "rollback",
+    };
+    let outcome = match ended.outcome {
+        Outcome::Live => "live",
+        Outcome::TakenBack => "taken back",
+        Outcome::Failed => "failed",
+        Outcome::Aborted => "aborted",
+        Outcome::Degraded { .. } => "degraded",
+    };
+    let took = clock::duration(ended.at.since(ended.accepted));
+    let (id, at) = (ended.deployment.short(), clock::date_and_time(ended.accepted));
+    let reason = ended.reason.as_ref().map(|reason| format!("  {}", crate::tree::printable(reason))).unwrap_or_default();
+    format!("{id}  {at}  {intent:8}  {:14}  {outcome:10}  {took:>9}  {}{reason}", ended.version, ended.by)
+}

@@ -1,0 +1,126 @@
+//! `cutover plan`: what a deployment would do.
+
+use cutover_core::{Plan, Program, Service, Settings, Source, Stage};
+use serde::Serialize;
+
+use crate::args::{Global, PlanArgs};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::project::Project;
+use crate::session::Session;
+use crate::{migrations, person, planning, release};
+
+/// A plan, as `--json` has it. It holds references to secrets, never their values.
+#[derive(Serialize)]
+struct Report<'a> {
+    plan: &'a Plan,
+    changes: bool,
+    pending: Vec<String>,
+    settings: Vec<String>,
+    missing: Vec<Program>,
+}
+
+pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
+    Box::pin(plan(options, args, console)).await.map_err(|error| Error::Unplanned(error).into())
+}
+
+async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
+    let options = options.at(args.place);
+    let project = Project::open(&options)?;
+    let release = release::assemble(&project, args.version, None).await?;
+    let (service, session) = match Session::look(&options, console).await {
+        Ok(session) => (session.journal.service(&project.target.key).await?.service().clone(), Some(session)),
+        // Nothing was ever started here: that is no reason to start anything.
+        Err(error) if matches!(error.downcast_ref(), Some(Error::NothingHere)) => (Service::default(), None),
+        Err(error) => return Err(error),
+    };
+    let changes = !planning::is_live(&service, &release);
+    let image = planning::known_image(&service, &release).cloned();
+    let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
+    let missing = match &session {
+        Some(session) => session.absent(&planning::programs(&plan)).await?,
+        None => Vec::new(),
+    };
+    let pending = planning::pending(&service, &plan.release).into_iter().map(migrations::title).collect();
+    let settings = service
+        .live()
+        .map(|live| planning::changed_settings(&live.release.settings, &plan.release.settings))
+        .unwrap_or_default();
+    let report = Report { plan: &plan, changes, pending, settings, missing };
+    if console.json {
+        console.object(&report)?;
+    } else {
+        for line in lines(&service, &report) {
+            console.line(line)?;
+        }
+    }
+    Ok(if changes { Exit::Changes } else { Exit::Ok })
+}
+
+fn lines(service: &Service, report: &Report<'_>) -> Vec<String> {
+    let (plan, release) = (report.plan, &report.plan.release);
+    let before = service.live().map(|live| live.release.version.as_str());
+    let replaces = before.map_or_else(|| "the first release".to_owned(), |version| format!("replaces {version}"));
+    let mut lines = vec![format!("{} → {}   {} (release {}), {replaces}", plan.key.service, plan.key.destination, release.version, release.id())];
+    if !report.changes {
+        lines.push("nothing to do: that release is live".to_owned());
+        return lines;
+    }
+    if !plan.stages.contains(&Stage::Build) {
+        lines.push(row("build", "", "nothing: the image of the same source is kept"));
+    }
+    for stage in &plan.stages {
+        let what = what(*stage, plan, &report.pending, before);
+        if stage.per_host() {
+            let hosts = plan.hosts.iter().enumerate();
+            lines.extend(hosts.map(|(index, host)| {
+                row(if index == 0 { stage.as_str() } else { "" }, host.name.as_str(), &what)
+            }));
+        } else {
+            lines.push(row(stage.as_str(), "", &what));
+        }
+    }
+    if !report.settings.is_empty() {
+        lines.push(row("settings", "", &format!("changed: {}", report.settings.join(", "))));
+    }
+    if let Some(running) = service.running() {
+        lines.push(format!("note: deployment {} by {} runs; until it has ended, another is refused", running.id().short(), running.plan.by));
+    }
+    lines.extend(report.missing.iter().map(|program| format!("note: no {program} is running")));
+    lines
+}
+
+fn row(stage: &str, host: &str, what: &str) -> String {
+    let host = if host.is_empty() { String::new() } else { format!("{host}: ") };
+    format!("  {stage:<8}  {host}{what}")
+}
+
+/// What a stage would do, on each host where it has hosts.
+fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
+    let release = &plan.release;
+    let Settings { replicas, readiness, soak, timeouts, retain, .. } = &release.settings;
+    match stage {
+        Stage::Build => match &release.source {
+            Source::Context(context) => format!("an image from {} and a context of digest {}", context.dockerfile, context.archive.short()),
+            Source::Image(image) => format!("nothing to build: the image {image} is taken as it is"),
+        },
+        Stage::Ship => "what the host lacks of the image".to_owned(),
+        Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),
+        Stage::Expand => format!("new migrations: {}", pending.join(", ")),
+        Stage::Boot => format!("{replicas} new {} beside the old", if *replicas == 1 { "replica" } else { "replicas" }),
+        Stage::Probe => format!("GET {} must answer 2xx within {}", readiness.path, timeouts.ready),
+        Stage::Switch => {
+            before.map_or_else(|| format!("traffic to {}", release.version), |old| format!("traffic {old} → {}", release.version))
+        }
+        Stage::Soak => {
+            let (whole, tenth) = (soak.max_errors_per_mille / 10, soak.max_errors_per_mille % 10);
+            format!("watched for {}; taken back above {whole}.{tenth} % server errors", soak.time)
+        }
+        Stage::Retire => match before {
+            Some(old) => format!("{old} stops once drained (at most {}); {retain} releases are kept", timeouts.drain),
+            None => format!("nothing to stop; {retain} releases are kept"),
+        },
+        Stage::Restore | Stage::Discard => String::new(),
+    }
+}

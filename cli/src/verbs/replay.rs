@@ -1,0 +1,37 @@
+//! `cutover replay`: goes on with a deployment that failed.
+
+use cutover_core::{Decision, Deployment, Stage};
+
+use crate::args::{Global, Replay};
+use crate::choice;
+use crate::console::Console;
+use crate::decide::{decide, require_programs};
+use crate::exit::Exit;
+use crate::person;
+use crate::project::Project;
+use crate::session::Session;
+
+pub(super) async fn run(options: &Global, args: Replay, console: Console) -> anyhow::Result<Exit> {
+    let project = Project::open(options)?;
+    let session = Session::look(options, console).await?;
+    let log = session.journal.service(&project.target.key).await?;
+    let deployment = choice::deployment(&log, args.deployment.as_deref())?;
+    let current = choice::current(&log)?;
+    require_programs(&session, &current.plan).await?;
+    let from = match args.from {
+        None if is_image_gone(&session, current).await? => Some(Stage::Build),
+        from => from,
+    };
+    if let Some(entry) = log.service().replay_entry(from) {
+        console.note(format_args!("goes on at {entry}"));
+    }
+    decide(&session, log, Decision::Replayed { deployment, by: person::by(), from }, args.detach, console).await
+}
+
+/// Whether the image that the deployment built was removed from the store: then it is built again.
+async fn is_image_gone(session: &Session, deployment: &Deployment) -> anyhow::Result<bool> {
+    match deployment.image() {
+        Some(image) if deployment.plan.stages.contains(&Stage::Build) => Ok(!session.store().await?.contains(image).await?),
+        _ => Ok(false),
+    }
+}

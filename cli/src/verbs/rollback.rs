@@ -1,0 +1,74 @@
+//! `cutover rollback`: makes a kept release live again.
+
+use cutover_bus::ServiceLog;
+use cutover_core::{Decision, DeploymentId, ReleaseId, Timestamp};
+use serde::Serialize;
+
+use crate::args::{Global, Rollback};
+use crate::console::Console;
+use crate::decide::{decide, require_programs};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::project::Project;
+use crate::session::Session;
+use crate::{choice, clock, person, planning};
+
+/// A kept release, as `--json` has it.
+#[derive(Serialize)]
+struct Kept<'a> {
+    release: &'a ReleaseId,
+    version: &'a str,
+    live: bool,
+    since: Timestamp,
+    deployment: &'a DeploymentId,
+}
+
+pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> anyhow::Result<Exit> {
+    let project = Project::open(options)?;
+    let session = Session::look(options, console).await?;
+    let log = session.journal.service(&project.target.key).await?;
+    if args.list {
+        return list(&log, console);
+    }
+    let kept = match choice::release(&log, args.release.as_deref()) {
+        Err(error @ Error::Release { .. }) if !console.json => {
+            list(&log, console)?;
+            return Err(error.into());
+        }
+        chosen => chosen?,
+    };
+    if let Some(live) = log.service().live().filter(|live| live.id == kept.id) {
+        console.line(format_args!("nothing to do: release {} ({}) is live", live.id, live.release.version))?;
+        return Ok(Exit::Ok);
+    }
+    if !session.store().await?.contains(&kept.image).await? {
+        return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
+    }
+    console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
+    let plan =
+        planning::rollback(log.service(), project.target.key, project.target.hosts, kept, person::by())?;
+    require_programs(&session, &plan).await?;
+    decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console).await
+}
+
+fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {
+    let service = log.service();
+    let live = service.live().map(|live| &live.id);
+    for kept in &service.kept {
+        let is_live = Some(&kept.id) == live;
+        if console.json {
+            console.object(&Kept {
+                release: &kept.id,
+                version: &kept.release.version,
+                live: is_live,
+                since: kept.since,
+                deployment: &kept.deployment,
+            })?;
+            continue;
+        }
+        let mark = if is_live { "live" } else { "" };
+        let (since, version) = (clock::date_and_time(kept.since), &kept.release.version);
+        console.line(format_args!("{mark:4}  {}  {since}  {}  {version}", kept.id, kept.deployment.short()))?;
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,26 @@
+//! `cutover setup`: makes the hosts of a destination ready.
+
+use crate::args::{Global, Setup};
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::project::Project;
+use crate::setup::{self, Options};
+
+pub(super) async fn run(options: &Global, args: Setup, console: Console) -> anyhow::Result<Exit> {
+    let project = Project::open(&options.at(args.place))?;
+    let options = Options {
+        hosts: project.target.hosts,
+        accept_new: args.accept_new,
+        http_port: args.http_port,
+        proxy_binary: args.proxy_binary,
+        upgrade_proxy: args.upgrade_proxy,
+    };
+    let report = |step: &setup::Step| {
+        // A standard output that was closed is no reason to leave hosts half ready.
+        let _ = if console.json { console.object(step) } else { console.line(step) };
+    };
+    setup::setup(&options, &report).await?;
+    let hosts = options.hosts.len();
+    console.note(format_args!("{hosts} {} ready", if hosts == 1 { "host is" } else { "hosts are" }));
+    Ok(Exit::Ok)
+}

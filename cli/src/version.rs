@@ -1,0 +1,97 @@
+//! The release's name in front of people: the commit, else what the image is called or made of.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use cutover_core::Source;
+use tokio::process::Command;
+
+/// Digits of a commit that are shown: enough for a million of them.
+const SHORT: &str = "--short=12";
+
+/// The commit that is checked out in `folder`, with `-dirty` where files below it differ from it. None outside of a Git
+/// work tree, before the first commit, and where there is no Git.
+pub(crate) async fn of_work_tree(folder: &Path) -> Option<String> {
+    let commit = git(folder, &["rev-parse", SHORT, "HEAD"]).await?;
+    let changed = git(folder, &["status", "--porcelain", "--untracked-files=normal", "--", "."]).await?;
+    Some(if changed.is_empty() { commit } else { format!("{commit}-dirty") })
+}
+
+/// The name of a source outside of Git: the archive's digest in short, or the image's tag.
+pub(crate) fn of_source(source: &Source) -> String {
+    match source {
+        Source::Context(context) => context.archive.short().to_owned(),
+        Source::Image(image) => of_image(image).to_owned(),
+    }
+}
+
+/// The tag of an image, or the beginning of its digest; `latest` where it has neither, as Docker has it.
+fn of_image(image: &str) -> &str {
+    if let Some((_, digest)) = image.split_once("@sha256:") {
+        return digest.get(..12).unwrap_or(digest);
+    }
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    name.split_once(':').map_or("latest", |(_, tag)| tag)
+}
+
+async fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new("git");
+    command.arg("--no-optional-locks").arg("-C").arg(folder).args(arguments);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).output().await.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    async fn run(folder: &Path, arguments: &[&str]) {
+        let identity = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"];
+        let status = Command::new("git").arg("-C").arg(folder).args(identity).args(arguments).stdout(Stdio::null()).status();
+        assert!(status.await.unwrap().success(), "git {arguments:?}");
+    }
+
+    #[tokio::test]
+    async fn a_work_tree_is_named_by_its_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(of_work_tree(folder.path()).await, None);
+        run(folder.path(), &["init", "--quiet"]).await;
+        assert_eq!(of_work_tree(folder.path()).await, None, "before the first commit");
+        std::fs::write(folder.path().join("a"), "1").unwrap();
+        run(folder.path(), &["add", "a"]).await;
+        run(folder.path(), &["commit", "--quiet", "--message", "a"]).await;
+        let commit = of_work_tree(folder.path()).await.unwrap();
+        assert_eq!(commit.len(), 12);
+        assert!(commit.bytes().all(|b| b.is_ascii_hexdigit()), "{commit}");
+        std::fs::write(folder.path().join("new"), "").unwrap();
+        assert_eq!(of_work_tree(folder.path()).await.unwrap(), format!("{commit}-dirty"));
+    }
+
+    #[tokio::test]
+    async fn changes_outside_of_the_folder_are_not_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("app");
+        std::fs::create_dir(&app).unwrap();
+        std::fs::write(app.join("a"), "1").unwrap();
+        run(folder.path(), &["init", "--quiet"]).await;
+        run(folder.path(), &["add", "."]).await;
+        run(folder.path(), &["commit", "--quiet", "--message", "a"]).await;
+        std::fs::write(folder.path().join("beside"), "").unwrap();
+        assert!(!of_work_tree(&app).await.unwrap().ends_with("-dirty"));
+    }
+
+    #[test]
+    fn an_image_is_named_by_its_tag_or_digest() {
+        let digest = format!("ghcr.io/a/b@sha256:{}", "0123456789ab".repeat(5));
+        for (image, version) in [
+            ("hello", "latest"),
+            ("hello:1.2", "1.2"),
+            ("127.0.0.1:5000/hello", "latest"),
+            ("127.0.0.1:5000/hello:1.2", "1.2"),
+            (digest.as_str(), "0123456789ab"),
+        ] {
+            assert_eq!(of_image(image), version, "{image}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Containers of a service on one host.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bollard::container::LogOutput;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
+use cutover_core::ServiceKey;
+use futures_util::StreamExt;
+
+use crate::{Error, Labels, Machine};
+
+/// The longest line of a container's output that is passed on, in characters.
+const LINE_LIMIT: usize = 500;
+
+/// A container that carries the labels of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Docker's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What its labels say.
+    pub labels: Labels,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+/// How a container is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Docker's id.
+    pub id: String,
+    /// The id of the image that it was made from.
+    pub image: String,
+    /// What its labels say; none: it is no replica.
+    pub labels: Option<Labels>,
+    /// Whether it runs, and has not been started anew by Docker since it was made.
+    pub running: bool,
+    /// How often Docker has started it anew.
+    pub restarts: i64,
+    /// The exit code, where it doesn't run.
+    pub exit_code: Option<i64>,
+    /// Whether it was killed for want of memory.
+    pub out_of_memory: bool,
+    /// Why Docker could not start it.
+    pub error: Option<String>,
+    /// Its address on the host's own network.
+    pub address: Option<IpAddr>,
+}
+
+impl Condition {
+    fn of(inspected: ContainerInspectResponse) -> Self {
+        let state = inspected.state.unwrap_or_default();
+        let running = state.running.unwrap_or_default() && !state.restarting.unwrap_or_default();
+        let labels = inspected.config.and_then(|config| config.labels);
+        let networks = inspected.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        Self {
+            id: inspected.id.unwrap_or_default(),
+            image: inspected.image.unwrap_or_default(),
+            labels: labels.as_ref().and_then(Labels::from_map),
+            running,
+            restarts: inspected.restart_count.unwrap_or_default(),
+            exit_code: state.exit_code.filter(|_| !running),
+            out_of_memory: state.oom_killed.unwrap_or_default(),
+            error: state.error.filter(|error| !error.is_empty()),
+            address: networks.into_values().find_map(|network| network.ip_address?.parse().ok()),
+        }
+    }
+
+    /// Why it can't serve; none while it runs as it was started.
+    pub fn trouble(&self) -> Option<String> {
+        let code = self.exit_code.unwrap_or_default();
+        if self.out_of_memory {
+            Some("was killed for want of memory".to_owned())
+        } else if let Some(error) = &self.error {
+            Some(format!("could not be started: {error}"))
+        } else if !self.running {
+            Some(format!("exited with code {code}"))
+        } else if self.restarts > 0 {
+            Some(format!("was started anew {} times", self.restarts))
+        } else {
+            None
+        }
+    }
+
+    /// Where its port is reached from the host.
+    pub fn socket(&self, port: u16) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address?, port))
+    }
+}
+
+impl Machine {
+    /// The replicas of a service at a destination, running or not.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn replicas(&self, key: &ServiceKey) -> Result<Vec<Container>, Error> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&[("label".to_owned(), Labels::filter(key))].into())
+            .build();
+        let listed = self.docker().await?.list_containers(Some(options)).await;
+        let listed = listed.map_err(self.host().docker_failed("listing containers"))?;
+        let mut replicas: Vec<Container> = listed
+            .into_iter()
+            .filter_map(|summary| {
+                Some(Container {
+                    id: summary.id?,
+                    name: summary.names?.first()?.trim_start_matches('/').to_owned(),
+                    labels: Labels::from_map(&summary.labels?)?,
+                    running: matches!(summary.state, Some(bollard::models::ContainerSummaryStateEnum::RUNNING)),
+                })
+            })
+            .collect();
+        replicas.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(replicas)
+    }
+
+    /// How the container of that name or id is; none: there is none.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn condition(&self, name: &str) -> Result<Option<Condition>, Error> {
+        match self.docker().await?.inspect_container(name, None).await {
+            Ok(inspected) => Ok(Some(Condition::of(inspected))),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.host().docker_failed(format!("inspecting {name}"))(error).into()),
+        }
+    }
+
+    /// The last lines that a container wrote. What can't be read is left out: they are there to explain another failure.
+    pub async fn last_lines(&self, name: &str, lines: u32) -> Vec<String> {
+        let Ok(docker) = self.docker().await else { return Vec::new() };
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let parts: Vec<_> = docker.logs(name, Some(options)).collect().await;
+        let text: Vec<u8> = parts.into_iter().filter_map(Result::ok).flat_map(LogOutput::into_bytes).collect();
+        let text = String::from_utf8_lossy(&text);
+        let mut last: Vec<String> =
+            text.lines().map(|line| line.trim_end().chars().take(LINE_LIMIT).collect()).collect();
+        last.drain(..last.len().saturating_sub(lines as usize));
+        last
+    }
+}

@@ -1,0 +1,78 @@
+//! What can go wrong between a program and a host, and what a deployment is told of it.
+
+use cutover_control::Refusal;
+use cutover_core::Failure;
+
+/// An error of a host or its proxy. Every message names the host.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host itself.
+    #[error(transparent)]
+    Host(#[from] cutover_host::Error),
+    /// There is no proxy, or it doesn't run.
+    #[error("no proxy answers on {host}")]
+    NoProxy {
+        /// The host.
+        host: String,
+        /// Why not.
+        source: cutover_host::Error,
+    },
+    /// The proxy said no.
+    #[error("the proxy on {host} refused: {refusal}")]
+    Refused {
+        /// The host.
+        host: String,
+        /// Its reason.
+        refusal: Refusal,
+    },
+    /// The proxy's answer can't be understood, or isn't one to what was asked.
+    #[error("the proxy on {host} gave no answer that can be understood")]
+    Answer {
+        /// The host.
+        host: String,
+        /// Why not; none where it answered something else.
+        source: Option<cutover_control::Error>,
+    },
+    /// The proxy did not answer in time.
+    #[error("the proxy on {host} did not answer within {seconds} s")]
+    Silent {
+        /// The host.
+        host: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The connection to the proxy broke.
+    #[error("the connection to the proxy on {host} broke")]
+    Broken {
+        /// The host.
+        host: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the same may go better later.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Host(source) => source.retryable(),
+            Self::NoProxy { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
+            Self::Refused { refusal, .. } => matches!(refusal, Refusal::Storage { .. }),
+            Self::Answer { .. } => false,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let failure = Self::of(&error, error.retryable());
+        match &error {
+            Error::NoProxy { .. } => failure.hint("put it there with `cutover setup`, or look at `docker logs cutover-proxy`"),
+            Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. } => failure.hint(
+                "another control plane deploys to this host; if it is gone for good, adopt the service for this journal",
+            ),
+            Error::Answer { .. } => failure.hint("the proxy may be of another version: `cutover setup --upgrade-proxy`"),
+            _ => failure,
+        }
+    }
+}

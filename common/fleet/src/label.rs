@@ -1,0 +1,94 @@
+//! The labels of containers: the host says what runs there.
+
+use std::collections::HashMap;
+
+use cutover_core::{DeploymentId, Epoch, ReleaseId, ServiceKey};
+
+const SERVICE: &str = "cutover.service";
+const DESTINATION: &str = "cutover.destination";
+const RELEASE: &str = "cutover.release";
+const ROLE: &str = "cutover.role";
+const REPLICA: &str = "cutover.replica";
+const DEPLOYMENT: &str = "cutover.deployment";
+const EPOCH: &str = "cutover.epoch";
+
+/// What the labels of a replica say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// The service and its destination.
+    pub key: ServiceKey,
+    /// The release that it runs.
+    pub release: ReleaseId,
+    /// Its role: `web`, where traffic goes.
+    pub role: String,
+    /// Its number on the host, from 1.
+    pub replica: u32,
+    /// The deployment that made it.
+    pub deployment: DeploymentId,
+    /// The claim under which it was made: `<journal>:<sequence>`.
+    pub epoch: String,
+}
+
+impl Labels {
+    /// The epoch as a label writes it.
+    pub fn epoch_text(epoch: &Epoch) -> String {
+        format!("{}:{}", epoch.journal, epoch.sequence)
+    }
+
+    /// As Docker takes them.
+    pub fn to_map(&self) -> HashMap<String, String> {
+        [
+            (SERVICE, self.key.service.to_string()),
+            (DESTINATION, self.key.destination.to_string()),
+            (RELEASE, self.release.to_string()),
+            (ROLE, self.role.clone()),
+            (REPLICA, self.replica.to_string()),
+            (DEPLOYMENT, self.deployment.to_string()),
+            (EPOCH, self.epoch.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    /// As Docker gives them; none when they are not those of a replica.
+    pub fn from_map(map: &HashMap<String, String>) -> Option<Self> {
+        let label = |name: &str| map.get(name);
+        Some(Self {
+            key: ServiceKey {
+                destination: label(DESTINATION)?.parse().ok()?,
+                service: label(SERVICE)?.parse().ok()?,
+            },
+            release: label(RELEASE)?.parse().ok()?,
+            role: label(ROLE)?.clone(),
+            replica: label(REPLICA)?.parse().ok()?,
+            deployment: label(DEPLOYMENT)?.parse().ok()?,
+            epoch: label(EPOCH)?.clone(),
+        })
+    }
+
+    /// Docker's filter for all replicas of a service at a destination.
+    pub(crate) fn filter(key: &ServiceKey) -> Vec<String> {
+        vec![format!("{SERVICE}={}", key.service), format!("{DESTINATION}={}", key.destination)]
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_read_back_as_written_and_others_are_nobodys() {
+        let labels = Labels {
+            key: ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() },
+            release: "0123456789ab".parse().unwrap(),
+            role: "web".into(),
+            replica: 2,
+            deployment: "01jdzzzzzzzzzzzzzzzzzzzzzz".parse().unwrap(),
+            epoch: "j:7".into(),
+        };
+        assert_eq!(Labels::from_map(&labels.to_map()), Some(labels));
+        let kamal = HashMap::from([("service".to_owned(), "hello".to_owned())]);
+        assert_eq!(Labels::from_map(&kamal), None);
+    }
+}

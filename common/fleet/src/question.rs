@@ -1,0 +1,105 @@
+//! One HTTP question to an application, over the host's own network.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+
+use crate::Machine;
+
+/// Bytes of an answer that are read.
+const BODY_LIMIT: usize = 64 << 10;
+/// Characters of an answer that are shown.
+const SHOWN: usize = 120;
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body, up to 64 KiB.
+    pub body: Bytes,
+}
+
+/// Why there was none.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// Nobody listens, or the host can't be reached.
+    #[error(transparent)]
+    Host(#[from] cutover_host::Error),
+    /// It took longer than allowed.
+    #[error("no answer from {address} within {limit:?}")]
+    Late {
+        /// Who was asked.
+        address: SocketAddr,
+        /// The limit.
+        limit: Duration,
+    },
+    /// What came is not HTTP, or the connection broke.
+    #[error("{address} gave no proper HTTP answer")]
+    Http {
+        /// Who was asked.
+        address: SocketAddr,
+        /// Why not.
+        source: hyper::Error,
+    },
+    /// The path can't be asked for.
+    #[error("'{path}' can't be asked for")]
+    Path {
+        /// The path.
+        path: String,
+        /// Why not.
+        source: hyper::http::Error,
+    },
+}
+
+impl Machine {
+    /// Asks `GET path` of `address` on the host's own network, on a connection of its own; redirects are not followed.
+    ///
+    /// # Errors
+    /// No answer within `limit`, or none that is HTTP.
+    pub async fn ask(&self, address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, NoAnswer> {
+        let request = Request::get(path)
+            .header(HOST, address.to_string())
+            .header(USER_AGENT, "cutover-probe")
+            .header(CONNECTION, "close")
+            .body(Empty::<Bytes>::new())
+            .map_err(|source| NoAnswer::Path { path: path.to_owned(), source })?;
+        let http = |source| NoAnswer::Http { address, source };
+        let ask = async {
+            let stream = self.host().connect_tcp(address, limit).await?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
+            let answer = async {
+                let answer = sender.send_request(request).await.map_err(http)?;
+                let status = answer.status();
+                // A body that breaks off, or is too long, doesn't take the status away.
+                let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
+                Ok(Answer { status, body: body.map(|body| body.to_bytes()).unwrap_or_default() })
+            };
+            tokio::pin!(answer);
+            tokio::select! {
+                answer = &mut answer => answer,
+                ended = connection => match ended {
+                    Ok(()) => answer.await,
+                    Err(source) => Err(http(source)),
+                },
+            }
+        };
+        tokio::time::timeout(limit, ask).await.unwrap_or(Err(NoAnswer::Late { address, limit }))
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(&self.body);
+        let first: String = text.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
+        write!(f, "{}", self.status)?;
+        if first.is_empty() { Ok(()) } else { write!(f, " \"{first}\"") }
+    }
+}

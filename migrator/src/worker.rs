@@ -1,0 +1,95 @@
+//! The expand stage: the release's migrations from the artifact store onto its database.
+
+use cutover_bus::{Assignment, Performer};
+use cutover_core::{Failure, MigrationFile, Output};
+use cutover_store::Store;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::{Error, Expansion, Limits, Migration, Migrations, Progress, expand};
+
+/// The largest migration, in bytes.
+const MIGRATION_LIMIT: u64 = 4 << 20;
+
+/// Does the expand stage.
+#[derive(Debug)]
+pub struct Migrator {
+    store: Store,
+}
+
+impl Migrator {
+    /// A migrator that reads migrations from `store`.
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    async fn read(&self, files: &[MigrationFile]) -> Result<Migrations, Failure> {
+        let mut migrations = Vec::with_capacity(files.len());
+        for file in files {
+            let content = self.store.get_bytes(&file.content, MIGRATION_LIMIT).await;
+            let content = content.map_err(|error| Failure::of(&error, error.retryable()))?;
+            let sql = String::from_utf8(content.to_vec()).map_err(|_| {
+                Failure::lasting(format!("migration {}_{}: it is not UTF-8 text", file.version, file.name))
+            })?;
+            migrations.push(Migration::read(file, sql).map_err(|error| Failure::of(&error, false))?);
+        }
+        Migrations::new(migrations).map_err(|error| Failure::of(&error, false))
+    }
+}
+
+impl Performer for Migrator {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        let plan = assignment.plan();
+        let settings = &plan.release.settings;
+        let Some(database) = &settings.database else {
+            return Err(Failure::lasting("the release has migrations, and no database to run them on")
+                .hint("name it in the deploy file: migrations: { database: env://DATABASE_URL }"));
+        };
+        let database = cutover_secrets::resolve(database).await.map_err(|error| {
+            Failure::of(&error, false)
+                .hint("references are resolved by the migrator, from its own environment and files")
+        })?;
+        let expansion = Expansion {
+            service: plan.key.service.clone(),
+            deployment: plan.deployment.clone(),
+            epoch: assignment.epoch.clone(),
+            migrations: self.read(&plan.release.migrations).await?,
+        };
+        let (progress, told) = unbounded_channel();
+        let limit = settings.timeouts.migrate.0;
+        let limits = Limits::default();
+        let run = async move {
+            tokio::time::timeout(limit, expand(&database, &expansion, &limits, &progress)).await
+        };
+        let (ended, ()) = tokio::join!(run, tell(assignment, told));
+        match ended {
+            Ok(Ok(applied)) => {
+                let applied = applied.applied.iter().map(|(version, _)| version.to_string()).collect();
+                Ok(Output::Expanded { applied })
+            }
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => Err(Failure::lasting(format!("the migrations took longer than {} s", limit.as_secs()))
+                .hint("raise timeouts.migrate in the deploy file; what was applied stays applied")),
+        }
+    }
+}
+
+/// Tells what happens in the deployment's output and, as the step that runs, in the journal.
+async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Progress>) {
+    while let Some(event) = told.recv().await {
+        let text = event.to_string();
+        assignment.line(&text).await;
+        assignment.progress(cutover_core::Progress::Step(text)).await;
+    }
+}
+
+/// The error, and what to do about it. That the old version runs on is true of every one of them.
+fn failure(error: &Error) -> Failure {
+    let failure = Failure::of(error, error.retryable());
+    match error {
+        Error::Locked { .. } | Error::Turn { .. } => failure.hint(
+            "end the sessions that hold the locks, then `cutover replay`: nothing is built or shipped again",
+        ),
+        Error::Connect { .. } => failure.hint("once the database answers: `cutover replay`"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,14 @@
+//! The proxy between real clients and real applications, over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod application;
+mod client;
+mod control;
+mod ending;
+mod http;
+mod proxy;
+mod routing;
+mod streaming;
+mod swap;
+mod targets;
+mod upgrade;

@@ -1,0 +1,161 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_control::{
+    Call, Epoch, LineBuffer, Refusal, Reply, Request, Response, Route, ServiceKey, ServiceStatus, Switch,
+    Target, TargetStatus, Timeouts, decode_reply,
+};
+use cutover_proxy::{ServeOptions, Server};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// The longest that a test waits for anything.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// A running proxy with a state folder of its own.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) options: ServeOptions,
+    folder: Arc<TempDir>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn start() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let options = ServeOptions {
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            control: folder.path().join("run/control.sock"),
+            control_gid: None,
+            state: folder.path().join("state"),
+        };
+        Self::start_with(options, folder).await
+    }
+
+    async fn start_with(options: ServeOptions, folder: Arc<TempDir>) -> Self {
+        let server = Server::bind(&options).await.unwrap();
+        let address = server.http_address();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.run(async {
+            stopped.await.ok();
+        }));
+        Self { address, options, folder, stop: Some(stop), running }
+    }
+
+    /// Asks the proxy to end; the future is over when it has.
+    pub(crate) fn end(&mut self) -> impl Future<Output = ()> + use<'_> {
+        self.stop.take().unwrap().send(()).unwrap();
+        async { timeout(LIMIT, &mut self.running).await.unwrap().unwrap() }
+    }
+
+    /// Another process with the same state, on another port.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.end().await;
+        Self::start_with(self.options.clone(), Arc::clone(&self.folder)).await
+    }
+
+    pub(crate) async fn call(&self, request: Request) -> Reply {
+        let line = Call::new(request).to_line().unwrap();
+        decode_reply(&self.say(&line).await).unwrap()
+    }
+
+    /// Sends a line as it is and gives the line that is answered.
+    pub(crate) async fn say(&self, line: &[u8]) -> Vec<u8> {
+        let answering = async {
+            let mut socket = UnixStream::connect(&self.options.control).await.unwrap();
+            socket.write_all(line).await.unwrap();
+            let mut lines = LineBuffer::default();
+            loop {
+                if let Some(line) = lines.next_line().unwrap() {
+                    return line;
+                }
+                let mut piece = [0; 4096];
+                let length = socket.read(&mut piece).await.unwrap();
+                assert!(length > 0, "the control connection ended without an answer");
+                lines.extend(&piece[..length]);
+            }
+        };
+        timeout(LIMIT, answering).await.unwrap()
+    }
+
+    /// Switches the default service; the sequence also numbers the deployment.
+    pub(crate) async fn switch(&self, sequence: u64, targets: &[Target]) -> Option<String> {
+        match self.call(Request::Switch(Box::new(switch(sequence, targets)))).await.unwrap() {
+            Response::Switched { previous } => previous,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn restore(&self, sequence: u64, deployment: &str) -> Result<Option<String>, Refusal> {
+        let request =
+            Request::Restore { key: key(), epoch: epoch(sequence), deployment: deployment.to_owned() };
+        self.call(request).await.map(|response| match response {
+            Response::Restored { serving } => serving,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    pub(crate) async fn retire(
+        &self,
+        sequence: u64,
+        deployment: &str,
+    ) -> Result<(Vec<Target>, Vec<TargetStatus>), Refusal> {
+        let request =
+            Request::Retire { key: key(), epoch: epoch(sequence), deployment: deployment.to_owned() };
+        self.call(request).await.map(|response| match response {
+            Response::Retired { serving, draining } => (serving, draining),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// The only service.
+    pub(crate) async fn status(&self) -> ServiceStatus {
+        match self.call(Request::Status).await.unwrap() {
+            Response::Status { mut services, .. } => services.pop().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the status of the only service is as wished.
+    pub(crate) async fn until(&self, wished: impl Fn(&ServiceStatus) -> bool) -> ServiceStatus {
+        let waiting = async {
+            loop {
+                let status = self.status().await;
+                if wished(&status) {
+                    return status;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LIMIT, waiting).await.expect("the status never became as wished")
+    }
+}
+
+pub(crate) fn key() -> ServiceKey {
+    ServiceKey::new("production", "app")
+}
+
+pub(crate) fn epoch(sequence: u64) -> Epoch {
+    Epoch { journal: "journal-1".to_owned(), sequence }
+}
+
+/// A switch of the default service to the deployment `d<sequence>`.
+pub(crate) fn switch(sequence: u64, targets: &[Target]) -> Switch {
+    Switch {
+        key: key(),
+        epoch: epoch(sequence),
+        deployment: format!("d{sequence}"),
+        release: format!("r{sequence}"),
+        route: Route::default(),
+        targets: targets.to_vec(),
+        health: None,
+        timeouts: Timeouts { response_ms: 10_000 },
+        drain_ms: 10_000,
+    }
+}

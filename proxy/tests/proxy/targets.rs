@@ -1,0 +1,240 @@
+//! Several targets, broken targets, slow targets, targets that close connections at the worst moment.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use cutover_control::{HealthCheck, Request};
+use hyper::body::Incoming;
+use hyper::{Method, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::application::{Application, nobody, target, text};
+use crate::client::{Client, get, get_once, request};
+use crate::proxy::{LIMIT, Proxy, switch};
+
+#[tokio::test]
+async fn equal_targets_share_the_requests() {
+    let apps = [Application::named("a").await, Application::named("b").await, Application::named("c").await];
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &apps.each_ref().map(Application::target)).await;
+    for _ in 0..30 {
+        get_once(proxy.address, "a").await;
+    }
+    assert_eq!(apps.each_ref().map(Application::requests), [10, 10, 10]);
+}
+
+#[tokio::test]
+async fn a_request_that_met_no_listener_goes_to_another_target_body_and_all() {
+    let app = Application::serve(|request: hyper::Request<Incoming>| async move {
+        use http_body_util::BodyExt;
+        text(StatusCode::OK, request.into_body().collect().await.unwrap().to_bytes())
+    })
+    .await;
+    let dead = nobody().await;
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &[target(dead), app.target()]).await;
+    let mut client = Client::connect(proxy.address).await;
+    for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+        for _ in 0..4 {
+            let got = client.ask(request(method.clone(), "a", "/", "body")).await.unwrap();
+            assert_eq!(got, (StatusCode::OK, "body".to_owned()));
+        }
+    }
+    let active = proxy.status().await.active.unwrap();
+    assert_eq!((active.requests, active.proxy_errors), (16, 0));
+}
+
+#[tokio::test]
+async fn without_another_target_the_client_reads_502_and_it_is_counted_apart() {
+    let dead = nobody().await;
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &[target(dead)]).await;
+    let (status, text) = get_once(proxy.address, "a").await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY, "{text}");
+    let active = proxy.status().await.active.unwrap();
+    assert_eq!((active.requests, active.server_errors, active.proxy_errors), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn a_target_that_fails_its_check_leaves_the_rotation_and_comes_back() {
+    let up = Arc::new(AtomicBool::new(true));
+    let answers = Arc::clone(&up);
+    let sick = Application::serve(move |request: hyper::Request<Incoming>| {
+        let up = answers.load(Relaxed);
+        async move {
+            match request.uri().path() {
+                "/up" if !up => text(StatusCode::SERVICE_UNAVAILABLE, "down"),
+                "/up" => text(StatusCode::OK, "up"),
+                _ => text(StatusCode::OK, "sick"),
+            }
+        }
+    })
+    .await;
+    let well = Application::named("well").await;
+    let proxy = Proxy::start().await;
+    let mut watched = switch(1, &[sick.target(), well.target()]);
+    watched.health = Some(HealthCheck { path: "/up".to_owned(), interval_ms: 10, timeout_ms: 5_000 });
+    proxy.call(Request::Switch(Box::new(watched))).await.unwrap();
+    let healthy = |wished: [bool; 2]| {
+        move |status: &cutover_control::ServiceStatus| {
+            let targets = &status.active.as_ref().unwrap().targets;
+            targets.iter().map(|target| target.healthy).eq(wished)
+        }
+    };
+    up.store(false, Relaxed);
+    proxy.until(healthy([false, true])).await;
+    for _ in 0..10 {
+        assert_eq!(get_once(proxy.address, "a").await.1, "well");
+    }
+    up.store(true, Relaxed);
+    proxy.until(healthy([true, true])).await;
+    let names = [get_once(proxy.address, "a").await.1, get_once(proxy.address, "a").await.1];
+    assert!(names.contains(&"sick".to_owned()), "{names:?}");
+}
+
+#[tokio::test]
+async fn when_all_are_down_all_are_still_used() {
+    let app = Application::serve(|request: hyper::Request<Incoming>| async move {
+        let wrong = request.uri().path() == "/wrong";
+        text(if wrong { StatusCode::NOT_FOUND } else { StatusCode::OK }, "served")
+    })
+    .await;
+    let proxy = Proxy::start().await;
+    let mut watched = switch(1, &[app.target()]);
+    watched.health = Some(HealthCheck { path: "/wrong".to_owned(), interval_ms: 5, timeout_ms: 5_000 });
+    proxy.call(Request::Switch(Box::new(watched))).await.unwrap();
+    proxy.until(|status| !status.active.as_ref().unwrap().targets[0].healthy).await;
+    assert_eq!(get_once(proxy.address, "a").await.1, "served");
+}
+
+#[tokio::test]
+async fn an_application_that_does_not_answer_in_time_is_a_504_but_a_long_upload_is_not() {
+    let app = Application::serve(|request: hyper::Request<Incoming>| async move {
+        use http_body_util::BodyExt;
+        if request.uri().path() == "/never" {
+            std::future::pending::<()>().await;
+        }
+        let length = request.into_body().collect().await.unwrap().to_bytes().len();
+        text(StatusCode::OK, length.to_string())
+    })
+    .await;
+    let proxy = Proxy::start().await;
+    let mut impatient = switch(1, &[app.target()]);
+    impatient.timeouts.response_ms = 400;
+    proxy.call(Request::Switch(Box::new(impatient))).await.unwrap();
+    let mut client = Client::connect(proxy.address).await;
+    assert_eq!(client.ask(get("/never")).await.unwrap().0, StatusCode::GATEWAY_TIMEOUT);
+
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 10\r\n\r\n")
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        sleep(Duration::from_millis(100)).await;
+        stream.write_all(b"x").await.unwrap();
+    }
+    let answer = crate::client::read_until(&mut stream, None).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("10"), "{answer}");
+}
+
+/// Answers in raw HTTP and closes each connection without a word after one to four responses, between nothing and a
+/// millisecond after the last.
+async fn fickle(served: Arc<AtomicU64>) -> (SocketAddr, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        while let Ok((stream, _)) = listener.accept().await {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let (responses, pause) = (1 + random % 4, Duration::from_micros(random >> 8 & 0x3ff));
+            connections.spawn(answer_and_leave(stream, responses, pause, Arc::clone(&served)));
+            while connections.try_join_next().is_some() {}
+        }
+    });
+    (address, AbortOnDropHandle::new(serving))
+}
+
+async fn answer_and_leave(mut stream: TcpStream, responses: u64, pause: Duration, served: Arc<AtomicU64>) {
+    stream.set_nodelay(true).unwrap();
+    for _ in 0..responses {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match stream.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) => return,
+            }
+        }
+        if head.starts_with(b"POST") {
+            let mut body = [0; 9];
+            if stream.read_exact(&mut body).await.is_err() {
+                return;
+            }
+        }
+        served.fetch_add(1, Relaxed);
+        if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.is_err() {
+            return;
+        }
+    }
+    sleep(pause).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_application_closes_at_any_moment_fail_no_request() {
+    const CLIENTS: u64 = 16;
+    const EACH: u64 = 400;
+    let served = Arc::new(AtomicU64::new(0));
+    let (address, _serving) = fickle(Arc::clone(&served)).await;
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &[target(address)]).await;
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let address = proxy.address;
+        clients.spawn(async move {
+            let mut client = Client::connect(address).await;
+            for round in 0..EACH {
+                let posts = (number + round) % 3 == 0;
+                let (method, body) = if posts { (Method::POST, "some body") } else { (Method::GET, "") };
+                let got = client.ask(request(method, "a", "/", body)).await.unwrap();
+                assert_eq!(got, (StatusCode::OK, "ok".to_owned()));
+            }
+        });
+    }
+    while let Some(client) = timeout(LIMIT, clients.join_next()).await.unwrap() {
+        client.unwrap();
+    }
+    let active = proxy.status().await.active.unwrap();
+    assert_eq!((active.requests, active.proxy_errors), (CLIENTS * EACH, 0));
+    assert!(served.load(Relaxed) >= CLIENTS * EACH);
+}
+
+#[tokio::test]
+async fn kept_connections_are_used_again() {
+    let connections = Arc::new(AtomicU64::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let counted = Arc::clone(&connections);
+    let _serving = AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut open = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Relaxed);
+            open.spawn(answer_and_leave(stream, u64::MAX, Duration::ZERO, Arc::default()));
+        }
+    }));
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &[target(address)]).await;
+    let mut client = Client::connect(proxy.address).await;
+    for _ in 0..50 {
+        assert_eq!(client.ask(get("/")).await.unwrap().0, StatusCode::OK);
+    }
+    assert_eq!(connections.load(Relaxed), 1);
+}
