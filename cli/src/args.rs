@@ -184,9 +184,8 @@ pub(crate) struct Logs {
     #[arg(long, value_name = "ID")]
     pub(crate) deployment: Option<String>,
     /// The deploy file
-    // The global option in the place of itself: here `-f` follows, as it does wherever there are logs.
+    // The global option in the place of itself, which takes its value from here: `-f` follows, as with all logs.
     #[arg(id = "file", long = "file", value_name = "PATH", default_value = "cutover.yaml")]
-    #[expect(dead_code, reason = "clap hands the value on to the global option of the same id")]
     file: PathBuf,
 }
 
@@ -246,14 +245,22 @@ fn scale(text: &str) -> Result<(Program, usize), String> {
         let known = Program::ALL.map(Program::as_str).join(", ");
         format!("'{name}' is not a program: one of {known}")
     })?;
-    let number = number.parse().ok().filter(|number| *number <= MOST).ok_or_else(|| format!("expected 0 to {MOST}"))?;
+    let number = number
+        .parse()
+        .ok()
+        .filter(|number| *number <= MOST)
+        .ok_or_else(|| format!("expected 0 to {MOST}"))?;
     Ok((program, number))
 }
 
 /// A version stands in lines, lists and labels: it must be short and in one word.
 fn version_name(text: &str) -> Result<String, &'static str> {
     let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if fits { Ok(text.to_owned()) } else { Err("expected 1 to 128 printable ASCII characters without spaces") }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 128 printable ASCII characters without spaces")
+    }
 }
 
 #[cfg(test)]
@@ -287,7 +294,9 @@ mod tests {
         ] {
             assert_eq!(Args::try_parse_from(line).unwrap().global.file, PathBuf::from("x"), "{line:?}");
         }
-        let Verb::Logs(logs) = Args::try_parse_from(["cutover", "logs", "-f"]).unwrap().verb else { unreachable!() };
+        let Verb::Logs(logs) = Args::try_parse_from(["cutover", "logs", "-f"]).unwrap().verb else {
+            unreachable!()
+        };
         assert!(logs.follow);
     }
 }

@@ -13,8 +13,10 @@ pub(crate) fn deployment(log: &ServiceLog, text: Option<&str>) -> Result<Deploym
     let current = current(log)?;
     let Some(text) = text else { return Ok(current.id().clone()) };
     let ended = log.service().history.iter().map(|ended| &ended.deployment);
-    let mut found: Vec<&DeploymentId> =
-        std::iter::once(current.id()).chain(ended).filter(|id| !text.is_empty() && id.as_str().ends_with(text)).collect();
+    let mut found: Vec<&DeploymentId> = std::iter::once(current.id())
+        .chain(ended)
+        .filter(|id| !text.is_empty() && id.as_str().ends_with(text))
+        .collect();
     found.sort();
     found.dedup();
     match found.as_slice() {
@@ -41,12 +43,20 @@ pub(crate) fn release<'a>(log: &'a ServiceLog, text: Option<&str>) -> Result<&'a
     let service = log.service();
     let Some(text) = text else {
         let live = service.live().map(|live| &live.id);
-        return service.kept.iter().find(|kept| Some(&kept.id) != live).ok_or_else(|| Error::NothingKept(log.key().clone()));
+        return service
+            .kept
+            .iter()
+            .find(|kept| Some(&kept.id) != live)
+            .ok_or_else(|| Error::NothingKept(log.key().clone()));
     };
-    let named = |kept: &&KeptRelease| !text.is_empty() && (kept.id.as_str().starts_with(text) || kept.release.version == text);
+    let named = |kept: &&KeptRelease| {
+        !text.is_empty() && (kept.id.as_str().starts_with(text) || kept.release.version == text)
+    };
     let found: Vec<&KeptRelease> = service.kept.iter().filter(named).collect();
     match found.as_slice() {
         [only] => Ok(only),
-        several => Err(Error::Release { text: text.to_owned(), key: log.key().clone(), found: several.len() }),
+        several => {
+            Err(Error::Release { text: text.to_owned(), key: log.key().clone(), found: several.len() })
+        }
     }
 }

@@ -39,7 +39,10 @@ fn two(large: u64, unit: &str, small: u64, part: &str) -> String {
 
 fn local(at: Timestamp, format: &str) -> String {
     let time = i64::try_from(at.0).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    time.map_or_else(|| "?".to_owned(), |time| time.to_zoned(TimeZone::system()).strftime(format).to_string())
+    time.map_or_else(
+        || "?".to_owned(),
+        |time| time.to_zoned_datetime(TimeZone::system()).strftime(format).to_string(),
+    )
 }
 
 #[cfg(test)]

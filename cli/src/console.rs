@@ -70,7 +70,8 @@ impl Console {
     /// Columns and rows of the terminal.
     pub(crate) fn size(self) -> (usize, usize) {
         let size = self.terminal.then(|| crossterm::terminal::size().ok()).flatten();
-        let (columns, rows) = size.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((WIDTH, HEIGHT));
+        let (columns, rows) =
+            size.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((WIDTH, HEIGHT));
         (usize::from(columns), usize::from(rows))
     }
 }

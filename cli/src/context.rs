@@ -39,12 +39,14 @@ impl Context {
     pub(crate) fn new(folder: &Path, dockerfile: &str, deploy_file: &Path) -> Result<Self, Error> {
         let folder = fs::canonicalize(folder).map_err(Error::io("open the build context", folder))?;
         let dockerfile = Path::new(dockerfile).components().as_path().to_owned();
-        let inside = fs::canonicalize(folder.join(&dockerfile)).is_ok_and(|path| path.starts_with(&folder) && path.is_file());
+        let inside = fs::canonicalize(folder.join(&dockerfile))
+            .is_ok_and(|path| path.starts_with(&folder) && path.is_file());
         if !inside {
             return Err(Error::NoDockerfile { folder, dockerfile });
         }
         let deploy_file = fs::canonicalize(deploy_file).ok();
-        let deploy_file = deploy_file.and_then(|path| Some(path.strip_prefix(&folder).ok()?.to_str()?.to_owned()));
+        let deploy_file =
+            deploy_file.and_then(|path| Some(path.strip_prefix(&folder).ok()?.to_str()?.to_owned()));
         Ok(Self { folder, dockerfile, deploy_file })
     }
 
@@ -63,7 +65,9 @@ impl Context {
     /// A file that can't be read, or a store that can't be written.
     pub(crate) async fn store(self, store: &Store) -> anyhow::Result<Digest> {
         let (sender, mut chunks) = mpsc::channel(WAITING);
-        let packing = spawn_blocking(move || self.pack(io::BufWriter::with_capacity(CHUNK, Chunks(sender)))?.flush().map_err(Error::Archive));
+        let packing = spawn_blocking(move || {
+            self.pack(io::BufWriter::with_capacity(CHUNK, Chunks(sender)))?.flush().map_err(Error::Archive)
+        });
         let mut upload = store.upload().await?;
         while let Some(chunk) = chunks.recv().await {
             upload.write(&chunk).await?;
@@ -92,9 +96,15 @@ impl Context {
         Patterns::parse(&text, &also).map_err(|source| Error::Pattern { file, source })
     }
 
-    fn pack_folder<W: Write>(&self, archive: &mut Builder<W>, patterns: &Patterns, folder: &Path) -> Result<(), Error> {
+    fn pack_folder<W: Write>(
+        &self,
+        archive: &mut Builder<W>,
+        patterns: &Patterns,
+        folder: &Path,
+    ) -> Result<(), Error> {
         let path = self.folder.join(folder);
-        let list = || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
+        let list =
+            || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
         let mut names = list().map_err(Error::io("list", &path))?;
         names.sort();
         for name in names {
@@ -115,10 +125,18 @@ impl Context {
 }
 
 /// Appends one entry. Links stay links, wherever they lead; sockets, pipes and devices are left out, as Docker does.
-fn append<W: Write>(archive: &mut Builder<W>, path: &Path, relative: &Path, metadata: &Metadata) -> Result<(), Error> {
+fn append<W: Write>(
+    archive: &mut Builder<W>,
+    path: &Path,
+    relative: &Path,
+    metadata: &Metadata,
+) -> Result<(), Error> {
     let mut header = Header::new_gnu();
     header.set_mode(metadata.mode() & 0o7777);
     header.set_size(0);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
     let appended = if metadata.is_dir() {
         header.set_entry_type(EntryType::Directory);
         archive.append_data(&mut header, relative.join(""), io::empty())

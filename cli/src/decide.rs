@@ -39,7 +39,8 @@ pub(crate) async fn decide(
     };
     session.journal.decide(&mut log, decision).await.map_err(refused)?;
     if console.json {
-        let version = log.service().current.as_ref().map_or("", |current| current.plan.release.version.as_str());
+        let version =
+            log.service().current.as_ref().map_or("", |current| current.plan.release.version.as_str());
         console.object(&Taken { status, deployment: &deployment, version })?;
     } else if detach {
         console.line(format_args!("deployment {} {status}", deployment.short()))?;

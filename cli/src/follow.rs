@@ -4,7 +4,6 @@ mod changes;
 mod interrupt;
 mod view;
 
-use std::pin::pin;
 use std::time::Duration;
 
 use cutover_bus::ServiceLog;
@@ -42,10 +41,11 @@ pub(crate) async fn follow(
     let destination = log.key().destination.clone();
     let mut service = log.service().clone();
     // A stream keeps its place when its waiting is interrupted: a subscription that takes long to make is not begun anew.
-    let mut states = pin!(stream::unfold(session.journal.follow(log), async |mut watch| {
+    let mut states = stream::unfold(session.journal.follow(log), async |mut watch| {
         let changed = watch.changed().await.map(|()| watch.service().clone());
         Some((changed, watch))
-    }));
+    })
+    .boxed_local();
     let mut view = View::new(console)?;
     let mut missing = Vec::new();
     let (mut frame, mut look) = (interval(FRAME), interval(LOOK));
@@ -70,7 +70,9 @@ pub(crate) async fn follow(
     };
     view.leave(&service)?;
     console.note(format_args!("deployment {} goes on without this command", deployment.short()));
-    console.note(format_args!("hint: watch it: cutover status -w -d {destination}    take it back: cutover abort -d {destination}"));
+    console.note(format_args!(
+        "hint: watch it: cutover status -w -d {destination}    take it back: cutover abort -d {destination}"
+    ));
     Ok(signal)
 }
 
@@ -78,7 +80,11 @@ pub(crate) async fn follow(
 fn exit_of(service: &Service, deployment: &DeploymentId) -> Option<Exit> {
     match service.current.as_ref().filter(|current| current.id() == deployment) {
         Some(current) => current.outcome().map(Exit::from),
-        None => service.history.iter().find(|ended| ended.deployment == *deployment).map(|ended| ended.outcome.into()),
+        None => service
+            .history
+            .iter()
+            .find(|ended| ended.deployment == *deployment)
+            .map(|ended| ended.outcome.into()),
     }
 }
 

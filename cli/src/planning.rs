@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use cutover_core::{
-    DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, PROTOCOL, Plan, Program, Release, Service,
-    ServiceKey, Settings, Source, Stage, Target,
+    DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, PROTOCOL, Plan, Program,
+    Release, Service, ServiceKey, Settings, Source, Stage, Target,
 };
 use ulid::Ulid;
 
@@ -102,9 +102,15 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         ("retain", old.retain != new.retain),
     ];
     let named = differences.into_iter().filter(|(_, differ)| *differ).map(|(name, _)| name.to_owned());
-    let variables: BTreeSet<&String> =
-        [&old.env, &new.env].into_iter().flat_map(|env| env.keys()).chain(old.secrets.keys()).chain(new.secrets.keys()).collect();
-    let differ = |name: &String| old.env.get(name) != new.env.get(name) || old.secrets.get(name) != new.secrets.get(name);
+    let variables: BTreeSet<&String> = [&old.env, &new.env]
+        .into_iter()
+        .flat_map(|env| env.keys())
+        .chain(old.secrets.keys())
+        .chain(new.secrets.keys())
+        .collect();
+    let differ = |name: &String| {
+        old.env.get(name) != new.env.get(name) || old.secrets.get(name) != new.secrets.get(name)
+    };
     named.chain(variables.into_iter().filter(|name| differ(name)).map(|name| format!("env {name}"))).collect()
 }
 

@@ -12,9 +12,15 @@ use crate::version;
 ///
 /// # Errors
 /// A context, a Dockerfile or migrations that can't be read; a store that can't be written.
-pub(crate) async fn assemble(project: &Project, version: Option<String>, store: Option<&Store>) -> anyhow::Result<Release> {
+pub(crate) async fn assemble(
+    project: &Project,
+    version: Option<String>,
+    store: Option<&Store>,
+) -> anyhow::Result<Release> {
     let (source, migrations, commit) =
-        tokio::try_join!(source(project, store), migrations(project, store), async { Ok(commit(project).await) })?;
+        tokio::try_join!(source(project, store), migrations(project, store), async {
+            Ok(commit(project).await)
+        })?;
     let version = version.or(commit).unwrap_or_else(|| version::of_source(&source));
     Ok(Release { version, source, settings: project.target.settings.clone(), migrations })
 }

@@ -29,7 +29,8 @@ pub(crate) fn conclude(console: Console, result: anyhow::Result<Exit>) -> Exit {
         let report = Report { error: &message, hint: hint.as_deref(), exit: exit.code() };
         serde_json::to_writer(&mut out, &report).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"))
     } else {
-        writeln!(out, "error: {message}").and_then(|()| hint.iter().try_for_each(|hint| writeln!(out, "hint: {hint}")))
+        writeln!(out, "error: {message}")
+            .and_then(|()| hint.iter().try_for_each(|hint| writeln!(out, "hint: {hint}")))
     };
     exit
 }
@@ -71,7 +72,9 @@ fn exit(error: &anyhow::Error) -> Exit {
         Exit::Host
     } else if let Some(setup) = find::<setup::Error>(error.chain()) {
         if setup.is_about_a_host() { Exit::Host } else { Exit::Usage }
-    } else if find::<embedded::Error>(error.chain()).is_some() || find::<cutover_bus::Error>(error.chain()).is_some() {
+    } else if find::<embedded::Error>(error.chain()).is_some()
+        || find::<cutover_bus::Error>(error.chain()).is_some()
+    {
         Exit::Unreachable
     } else {
         Exit::Unexpected
@@ -80,13 +83,18 @@ fn exit(error: &anyhow::Error) -> Exit {
 
 fn hint(error: &anyhow::Error) -> Option<String> {
     use cutover_bus::Error as Bus;
-    if let Some(hint) = error.chain().filter_map(|cause| cause.downcast_ref::<Error>()).find_map(Error::hint) {
+    if let Some(hint) = error.chain().filter_map(|cause| cause.downcast_ref::<Error>()).find_map(Error::hint)
+    {
         return Some(hint);
     }
     match find::<Bus>(error.chain())? {
-        Bus::Unreachable { .. } => Some("is it running, and is NATS_URL right? Without NATS_URL, Cutover runs its own".to_owned()),
+        Bus::Unreachable { .. } => {
+            Some("is it running, and is NATS_URL right? Without NATS_URL, Cutover runs its own".to_owned())
+        }
         Bus::Address(_) => Some("NATS_URL=nats://user:password@host:4222".to_owned()),
-        bus if bus.retryable() => Some("a deployment that was accepted goes on; see how it stands: cutover status".to_owned()),
+        bus if bus.retryable() => {
+            Some("a deployment that was accepted goes on; see how it stands: cutover status".to_owned())
+        }
         _ => None,
     }
 }

@@ -68,7 +68,9 @@ impl Session {
     /// A connection that is lost.
     pub(crate) async fn absent(&self, needed: &[Program]) -> Result<Vec<Program>, cutover_bus::Error> {
         let present = self.bus.presence(needed, ANSWER).await?;
-        let is_there = |program: Program| present.iter().any(|here| here.program == program && here.protocol >= PROTOCOL);
+        let is_there = |program: Program| {
+            present.iter().any(|here| here.program == program && here.protocol >= PROTOCOL)
+        };
         Ok(needed.iter().copied().filter(|program| !is_there(*program)).collect())
     }
 

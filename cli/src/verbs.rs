@@ -15,8 +15,8 @@ mod up;
 
 use crate::args::{Args, Global, Verb};
 use crate::console::Console;
-use crate::embedded;
 use crate::exit::Exit;
+use crate::{embedded, telemetry};
 
 /// Does what was asked.
 ///
@@ -24,28 +24,31 @@ use crate::exit::Exit;
 /// Whatever stopped it; `report` knows which exit code that is.
 pub(crate) async fn run(args: Args, console: Console) -> anyhow::Result<Exit> {
     let options = args.global;
-    match args.verb {
-        Verb::Init(args) => init::run(&options, args, console),
-        Verb::Up(args) => up::run(&options, args, console).await,
-        Verb::Down => down::run(&options, console).await,
-        Verb::Setup(args) => Box::pin(setup::run(&options, args, console)).await,
-        Verb::Plan(args) => plan::run(&options, args, console).await,
-        Verb::Deploy(args) => deploy::run(&options, args, console).await,
-        Verb::Status(args) => status::run(&options, &args, console).await,
-        Verb::History(args) => history::run(&options, &args, console).await,
-        Verb::Logs(args) => logs::run(&options, &args, console).await,
-        Verb::Replay(args) => replay::run(&options, args, console).await,
-        Verb::Rollback(args) => rollback::run(&options, args, console).await,
-        Verb::Abort(args) => abort::run(&options, args, console).await,
-        Verb::Supervise => supervise(&options).await,
+    if matches!(args.verb, Verb::Supervise) {
+        // No command but a program, with telemetry of its own.
+        embedded::supervise(&options.home()).await?;
+        return Ok(Exit::Ok);
     }
+    let telemetry = telemetry::start(&options).await?;
+    let result = command(&options, args.verb, console).await;
+    telemetry.shutdown().await;
+    result
 }
 
-/// Runs what `up` has asked for until it is told to stop.
-///
-/// # Errors
-/// As `embedded::supervise`.
-pub(crate) async fn supervise(options: &Global) -> anyhow::Result<Exit> {
-    embedded::supervise(&options.home()).await?;
-    Ok(Exit::Ok)
+async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Init(args) => init::run(options, args, console),
+        Verb::Up(args) => up::run(options, args, console).await,
+        Verb::Down => down::run(options, console).await,
+        Verb::Setup(args) => Box::pin(setup::run(options, args, console)).await,
+        Verb::Plan(args) => plan::run(options, args, console).await,
+        Verb::Deploy(args) => deploy::run(options, args, console).await,
+        Verb::Status(args) => status::run(options, &args, console).await,
+        Verb::History(args) => history::run(options, &args, console).await,
+        Verb::Logs(args) => logs::run(options, &args, console).await,
+        Verb::Replay(args) => replay::run(options, args, console).await,
+        Verb::Rollback(args) => rollback::run(options, args, console).await,
+        Verb::Abort(args) => abort::run(options, args, console).await,
+        Verb::Supervise => Ok(Exit::Ok),
+    }
 }

@@ -47,8 +47,15 @@ mod tests {
     use super::*;
 
     async fn run(folder: &Path, arguments: &[&str]) {
-        let identity = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"];
-        let status = Command::new("git").arg("-C").arg(folder).args(identity).args(arguments).stdout(Stdio::null()).status();
+        let identity =
+            ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"];
+        let status = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(identity)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .status();
         assert!(status.await.unwrap().success(), "git {arguments:?}");
     }
 

@@ -1,3 +1,18 @@
-//! What end-to-end tests and the demo need beside the programs themselves.
+//! What the demonstration and the end-to-end tests stand on: separate Docker hosts, a control plane of their own, an
+//! application to deploy, a database, and load.
 
-pub mod load;
+mod control_plane;
+mod database;
+mod host;
+mod load;
+mod place;
+mod project;
+mod stages;
+
+pub use control_plane::{ControlPlane, Ended};
+pub use database::Database;
+pub use host::Host;
+pub use load::{Failure, FailureKind, Load, LoadPlan, LoadReport, VersionReport};
+pub use place::{dist, root};
+pub use project::{App, Project};
+pub use stages::StageSeconds;

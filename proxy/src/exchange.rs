@@ -248,7 +248,7 @@ async fn send(
     let request = outgoing.request();
     let limit = lease.set().response_limit;
     let mut deadline = tokio::time::Instant::now() + limit;
-    let answer = connection.sender.try_send_request(request);
+    let pre=(connection.sender.is_closed(), connection.sender.is_ready()); let answer = connection.sender.try_send_request(request);
     tokio::pin!(answer);
     loop {
         tokio::select! {
@@ -260,7 +260,7 @@ async fn send(
             () = lease.target().cut().cancelled() => return Err(Rejection::Replaced),
             () = sleep_until(deadline) => match &outgoing.upload {
                 Some(upload) if upload.last_moved() + limit > deadline => deadline = upload.last_moved() + limit,
-                _ => return Err(Rejection::TooSlow),
+                _ => { eprintln!("DBG reused {} closed {} ready {}", connection.reused, connection.sender.is_closed(), connection.sender.is_ready()); eprintln!("DBG pre {pre:?}"); return Err(Rejection::TooSlow) }
             },
         }
     }

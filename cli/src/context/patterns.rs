@@ -31,7 +31,8 @@ impl Patterns {
         let before = [ALWAYS].into_iter().chain(also.iter().copied()).map(globset::escape);
         let lines = text.trim_start_matches('\u{feff}').lines().filter(|line| !line.starts_with('#'));
         for line in before.chain(lines.map(|line| line.trim().to_owned())) {
-            let (exception, pattern) = line.strip_prefix('!').map_or((false, line.as_str()), |rest| (true, rest.trim()));
+            let (exception, pattern) =
+                line.strip_prefix('!').map_or((false, line.as_str()), |rest| (true, rest.trim()));
             let pattern = cleaned(pattern);
             if pattern.is_empty() {
                 continue;
@@ -46,7 +47,11 @@ impl Patterns {
 
     /// Whether `path`, relative to the context, is left out.
     pub(super) fn exclude(&self, path: &Path) -> bool {
-        let last = path.ancestors().filter(|part| !part.as_os_str().is_empty()).flat_map(|part| self.set.matches(part)).max();
+        let last = path
+            .ancestors()
+            .filter(|part| !part.as_os_str().is_empty())
+            .flat_map(|part| self.set.matches(part))
+            .max();
         last.and_then(|index| self.exceptions.get(index)).is_some_and(|exception| !exception)
     }
 

@@ -66,7 +66,11 @@ fn links_are_kept_and_never_followed() {
     assert_eq!(names(&archive), ["Dockerfile", "broken", "folder"]);
     assert!(!String::from_utf8_lossy(&archive).contains("hunter2"));
     let mut archive = tar::Archive::new(archive.as_slice());
-    let links: Vec<_> = archive.entries().unwrap().map(|entry| entry.unwrap().link_name().unwrap().map(|to| to.into_owned())).collect();
+    let links: Vec<_> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().link_name().unwrap().map(|to| to.into_owned()))
+        .collect();
     assert_eq!(links, [None, Some(PathBuf::from("nowhere")), Some(outside.path().to_owned())]);
 }
 

@@ -20,6 +20,9 @@ pub(crate) struct Stopped {
 /// # Errors
 /// A process that can't be stopped.
 pub(crate) async fn down(home: &Path) -> Result<Stopped, Error> {
+    if !home.exists() {
+        return Ok(Stopped { processes: 0 });
+    }
     let home = Home::open(home)?;
     let _lock = home.lock().await?;
     match Record::read(&home)? {

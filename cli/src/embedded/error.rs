@@ -119,8 +119,8 @@ pub(crate) enum Error {
         /// The last lines of its log.
         log: String,
     },
-    /// The supervisor could not be told what to run.
-    #[error("could not tell the supervisor what to run: {0}")]
+    /// What the supervisor is to run could not be passed to it.
+    #[error("could not pass on what the supervisor is to run: {0}")]
     Instructions(#[source] io::Error),
     /// The supervisor was told nothing that it understands: somebody else than `cutover up` has started it.
     #[error("the supervisor is started by `cutover up`, which tells it what to run: {0}")]

@@ -117,7 +117,8 @@ mod tests {
     use super::*;
 
     async fn sleeper(run: &Run) -> Child {
-        let child = Command::new("sleep").arg("60").env(RUN_VARIABLE, run.id()).kill_on_drop(true).spawn().unwrap();
+        let child =
+            Command::new("sleep").arg("60").env(RUN_VARIABLE, run.id()).kill_on_drop(true).spawn().unwrap();
         wait_for(run, 1).await;
         child
     }

@@ -43,7 +43,8 @@ pub(super) async fn launch(home: &Home, control_plane: &ControlPlane) -> Result<
     let instructions =
         serde_json::to_vec(control_plane).map_err(io::Error::from).map_err(Error::Instructions)?;
     if let Some(mut stdin) = supervisor.stdin.take() {
-        stdin.write_all(&instructions).await.map_err(Error::Instructions)?;
+        // A supervisor that doesn't listen has ended, and its end says more than a broken pipe.
+        let _ = stdin.write_all(&instructions).await;
     }
     Ok(supervisor)
 }

@@ -77,13 +77,20 @@ pub(crate) async fn up(options: &Options, say: &dyn Fn(&str)) -> Result<ControlP
 /// # Errors
 /// As for [`up`].
 pub(crate) async fn ensure(home: &Path, say: &dyn Fn(&str)) -> Result<ControlPlane, Error> {
-    match Record::read(&Home::open(home)?)? {
-        Some(record) if record.is_running() => {
-            warn_of_other_version(&record.control_plane, say);
-            Ok(record.control_plane)
+    match running(home).await? {
+        Some(control_plane) => {
+            warn_of_other_version(&control_plane, say);
+            Ok(control_plane)
         }
-        _ => up(&Options::new(home), say).await,
+        None => up(&Options::new(home), say).await,
     }
+}
+
+/// What runs from this home; waits for another command that is starting or stopping it.
+async fn running(home: &Path) -> Result<Option<ControlPlane>, Error> {
+    let home = Home::open(home)?;
+    let _lock = home.lock().await?;
+    Ok(Record::read(&home)?.filter(Record::is_running).map(|record| record.control_plane))
 }
 
 /// It runs already: says so, and what would take a restart.
@@ -93,11 +100,7 @@ async fn confirm(
     scale: &BTreeMap<Program, usize>,
     say: &dyn Fn(&str),
 ) -> Result<ControlPlane, Error> {
-    say(&format!(
-        "the control plane runs already in {}: {}",
-        home.folder().display(),
-        control_plane.summary()
-    ));
+    say(&format!("the control plane runs already in {}", home.folder().display()));
     warn_of_other_version(&control_plane, say);
     if control_plane.scale() != *scale {
         say("another scale takes effect with `cutover up --restart`");

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use cutover_core::{Deployment, DeploymentId, Failure, HostName, Output, Progress, Stage, Status, Task, TaskState, Timestamp};
+use cutover_core::{
+    Deployment, DeploymentId, Failure, HostName, Output, Progress, Stage, Status, Task, TaskState, Timestamp,
+};
 use serde::Serialize;
 
 use crate::clock;
@@ -119,5 +121,63 @@ impl fmt::Display for Change {
                 failure.tail.iter().try_for_each(|line| write!(f, "\n  | {}", printable(line)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Transcript, output as made, task};
+
+    fn told(before: &Transcript, after: &Transcript) -> Vec<String> {
+        let current = |transcript: &Transcript| transcript.service.current.clone().unwrap();
+        let changes = changes(Some(&current(before)), &current(after));
+        // Without the time of the day, which is that of this machine's zone.
+        changes.iter().map(|change| change.to_string().split_off(9)).collect()
+    }
+
+    #[test]
+    fn each_change_is_one_line() {
+        let ship = task(Stage::Ship, 0);
+        let begun = || Transcript::deploying_v2(1).done(Stage::Build, 1_200);
+        let claimed = || begun().claim(&ship);
+        let finished = claimed().wait(400).finish(&ship, made(Stage::Ship));
+        assert_eq!(told(&begun(), &claimed()), ["ship 198.18.0.2 started"]);
+        assert_eq!(told(&claimed(), &finished), ["ship 198.18.0.2 finished in 0.4s, 3.1 MB sent"]);
+        assert_eq!(told(&begun(), &finished), ["ship 198.18.0.2 finished in 0.4s, 3.1 MB sent"]);
+        assert!(told(&finished, &finished).is_empty());
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_hint_and_its_last_lines() {
+        let boot = task(Stage::Boot, 0);
+        let before = Transcript::deploying_v2(1).through(Stage::Build, Stage::Expand).claim(&boot);
+        let failure = Failure::passing("no").hint("yes").tail(vec!["last".to_owned()]);
+        let after = Transcript::deploying_v2(1)
+            .through(Stage::Build, Stage::Expand)
+            .claim(&boot)
+            .wait(100)
+            .fail(&boot, failure);
+        assert_eq!(
+            told(&before, &after),
+            ["boot 198.18.0.2 failed after 0.1s, another attempt follows: no\n  hint: yes\n  | last"]
+        );
+    }
+
+    #[test]
+    fn as_json_a_change_is_flat() {
+        let ship = task(Stage::Ship, 0);
+        let transcript = Transcript::deploying_v2(1)
+            .done(Stage::Build, 1_200)
+            .claim(&ship)
+            .wait(400)
+            .finish(&ship, made(Stage::Ship));
+        let last = changes(None, transcript.service.current.as_ref().unwrap()).pop().unwrap();
+        assert_eq!(
+            serde_json::to_string(&last).unwrap(),
+            "{\"at\":1001600,\"deployment\":\"01jc00000000000000000k3x9p\",\"stage\":\"ship\",\"host\":\"198.18.0.2\",\
+             \"attempt\":1,\"seconds\":0.4,\"status\":\"finished\",\"output\":{\"shipped\":{\"sent\":3149000}}}"
+        );
     }
 }

@@ -54,7 +54,12 @@ impl View {
     }
 
     /// Shows how the service's deployment stands.
-    pub(super) fn show(&mut self, service: &Service, now: Timestamp, missing: &[Program]) -> std::io::Result<()> {
+    pub(super) fn show(
+        &mut self,
+        service: &Service,
+        now: Timestamp,
+        missing: &[Program],
+    ) -> std::io::Result<()> {
         let (columns, rows) = self.console.size();
         match &mut self.form {
             Form::Tree { screen, frame } => {
@@ -76,7 +81,9 @@ impl View {
                 }
                 *shown = Some(Box::new(current.clone()));
                 if waits != missing {
-                    missing.iter().for_each(|program| self.console.note(format_args!("waits: no {program} is running")));
+                    missing.iter().for_each(|program| {
+                        self.console.note(format_args!("waits: no {program} is running"))
+                    });
                     *waits = missing.to_vec();
                 }
                 Ok(())

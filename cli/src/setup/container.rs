@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, ResourcesUlimits,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use cutover_control::DEFAULT_SOCKET;
 
@@ -37,8 +37,6 @@ pub(super) enum Standing {
     },
     /// The proxy, but of another image or with another command.
     Other {
-        /// Its image.
-        image: String,
         /// Whether it runs.
         running: bool,
     },
@@ -62,7 +60,7 @@ impl ProxyContainer {
         if image == self.image && config.cmd == Some(self.command()) {
             return Standing::Right { running };
         }
-        Standing::Other { image, running }
+        Standing::Other { running }
     }
 
     /// What the Engine is asked to create. Nothing of the host but its network and one folder is open to it.
@@ -151,10 +149,9 @@ mod tests {
     #[test]
     fn another_image_and_another_port_are_told_apart_from_what_is_wanted() {
         let other = ProxyContainer { image: "cutover/proxy:bbbbbbbbbbbb".to_owned(), ..wanted() };
-        let image = other.image.clone();
-        assert_eq!(wanted().compare(&found(&other)), Standing::Other { image, running: true });
+        assert_eq!(wanted().compare(&found(&other)), Standing::Other { running: true });
         let other = ProxyContainer { http_port: 8080, ..wanted() };
-        assert_eq!(wanted().compare(&found(&other)), Standing::Other { image: other.image, running: true });
+        assert_eq!(wanted().compare(&found(&other)), Standing::Other { running: true });
     }
 
     #[test]

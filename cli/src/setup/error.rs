@@ -123,8 +123,8 @@ pub(crate) enum Error {
         /// The last answer.
         reason: String,
     },
-    /// Hosts that are not ready, each with its reason.
-    #[error("{}", reasons(.0))]
+    /// Hosts that are not ready. Each one's reason was reported as its last step.
+    #[error("{} not ready", count(.0))]
     Hosts(Vec<Error>),
 }
 
@@ -135,10 +135,9 @@ impl Error {
     }
 }
 
-fn reasons(errors: &[Error]) -> String {
-    let count = match errors.len() {
-        1 => "one host is not ready".to_owned(),
-        many => format!("{many} hosts are not ready"),
-    };
-    errors.iter().fold(count, |text, error| format!("{text}\n  {error}"))
+fn count(errors: &[Error]) -> String {
+    match errors.len() {
+        1 => "one host is".to_owned(),
+        many => format!("{many} hosts are"),
+    }
 }

@@ -66,10 +66,10 @@ impl HostSetup<'_> {
                 self.say(StepKind::Found, format_args!("{} runs", proxy.image))
             }
             Some(Standing::Right { running: false }) => self.restart(&docker).await?,
-            Some(Standing::Other { image, running: true }) if !self.options.upgrade_proxy => {
-                self.say(StepKind::Advice, self.advice(&image));
+            Some(Standing::Other { running: true }) if !self.options.upgrade_proxy => {
+                self.say(StepKind::Advice, self.advice());
             }
-            Some(Standing::Other { image, .. }) => self.replace(&docker, &proxy, &image).await?,
+            Some(Standing::Other { .. }) => self.replace(&docker, &proxy).await?,
             Some(Standing::Foreign { image }) => {
                 return Err(Error::ForeignContainer {
                     host: self.host.name().to_owned(),
@@ -79,13 +79,14 @@ impl HostSetup<'_> {
             }
         }
         let version = self.await_answer(&docker).await?;
-        self.say(StepKind::Found, format_args!("proxy {version} answers, port {}", self.options.http_port));
+        self.say(StepKind::Found, format_args!("proxy {version} answers"));
         Ok(())
     }
 
-    fn advice(&self, image: &str) -> String {
+    fn advice(&self) -> String {
         format!(
-            "{image} runs, and this setup would run {} on port {}: --upgrade-proxy replaces it, and stops it for a moment",
+            "the proxy that runs is not the one of this setup ({}, port {}): --upgrade-proxy replaces it, and stops it for \
+             a moment",
             self.image.name, self.options.http_port
         )
     }
@@ -115,7 +116,7 @@ impl HostSetup<'_> {
     }
 
     /// Another proxy is there. It comes back when its successor doesn't answer.
-    async fn replace(&self, docker: &Docker, proxy: &ProxyContainer, image: &str) -> Result<(), Error> {
+    async fn replace(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
         self.load().await?;
         self.remove(docker, REPLACED).await?;
         self.stop(docker).await?;
@@ -127,7 +128,7 @@ impl HostSetup<'_> {
             return Err(error);
         }
         self.remove(docker, REPLACED).await?;
-        self.say(StepKind::Done, format_args!("replaced {image} by {}", proxy.image));
+        self.say(StepKind::Done, format_args!("replaced the proxy by {}", proxy.image));
         Ok(())
     }
 

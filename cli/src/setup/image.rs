@@ -128,6 +128,9 @@ fn tar_of(files: &[(&str, &[u8], u32)]) -> io::Result<Vec<u8>> {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(*mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         archive.append_data(&mut header, name, *content)?;
     }
     archive.into_inner()

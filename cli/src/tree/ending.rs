@@ -28,11 +28,15 @@ pub(crate) fn ended(service: &Service, deployment: &Deployment, outcome: Outcome
     );
     let text = match outcome {
         Outcome::Live => format!("live: {name} {version} on {hosts} in {took}"),
-        Outcome::TakenBack => format!("taken back: {serves}; {version} was taken back after {took}"),
+        Outcome::TakenBack => format!("taken back: {serves}; nothing of {version} is left"),
         Outcome::Failed => format!("failed: {serves}; it was never touched"),
         Outcome::Aborted => format!("aborted: {serves}"),
-        Outcome::Degraded { live: true } => format!("degraded: {name} {version} is live, but not all is done"),
-        Outcome::Degraded { live: false } => format!("degraded: {version} could not be taken back everywhere"),
+        Outcome::Degraded { live: true } => {
+            format!("degraded: {name} {version} is live, but not all is done")
+        }
+        Outcome::Degraded { live: false } => {
+            format!("degraded: {version} could not be taken back everywhere")
+        }
     };
     let mut notes: Vec<String> = deployment
         .debts()

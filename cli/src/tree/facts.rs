@@ -13,7 +13,9 @@ pub(crate) fn output(output: &Output) -> String {
         Output::Expanded { applied } if applied.is_empty() => "all migrations are applied".to_owned(),
         Output::Expanded { applied } => format!("applied {}", applied.join(", ")),
         Output::Booted { replicas } => count(replicas.len() as u64, "replica", "replicas"),
-        Output::Probed { asked } => format!("ready after {}", count(u64::from(*asked), "question", "questions")),
+        Output::Probed { asked } => {
+            format!("ready after {}", count(u64::from(*asked), "question", "questions"))
+        }
         Output::Switched { previous: Some(_) } => "traffic old → new".to_owned(),
         Output::Switched { previous: None } => "first traffic".to_owned(),
         Output::Soaked(evidence) => format!(
@@ -21,10 +23,14 @@ pub(crate) fn output(output: &Output) -> String {
             count(evidence.requests, "request", "requests"),
             count(evidence.errors, "server error", "server errors")
         ),
-        Output::Retired { stopped } => format!("{} stopped", count(u64::from(*stopped), "old replica", "old replicas")),
+        Output::Retired { stopped } => {
+            format!("{} stopped", count(u64::from(*stopped), "old replica", "old replicas"))
+        }
         Output::Restored { serving: Some(_) } => "traffic back to the old replicas".to_owned(),
         Output::Restored { serving: None } => "no traffic any more".to_owned(),
-        Output::Discarded { removed } => format!("{} removed", count(u64::from(*removed), "new replica", "new replicas")),
+        Output::Discarded { removed } => {
+            format!("{} removed", count(u64::from(*removed), "new replica", "new replicas"))
+        }
     }
 }
 
@@ -32,7 +38,7 @@ pub(crate) fn output(output: &Output) -> String {
 pub(super) fn together(outputs: &[&Output]) -> String {
     let mut outputs = outputs.iter().copied();
     let Some(first) = outputs.next() else { return String::new() };
-    match outputs.try_fold(first.clone(), |sum, next| plus(sum, next)) {
+    match outputs.try_fold(first.clone(), plus) {
         Some(sum) => output(&sum),
         None => String::new(),
     }
@@ -45,14 +51,18 @@ fn plus(sum: Output, next: &Output) -> Option<Output> {
             replicas.extend(more.iter().cloned());
             Output::Booted { replicas }
         }
-        (Output::Probed { asked }, Output::Probed { asked: more }) => Output::Probed { asked: asked.max(*more) },
+        (Output::Probed { asked }, Output::Probed { asked: more }) => {
+            Output::Probed { asked: asked.max(*more) }
+        }
         (Output::Switched { previous }, Output::Switched { previous: other }) => {
             Output::Switched { previous: previous.or_else(|| other.clone()) }
         }
         (Output::Restored { serving }, Output::Restored { serving: other }) => {
             Output::Restored { serving: serving.or_else(|| other.clone()) }
         }
-        (Output::Retired { stopped }, Output::Retired { stopped: more }) => Output::Retired { stopped: stopped + more },
+        (Output::Retired { stopped }, Output::Retired { stopped: more }) => {
+            Output::Retired { stopped: stopped + more }
+        }
         (Output::Discarded { removed }, Output::Discarded { removed: more }) => {
             Output::Discarded { removed: removed + more }
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cutover_core::{Deployment, Failure, Intent, Output, Program, Service, Stage, Status, Task, TaskState, Timestamp};
+use cutover_core::{
+    Deployment, Failure, Intent, Output, Program, Service, Stage, Status, Task, TaskState, Timestamp,
+};
 
 use super::ending::{Ending, ended};
 use super::facts::{count, output, printable, progress, together};
@@ -52,8 +54,10 @@ impl Tree {
         let plan = &deployment.plan;
         let ending = deployment.outcome().map(|outcome| ended(service, deployment, outcome));
         let until = if ending.is_some() { deployment.last } else { now };
-        let again = if deployment.round > 1 { format!(", round {}", deployment.round) } else { String::new() };
-        let abort = deployment.abort.as_ref().map(|abort| format!(", aborted by {}", abort.by)).unwrap_or_default();
+        let again =
+            if deployment.round > 1 { format!(", round {}", deployment.round) } else { String::new() };
+        let abort =
+            deployment.abort.as_ref().map(|abort| format!(", aborted by {}", abort.by)).unwrap_or_default();
         let back = if plan.intent == Intent::Rollback { "back to " } else { "" };
         Some(Self {
             title: format!(
@@ -78,18 +82,20 @@ impl Tree {
 fn rows(deployment: &Deployment, now: Timestamp, missing: &[Program]) -> Vec<Row> {
     let tasks = deployment.tasks();
     let due: Vec<Task> = deployment.due().into_iter().map(|due| due.task).collect();
-    tasks.chunk_by(|one, next| one.0.stage == next.0.stage).flat_map(|tasks| {
-        let rows: Vec<Row> = tasks
-            .iter()
-            .map(|(task, state)| {
-                let lacks = due.contains(task) && missing.contains(&task.stage.program());
-                task_row(deployment, task, state, now, lacks.then(|| task.stage.program()))
-            })
-            .collect();
-        let Some((first, _)) = tasks.first() else { return Vec::new() };
-        stage_with_hosts(first.stage, tasks, rows)
-    })
-    .collect()
+    tasks
+        .chunk_by(|one, next| one.0.stage == next.0.stage)
+        .flat_map(|tasks| {
+            let rows: Vec<Row> = tasks
+                .iter()
+                .map(|(task, state)| {
+                    let lacks = due.contains(task) && missing.contains(&task.stage.program());
+                    task_row(deployment, task, state, now, lacks.then(|| task.stage.program()))
+                })
+                .collect();
+            let Some((first, _)) = tasks.first() else { return Vec::new() };
+            stage_with_hosts(first.stage, tasks, rows)
+        })
+        .collect()
 }
 
 /// One row where there is one task; else the stage, and its hosts while they differ.
@@ -145,7 +151,13 @@ fn stage_with_hosts(stage: Stage, tasks: &[(Task, TaskState)], mut rows: Vec<Row
     std::iter::once(row).chain(hosts).collect()
 }
 
-fn task_row(deployment: &Deployment, task: &Task, state: &TaskState, now: Timestamp, lacks: Option<Program>) -> Row {
+fn task_row(
+    deployment: &Deployment,
+    task: &Task,
+    state: &TaskState,
+    now: Timestamp,
+    lacks: Option<Program>,
+) -> Row {
     let last_failure = state.final_failure(task.stage);
     let (mark, end, text, failure) = match &state.status {
         Status::Waiting => {

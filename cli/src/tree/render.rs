@@ -12,6 +12,8 @@ use crate::exit::Exit;
 const TAIL: usize = 12;
 /// The indent of what is said of a row.
 const INDENT: usize = 8;
+/// Columns of marks' indents and labels at least, so that they stay where they are while hosts come and go.
+const LABELS: usize = 19;
 /// The least width that is wrapped to: below it, nothing could be read.
 const NARROW: usize = 20;
 const SPINNER: [&str; 4] = ["◐", "◓", "◑", "◒"];
@@ -41,8 +43,12 @@ enum Tone {
 
 /// The lines of a tree, each at most `look.width` columns wide.
 pub(crate) fn render(tree: &Tree, look: &Look) -> Vec<String> {
-    let mut lines = vec![look.line(0, &tree.title, Tone::Strong), look.line(0, &tree.subtitle, Tone::Faint), String::new()];
-    let labels = tree.rows.iter().map(|row| indent(row) + row.label.width()).max().unwrap_or_default();
+    let mut lines = vec![
+        look.line(0, &tree.title, Tone::Strong),
+        look.line(0, &tree.subtitle, Tone::Faint),
+        String::new(),
+    ];
+    let labels = tree.rows.iter().map(|row| indent(row) + row.label.width()).fold(LABELS, usize::max);
     for row in &tree.rows {
         lines.push(look.row(row, labels));
         if let Some(failure) = &row.failure {
@@ -82,7 +88,7 @@ impl Look {
         let before = indent(row);
         let label = format!("{:<1$}", row.label, labels.saturating_sub(before));
         let elapsed = row.elapsed.map(clock::duration).unwrap_or_default();
-        let rest = format!("{label}  {elapsed:>10}   {}", row.facts);
+        let rest = format!("{label}  {elapsed:>7}   {}", row.facts);
         let text = if row.mark == Mark::Waiting { Tone::Faint } else { Tone::Plain };
         let rest = self.painted(cut(rest.trim_end(), self.width.saturating_sub(before + 2)), text);
         format!("{:before$}{} {rest}", "", self.painted(mark, tone))

@@ -29,7 +29,9 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     // Before anything is packed: the usual reason to be refused is found at once.
     if let Some(running) = log.service().running() {
         let (deployment, key) = (running.id().clone(), project.target.key);
-        return Err(Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into());
+        return Err(
+            Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into()
+        );
     }
     let store = session.store().await?;
     let release = release::assemble(&project, args.version, Some(&store)).await?;
@@ -38,7 +40,11 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         && let Some(live) = log.service().live()
     {
         if console.json {
-            console.object(&Nothing { status: "nothing", deployment: &live.deployment, release: &live.id })?;
+            console.object(&Nothing {
+                status: "nothing",
+                deployment: &live.deployment,
+                release: &live.id,
+            })?;
         } else {
             console.line(format_args!("nothing to do: release {} ({}) is live", live.id, release.version))?;
             console.note("hint: cutover deploy --force deploys it again");

@@ -20,7 +20,10 @@ pub(super) async fn run(options: &Global, console: Console) -> anyhow::Result<Ex
     } else if stopped == 0 {
         console.line("nothing was running")?;
     } else {
-        console.line(format_args!("stopped {stopped} processes; journal and artifacts are kept in {}", options.home().display()))?;
+        console.line(format_args!(
+            "stopped {stopped} processes; journal and artifacts are kept in {}",
+            options.home().display()
+        ))?;
     }
     Ok(Exit::Ok)
 }

@@ -57,6 +57,10 @@ fn line(ended: &Ended) -> String {
     };
     let took = clock::duration(ended.at.since(ended.accepted));
     let (id, at) = (ended.deployment.short(), clock::date_and_time(ended.accepted));
-    let reason = ended.reason.as_ref().map(|reason| format!("  {}", crate::tree::printable(reason))).unwrap_or_default();
+    let reason = ended
+        .reason
+        .as_ref()
+        .map(|reason| format!("  {}", crate::tree::printable(reason)))
+        .unwrap_or_default();
     format!("{id}  {at}  {intent:8}  {:14}  {outcome:10}  {took:>9}  {}{reason}", ended.version, ended.by)
 }

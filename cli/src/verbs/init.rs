@@ -23,13 +23,16 @@ pub(super) fn run(options: &Global, args: Init, console: Console) -> anyhow::Res
     };
     let host: HostName = args.host.as_deref().unwrap_or(SOME_HOST).parse().map_err(Error::Name)?;
     let port = fs::read_to_string(folder.join("Dockerfile")).ok().as_deref().and_then(exposed);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
-        _ => Error::io("write", path)(error),
-    })?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
+            _ => Error::io("write", path)(error),
+        })?;
     file.write_all(sample(&service, &host, port).as_bytes()).map_err(Error::io("write", path))?;
     console.line(format_args!("wrote {}", path.display()))?;
-    console.note("hint: put your host into it, then: cutover setup --accept-new    cutover plan    cutover deploy");
+    console.note(
+        "hint: put your host into it, then: cutover setup --accept-new    cutover plan    cutover deploy",
+    );
     Ok(Exit::Ok)
 }
 
@@ -64,7 +67,9 @@ destinations:
 
 /// The folder's name, as far as it can name a service.
 fn name_of(folder: &Path) -> ServiceName {
-    let name = fs::canonicalize(folder).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().to_lowercase()));
+    let name = fs::canonicalize(folder)
+        .ok()
+        .and_then(|path| Some(path.file_name()?.to_string_lossy().to_lowercase()));
     let fitting: String = name
         .unwrap_or_default()
         .chars()
@@ -127,7 +132,9 @@ mod tests {
     #[test]
     fn any_folder_has_a_name_for_a_service() {
         let parent = tempfile::tempdir().unwrap();
-        for (folder, name) in [("My App_2", "my-app-2"), ("42", "app"), ("9lives-", "lives"), ("ünder", "nder")] {
+        for (folder, name) in
+            [("My App_2", "my-app-2"), ("42", "app"), ("9lives-", "lives"), ("ünder", "nder")]
+        {
             let path = parent.path().join(folder);
             fs::create_dir(&path).unwrap();
             assert_eq!(name_of(&path).as_str(), name);

@@ -66,7 +66,12 @@ pub(super) async fn run(options: &Global, args: &Logs, console: Console) -> anyh
 }
 
 /// Prints what the replicas write: sorted by time where nothing more is waited for, else as it comes.
-async fn replicas(project: &Project, live: &KeptRelease, args: &Logs, console: Console) -> anyhow::Result<Exit> {
+async fn replicas(
+    project: &Project,
+    live: &KeptRelease,
+    args: &Logs,
+    console: Console,
+) -> anyhow::Result<Exit> {
     let hosts = Hosts::from_environment()?;
     let (sender, mut lines) = mpsc::channel(WAITING);
     let mut reading = JoinSet::new();
@@ -77,7 +82,8 @@ async fn replicas(project: &Project, live: &KeptRelease, args: &Logs, console: C
             format!("cutover.destination={}", project.target.key.destination),
             format!("cutover.deployment={}", live.deployment),
         ];
-        let reader = Reader { host, spec: spec.clone(), lines: sender.clone(), tail: args.tail, follow: args.follow };
+        let reader =
+            Reader { host, spec: spec.clone(), lines: sender.clone(), tail: args.tail, follow: args.follow };
         reading.spawn(reader.read(labels));
     }
     drop(sender);
@@ -116,7 +122,10 @@ impl Reader {
         let docker = self.host.docker().await?;
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let options = ListContainersOptionsBuilder::new().filters(&filters).build();
-        let containers = docker.list_containers(Some(options)).await.map_err(self.host.docker_failed("listing replicas"))?;
+        let containers = docker
+            .list_containers(Some(options))
+            .await
+            .map_err(self.host.docker_failed("listing replicas"))?;
         let written = containers.into_iter().filter_map(|container| {
             let id = container.id?;
             let replica = container.labels?.remove("cutover.replica")?;
@@ -131,10 +140,16 @@ impl Reader {
         });
         let mut written = futures_util::stream::select_all(written.map(Box::pin));
         while let Some((replica, part)) = written.next().await {
-            let part = part.map_err(self.host.docker_failed(format!("reading the log of replica {replica}")))?;
+            let part =
+                part.map_err(self.host.docker_failed(format!("reading the log of replica {replica}")))?;
             for text in String::from_utf8_lossy(&part.into_bytes()).lines() {
                 let (at, line) = text.split_once(' ').unwrap_or((text, ""));
-                let line = Line { at: at.to_owned(), host: self.spec.name.clone(), replica: replica.clone(), line: line.to_owned() };
+                let line = Line {
+                    at: at.to_owned(),
+                    host: self.spec.name.clone(),
+                    replica: replica.clone(),
+                    line: line.to_owned(),
+                };
                 if self.lines.send(line).await.is_err() {
                     return Ok(());
                 }

@@ -61,8 +61,15 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
 fn lines(service: &Service, report: &Report<'_>) -> Vec<String> {
     let (plan, release) = (report.plan, &report.plan.release);
     let before = service.live().map(|live| live.release.version.as_str());
-    let replaces = before.map_or_else(|| "the first release".to_owned(), |version| format!("replaces {version}"));
-    let mut lines = vec![format!("{} → {}   {} (release {}), {replaces}", plan.key.service, plan.key.destination, release.version, release.id())];
+    let replaces =
+        before.map_or_else(|| "the first release".to_owned(), |version| format!("replaces {version}"));
+    let mut lines = vec![format!(
+        "{} → {}   {} (release {}), {replaces}",
+        plan.key.service,
+        plan.key.destination,
+        release.version,
+        release.id()
+    )];
     if !report.changes {
         lines.push("nothing to do: that release is live".to_owned());
         return lines;
@@ -85,7 +92,11 @@ fn lines(service: &Service, report: &Report<'_>) -> Vec<String> {
         lines.push(row("settings", "", &format!("changed: {}", report.settings.join(", "))));
     }
     if let Some(running) = service.running() {
-        lines.push(format!("note: deployment {} by {} runs; until it has ended, another is refused", running.id().short(), running.plan.by));
+        lines.push(format!(
+            "note: deployment {} by {} runs; until it has ended, another is refused",
+            running.id().short(),
+            running.plan.by
+        ));
     }
     lines.extend(report.missing.iter().map(|program| format!("note: no {program} is running")));
     lines
@@ -102,23 +113,32 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
     let Settings { replicas, readiness, soak, timeouts, retain, .. } = &release.settings;
     match stage {
         Stage::Build => match &release.source {
-            Source::Context(context) => format!("an image from {} and a context of digest {}", context.dockerfile, context.archive.short()),
+            Source::Context(context) => format!(
+                "an image from {} and a context of digest {}",
+                context.dockerfile,
+                context.archive.short()
+            ),
             Source::Image(image) => format!("nothing to build: the image {image} is taken as it is"),
         },
         Stage::Ship => "what the host lacks of the image".to_owned(),
         Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),
         Stage::Expand => format!("new migrations: {}", pending.join(", ")),
-        Stage::Boot => format!("{replicas} new {} beside the old", if *replicas == 1 { "replica" } else { "replicas" }),
-        Stage::Probe => format!("GET {} must answer 2xx within {}", readiness.path, timeouts.ready),
-        Stage::Switch => {
-            before.map_or_else(|| format!("traffic to {}", release.version), |old| format!("traffic {old} → {}", release.version))
+        Stage::Boot => {
+            format!("{replicas} new {} beside the old", if *replicas == 1 { "replica" } else { "replicas" })
         }
+        Stage::Probe => format!("GET {} must answer 2xx within {}", readiness.path, timeouts.ready),
+        Stage::Switch => before.map_or_else(
+            || format!("traffic to {}", release.version),
+            |old| format!("traffic {old} → {}", release.version),
+        ),
         Stage::Soak => {
             let (whole, tenth) = (soak.max_errors_per_mille / 10, soak.max_errors_per_mille % 10);
             format!("watched for {}; taken back above {whole}.{tenth} % server errors", soak.time)
         }
         Stage::Retire => match before {
-            Some(old) => format!("{old} stops once drained (at most {}); {retain} releases are kept", timeouts.drain),
+            Some(old) => {
+                format!("{old} stops once drained (at most {}); {retain} releases are kept", timeouts.drain)
+            }
             None => format!("nothing to stop; {retain} releases are kept"),
         },
         Stage::Restore | Stage::Discard => String::new(),

@@ -25,13 +25,16 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     if let Some(entry) = log.service().replay_entry(from) {
         console.note(format_args!("goes on at {entry}"));
     }
-    decide(&session, log, Decision::Replayed { deployment, by: person::by(), from }, args.detach, console).await
+    decide(&session, log, Decision::Replayed { deployment, by: person::by(), from }, args.detach, console)
+        .await
 }
 
 /// Whether the image that the deployment built was removed from the store: then it is built again.
 async fn is_image_gone(session: &Session, deployment: &Deployment) -> anyhow::Result<bool> {
     match deployment.image() {
-        Some(image) if deployment.plan.stages.contains(&Stage::Build) => Ok(!session.store().await?.contains(image).await?),
+        Some(image) if deployment.plan.stages.contains(&Stage::Build) => {
+            Ok(!session.store().await?.contains(image).await?)
+        }
         _ => Ok(false),
     }
 }

@@ -38,7 +38,8 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
         chosen => chosen?,
     };
     if let Some(live) = log.service().live().filter(|live| live.id == kept.id) {
-        console.line(format_args!("nothing to do: release {} ({}) is live", live.id, live.release.version))?;
+        console
+            .line(format_args!("nothing to do: release {} ({}) is live", live.id, live.release.version))?;
         return Ok(Exit::Ok);
     }
     if !session.store().await?.contains(&kept.image).await? {
@@ -68,7 +69,11 @@ fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {
         }
         let mark = if is_live { "live" } else { "" };
         let (since, version) = (clock::date_and_time(kept.since), &kept.release.version);
-        console.line(format_args!("{mark:4}  {}  {since}  {}  {version}", kept.id, kept.deployment.short()))?;
+        console.line(format_args!(
+            "{mark:4}  {}  {since}  {}  {version}",
+            kept.id,
+            kept.deployment.short()
+        ))?;
     }
     Ok(Exit::Ok)
 }

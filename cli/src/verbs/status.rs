@@ -64,7 +64,8 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
     let (key, service) = (log.key(), log.service());
     if console.json {
         let outcome = service.current.as_ref().and_then(Deployment::outcome);
-        let report = Report { key, live: service.live().map(live), deployment: service.current.as_ref(), outcome };
+        let report =
+            Report { key, live: service.live().map(live), deployment: service.current.as_ref(), outcome };
         return Ok(console.object(&report)?);
     }
     let missing = match service.running() {
@@ -94,5 +95,10 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
 }
 
 fn live(kept: &KeptRelease) -> Live<'_> {
-    Live { release: &kept.id, version: &kept.release.version, since: kept.since, deployment: &kept.deployment }
+    Live {
+        release: &kept.id,
+        version: &kept.release.version,
+        since: kept.since,
+        deployment: &kept.deployment,
+    }
 }

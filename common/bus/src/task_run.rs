@@ -165,7 +165,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 let log = self.read(log.key()).await?;
                 let state = log.service().current.as_ref().map(|current| current.state(task)).unwrap_or_default();
                 let ours = matches!(&state.status, cutover_core::Status::Claimed { claim: stored, .. } if *stored == claim);
-                Ok(ours.then_some(state.last_claim))
+                Ok(ours.then_some(state.in_force))
             }
         }
     }
@@ -180,7 +180,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
     ) -> Result<Option<Assignment>, Error> {
         let service = self.read(key).await?.service().clone();
         let Some(deployment) = service.current.clone() else { return Ok(None) };
-        let holds = deployment.holds(task, sequence) || (closing && deployment.state(task).last_claim == sequence);
+        let holds = deployment.holds(task, sequence) || (closing && in_force(&deployment, task, sequence));
         let journal = self.shared.journal.clone();
         Ok(holds.then(|| Assignment::new(journal, service, deployment, task.clone(), sequence)))
     }
@@ -226,8 +226,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                     reached = Instant::now();
                     let Some(current) = &log.service().current else { return false };
                     if !current.holds(&assignment.task, assignment.epoch.sequence) {
-                        let state = current.state(&assignment.task);
-                        return state.is_open() && state.last_claim == assignment.epoch.sequence;
+                        return in_force(current, &assignment.task, assignment.epoch.sequence);
                     }
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "the bus can't be reached"),
@@ -273,6 +272,12 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         // A failed attempt is repeated by the same message, after its backoff.
         Ok(again.map_or(Verdict::Done, Verdict::Later))
     }
+}
+
+/// Whether a claim is the one that the task is done under, wanted or not.
+fn in_force(deployment: &Deployment, task: &Task, claim: u64) -> bool {
+    let state = deployment.state(task);
+    state.is_open() && state.in_force == claim
 }
 
 fn fact_message(key: &ServiceKey, deployment: &Deployment, task: &Task, attempt: u32, fact: &Fact) -> Result<Message, Error> {

@@ -1,0 +1,115 @@
+use cutover_core::{BuildContext, Decision, ImageSource, Reference};
+
+use super::*;
+use crate::fixture::{Transcript, hosts, key, release};
+
+fn target() -> Target {
+    let settings = release("v2").settings;
+    Target {
+        key: key(),
+        hosts: hosts(2),
+        image: ImageSource::Existing("hello".to_owned()),
+        settings,
+        migrations_folder: None,
+    }
+}
+
+fn by() -> String {
+    "anna@laptop".to_owned()
+}
+
+#[test]
+fn a_deployment_is_planned_against_what_is_live() {
+    let Transcript { service, .. } = Transcript::with_live_v1();
+    let plan = deploy(&service, &target(), release("v2"), None, by()).unwrap();
+    assert_eq!(plan.check(), Ok(()));
+    assert_eq!(plan.replaces, Some(release("v1").id()));
+    assert_eq!(plan.stages, Plan::stages_for(&release("v2"), None));
+    assert!(service.check(&Decision::Accepted(Box::new(plan))).is_ok());
+}
+
+#[test]
+fn ids_sort_by_the_time_they_were_made() {
+    let (first, second) = (new_id().unwrap(), new_id().unwrap());
+    assert_ne!(first, second);
+    assert!(first.as_str().get(..10) <= second.as_str().get(..10));
+}
+
+#[test]
+fn a_rollback_builds_migrates_and_soaks_nothing() {
+    let Transcript { service, .. } = Transcript::with_live_v1();
+    let kept = service.kept.first().unwrap();
+    let plan = rollback(&service, key(), hosts(2), kept, by()).unwrap();
+    assert_eq!(plan.check(), Ok(()));
+    assert_eq!(plan.image.as_ref(), Some(&kept.image));
+    assert_eq!(plan.stages, [Stage::Ship, Stage::Boot, Stage::Probe, Stage::Switch, Stage::Retire]);
+}
+
+#[test]
+fn an_unchanged_source_needs_no_build_and_an_unchanged_release_nothing() {
+    let Transcript { service, .. } = Transcript::with_live_v1();
+    let same = release("v1");
+    assert!(known_image(&service, &same).is_some());
+    assert!(is_live(&service, &same));
+    let scaled = Release { settings: Settings { replicas: 3, ..same.settings.clone() }, ..same };
+    assert!(known_image(&service, &scaled).is_some());
+    assert!(!is_live(&service, &scaled));
+    assert!(known_image(&service, &release("v2")).is_none());
+}
+
+#[test]
+fn a_tag_may_have_moved() {
+    let Transcript { mut service, .. } = Transcript::with_live_v1();
+    let tagged = Release { source: Source::Image("hello:latest".to_owned()), ..release("v1") };
+    let live = service.kept.first_mut().unwrap();
+    (live.id, live.release) = (tagged.id(), tagged.clone());
+    assert!(known_image(&service, &tagged).is_none());
+    assert!(!is_live(&service, &tagged));
+}
+
+#[test]
+fn the_programs_are_those_of_the_stages_and_of_the_way_back() {
+    let Transcript { service, .. } = Transcript::with_live_v1();
+    let plan = deploy(&service, &target(), release("v2"), None, by()).unwrap();
+    assert_eq!(
+        programs(&plan),
+        [Program::Builder, Program::Shipper, Program::Prober, Program::Switcher, Program::Migrator]
+    );
+    let plan = rollback(&service, key(), hosts(1), service.kept.first().unwrap(), by()).unwrap();
+    assert_eq!(programs(&plan), [Program::Shipper, Program::Prober, Program::Switcher]);
+}
+
+#[test]
+fn pending_are_the_migrations_that_the_live_release_did_not_have() {
+    let Transcript { service, .. } = Transcript::with_live_v1();
+    let mut next = release("v2");
+    assert!(pending(&service, &next).is_empty());
+    next.migrations.push(MigrationFile {
+        version: "2".to_owned(),
+        name: "b".to_owned(),
+        content: Digest::of(b"2"),
+    });
+    assert_eq!(pending(&service, &next), [next.migrations.last().unwrap()]);
+    assert_eq!(pending(&Service::default(), &next).len(), 2);
+}
+
+#[test]
+fn changed_settings_are_named_and_never_shown() {
+    let old = release("v1").settings;
+    let mut new = Settings { replicas: 2, ..old.clone() };
+    new.env.insert("MODE".to_owned(), "fast".to_owned());
+    new.secrets.insert("TOKEN".to_owned(), Reference::Environment("TOKEN".to_owned()));
+    assert_eq!(changed_settings(&old, &new), ["replicas", "env MODE", "env TOKEN"]);
+    assert!(changed_settings(&old, &old).is_empty());
+}
+
+#[test]
+fn a_context_is_what_its_digest_says() {
+    let context = BuildContext {
+        archive: Digest::of(b"context"),
+        dockerfile: "Dockerfile".to_owned(),
+        target: None,
+        args: std::collections::BTreeMap::new(),
+    };
+    assert!(is_pinned(&Source::Context(context)));
+}

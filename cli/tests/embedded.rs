@@ -1,0 +1,177 @@
+//! The embedded control plane, with a real NATS server: it outlives the command that started it, is started once, comes
+//! back after a crash of its supervisor, and keeps its journal.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use cutover_bus::Bus;
+use cutover_core::{JournalId, Program};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+
+/// Where `scripts/install.sh` puts it.
+const INSTALLED: &str = "/usr/local/lib/cutover/nats-server";
+
+/// A control plane of NATS alone: the programs are other packages, which this test can't build.
+struct ControlPlane {
+    home: tempfile::TempDir,
+    nats_server: PathBuf,
+}
+
+/// What `supervisor.json` says, as far as it matters here.
+#[derive(Deserialize)]
+struct Record {
+    supervisor: i32,
+    control_plane: Url,
+}
+
+#[derive(Deserialize)]
+struct Url {
+    url: String,
+}
+
+impl ControlPlane {
+    fn new() -> Self {
+        Self::with(nats_server())
+    }
+
+    fn with(nats_server: PathBuf) -> Self {
+        Self { home: tempfile::tempdir().unwrap(), nats_server }
+    }
+
+    fn cutover(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+        command.env_remove("NATS_URL").arg("--home").arg(self.home.path());
+        command
+    }
+
+    fn up(&self, options: &[&str]) -> Command {
+        let mut command = self.cutover();
+        command.arg("up").arg("--nats-server").arg(&self.nats_server).args(options);
+        for program in Program::ALL {
+            command.arg("--scale").arg(format!("{program}=0"));
+        }
+        command
+    }
+
+    fn record(&self) -> Record {
+        serde_json::from_slice(&std::fs::read(self.home.path().join("supervisor.json")).unwrap()).unwrap()
+    }
+
+    async fn journal(&self) -> JournalId {
+        let bus = Bus::connect(&self.record().control_plane.url, "test").await.unwrap();
+        bus.open().await.unwrap().id().clone()
+    }
+
+    /// Waits until the NATS server accepts connections again.
+    async fn answers(&self) {
+        let url = self.record().control_plane.url;
+        let wait = async {
+            while Bus::connect(&url, "test").await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    }
+
+    fn nats_pid(&self) -> i32 {
+        std::fs::read_to_string(self.home.path().join("nats.pid")).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        // Only a test that failed has something to stop here.
+        let _ = self.cutover().arg("down").output();
+    }
+}
+
+fn nats_server() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).map(|folder| folder.join("nats-server"));
+    let named = std::env::var_os("CUTOVER_NATS_SERVER").map(PathBuf::from);
+    let known = named.into_iter().chain([PathBuf::from(INSTALLED)]).chain(in_path);
+    known.into_iter().find(|file| file.is_file()).unwrap_or_else(|| {
+        panic!("there is no nats-server: run scripts/install.sh, or name one in CUTOVER_NATS_SERVER")
+    })
+}
+
+fn success(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{command:?}: {status}\n{said}");
+    said
+}
+
+fn is_alive(pid: i32) -> bool {
+    // What has ended stays as a zombie where nobody reaps orphans.
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[tokio::test]
+async fn it_outlives_its_command_and_keeps_its_journal() {
+    let control_plane = ControlPlane::new();
+    success(&mut control_plane.up(&[]));
+    let journal = control_plane.journal().await;
+
+    let first = control_plane.record().supervisor;
+    assert!(success(&mut control_plane.up(&[])).contains("runs already"));
+    assert_eq!(control_plane.record().supervisor, first);
+
+    assert!(success(control_plane.cutover().arg("down")).contains("stopped 2 processes"));
+    assert!(!is_alive(first) && !is_alive(control_plane.nats_pid()));
+    assert!(success(control_plane.cutover().arg("down")).contains("nothing was running"));
+
+    success(&mut control_plane.up(&[]));
+    assert_eq!(control_plane.journal().await, journal);
+}
+
+#[tokio::test]
+async fn its_supervisor_starts_nats_again_and_ignores_the_end_of_a_terminal() {
+    let control_plane = ControlPlane::new();
+    success(&mut control_plane.up(&[]));
+    let (supervisor, killed) = (control_plane.record().supervisor, control_plane.nats_pid());
+    kill(Pid::from_raw(supervisor), Signal::SIGHUP).unwrap();
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+    control_plane.answers().await;
+    assert_ne!(control_plane.nats_pid(), killed);
+    assert!(is_alive(supervisor));
+}
+
+#[tokio::test]
+async fn what_a_killed_supervisor_leaves_is_taken_down_first() {
+    let control_plane = ControlPlane::new();
+    success(&mut control_plane.up(&[]));
+    let journal = control_plane.journal().await;
+    let (supervisor, orphan) = (control_plane.record().supervisor, control_plane.nats_pid());
+    kill(Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
+
+    assert!(success(&mut control_plane.up(&[])).contains("killed supervisor"));
+    assert!(!is_alive(orphan));
+    assert_ne!(control_plane.record().supervisor, supervisor);
+    assert_eq!(control_plane.journal().await, journal);
+}
+
+#[tokio::test]
+async fn two_commands_at_once_start_one() {
+    let control_plane = ControlPlane::new();
+    let (first, second) = (control_plane.up(&[]), control_plane.up(&[]));
+    let start = |mut command: Command| tokio::task::spawn_blocking(move || success(&mut command));
+    let (first, second) = tokio::join!(start(first), start(second));
+    let said = [first.unwrap(), second.unwrap()].concat();
+    assert!(said.contains("starting") && said.contains("runs already"), "{said}");
+}
+
+#[test]
+fn a_missing_server_is_named_and_nothing_is_left_behind() {
+    let control_plane = ControlPlane::with("/nowhere/nats-server".into());
+    let output = control_plane.up(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/nats-server"));
+    assert!(!control_plane.home.path().join("supervisor.json").exists());
+}

@@ -1,0 +1,146 @@
+//! A control plane of a test's own: what `cutover up` starts, in a folder that goes with it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, bail};
+use cutover_bus::{Bus, Journal};
+use cutover_core::ServiceKey;
+use serde::Deserialize;
+
+use crate::{Host, dist};
+
+/// What `cutover up` starts. It is stopped when this is dropped.
+#[derive(Debug)]
+pub struct ControlPlane {
+    home: tempfile::TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; none: a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub out: String,
+    /// What it wrote to standard error.
+    pub err: String,
+}
+
+/// The part of the embedded control plane's account that a client needs.
+#[derive(Deserialize)]
+struct Account {
+    port: u16,
+    user: String,
+    password: String,
+}
+
+impl ControlPlane {
+    /// Starts one whose programs reach these hosts, with so many shippers.
+    ///
+    /// # Errors
+    /// What `cutover up` says.
+    pub fn up(hosts: &[&Host], shippers: usize) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let environment = environment(hosts, home.path())?;
+        let plane = Self { home, environment };
+        let nats_server = PathBuf::from("/usr/local/lib/cutover/nats-server");
+        let up = plane.run(
+            Path::new("/"),
+            &["up", "--nats-server", &nats_server.to_string_lossy(), "--scale", &format!("shipper={shippers}")],
+        )?;
+        if up.code != Some(0) {
+            bail!("cutover up: {}{}", up.out, up.err);
+        }
+        Ok(plane)
+    }
+
+    /// The command `cutover` with these arguments, in this folder, on this control plane.
+    pub fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(dist().join("cutover"));
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env_remove("NATS_URL")
+            .env_remove("SSH_AUTH_SOCK")
+            .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// A program that wasn't built.
+    pub fn run(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<Ended> {
+        let output = self.command(folder, arguments).output().context("no cutover: run scripts/build.sh")?;
+        Ok(Ended {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs it to its end before the eyes of whoever watches.
+    ///
+    /// # Errors
+    /// A program that wasn't built.
+    pub fn show(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
+        self.command(folder, arguments).status().context("no cutover: run scripts/build.sh")
+    }
+
+    /// Its journal.
+    ///
+    /// # Errors
+    /// A server that doesn't answer.
+    pub async fn journal(&self) -> anyhow::Result<Journal> {
+        let account: Account = serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?;
+        let Account { port, user, password } = account;
+        let bus = Bus::connect(&format!("nats://{user}:{password}@127.0.0.1:{port}"), "e2e").await?;
+        Ok(bus.open().await?)
+    }
+
+    /// The service that every project of the tests deploys.
+    ///
+    /// # Errors
+    /// Never: the names are good.
+    pub fn key() -> anyhow::Result<ServiceKey> {
+        Ok(ServiceKey { destination: "production".parse()?, service: "hello".parse()? })
+    }
+
+    /// Its folder.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        match self.run(Path::new("/"), &["down"]) {
+            Ok(ended) if ended.code == Some(0) => {}
+            Ok(ended) => eprintln!("cutover down: {}{}", ended.out, ended.err),
+            Err(error) => eprintln!("cutover down: {error:#}"),
+        }
+    }
+}
+
+/// One key for all hosts: each has its own, and a client offers only one. Their known_hosts become one file.
+fn environment(hosts: &[&Host], home: &Path) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let mut known = String::new();
+    for host in hosts {
+        known.push_str(&std::fs::read_to_string(&host.known_hosts)?);
+    }
+    let known_hosts = home.join("known_hosts");
+    std::fs::write(&known_hosts, known)?;
+    let Some(first) = hosts.first() else { bail!("a control plane needs a host") };
+    for host in hosts.iter().skip(1) {
+        host.admit(first)?;
+    }
+    Ok(vec![
+        ("CUTOVER_HOME", home.join("home").to_string_lossy().into_owned()),
+        ("CUTOVER_KNOWN_HOSTS", known_hosts.to_string_lossy().into_owned()),
+        ("CUTOVER_SSH_KEY", first.key.to_string_lossy().into_owned()),
+        ("HOME", home.to_string_lossy().into_owned()),
+    ])
+}

@@ -1,0 +1,106 @@
+//! A separate Docker host on this machine: its own address, sshd, dockerd and disk (`e2e/host/README.md`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::root;
+
+/// A Docker host. It is gone, with its disk, when this is dropped.
+#[derive(Debug)]
+pub struct Host {
+    name: String,
+    /// Its address, in 198.18.0.0/15.
+    pub address: String,
+    /// The private key that logs in as root.
+    pub key: PathBuf,
+    /// A known_hosts file with the host's key.
+    pub known_hosts: PathBuf,
+}
+
+impl Host {
+    /// Brings up a host of that name; every host of this machine has another.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn up(name: &str) -> anyhow::Result<Self> {
+        let output = script(&["up", name])?;
+        let text = String::from_utf8(output.stdout)?;
+        let value = |key: &str| {
+            text.split_whitespace()
+                .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+                .map(str::to_owned)
+                .with_context(|| format!("host.sh says no {key}: {text}"))
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            address: value("ADDRESS")?,
+            key: value("KEY")?.into(),
+            known_hosts: value("KNOWN_HOSTS")?.into(),
+        })
+    }
+
+    /// Its power fails; its disk stays.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn crash(&self) -> anyhow::Result<()> {
+        script(&["crash", &self.name]).map(drop)
+    }
+
+    /// It comes back after a crash.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn recover(&self) -> anyhow::Result<()> {
+        script(&["up", &self.name, &self.address]).map(drop)
+    }
+
+    /// Runs a command in it, as root, without SSH; answers with what it wrote.
+    ///
+    /// # Errors
+    /// A command that fails.
+    pub fn exec(&self, command: &[&str]) -> anyhow::Result<String> {
+        let arguments: Vec<&str> = ["exec", &self.name].into_iter().chain(command.iter().copied()).collect();
+        Ok(String::from_utf8(script(&arguments)?.stdout)?)
+    }
+
+    /// Lets the key of another host log in here too.
+    ///
+    /// # Errors
+    /// A key that can't be read, or what the script says.
+    pub fn admit(&self, other: &Self) -> anyhow::Result<()> {
+        let key = std::fs::read_to_string(other.key.with_extension("pub"))?;
+        self.exec(&["sh", "-c", "echo \"$1\" >> /etc/ssh/authorized_keys", "sh", key.trim()]).map(drop)
+    }
+
+    /// Where its proxy answers.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn http(&self) -> anyhow::Result<SocketAddr> {
+        Ok(SocketAddr::new(self.address.parse()?, 80))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Err(error) = script(&["down", &self.name]) {
+            eprintln!("host {} was left behind: {error:#}", self.name);
+        }
+    }
+}
+
+fn script(arguments: &[&str]) -> anyhow::Result<Output> {
+    let output = Command::new(root().join("e2e/host/host.sh"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .context("host.sh could not be run")?;
+    if !output.status.success() {
+        bail!("host.sh {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(output)
+}

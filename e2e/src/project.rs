@@ -1,0 +1,135 @@
+//! A folder with an application and its deploy file, as a user of Cutover has it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::dist;
+
+/// A folder with the example application, its Dockerfile and its deploy file.
+#[derive(Debug)]
+pub struct Project {
+    folder: tempfile::TempDir,
+}
+
+/// One state of the application: what its next release is made of.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its version, built into the image.
+    pub version: String,
+    /// Its environment; what it means stands in `examples/hello/README.md`.
+    pub env: Vec<(&'static str, &'static str)>,
+    /// Mebibytes of random bytes in a layer of their own.
+    pub payload: u32,
+    /// Hosts.
+    pub hosts: Vec<String>,
+    /// Where the migrations run, if it has any.
+    pub database: Option<String>,
+    /// Migrations: file name and SQL.
+    pub migrations: Vec<(&'static str, &'static str)>,
+    /// Keys of the deploy file beside the usual ones, as lines.
+    pub more: String,
+}
+
+impl App {
+    /// A healthy one, on these hosts.
+    pub fn new(version: &str, hosts: &[&str]) -> Self {
+        Self {
+            version: version.to_owned(),
+            env: Vec::new(),
+            payload: 0,
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            database: None,
+            migrations: Vec::new(),
+            more: String::new(),
+        }
+    }
+
+    fn deploy_file(&self) -> String {
+        let mut text = format!(
+            "service: hello\n\
+             builder: {{context: ., args: {{VERSION: {version}, PAYLOAD: \"{payload}\"}}}}\n\
+             port: 3000\n\
+             replicas: 2\n\
+             readiness_probe: {{path: /up, period: 250ms, timeout: 1s}}\n\
+             resources: {{memory: 64m, pids: 64}}\n\
+             container: {{read_only: true}}\n\
+             soak: {{time: 3s, max_errors: 5%, min_requests: 20}}\n",
+            version = self.version,
+            payload = self.payload,
+        );
+        if !self.more.contains("timeouts:") {
+            text.push_str("timeouts: {ready: 5s, drain: 10s}\n");
+        }
+        if !self.env.is_empty() {
+            let env: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
+            let _ = writeln!(text, "env: {{clear: {{{}}}}}", env.join(", "));
+        }
+        if let Some(database) = &self.database {
+            let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"}}");
+        }
+        text.push_str(&self.more);
+        let _ = writeln!(text, "destinations:\n  production: {{hosts: [{}]}}", self.hosts.join(", "));
+        text
+    }
+}
+
+impl Project {
+    /// A folder without a deploy file yet.
+    ///
+    /// # Errors
+    /// An example that wasn't built.
+    pub fn new() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let hello = dist().join("hello");
+        fs::copy(&hello, folder.path().join("hello"))
+            .with_context(|| format!("no {}: run scripts/build.sh", hello.display()))?;
+        fs::write(folder.path().join("Dockerfile"), DOCKERFILE)?;
+        Ok(Self { folder })
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The deploy file.
+    pub fn deploy_file(&self) -> PathBuf {
+        self.folder().join("cutover.yaml")
+    }
+
+    /// Writes the deploy file and the migrations of this state of the application.
+    ///
+    /// # Errors
+    /// A folder that can't be written.
+    pub fn write(&self, app: &App) -> anyhow::Result<()> {
+        fs::write(self.deploy_file(), app.deploy_file())?;
+        fs::create_dir_all(self.folder().join("migrations"))?;
+        for (name, sql) in &app.migrations {
+            fs::write(self.folder().join("migrations").join(name), sql)?;
+        }
+        Ok(())
+    }
+}
+
+/// The example's own Dockerfile, with a stage before it that builds on a common base image, and a payload to ship.
+const DOCKERFILE: &str = "\
+FROM debian:bookworm-slim AS payload
+ARG PAYLOAD=0
+RUN mkdir /payload && for n in 1 2 3 4; do head -c \"$((PAYLOAD * 262144))\" /dev/urandom > /payload/$n; done
+
+FROM scratch
+COPY --from=payload /payload/1 /payload/1
+COPY --from=payload /payload/2 /payload/2
+COPY --from=payload /payload/3 /payload/3
+COPY --from=payload /payload/4 /payload/4
+COPY hello /hello
+ARG VERSION=unknown
+ENV VERSION=$VERSION
+USER 65532:65532
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+ENTRYPOINT [\"/hello\"]
+";
