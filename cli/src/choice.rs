@@ -38,8 +38,9 @@ pub(crate) fn current(log: &ServiceLog) -> Result<&Deployment, Error> {
 /// The kept release that is meant: by the beginning of its id, or its version; without a text, the one that was live before.
 ///
 /// # Errors
-/// None of that name, or several; nothing that is kept but the live one.
+/// None of that name, or several; nothing that is kept but the live one; a service that was never deployed.
 pub(crate) fn release<'a>(log: &'a ServiceLog, text: Option<&str>) -> Result<&'a KeptRelease, Error> {
+    current(log)?;
     let service = log.service();
     let Some(text) = text else {
         let live = service.live().map(|live| &live.id);

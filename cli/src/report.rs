@@ -57,13 +57,8 @@ fn message(chain: Chain<'_>) -> String {
     message
 }
 
-fn exit(error: &anyhow::Error) -> Exit {
-    if let Some(Error::Unplanned(inner)) = error.downcast_ref() {
-        return match exit(inner) {
-            Exit::Unexpected => Exit::Usage,
-            known => known,
-        };
-    }
+/// The exit code of an error.
+pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     if let Some(known) = find::<Error>(error.chain()) {
         known.exit()
     } else if find::<DeployFileError>(error.chain()).is_some() {

@@ -233,8 +233,9 @@ impl Outgoing {
             self.unsent(request);
         }
         let error = error.into_error();
-        // What hyper calls the user's error here is one of the body that the client sends.
-        if error.is_user() { Rejection::RequestBody(error) } else { Rejection::NoAnswer(error) }
+        // The body that the client sends is what fails with an error of hyper itself.
+        let of_body = error.is_user() && error.source().is_some_and(|cause| cause.is::<hyper::Error>());
+        if of_body { Rejection::RequestBody(error) } else { Rejection::NoAnswer(error) }
     }
 }
 
@@ -248,19 +249,22 @@ async fn send(
     let request = outgoing.request();
     let limit = lease.set().response_limit;
     let mut deadline = tokio::time::Instant::now() + limit;
-    let pre=(connection.sender.is_closed(), connection.sender.is_ready()); let answer = connection.sender.try_send_request(request);
+    let answer = connection.sender.try_send_request(request);
+    // A connection that closes at this very moment may have emptied its queue just before the request was in it, where
+    // the request would stay until the last sender is gone; with it, it comes back unsent.
+    let connection = (!connection.sender.is_closed()).then_some(connection);
     tokio::pin!(answer);
     loop {
         tokio::select! {
             biased;
             answered = &mut answer => {
                 let response = answered.map_err(|error| outgoing.no_answer(error))?;
-                return Ok((response, outgoing.repeatable.then_some(connection)));
+                return Ok((response, connection.filter(|_| outgoing.repeatable)));
             }
             () = lease.target().cut().cancelled() => return Err(Rejection::Replaced),
             () = sleep_until(deadline) => match &outgoing.upload {
                 Some(upload) if upload.last_moved() + limit > deadline => deadline = upload.last_moved() + limit,
-                _ => { eprintln!("DBG reused {} closed {} ready {}", connection.reused, connection.sender.is_closed(), connection.sender.is_ready()); eprintln!("DBG pre {pre:?}"); return Err(Rejection::TooSlow) }
+                _ => return Err(Rejection::TooSlow),
             },
         }
     }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
 use crate::session::Session;
-use crate::{migrations, person, planning, release};
+use crate::{migrations, person, planning, release, report};
 
 /// A plan, as `--json` has it. It holds references to secrets, never their values.
 #[derive(Serialize)]
@@ -22,7 +22,10 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
-    Box::pin(plan(options, args, console)).await.map_err(|error| Error::Unplanned(error).into())
+    Box::pin(plan(options, args, console)).await.map_err(|error| match report::exit(&error) {
+        Exit::Unexpected => Error::Unplanned(error).into(),
+        _ => error,
+    })
 }
 
 async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
