@@ -69,3 +69,29 @@ impl From<Exit> for ExitCode {
         Self::from(exit.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_in_the_documentation() {
+        let page = include_str!("../../docs/exit-codes.md");
+        for exit in [
+            Exit::Ok,
+            Exit::Changes,
+            Exit::Unexpected,
+            Exit::Usage,
+            Exit::Running,
+            Exit::TakenBack,
+            Exit::Degraded,
+            Exit::Aborted,
+            Exit::Unreachable,
+            Exit::Host,
+            Exit::Interrupted,
+            Exit::Terminated,
+        ] {
+            assert!(page.contains(&format!("\n| {} |", exit.code())), "{exit:?}");
+        }
+    }
+}

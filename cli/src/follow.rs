@@ -38,7 +38,6 @@ pub(crate) async fn follow(
     console: Console,
     mut interrupt: Interrupt,
 ) -> anyhow::Result<Exit> {
-    let destination = log.key().destination.clone();
     let mut service = log.service().clone();
     // A stream keeps its place when its waiting is interrupted: a subscription that takes long to make is not begun anew.
     let mut states = stream::unfold(session.journal.follow(log), async |mut watch| {
@@ -70,9 +69,7 @@ pub(crate) async fn follow(
     };
     view.leave(&service)?;
     console.note(format_args!("deployment {} goes on without this command", deployment.short()));
-    console.note(format_args!(
-        "hint: watch it: cutover status -w -d {destination}    take it back: cutover abort -d {destination}"
-    ));
+    console.note("hint: watch it: cutover status -w    take it back: cutover abort");
     Ok(signal)
 }
 

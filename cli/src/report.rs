@@ -98,3 +98,43 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 fn find<E: std::error::Error + 'static>(chain: Chain<'_>) -> Option<&E> {
     chain.into_iter().find_map(|cause| cause.downcast_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+    use cutover_core::{DeployFile, Program};
+
+    use super::*;
+
+    fn told(error: &anyhow::Error) -> (String, Option<String>, Exit) {
+        (message(error.chain()), hint(error), exit(error))
+    }
+
+    #[test]
+    fn causes_are_told_once_and_in_one_line() {
+        let inner = io::Error::other("no space left");
+        let error = anyhow::Error::new(Error::Io { action: "write", path: "a".into(), source: inner });
+        assert_eq!(told(&error), ("could not write a: no space left".to_owned(), None, Exit::Usage));
+        let twice: anyhow::Result<()> = Err(anyhow!("b failed")).context("a failed: b failed");
+        assert!(twice.is_err_and(|error| message(error.chain()) == "a failed: b failed"));
+    }
+
+    #[test]
+    fn errors_of_every_part_have_their_code() {
+        let deploy_file = DeployFile::parse("servce: a", "cutover.yaml").map_err(anyhow::Error::from);
+        assert!(deploy_file.is_err_and(|error| exit(&error) == Exit::Usage));
+        assert_eq!(exit(&cutover_bus::Error::Address("x".to_owned()).into()), Exit::Unreachable);
+        let host = cutover_host::Error::NoDocker { host: "web-1".to_owned(), reason: "none".to_owned() };
+        assert_eq!(exit(&setup::Error::Host(host).into()), Exit::Host);
+        assert_eq!(exit(&anyhow!("a bug")), Exit::Unexpected);
+        assert_eq!(exit(&Error::Unplanned(anyhow!("a bug")).into()), Exit::Usage);
+    }
+
+    #[test]
+    fn missing_programs_are_named_with_what_to_start() {
+        let (message, hint, exit) = told(&Error::NoWorkers(vec![Program::Shipper, Program::Prober]).into());
+        assert_eq!(message, "no shipper, no prober is running");
+        assert!(hint.is_some_and(|hint| hint.ends_with("start cutover-shipper, cutover-prober")));
+        assert_eq!(exit, Exit::Unreachable);
+    }
+}

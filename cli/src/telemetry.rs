@@ -15,5 +15,9 @@ pub(crate) async fn start(options: &Global) -> Result<Telemetry, Error> {
         1 => "warn,cutover=info",
         _ => "info,cutover=debug",
     };
-    Telemetry::start("cutover", Config { filter: filter.to_owned(), metrics: None, ..Config::from_environment()? }).await
+    Telemetry::start(
+        "cutover",
+        Config { filter: filter.to_owned(), metrics: None, ..Config::from_environment()? },
+    )
+    .await
 }

@@ -29,8 +29,10 @@ pub struct App {
     pub database: Option<String>,
     /// Migrations: file name and SQL.
     pub migrations: Vec<(&'static str, &'static str)>,
-    /// Keys of the deploy file beside the usual ones, as lines.
-    pub more: String,
+    /// How long it is watched once it has the traffic.
+    pub soak: &'static str,
+    /// How long it may take until it is ready.
+    pub ready: &'static str,
 }
 
 impl App {
@@ -43,7 +45,8 @@ impl App {
             hosts: hosts.iter().map(ToString::to_string).collect(),
             database: None,
             migrations: Vec::new(),
-            more: String::new(),
+            soak: "3s",
+            ready: "5s",
         }
     }
 
@@ -56,13 +59,13 @@ impl App {
              readiness_probe: {{path: /up, period: 250ms, timeout: 1s}}\n\
              resources: {{memory: 64m, pids: 64}}\n\
              container: {{read_only: true}}\n\
-             soak: {{time: 3s, max_errors: 5%, min_requests: 20}}\n",
+             soak: {{time: {soak}, max_errors: 5%, min_requests: 20}}\n\
+             timeouts: {{ready: {ready}, drain: 10s}}\n",
             version = self.version,
             payload = self.payload,
+            soak = self.soak,
+            ready = self.ready,
         );
-        if !self.more.contains("timeouts:") {
-            text.push_str("timeouts: {ready: 5s, drain: 10s}\n");
-        }
         if !self.env.is_empty() {
             let env: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
             let _ = writeln!(text, "env: {{clear: {{{}}}}}", env.join(", "));
@@ -70,7 +73,6 @@ impl App {
         if let Some(database) = &self.database {
             let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"}}");
         }
-        text.push_str(&self.more);
         let _ = writeln!(text, "destinations:\n  production: {{hosts: [{}]}}", self.hosts.join(", "));
         text
     }

@@ -128,7 +128,7 @@ impl Reader {
             .map_err(self.host.docker_failed("listing replicas"))?;
         let written = containers.into_iter().filter_map(|container| {
             let id = container.id?;
-            let replica = container.labels?.remove("cutover.replica")?;
+            let replica = container.names?.first()?.trim_start_matches('/').to_owned();
             let options = LogsOptionsBuilder::new()
                 .stdout(true)
                 .stderr(true)

@@ -15,8 +15,9 @@ use crate::bus::{LOG, consumer_of};
 use crate::task_run::TaskRun;
 use crate::{Error, Journal, Performer, ServiceLog};
 
-/// How long one request for work stays open.
-const PULL: Duration = Duration::from_secs(20);
+/// How long one request for work stays open. Without heartbeats: async-nats 0.51 takes one for the end of what there is to
+/// wake up for, and a slot that has been idle would sleep on while work comes in.
+const PULL: Duration = Duration::from_secs(10);
 /// How long a failed request for work is left alone.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long tasks may go on after the worker was told to stop; then others take them over.
@@ -126,7 +127,6 @@ async fn next(
         .batch()
         .max_messages(1)
         .expires(PULL)
-        .heartbeat(PULL / 4)
         .messages()
         .await
         .map_err(|error| failed(error.to_string()))?;

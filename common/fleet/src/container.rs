@@ -1,6 +1,8 @@
 //! Containers of a service on one host.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::models::ContainerInspectResponse;
@@ -12,6 +14,8 @@ use crate::{Error, Labels, Machine};
 
 /// The longest line of a container's output that is passed on, in characters.
 const LINE_LIMIT: usize = 500;
+/// How long reading a container's last lines may take.
+const LINES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A container that carries the labels of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +49,7 @@ pub struct Condition {
     pub out_of_memory: bool,
     /// Why Docker could not start it.
     pub error: Option<String>,
-    /// Its address on the host's own network.
+    /// Its address on the host's own network; of several networks, on the first by name.
     pub address: Option<IpAddr>,
 }
 
@@ -55,6 +59,7 @@ impl Condition {
         let running = state.running.unwrap_or_default() && !state.restarting.unwrap_or_default();
         let labels = inspected.config.and_then(|config| config.labels);
         let networks = inspected.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        let networks: BTreeMap<_, _> = networks.into_iter().collect();
         Self {
             id: inspected.id.unwrap_or_default(),
             image: inspected.image.unwrap_or_default(),
@@ -77,10 +82,12 @@ impl Condition {
             Some(format!("could not be started: {error}"))
         } else if !self.running {
             Some(format!("exited with code {code}"))
-        } else if self.restarts > 0 {
-            Some(format!("was started anew {} times", self.restarts))
         } else {
-            None
+            match self.restarts {
+                ..=0 => None,
+                1 => Some("exited, and was started anew".to_owned()),
+                times => Some(format!("exited, and was started anew {times} times")),
+            }
         }
     }
 
@@ -129,11 +136,15 @@ impl Machine {
         }
     }
 
-    /// The last lines that a container wrote. What can't be read is left out: they are there to explain another failure.
+    /// The last lines that a container wrote. What can't be read within 5 s is left out: they are there to explain
+    /// another failure.
     pub async fn last_lines(&self, name: &str, lines: u32) -> Vec<String> {
-        let Ok(docker) = self.docker().await else { return Vec::new() };
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
-        let parts: Vec<_> = docker.logs(name, Some(options)).collect().await;
+        let read = async {
+            let docker = self.docker().await.ok()?;
+            Some(docker.logs(name, Some(options)).collect::<Vec<_>>().await)
+        };
+        let parts = tokio::time::timeout(LINES_WITHIN, read).await.ok().flatten().unwrap_or_default();
         let text: Vec<u8> = parts.into_iter().filter_map(Result::ok).flat_map(LogOutput::into_bytes).collect();
         let text = String::from_utf8_lossy(&text);
         let mut last: Vec<String> =

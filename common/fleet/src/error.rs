@@ -71,6 +71,9 @@ impl From<Error> for Failure {
             Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. } => failure.hint(
                 "another control plane deploys to this host; if it is gone for good, adopt the service for this journal",
             ),
+            Error::Refused { refusal: Refusal::StaleEpoch { .. }, .. } => {
+                failure.hint("something newer was decided for this service: `cutover status` says what")
+            }
             Error::Answer { .. } => failure.hint("the proxy may be of another version: `cutover setup --upgrade-proxy`"),
             _ => failure,
         }

@@ -7,10 +7,12 @@ mod label;
 mod machine;
 mod proxy;
 mod question;
+mod trouble;
 
-pub use container::{Container, Condition};
+pub use container::{Condition, Container};
 pub use error::Error;
 pub use label::Labels;
 pub use machine::{Fleet, Machine};
-pub use proxy::{Proxy, SOCKET};
+pub use proxy::{Proxy, SOCKET, epoch_of, key_of};
 pub use question::{Answer, NoAnswer};
+pub use trouble::{LAST_LINES, Trouble};

@@ -18,12 +18,18 @@ const LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub struct Proxy<'a> {
     machine: &'a Machine,
+    socket: &'a Path,
 }
 
 impl Machine {
-    /// Its proxy.
-    pub const fn proxy(&self) -> Proxy<'_> {
-        Proxy { machine: self }
+    /// Its proxy, at the socket where it is on every host.
+    pub fn proxy(&self) -> Proxy<'_> {
+        self.proxy_at(Path::new(SOCKET))
+    }
+
+    /// A proxy whose control socket is elsewhere.
+    pub const fn proxy_at<'a>(&'a self, socket: &'a Path) -> Proxy<'a> {
+        Proxy { machine: self, socket }
     }
 }
 
@@ -111,7 +117,7 @@ impl Proxy<'_> {
     async fn exchange(&self, request: Request) -> Result<Result<Response, Refusal>, Error> {
         let host = || self.machine.name().to_string();
         let line = Call::new(request).to_line().map_err(|error| self.not_understood(Some(error)))?;
-        let stream = self.machine.host().connect_unix(Path::new(SOCKET)).await.map_err(|source| match source {
+        let stream = self.machine.host().connect_unix(self.socket).await.map_err(|source| match source {
             cutover_host::Error::NotListening { .. } => Error::NoProxy { host: host(), source },
             source => Error::Host(source),
         })?;
@@ -130,11 +136,11 @@ impl Proxy<'_> {
 }
 
 /// A service as the control protocol writes it.
-pub(crate) fn key_of(key: &cutover_core::ServiceKey) -> ServiceKey {
+pub fn key_of(key: &cutover_core::ServiceKey) -> ServiceKey {
     ServiceKey::new(key.destination.as_str(), key.service.as_str())
 }
 
 /// An epoch as the control protocol writes it.
-pub(crate) fn epoch_of(epoch: &cutover_core::Epoch) -> Epoch {
+pub fn epoch_of(epoch: &cutover_core::Epoch) -> Epoch {
     Epoch { journal: epoch.journal.to_string(), sequence: epoch.sequence }
 }

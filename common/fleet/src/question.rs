@@ -58,11 +58,23 @@ pub enum NoAnswer {
     },
 }
 
+impl NoAnswer {
+    /// Whether the same question may be answered later although nobody has mended anything.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Host(source) => source.retryable(),
+            Self::Late { .. } | Self::Http { .. } => true,
+            Self::Path { .. } => false,
+        }
+    }
+}
+
 impl Machine {
     /// Asks `GET path` of `address` on the host's own network, on a connection of its own; redirects are not followed.
+    /// `limit` counts once the host itself is connected, which has a limit of its own.
     ///
     /// # Errors
-    /// No answer within `limit`, or none that is HTTP.
+    /// No answer within `limit`, or none that is HTTP; a host that can't be reached.
     pub async fn ask(&self, address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, NoAnswer> {
         let request = Request::get(path)
             .header(HOST, address.to_string())
@@ -71,6 +83,7 @@ impl Machine {
             .body(Empty::<Bytes>::new())
             .map_err(|source| NoAnswer::Path { path: path.to_owned(), source })?;
         let http = |source| NoAnswer::Http { address, source };
+        self.host().connect().await?;
         let ask = async {
             let stream = self.host().connect_tcp(address, limit).await?;
             let (mut sender, connection) =

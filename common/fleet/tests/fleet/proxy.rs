@@ -1,0 +1,160 @@
+//! Calls to a proxy, over a real socket.
+
+use std::path::{Path, PathBuf};
+
+use cutover_control::{Call, Refusal, Reply, Request, Response, ServiceStatus, SetStatus, Switch, encode_reply};
+use cutover_core::{DeploymentId, Epoch, Failure, JournalId, ServiceKey};
+use cutover_fleet::{Error, epoch_of, key_of};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+use crate::machine;
+
+/// A control socket that answers one call with one line, and then hangs up.
+struct Control {
+    folder: TempDir,
+    called: JoinHandle<Request>,
+}
+
+impl Control {
+    fn answering(reply: &Reply) -> Self {
+        Self::saying(encode_reply(reply).unwrap())
+    }
+
+    fn saying(line: Vec<u8>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let listener = UnixListener::bind(folder.path().join("control.sock")).unwrap();
+        let called = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut call = String::new();
+            stream.read_line(&mut call).await.unwrap();
+            stream.write_all(&line).await.unwrap();
+            Call::from_line(call.as_bytes()).unwrap().request
+        });
+        Self { folder, called }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("control.sock")
+    }
+
+    /// What was asked.
+    async fn asked(self) -> Request {
+        self.called.await.unwrap()
+    }
+}
+
+fn key() -> ServiceKey {
+    ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() }
+}
+
+fn epoch() -> Epoch {
+    Epoch { journal: JournalId("j".into()), sequence: 7 }
+}
+
+fn deployment() -> DeploymentId {
+    "01jd0000000000000000000000".parse().unwrap()
+}
+
+fn switch() -> Switch {
+    Switch {
+        key: key_of(&key()),
+        epoch: epoch_of(&epoch()),
+        deployment: deployment().to_string(),
+        release: "0123456789ab".into(),
+        route: cutover_control::Route::default(),
+        targets: Vec::new(),
+        health: None,
+        timeouts: cutover_control::Timeouts { response_ms: 30_000 },
+        drain_ms: 30_000,
+    }
+}
+
+fn service(name: &str) -> ServiceStatus {
+    let active = SetStatus {
+        deployment: deployment().to_string(),
+        release: "0123456789ab".into(),
+        targets: Vec::new(),
+        requests: 40,
+        server_errors: 2,
+        proxy_errors: 1,
+        latency: Vec::new(),
+    };
+    ServiceStatus {
+        key: cutover_control::ServiceKey::new("production", name),
+        epoch: epoch_of(&epoch()),
+        route: cutover_control::Route::default(),
+        active: Some(active),
+        previous: None,
+        draining: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_switch_arrives_as_it_was_made_and_answers_with_what_served_before() {
+    let control = Control::answering(&Ok(Response::Switched { previous: Some("before".into()) }));
+    let previous = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap();
+    assert_eq!(previous.as_deref(), Some("before"));
+    assert_eq!(control.asked().await, Request::Switch(Box::new(switch())));
+}
+
+#[tokio::test]
+async fn a_restore_and_a_retire_carry_the_claim() {
+    let control = Control::answering(&Ok(Response::Restored { serving: None }));
+    let machine = machine();
+    let serving = machine.proxy_at(&control.socket()).restore(&key(), &epoch(), &deployment()).await;
+    assert_eq!(serving.unwrap(), None);
+    let Request::Restore { epoch: asked, .. } = control.asked().await else { panic!("no restore") };
+    assert_eq!(asked, epoch_of(&epoch()));
+
+    let target = cutover_control::Target { replica: "new-1".into(), address: "127.0.0.1:1".parse().unwrap() };
+    let control = Control::answering(&Ok(Response::Retired { serving: vec![target], draining: Vec::new() }));
+    let retired = machine.proxy_at(&control.socket()).retire(&key(), &epoch(), &deployment()).await;
+    assert_eq!(retired.unwrap(), (vec!["new-1".to_owned()], Vec::new()));
+    assert!(matches!(control.asked().await, Request::Retire { .. }));
+}
+
+#[tokio::test]
+async fn one_service_is_found_among_all() {
+    for (known, found) in [(vec![service("other"), service("hello")], true), (vec![service("other")], false)] {
+        let status = Response::Status { version: "1".into(), services: known };
+        let control = Control::answering(&Ok(status));
+        let status = machine().proxy_at(&control.socket()).service(&key()).await.unwrap();
+        assert_eq!(status, found.then(|| service("hello")));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_who_refused_and_lasts() {
+    let highest = epoch_of(&Epoch { sequence: 8, ..epoch() });
+    let control = Control::answering(&Err(Refusal::StaleEpoch { highest }));
+    let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { refusal: Refusal::StaleEpoch { .. }, .. }), "{error}");
+    let failure = Failure::from(error);
+    assert!(!failure.retry && failure.hint.is_some());
+    assert!(failure.message.contains("localhost") && failure.message.contains('8'), "{}", failure.message);
+
+    let control = Control::answering(&Err(Refusal::Storage { message: "the disk is full".into() }));
+    let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
+    assert!(error.retryable(), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_may_come_back() {
+    let error = machine().proxy_at(Path::new("/nonexistent/control.sock")).status().await.unwrap_err();
+    assert!(matches!(error, Error::NoProxy { .. }) && error.retryable(), "{error}");
+    assert!(Failure::from(error).hint.unwrap().contains("cutover setup"));
+}
+
+#[tokio::test]
+async fn what_is_no_answer_to_the_call_is_not_taken_for_one() {
+    let other = encode_reply(&Ok(Response::Adopted)).unwrap();
+    for line in [other, b"{\"ok\":".to_vec(), b"hello\n".to_vec(), Vec::new()] {
+        let control = Control::saying(line);
+        let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
+        assert!(matches!(error, Error::Answer { .. }), "{error}");
+    }
+}

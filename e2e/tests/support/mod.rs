@@ -1,0 +1,90 @@
+//! What the tests of whole deployments share.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use cutover_core::Deployment;
+use cutover_e2e::{App, ControlPlane, Ended, Host, Load, LoadPlan, Project};
+
+/// A host of a test's own, with a proxy, a control plane and an application.
+pub struct Scene {
+    pub project: Project,
+    pub plane: ControlPlane,
+    pub host: Host,
+}
+
+impl Scene {
+    /// Sets it up. The name is that of the host: no two tests have the same.
+    pub fn set(name: &str) -> Self {
+        let host = Host::up(&format!("{name}-{}", std::process::id())).unwrap();
+        let plane = ControlPlane::up(&[&host], 1).unwrap();
+        let project = Project::new().unwrap();
+        let scene = Self { project, plane, host };
+        scene.project.write(&scene.app("v1")).unwrap();
+        scene.cutover(&["setup"]).succeeded();
+        scene
+    }
+
+    /// A healthy application on the host.
+    pub fn app(&self, version: &str) -> App {
+        App::new(version, &[&self.host.address])
+    }
+
+    /// Runs `cutover` in the project's folder.
+    pub fn cutover(&self, arguments: &[&str]) -> Ended {
+        self.plane.run(self.project.folder(), arguments).unwrap()
+    }
+
+    /// Writes the application's next state and deploys it.
+    pub fn deploy(&self, app: &App) -> Ended {
+        self.project.write(app).unwrap();
+        self.cutover(&["deploy"])
+    }
+
+    /// Load on the proxy.
+    pub fn load(&self) -> Load {
+        Load::start(LoadPlan { rate: 200, ..LoadPlan::new(self.host.http().unwrap(), "hello.example") })
+    }
+
+    /// Waits until the last deployment is as `reached` says.
+    pub async fn until(&self, reached: impl Fn(&Deployment) -> bool) -> Deployment {
+        let journal = self.plane.journal().await.unwrap();
+        let mut watch = journal.watch(&ControlPlane::key().unwrap()).await.unwrap();
+        let wait = async {
+            loop {
+                match &watch.service().current {
+                    Some(current) if reached(current) => return current.clone(),
+                    _ => watch.changed().await.unwrap(),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(90), wait).await.expect("not reached within 90 s")
+    }
+
+    /// What runs on the host beside the proxy, by name.
+    pub fn replicas(&self) -> Vec<String> {
+        let names = self.host.exec(&["docker", "ps", "--all", "--format", "{{.Names}}"]).unwrap();
+        names.lines().filter(|name| *name != "cutover-proxy").map(str::to_owned).collect()
+    }
+}
+
+/// What is asserted of a command that has ended; its words are shown when it doesn't hold.
+pub trait Expect {
+    fn succeeded(&self);
+    fn exited(&self, code: i32, saying: &[&str]);
+}
+
+impl Expect for Ended {
+    fn succeeded(&self) {
+        self.exited(0, &[]);
+    }
+
+    fn exited(&self, code: i32, saying: &[&str]) {
+        let said = format!("{}{}", self.out, self.err);
+        assert_eq!(self.code, Some(code), "{said}");
+        for text in saying {
+            assert!(said.contains(text), "'{text}' is not said in:\n{said}");
+        }
+    }
+}

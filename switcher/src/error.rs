@@ -1,0 +1,123 @@
+//! Why traffic could not be moved.
+
+use cutover_core::{DeploymentId, Failure, HostName};
+use cutover_fleet::{Answer, NoAnswer, Trouble};
+
+/// A reason why traffic was not moved, or not for sure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host, or its proxy.
+    #[error(transparent)]
+    Fleet(#[from] cutover_fleet::Error),
+    /// The journal names no replicas on the host.
+    #[error("the journal names no replicas of deployment {} on {host}: there is nothing to send traffic to", deployment.short())]
+    NoReplicas {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The host.
+        host: HostName,
+    },
+    /// A replica that was ready can't serve any more.
+    #[error("{0} after it was ready, and before it had any traffic")]
+    Trouble(Box<Trouble>),
+    /// A replica that was ready says that it isn't.
+    #[error("{replica} on {host} was ready, and now answers {path} with {answer}")]
+    NotReady {
+        /// The replica.
+        replica: String,
+        /// Its host.
+        host: HostName,
+        /// The readiness path.
+        path: String,
+        /// What it says.
+        answer: Answer,
+        /// The last lines that it wrote.
+        last_lines: Vec<String>,
+    },
+    /// A replica that was ready doesn't answer.
+    #[error("{replica} on {host} was ready, and now doesn't answer {path}")]
+    NoAnswer {
+        /// The replica.
+        replica: String,
+        /// Its host.
+        host: HostName,
+        /// The readiness path.
+        path: String,
+        /// Why not.
+        source: NoAnswer,
+        /// The last lines that it wrote.
+        last_lines: Vec<String>,
+    },
+    /// The proxy took the switch, and serves something else.
+    #[error(
+        "the proxy on {host} took the switch to deployment {}, and serves {} all the same", deployment.short(), named(serving)
+    )]
+    NotServing {
+        /// The host.
+        host: HostName,
+        /// The deployment that should serve.
+        deployment: DeploymentId,
+        /// The one that does.
+        serving: Option<String>,
+    },
+    /// The proxy took the restore, and still serves what was to be taken back.
+    #[error("the proxy on {host} took back deployment {}, and serves it all the same", deployment.short())]
+    StillServing {
+        /// The host.
+        host: HostName,
+        /// The deployment.
+        deployment: DeploymentId,
+    },
+}
+
+impl Error {
+    /// Whether another attempt may go better.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Fleet(source) => source.retryable(),
+            Self::NoAnswer { source, .. } => source.retryable(),
+            Self::NotReady { .. } | Self::NotServing { .. } | Self::StillServing { .. } => true,
+            Self::NoReplicas { .. } | Self::Trouble(_) => false,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let failure = Self::of(&error, error.retryable());
+        match error {
+            Error::Fleet(source) => source.into(),
+            Error::Trouble(trouble) => Self { message: failure.message, ..(*trouble).into() },
+            Error::NotReady { last_lines, .. } | Error::NoAnswer { last_lines, .. } => failure.tail(last_lines),
+            Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),
+            Error::NotServing { .. } | Error::StillServing { .. } => failure,
+        }
+    }
+}
+
+fn named(serving: &Option<String>) -> String {
+    serving.as_ref().map_or_else(|| "nothing".to_owned(), |deployment| format!("deployment {deployment}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_died_is_never_tried_again_and_says_its_last_words() {
+        let trouble = Trouble {
+            replica: "hello-1".into(),
+            host: "198.18.0.2".parse().unwrap(),
+            what: "exited with code 3".into(),
+            out_of_memory: false,
+            last_lines: vec!["no such table: posts".into()],
+        };
+        let failure = Failure::from(Error::Trouble(Box::new(trouble)));
+        assert_eq!(
+            failure.message,
+            "hello-1 on 198.18.0.2 exited with code 3 after it was ready, and before it had any traffic"
+        );
+        assert!(!failure.retry);
+        assert_eq!(failure.tail, ["no such table: posts"]);
+    }
+}

@@ -1,0 +1,143 @@
+//! Traffic to the new replicas of one host.
+
+use std::time::Duration;
+
+use cutover_control::{HealthCheck, Route, ServiceStatus, Switch, Target, Timeouts};
+use cutover_core::{Epoch, Plan, Replica, Span};
+use cutover_fleet::{Machine, epoch_of, key_of};
+
+use crate::{Error, fitness};
+
+/// Sends the traffic of a host to `replicas`, once each has been looked at, and answers with the deployment that served
+/// before. Done again, it changes nothing.
+pub(crate) async fn switch(
+    machine: &Machine,
+    plan: &Plan,
+    epoch: &Epoch,
+    replicas: &[Replica],
+) -> Result<Option<String>, Error> {
+    if replicas.is_empty() {
+        let (deployment, host) = (plan.deployment.clone(), machine.name().clone());
+        return Err(Error::NoReplicas { deployment, host });
+    }
+    fitness::check(machine, replicas, &plan.release.settings.readiness).await?;
+    let previous = machine.proxy().switch(call(plan, epoch, replicas)).await?;
+    let status = machine.proxy().service(&plan.key).await?;
+    match serving(status.as_ref()) {
+        Some(serving) if serving == plan.deployment.as_str() => Ok(previous),
+        serving => Err(Error::NotServing {
+            host: machine.name().clone(),
+            deployment: plan.deployment.clone(),
+            serving: serving.map(str::to_owned),
+        }),
+    }
+}
+
+/// The deployment that gets the traffic.
+pub(crate) fn serving(status: Option<&ServiceStatus>) -> Option<&str> {
+    status?.active.as_ref().map(|active| active.deployment.as_str())
+}
+
+/// The switch as the proxy is told of it.
+fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
+    let settings = &plan.release.settings;
+    let targets =
+        replicas.iter().map(|replica| Target { replica: replica.name.clone(), address: replica.address });
+    Switch {
+        key: key_of(&plan.key),
+        epoch: epoch_of(epoch),
+        deployment: plan.deployment.to_string(),
+        release: plan.release.id().to_string(),
+        route: Route { hosts: settings.proxy.hosts.clone() },
+        targets: targets.collect(),
+        health: Some(HealthCheck {
+            path: settings.readiness.path.clone(),
+            interval_ms: at_least_1_ms(settings.readiness.period),
+            timeout_ms: at_least_1_ms(settings.readiness.timeout),
+        }),
+        timeouts: Timeouts { response_ms: at_least_1_ms(settings.proxy.response_timeout) },
+        drain_ms: millis(settings.timeouts.drain.0),
+    }
+}
+
+/// The proxy counts in whole milliseconds, and refuses waits of no time at all.
+fn at_least_1_ms(span: Span) -> u64 {
+    millis(span.0).max(1)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cutover_core::{
+        Container, HostSpec, Intent, JournalId, PROTOCOL, Readiness, Release, Resources, Routing, ServiceKey,
+        Settings, Soak, Source, Stage,
+    };
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let settings = Settings {
+            port: 8080,
+            replicas: 2,
+            command: Vec::new(),
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            resources: Resources::default(),
+            container: Container::default(),
+            readiness: Readiness {
+                path: "/up?deep=1".into(),
+                initial_delay: Span::seconds(2),
+                period: Span::seconds(1),
+                timeout: Span(Duration::from_micros(500)),
+                successes: 1,
+            },
+            proxy: Routing { hosts: vec!["shop.example.com".into()], response_timeout: Span::seconds(60) },
+            soak: Soak { time: Span::seconds(10), max_errors_per_mille: 10, min_requests: 20 },
+            timeouts: cutover_core::Timeouts { drain: Span::seconds(0), ..Default::default() },
+            database: None,
+            retain: 3,
+        };
+        let release = Release {
+            version: "v2".into(),
+            source: Source::Image("shop:2".into()),
+            settings,
+            migrations: Vec::new(),
+        };
+        Plan {
+            protocol: PROTOCOL,
+            deployment: "01jd0000000000000000000000".parse().unwrap(),
+            key: ServiceKey { destination: "production".parse().unwrap(), service: "shop".parse().unwrap() },
+            by: "ann@laptop".into(),
+            intent: Intent::Deploy,
+            release,
+            image: None,
+            replaces: None,
+            hosts: vec![HostSpec { name: "198.18.0.2".parse().unwrap(), port: 22, user: "root".into() }],
+            stages: Stage::ALL.to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_proxy_is_told_all_that_the_release_says() {
+        let plan = plan();
+        let epoch = Epoch { journal: JournalId("j".into()), sequence: 7 };
+        let replicas = ["172.17.0.2:8080", "172.17.0.3:8080"]
+            .map(|address| Replica { name: format!("shop@{address}"), address: address.parse().unwrap() });
+        let switch = call(&plan, &epoch, &replicas);
+        assert_eq!(switch.key.to_string(), "production/shop");
+        assert_eq!((switch.epoch.journal.as_str(), switch.epoch.sequence), ("j", 7));
+        assert_eq!(switch.deployment, "01jd0000000000000000000000");
+        assert_eq!(switch.release, plan.release.id().as_str());
+        assert_eq!(switch.route.hosts, ["shop.example.com"]);
+        let addresses: Vec<_> = switch.targets.iter().map(|target| target.address.to_string()).collect();
+        assert_eq!(addresses, ["172.17.0.2:8080", "172.17.0.3:8080"]);
+        let health = HealthCheck { path: "/up?deep=1".into(), interval_ms: 1000, timeout_ms: 1 };
+        assert_eq!(switch.health, Some(health));
+        assert_eq!((switch.timeouts.response_ms, switch.drain_ms), (60_000, 0));
+    }
+}

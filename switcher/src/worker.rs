@@ -1,0 +1,37 @@
+//! The stages of the switcher: switch and restore.
+
+use cutover_bus::{Assignment, Performer};
+use cutover_core::{Failure, Output, Stage};
+use cutover_fleet::Fleet;
+
+use crate::restore::restore;
+use crate::switch::switch;
+
+/// Does the switch and restore stages.
+#[derive(Debug)]
+pub struct Switcher {
+    fleet: Fleet,
+}
+
+impl Switcher {
+    /// A switcher that reaches hosts through `fleet`.
+    pub const fn new(fleet: Fleet) -> Self {
+        Self { fleet }
+    }
+}
+
+impl Performer for Switcher {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        let (plan, epoch) = (assignment.plan(), &assignment.epoch);
+        let machine = self.fleet.machine(assignment.host()?);
+        match assignment.task.stage {
+            Stage::Switch => {
+                let replicas = assignment.deployment().replicas(machine.name());
+                let previous = switch(&machine, plan, epoch, replicas).await?;
+                Ok(Output::Switched { previous })
+            }
+            Stage::Restore => Ok(Output::Restored { serving: restore(&machine, plan, epoch).await? }),
+            other => Err(Failure::lasting(format!("{other} is no stage of the switcher"))),
+        }
+    }
+}
