@@ -4,8 +4,8 @@ use clap::Parser;
 use cutover_core::Program;
 use cutover_fleet::Fleet;
 use cutover_host::Hosts;
-use cutover_program::Arguments;
 use cutover_prober::Prober;
+use cutover_program::Arguments;
 
 /// Probes and watches for Cutover's deployments, until it is told to stop.
 #[derive(Parser)]

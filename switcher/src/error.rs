@@ -88,7 +88,9 @@ impl From<Error> for Failure {
         match error {
             Error::Fleet(source) => source.into(),
             Error::Trouble(trouble) => Self { message: failure.message, ..(*trouble).into() },
-            Error::NotReady { last_lines, .. } | Error::NoAnswer { last_lines, .. } => failure.tail(last_lines),
+            Error::NotReady { last_lines, .. } | Error::NoAnswer { last_lines, .. } => {
+                failure.tail(last_lines)
+            }
             Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),
             Error::NotServing { .. } | Error::StillServing { .. } => failure,
         }

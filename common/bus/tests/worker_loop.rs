@@ -68,21 +68,32 @@ impl Script {
 }
 
 struct Crew {
+    metrics: Metrics,
     stop: CancellationToken,
     workers: Vec<JoinHandle<()>>,
 }
 
 /// One worker of each program.
 fn crew(journal: &Journal, script: &Script) -> Crew {
-    let stop = CancellationToken::new();
-    let workers = Program::ALL.into_iter().map(|program| worker(journal, script, program, &stop)).collect();
-    Crew { stop, workers }
+    let (stop, metrics) = (CancellationToken::new(), Metrics::new().unwrap());
+    let worker = |program| counted_worker(journal, script, program, &stop, &metrics);
+    Crew { workers: Program::ALL.into_iter().map(worker).collect(), stop: stop.clone(), metrics: metrics.clone() }
 }
 
 fn worker(journal: &Journal, script: &Script, program: Program, stop: &CancellationToken) -> JoinHandle<()> {
+    counted_worker(journal, script, program, stop, &Metrics::new().unwrap())
+}
+
+fn counted_worker(
+    journal: &Journal,
+    script: &Script,
+    program: Program,
+    stop: &CancellationToken,
+    metrics: &Metrics,
+) -> JoinHandle<()> {
     let options = WorkerOptions { program, version: "0.0.1".into(), name: format!("test {program}"), slots: 2 };
-    let (journal, script, stop) = (journal.clone(), script.clone(), stop.clone());
-    tokio::spawn(async move { work(journal, options, script, Metrics::new().unwrap(), stop).await.unwrap() })
+    let (journal, script, stop, metrics) = (journal.clone(), script.clone(), stop.clone(), metrics.clone());
+    tokio::spawn(async move { work(journal, options, script, metrics, stop).await.unwrap() })
 }
 
 impl Crew {
@@ -129,6 +140,24 @@ async fn a_deployment_goes_live_and_a_later_reader_begins_at_the_snapshot() {
     assert!(log.service().snapshot_taken, "the last worker writes a snapshot before it acknowledges");
     assert_eq!(log.service().live().unwrap().release.version, "v1");
     assert_eq!(journal.services().await.unwrap(), [key()]);
+}
+
+#[tokio::test]
+async fn slots_that_were_idle_take_work_on_its_first_delivery() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let script = Script::default();
+    let crew = crew(&journal, &script);
+    // In the middle of the first request for work, past whatever the client does in the meantime.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    assert_eq!(until(&journal, |current| current.outcome().is_some()).await.outcome(), Some(Outcome::Live));
+    let gathered = crew.metrics.registry().gather();
+    assert!(
+        gathered.iter().all(|family| family.name() != "cutover_redeliveries_total"),
+        "work was delivered to a slot that did not listen"
+    );
+    crew.stop().await;
 }
 
 #[tokio::test]

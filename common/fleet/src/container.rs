@@ -116,7 +116,10 @@ impl Machine {
                     id: summary.id?,
                     name: summary.names?.first()?.trim_start_matches('/').to_owned(),
                     labels: Labels::from_map(&summary.labels?)?,
-                    running: matches!(summary.state, Some(bollard::models::ContainerSummaryStateEnum::RUNNING)),
+                    running: matches!(
+                        summary.state,
+                        Some(bollard::models::ContainerSummaryStateEnum::RUNNING)
+                    ),
                 })
             })
             .collect();
@@ -139,13 +142,15 @@ impl Machine {
     /// The last lines that a container wrote. What can't be read within 5 s is left out: they are there to explain
     /// another failure.
     pub async fn last_lines(&self, name: &str, lines: u32) -> Vec<String> {
-        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let options =
+            LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
         let read = async {
             let docker = self.docker().await.ok()?;
             Some(docker.logs(name, Some(options)).collect::<Vec<_>>().await)
         };
         let parts = tokio::time::timeout(LINES_WITHIN, read).await.ok().flatten().unwrap_or_default();
-        let text: Vec<u8> = parts.into_iter().filter_map(Result::ok).flat_map(LogOutput::into_bytes).collect();
+        let text: Vec<u8> =
+            parts.into_iter().filter_map(Result::ok).flat_map(LogOutput::into_bytes).collect();
         let text = String::from_utf8_lossy(&text);
         let mut last: Vec<String> =
             text.lines().map(|line| line.trim_end().chars().take(LINE_LIMIT).collect()).collect();

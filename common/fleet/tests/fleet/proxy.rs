@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use cutover_control::{Call, Refusal, Reply, Request, Response, ServiceStatus, SetStatus, Switch, encode_reply};
+use cutover_control::{
+    Call, Refusal, Reply, Request, Response, ServiceStatus, SetStatus, Switch, encode_reply,
+};
 use cutover_core::{DeploymentId, Epoch, Failure, JournalId, ServiceKey};
 use cutover_fleet::{Error, epoch_of, key_of};
 use tempfile::TempDir;
@@ -119,7 +121,8 @@ async fn a_restore_and_a_retire_carry_the_claim() {
 
 #[tokio::test]
 async fn one_service_is_found_among_all() {
-    for (known, found) in [(vec![service("other"), service("hello")], true), (vec![service("other")], false)] {
+    for (known, found) in [(vec![service("other"), service("hello")], true), (vec![service("other")], false)]
+    {
         let status = Response::Status { version: "1".into(), services: known };
         let control = Control::answering(&Ok(status));
         let status = machine().proxy_at(&control.socket()).service(&key()).await.unwrap();

@@ -1,0 +1,121 @@
+//! Why new replicas can't have the traffic, or can't keep it.
+
+use std::time::Duration;
+
+use cutover_core::{DeploymentId, Failure, HostName, Span};
+use cutover_fleet::{NoAnswer, Trouble};
+
+use crate::verdict::TooManyErrors;
+
+/// A reason why a deployment does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal names no replicas on a host.
+    #[error("the journal names no new replicas on {host}: there is nobody to ask")]
+    NoReplicas {
+        /// The host.
+        host: HostName,
+    },
+    /// A replica can't serve any more.
+    #[error(transparent)]
+    Trouble(Box<Trouble>),
+    /// A replica can't be asked, now or later.
+    #[error("{replica} on {host} can't be asked whether it is ready")]
+    Unaskable {
+        /// The replica.
+        replica: String,
+        /// Its host.
+        host: HostName,
+        /// Why not.
+        source: NoAnswer,
+    },
+    /// Replicas are not ready in time.
+    #[error("{unready} of {replicas} replicas on {host} not ready within {limit}: {said}")]
+    Late {
+        /// The host.
+        host: HostName,
+        /// How many are not ready.
+        unready: usize,
+        /// Of how many.
+        replicas: usize,
+        /// The limit.
+        limit: Span,
+        /// What they said last.
+        said: String,
+        /// What they were asked.
+        question: String,
+        /// Whether it was the host that could not be reached in the end.
+        out_of_reach: bool,
+        /// The last lines that one of them wrote.
+        last_lines: Vec<String>,
+    },
+    /// A host could not be watched for too long.
+    #[error("{host} can't be watched: {what} could not be read for {} s", limit.as_secs())]
+    Unread {
+        /// The host.
+        host: HostName,
+        /// What could not be read.
+        what: String,
+        /// For how long.
+        limit: Duration,
+        /// The last reason; none: it never answered.
+        source: Option<Box<cutover_fleet::Error>>,
+    },
+    /// A proxy sends its traffic elsewhere.
+    #[error(
+        "the proxy on {host} sends its traffic to {}, not to deployment {}", named(serving), deployment.short()
+    )]
+    NotServing {
+        /// The host.
+        host: HostName,
+        /// The deployment that should serve.
+        deployment: DeploymentId,
+        /// The one that does.
+        serving: Option<String>,
+    },
+    /// The new version fails more often than it may.
+    #[error("{verdict}")]
+    TooManyErrors {
+        /// The counts.
+        verdict: TooManyErrors,
+        /// The last lines that a replica wrote, on the host with the most errors.
+        last_lines: Vec<String>,
+    },
+}
+
+impl Error {
+    /// Whether another attempt may go better.
+    pub const fn retryable(&self) -> bool {
+        matches!(self, Self::Unread { .. })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let failure = Self::of(&error, error.retryable());
+        match error {
+            Error::NoReplicas { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
+            Error::Trouble(trouble) => (*trouble).into(),
+            Error::Unaskable { source: NoAnswer::Path { .. }, .. } => {
+                failure.hint("mend readiness_probe.path in the deploy file")
+            }
+            Error::Late { out_of_reach: true, .. } => failure.hint(
+                "the connection to the host was lost, which says nothing about the application: `cutover replay` once \
+                 the host is back",
+            ),
+            Error::Late { question, last_lines, .. } => failure.tail(last_lines).hint(format!(
+                "{question} must answer 2xx: check readiness_probe.path and port in the deploy file, or raise \
+                 timeouts.ready if it only needs longer"
+            )),
+            Error::TooManyErrors { last_lines, .. } => failure.tail(last_lines),
+            Error::NotServing { .. } => {
+                failure.hint("something else has switched that proxy: `cutover status` says what is live")
+            }
+            Error::Unaskable { .. } | Error::Unread { .. } => failure,
+        }
+    }
+}
+
+fn named(serving: &Option<String>) -> String {
+    serving.as_ref().map_or_else(|| "nothing".to_owned(), |deployment| format!("deployment {deployment}"))
+}

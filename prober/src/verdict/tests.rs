@@ -1,0 +1,116 @@
+use cutover_control::{Epoch, Route, ServiceKey, SetStatus};
+use cutover_core::Span;
+
+use super::*;
+
+fn evidence((requests, errors): (u64, u64)) -> Evidence {
+    Evidence { requests, errors }
+}
+
+fn guard(max_errors_per_mille: u32, min_requests: u64) -> Soak {
+    Soak { time: Span::seconds(10), max_errors_per_mille, min_requests }
+}
+
+fn hosts(counts: &[(u64, u64)]) -> Vec<(HostName, Tally)> {
+    let host = |(index, counted): (usize, &(u64, u64))| {
+        let mut tally = Tally::default();
+        tally.take(evidence(*counted));
+        (format!("host-{}", index + 1).parse().unwrap(), tally)
+    };
+    counts.iter().enumerate().map(host).collect()
+}
+
+#[test]
+fn the_share_counts_once_there_are_enough_requests() {
+    // Thousandths that are allowed, requests that are needed, what the hosts counted, whether it is taken back.
+    let table: &[(u32, u64, &[(u64, u64)], bool)] = &[
+        // Nothing is no evidence, for or against.
+        (10, 20, &[], false),
+        (10, 20, &[(0, 0)], false),
+        (10, 0, &[(0, 0)], false),
+        // Too few requests say nothing, whatever became of them.
+        (10, 20, &[(19, 19)], false),
+        (10, 20, &[(20, 20)], true),
+        (10, 0, &[(1, 1)], true),
+        // What is allowed is allowed; one more is not.
+        (10, 20, &[(1000, 10)], false),
+        (10, 20, &[(1000, 11)], true),
+        (10, 20, &[(999, 10)], true),
+        (0, 20, &[(1_000_000, 0)], false),
+        (0, 20, &[(1_000_000, 1)], true),
+        (1000, 20, &[(50, 50)], false),
+        // Hosts count together: for the needed requests, and for the share.
+        (10, 20, &[(10, 1), (10, 0)], true),
+        (10, 20, &[(500, 0), (500, 10)], false),
+        (10, 20, &[(500, 0), (500, 11)], true),
+        // Numbers as large as they get.
+        (1, 20, &[(u64::MAX, u64::MAX / 1000), (u64::MAX, 0)], false),
+        (1, 20, &[(u64::MAX, u64::MAX / 999)], true),
+    ];
+    for (max, min, counts, taken_back) in table {
+        let verdict = judge(&guard(*max, *min), &hosts(counts));
+        assert_eq!(verdict.is_err(), *taken_back, "{max} of 1000, {min} needed, {counts:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn the_evidence_is_the_sum_and_the_verdict_names_each_host() {
+    let counts = hosts(&[(200, 30), (212, 7)]);
+    assert_eq!(judge(&guard(1000, 20), &counts).unwrap(), evidence((412, 37)));
+    let verdict = judge(&guard(10, 20), &counts).unwrap_err();
+    assert_eq!(
+        verdict.to_string(),
+        "37 of 412 requests failed, 9.0 %, where at most 1.0 % are allowed (host-1: 30 of 200, host-2: 7 of 212)"
+    );
+    assert_eq!(verdict.worst().unwrap().as_str(), "host-1");
+}
+
+#[test]
+fn a_proxy_that_starts_anew_loses_no_count() {
+    // What a proxy says, one after the other, and what it has counted in all.
+    let table: &[(&[(u64, u64)], (u64, u64))] = &[
+        (&[], (0, 0)),
+        (&[(5, 1)], (5, 1)),
+        (&[(5, 1), (5, 1), (9, 2)], (9, 2)),
+        (&[(100, 3), (0, 0), (20, 1)], (120, 4)),
+        (&[(100, 3), (20, 0), (10, 0)], (130, 3)),
+        // It has more requests than before already, but fewer errors.
+        (&[(10, 3), (12, 1)], (22, 4)),
+    ];
+    for (said, all) in table {
+        let mut tally = Tally::default();
+        for counted in *said {
+            tally.take(evidence(*counted));
+        }
+        assert_eq!(tally.all(), evidence(*all), "{said:?}");
+    }
+}
+
+#[test]
+fn only_what_the_deployment_itself_answered_is_counted() {
+    let deployment: DeploymentId = "01jd0000000000000000000000".parse().unwrap();
+    let set = |deployment: &str| SetStatus {
+        deployment: deployment.to_owned(),
+        release: "0123456789ab".into(),
+        targets: Vec::new(),
+        requests: 40,
+        server_errors: 2,
+        proxy_errors: 1,
+        latency: Vec::new(),
+    };
+    let service = |active: Option<SetStatus>| ServiceStatus {
+        key: ServiceKey::new("production", "hello"),
+        epoch: Epoch { journal: "j".into(), sequence: 7 },
+        route: Route::default(),
+        active,
+        previous: Some(set(deployment.as_str())),
+        draining: Vec::new(),
+    };
+    let of = |active| counted(Some(&service(active)), &deployment);
+    assert_eq!(of(Some(set(deployment.as_str()))), Ok(evidence((40, 3))));
+    assert_eq!(of(Some(set("before"))), Err(Some("before".to_owned())));
+    assert_eq!(of(None), Err(None));
+    assert_eq!(counted(None, &deployment), Err(None));
+    let twice = SetStatus { server_errors: 40, proxy_errors: 10, ..set(deployment.as_str()) };
+    assert_eq!(of(Some(twice)), Ok(evidence((40, 40))));
+}
