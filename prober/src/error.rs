@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cutover_core::{DeploymentId, Failure, HostName, Span};
+use cutover_core::{DeploymentId, Failure, HostName};
 use cutover_fleet::{NoAnswer, Trouble};
 
+use crate::Late;
 use crate::verdict::TooManyErrors;
 
 /// A reason why a deployment does not go on.
@@ -27,28 +28,11 @@ pub enum Error {
         /// Its host.
         host: HostName,
         /// Why not.
-        source: NoAnswer,
+        source: Box<NoAnswer>,
     },
     /// Replicas are not ready in time.
-    #[error("{unready} of {replicas} replicas on {host} not ready within {limit}: {said}")]
-    Late {
-        /// The host.
-        host: HostName,
-        /// How many are not ready.
-        unready: usize,
-        /// Of how many.
-        replicas: usize,
-        /// The limit.
-        limit: Span,
-        /// What they said last.
-        said: String,
-        /// What they were asked.
-        question: String,
-        /// Whether it was the host that could not be reached in the end.
-        out_of_reach: bool,
-        /// The last lines that one of them wrote.
-        last_lines: Vec<String>,
-    },
+    #[error(transparent)]
+    Late(Box<Late>),
     /// A host could not be watched for too long.
     #[error("{host} can't be watched: {what} could not be read for {} s", limit.as_secs())]
     Unread {
@@ -62,9 +46,7 @@ pub enum Error {
         source: Option<Box<cutover_fleet::Error>>,
     },
     /// A proxy sends its traffic elsewhere.
-    #[error(
-        "the proxy on {host} sends its traffic to {}, not to deployment {}", named(serving), deployment.short()
-    )]
+    #[error("the proxy on {host} sends its traffic to {}, not to deployment {deployment}", named(serving))]
     NotServing {
         /// The host.
         host: HostName,
@@ -96,17 +78,10 @@ impl From<Error> for Failure {
         match error {
             Error::NoReplicas { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
             Error::Trouble(trouble) => (*trouble).into(),
-            Error::Unaskable { source: NoAnswer::Path { .. }, .. } => {
+            Error::Unaskable { source, .. } if matches!(*source, NoAnswer::Path { .. }) => {
                 failure.hint("mend readiness_probe.path in the deploy file")
             }
-            Error::Late { out_of_reach: true, .. } => failure.hint(
-                "the connection to the host was lost, which says nothing about the application: `cutover replay` once \
-                 the host is back",
-            ),
-            Error::Late { question, last_lines, .. } => failure.tail(last_lines).hint(format!(
-                "{question} must answer 2xx: check readiness_probe.path and port in the deploy file, or raise \
-                 timeouts.ready if it only needs longer"
-            )),
+            Error::Late(late) => failure.hint(late.hint()).tail(late.last_lines),
             Error::TooManyErrors { last_lines, .. } => failure.tail(last_lines),
             Error::NotServing { .. } => {
                 failure.hint("something else has switched that proxy: `cutover status` says what is live")

@@ -7,6 +7,7 @@
 
 mod candidate;
 mod error;
+mod late;
 mod probe;
 mod reading;
 mod replica_watch;
@@ -17,6 +18,7 @@ pub mod verdict;
 mod worker;
 
 pub use error::Error;
+pub use late::Late;
 pub use probe::Probe;
 pub use schedule::Schedule;
 pub use soak::{Soak, Watched};

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::candidate::Candidate;
 use crate::replica_watch::first_trouble;
-use crate::{Error, Step};
+use crate::{Error, Late, Step};
 
 /// However late a task is taken over, the replicas are asked for this long: they may have been ready for long.
 const AT_LEAST: Duration = Duration::from_secs(5);
@@ -43,8 +43,8 @@ impl Probe<'_> {
         if self.replicas.is_empty() {
             return Err(Error::NoReplicas { host: self.machine.name().clone() });
         }
-        // A Docker that doesn't answer for a while takes nothing from a replica that does.
-        let patience = self.limit.0.max(AT_LEAST);
+        // A Docker that doesn't answer takes nothing from a replica that does; the limit ends it in any case.
+        let patience = Duration::MAX;
         tokio::select! {
             asked = self.ready(step) => asked,
             trouble = first_trouble(self.machine, self.replicas, LOOK_EVERY, patience) => Err(trouble),
@@ -61,7 +61,7 @@ impl Probe<'_> {
             self.replicas.iter().map(|replica| Candidate::new(replica, self.readiness)).collect();
         tokio::select! {
             ready = self.ask_until_ready(&mut candidates, step) => ready?,
-            () = sleep_until(deadline) => return Err(self.late(&candidates).await),
+            () = sleep_until(deadline) => return Err(Error::Late(Box::new(self.late(&candidates).await))),
         }
         Ok(candidates.iter().map(|candidate| candidate.asked).sum())
     }
@@ -86,7 +86,7 @@ impl Probe<'_> {
             let again = candidate.hear(answer).map_err(|source| Error::Unaskable {
                 replica: replica.name.clone(),
                 host: self.machine.name().clone(),
-                source,
+                source: Box::new(source),
             })?;
             if let Some(wait) = again {
                 answers.push(self.ask(index, replica, wait));
@@ -109,7 +109,7 @@ impl Probe<'_> {
     }
 
     /// That the limit has passed, and what the replicas said last.
-    async fn late(&self, candidates: &[Candidate<'_>]) -> Error {
+    async fn late(&self, candidates: &[Candidate<'_>]) -> Late {
         let unready: Vec<_> = candidates.iter().filter(|candidate| !candidate.is_ready()).collect();
         let mut said: Vec<_> = unready.iter().take(NAMED).map(ToString::to_string).collect();
         if unready.len() > NAMED {
@@ -119,13 +119,13 @@ impl Probe<'_> {
             Some(first) => self.machine.last_lines(&first.replica.name, LAST_LINES).await,
             None => Vec::new(),
         };
-        Error::Late {
+        Late {
             host: self.machine.name().clone(),
             unready: unready.len(),
             replicas: candidates.len(),
             limit: self.limit,
-            said: said.join("; "),
             question: format!("GET {} on port {}", self.readiness.path, self.port()),
+            said: said.join("; "),
             out_of_reach: unready.iter().all(|candidate| candidate.is_out_of_reach()),
             last_lines,
         }

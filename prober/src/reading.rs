@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
+use cutover_fleet::Machine;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
-use cutover_fleet::Machine;
 
 /// The wait after a reading that failed.
 const AGAIN: Duration = Duration::from_millis(200);

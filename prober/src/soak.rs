@@ -144,8 +144,9 @@ impl Soak<'_> {
 
     /// Watches the replicas on all hosts. Returns only once one can't serve any more, or can't be watched.
     async fn first_trouble(&self) -> Error {
-        let watch = |host: &Watched<'_>| first_trouble(host.machine, host.replicas, LOOK_EVERY, PATIENCE);
-        let mut watches: FuturesUnordered<_> = self.hosts.iter().map(watch).collect();
+        let hosts = self.hosts.iter();
+        let mut watches: FuturesUnordered<_> =
+            hosts.map(|host| first_trouble(host.machine, host.replicas, LOOK_EVERY, PATIENCE)).collect();
         match watches.next().await {
             Some(error) => error,
             None => pending().await,

@@ -3,21 +3,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::header::{CONNECTION, EXPECT, HeaderValue};
-use hyper::http::request;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response, StatusCode, Version};
-use tokio::time::sleep_until;
+use hyper::{Request, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::head::{self, Forward};
+use crate::head;
 use crate::lease::Lease;
+use crate::outgoing::Outgoing;
 use crate::pool::Connection;
 use crate::rejection::Rejection;
-use crate::request_body::{RequestBody, Upload};
 use crate::request_id::RequestIds;
 use crate::response_body::ResponseBody;
 use crate::route_table::RouteTable;
@@ -32,25 +29,6 @@ pub(crate) struct Exchange {
     /// Upgraded connections.
     tunnels: TaskTracker,
     ids: RequestIds,
-}
-
-/// A request ready to be sent.
-struct Outgoing {
-    parts: request::Parts,
-    host: HeaderValue,
-    /// `None` where there is none to send.
-    body: Option<Incoming>,
-    upload: Option<Arc<Upload>>,
-    /// Whether the client waits for 100.
-    expects: bool,
-    /// Whether it can be sent again although an application may have seen it.
-    repeatable: bool,
-    /// Whether another application may still be asked once one has not answered a repeatable request.
-    repeats: bool,
-    /// Whether an application may have seen it.
-    seen: bool,
-    /// The client's half of an upgraded connection, where it asks for one.
-    upgrade: Option<OnUpgrade>,
 }
 
 /// An application's response, and the connection it comes on where that can be kept.
@@ -71,7 +49,7 @@ impl Exchange {
         client: &HeaderValue,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let mut response = match self.prepare(client, request) {
+        let mut response = match Outgoing::new(client, &self.ids, request) {
             Ok(outgoing) => self.carry(outgoing).await,
             Err(rejection) => rejection.into_response(),
         };
@@ -81,47 +59,13 @@ impl Exchange {
         response
     }
 
-    fn prepare(&self, client: &HeaderValue, mut request: Request<Incoming>) -> Result<Outgoing, Rejection> {
-        let client_half = hyper::upgrade::on(&mut request);
-        let (mut parts, body) = request.into_parts();
-        let host = head::take_host(&mut parts)?;
-        let protocol = head::wanted_upgrade(&parts);
-        let body = (!body.is_end_stream()).then_some(body);
-        let expects =
-            body.is_some() && parts.version == Version::HTTP_11 && parts.headers.contains_key(EXPECT);
-        let repeatable = body.is_none() && parts.method.is_idempotent();
-        let forward = Forward {
-            client,
-            host: &host,
-            upgrade: protocol.as_ref(),
-            close: !repeatable,
-            chunked: body.as_ref().is_some_and(|body| body.size_hint().exact().is_none()),
-            expects,
-            ids: &self.ids,
-        };
-        head::forward_request(&mut parts, &forward);
-        let upgrade = protocol.map(|_| client_half);
-        let upload = body.as_ref().map(|_| Upload::new());
-        Ok(Outgoing {
-            parts,
-            host,
-            body,
-            upload,
-            expects,
-            repeatable,
-            repeats: repeatable,
-            seen: false,
-            upgrade,
-        })
-    }
-
     async fn carry(&self, mut outgoing: Outgoing) -> Response<ResponseBody> {
         let began = Instant::now();
         let (rejection, lease) = match self.ask(&mut outgoing).await {
             Ok(answer) if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS => {
                 return pass_back(answer, began);
             }
-            Ok(answer) => match outgoing.upgrade.take() {
+            Ok(answer) => match outgoing.take_upgrade() {
                 Some(client) => return self.upgrade(client, answer, began),
                 None => (Rejection::UnaskedUpgrade, Some(answer.lease)),
             },
@@ -134,7 +78,7 @@ impl Exchange {
             tracing::warn!(
                 address = %lease.target().address(),
                 deployment = lease.set().deployment,
-                request_id = head::request_id(&outgoing.parts.headers),
+                request_id = outgoing.id(),
                 cause = rejection.source().map(tracing::field::display),
                 "{}: {rejection}",
                 rejection.status().as_u16()
@@ -146,11 +90,11 @@ impl Exchange {
     /// Sends a request until an application answers it. Each try reads the routes anew, so that one which meets a
     /// set that has just been replaced goes on with the new one.
     async fn ask(&self, outgoing: &mut Outgoing) -> Result<Answer, (Rejection, Option<Lease>)> {
-        let host = outgoing.host.clone();
+        let host = outgoing.host();
         let host = host.to_str().unwrap_or_default();
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
-        let mut may_reuse = outgoing.repeatable;
+        let mut may_reuse = outgoing.is_repeatable();
         loop {
             let lease = match self.routes.lease(host, &tried) {
                 Ok(lease) => lease,
@@ -164,7 +108,7 @@ impl Exchange {
             let (rejection, reused) = match connection {
                 Ok(connection) => {
                     let reused = connection.reused;
-                    match send(outgoing, &lease, connection).await {
+                    match outgoing.send(&lease, connection).await {
                         Ok((response, connection)) => return Ok(Answer { response, lease, connection }),
                         Err(rejection) => (rejection, reused),
                     }
@@ -192,81 +136,6 @@ impl Exchange {
         let (mut parts, _) = response.into_parts();
         head::forward_upgrade(&mut parts.headers);
         Response::from_parts(parts, ResponseBody::empty())
-    }
-}
-
-impl Outgoing {
-    /// Without limit while no application can have seen the request; once more where seeing it twice does no harm
-    /// (RFC 9110, 9.2.2).
-    fn may_ask_another(&mut self) -> bool {
-        !self.seen || std::mem::take(&mut self.repeats)
-    }
-
-    fn request(&mut self) -> Request<RequestBody> {
-        let body = match (self.body.take(), &self.upload) {
-            (Some(body), Some(upload)) => RequestBody::streaming(body, Arc::clone(upload), self.expects),
-            _ => RequestBody::Empty,
-        };
-        let mut request = Request::from_parts(self.parts.clone(), body);
-        if let (true, Some(upload)) = (self.expects, &self.upload) {
-            let upload = Arc::clone(upload);
-            hyper::ext::on_informational(&mut request, move |head| {
-                if head.status() == StatusCode::CONTINUE {
-                    upload.release();
-                }
-            });
-        }
-        self.seen = true;
-        request
-    }
-
-    /// Takes back what could not be sent.
-    fn unsent(&mut self, request: Request<RequestBody>) {
-        self.seen = false;
-        if let RequestBody::Streaming { body, .. } = request.into_body() {
-            self.body = Some(body);
-        }
-    }
-
-    fn no_answer(&mut self, mut error: TrySendError<Request<RequestBody>>) -> Rejection {
-        if let Some(request) = error.take_message() {
-            self.unsent(request);
-        }
-        let error = error.into_error();
-        // The body that the client sends is what fails with an error of hyper itself.
-        let of_body = error.is_user() && error.source().is_some_and(|cause| cause.is::<hyper::Error>());
-        if of_body { Rejection::RequestBody(error) } else { Rejection::NoAnswer(error) }
-    }
-}
-
-/// Sends a request over a connection and waits for the head of the response: as long as its set allows, counted from
-/// the last piece of the request's body that moved.
-async fn send(
-    outgoing: &mut Outgoing,
-    lease: &Lease,
-    mut connection: Connection,
-) -> Result<(Response<Incoming>, Option<Connection>), Rejection> {
-    let request = outgoing.request();
-    let limit = lease.set().response_limit;
-    let mut deadline = tokio::time::Instant::now() + limit;
-    let answer = connection.sender.try_send_request(request);
-    // A connection that closes at this very moment may have emptied its queue just before the request was in it, where
-    // the request would stay until the last sender is gone; with it, it comes back unsent.
-    let connection = (!connection.sender.is_closed()).then_some(connection);
-    tokio::pin!(answer);
-    loop {
-        tokio::select! {
-            biased;
-            answered = &mut answer => {
-                let response = answered.map_err(|error| outgoing.no_answer(error))?;
-                return Ok((response, connection.filter(|_| outgoing.repeatable)));
-            }
-            () = lease.target().cut().cancelled() => return Err(Rejection::Replaced),
-            () = sleep_until(deadline) => match &outgoing.upload {
-                Some(upload) if upload.last_moved() + limit > deadline => deadline = upload.last_moved() + limit,
-                _ => return Err(Rejection::TooSlow),
-            },
-        }
     }
 }
 

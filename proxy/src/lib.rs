@@ -23,6 +23,7 @@ mod ledger;
 mod listener;
 mod live_service;
 mod live_set;
+mod outgoing;
 mod pipe;
 mod plane;
 mod pool;

@@ -1,2 +1,31 @@
-//! Under construction.
-fn main() {}
+//! `cutover-shipper`: brings images to the hosts, starts replicas there, and removes what is done with.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use cutover_core::Program;
+use cutover_fleet::Fleet;
+use cutover_host::Hosts;
+use cutover_program::Arguments;
+use cutover_shipper::Shipper;
+use cutover_store::Store;
+
+/// Ships, boots, retires and discards for Cutover's deployments, until it is told to stop.
+#[derive(Parser)]
+#[command(name = "cutover-shipper", version)]
+struct Command {
+    #[command(flatten)]
+    program: Arguments,
+    /// The folder of the artifact store.
+    #[arg(long, env = "CUTOVER_STORE")]
+    store: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = Command::parse();
+    let store = Store::open(&command.store).await?;
+    let shipper = Shipper::new(Fleet::new(Hosts::from_environment()?), store);
+    cutover_program::run(Program::Shipper, env!("CARGO_PKG_VERSION"), command.program, shipper).await?;
+    Ok(())
+}

@@ -10,7 +10,9 @@ pub enum Error {
     #[error(transparent)]
     Fleet(#[from] cutover_fleet::Error),
     /// The journal names no replicas on the host.
-    #[error("the journal names no replicas of deployment {} on {host}: there is nothing to send traffic to", deployment.short())]
+    #[error(
+        "the journal names no replicas of deployment {deployment} on {host}: there is nothing to send traffic to"
+    )]
     NoReplicas {
         /// The deployment.
         deployment: DeploymentId,
@@ -50,7 +52,8 @@ pub enum Error {
     },
     /// The proxy took the switch, and serves something else.
     #[error(
-        "the proxy on {host} took the switch to deployment {}, and serves {} all the same", deployment.short(), named(serving)
+        "the proxy on {host} took the switch to deployment {deployment}, and serves {} all the same",
+        named(serving)
     )]
     NotServing {
         /// The host.
@@ -61,7 +64,7 @@ pub enum Error {
         serving: Option<String>,
     },
     /// The proxy took the restore, and still serves what was to be taken back.
-    #[error("the proxy on {host} took back deployment {}, and serves it all the same", deployment.short())]
+    #[error("the proxy on {host} took back deployment {deployment}, and serves it all the same")]
     StillServing {
         /// The host.
         host: HostName,

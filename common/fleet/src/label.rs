@@ -66,6 +66,13 @@ impl Labels {
         })
     }
 
+    /// Those of what belongs to a service at a destination as a whole, such as its network.
+    pub fn of_service(key: &ServiceKey) -> HashMap<String, String> {
+        [(SERVICE, key.service.to_string()), (DESTINATION, key.destination.to_string())]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
+    }
+
     /// Docker's filter for all replicas of a service at a destination.
     pub(crate) fn filter(key: &ServiceKey) -> Vec<String> {
         vec![format!("{SERVICE}={}", key.service), format!("{DESTINATION}={}", key.destination)]

@@ -33,9 +33,9 @@ async fn answer(listener: TcpListener, list: &'static [u16]) {
             if list[nth] == 0 {
                 return std::future::pending().await;
             }
-            let mut response = Response::new(Full::from(Bytes::from(format!("answer {nth}\n"))));
+            let mut response = Response::new(Full::<Bytes>::from(format!("answer {nth}\n")));
             *response.status_mut() = list[nth].try_into().unwrap();
-            Ok::<_, Infallible>(response)
+            Ok::<Response<Full<Bytes>>, Infallible>(response)
         }
     });
     while let Ok((stream, _)) = listener.accept().await {

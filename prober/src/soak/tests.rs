@@ -58,11 +58,14 @@ impl Site {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
                 let mut line = String::new();
-                stream.read_line(&mut line).await.unwrap();
+                // At the end of a soak a question may be given up.
+                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                    continue;
+                }
                 assert_eq!(Call::from_line(line.as_bytes()).unwrap().request, Request::Status);
                 let services = left.first().cloned().into_iter().collect();
                 let reply = Ok(Response::Status { version: "1".into(), services });
-                stream.write_all(&encode_reply(&reply).unwrap()).await.unwrap();
+                stream.write_all(&encode_reply(&reply).unwrap()).await.ok();
                 left =
                     left.split_first().map(|(_, rest)| rest).filter(|rest| !rest.is_empty()).unwrap_or(left);
             }
@@ -122,7 +125,7 @@ async fn a_proxy_that_serves_something_else_ends_it() {
     assert!(!failure.retry);
     assert_eq!(
         failure.message,
-        "the proxy on one sends its traffic to deployment before, not to deployment 000000"
+        "the proxy on one sends its traffic to deployment before, not to deployment 01jd0000000000000000000000"
     );
 }
 

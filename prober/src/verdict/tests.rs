@@ -3,7 +3,10 @@ use cutover_core::Span;
 
 use super::*;
 
-fn evidence((requests, errors): (u64, u64)) -> Evidence {
+/// Requests, and errors among them.
+type Counts = (u64, u64);
+
+fn evidence((requests, errors): Counts) -> Evidence {
     Evidence { requests, errors }
 }
 
@@ -11,8 +14,8 @@ fn guard(max_errors_per_mille: u32, min_requests: u64) -> Soak {
     Soak { time: Span::seconds(10), max_errors_per_mille, min_requests }
 }
 
-fn hosts(counts: &[(u64, u64)]) -> Vec<(HostName, Tally)> {
-    let host = |(index, counted): (usize, &(u64, u64))| {
+fn hosts(counts: &[Counts]) -> Vec<(HostName, Tally)> {
+    let host = |(index, counted): (usize, &Counts)| {
         let mut tally = Tally::default();
         tally.take(evidence(*counted));
         (format!("host-{}", index + 1).parse().unwrap(), tally)
@@ -23,7 +26,7 @@ fn hosts(counts: &[(u64, u64)]) -> Vec<(HostName, Tally)> {
 #[test]
 fn the_share_counts_once_there_are_enough_requests() {
     // Thousandths that are allowed, requests that are needed, what the hosts counted, whether it is taken back.
-    let table: &[(u32, u64, &[(u64, u64)], bool)] = &[
+    let table: &[(u32, u64, &[Counts], bool)] = &[
         // Nothing is no evidence, for or against.
         (10, 20, &[], false),
         (10, 20, &[(0, 0)], false),
@@ -68,7 +71,7 @@ fn the_evidence_is_the_sum_and_the_verdict_names_each_host() {
 #[test]
 fn a_proxy_that_starts_anew_loses_no_count() {
     // What a proxy says, one after the other, and what it has counted in all.
-    let table: &[(&[(u64, u64)], (u64, u64))] = &[
+    let table: &[(&[Counts], Counts)] = &[
         (&[], (0, 0)),
         (&[(5, 1)], (5, 1)),
         (&[(5, 1), (5, 1), (9, 2)], (9, 2)),

@@ -1,0 +1,162 @@
+use std::error::Error;
+use std::sync::Arc;
+
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
+use hyper::header::{EXPECT, HeaderValue};
+use hyper::http::request;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode, Version};
+use tokio::time::{Instant, sleep_until};
+
+use crate::head::{self, Forward};
+use crate::lease::Lease;
+use crate::pool::Connection;
+use crate::rejection::Rejection;
+use crate::request_body::{RequestBody, Upload};
+use crate::request_id::RequestIds;
+
+/// A request on its way to an application, and what is known of its way so far.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    parts: request::Parts,
+    host: HeaderValue,
+    /// `None` where there is none to send.
+    body: Option<Incoming>,
+    upload: Option<Arc<Upload>>,
+    /// Whether the client waits for 100.
+    expects: bool,
+    /// Whether it can be sent again although an application may have seen it.
+    repeatable: bool,
+    /// Whether another application may still be asked once one has not answered a repeatable request.
+    repeats: bool,
+    /// Whether an application may have seen it.
+    seen: bool,
+    /// The client's half of an upgraded connection, where it asks for one.
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Outgoing {
+    /// Makes a client's request one of this proxy; `client` is the address it came from.
+    ///
+    /// # Errors
+    ///
+    /// A rejection with a 4xx where the request can't be forwarded.
+    pub(crate) fn new(
+        client: &HeaderValue,
+        ids: &RequestIds,
+        mut request: Request<Incoming>,
+    ) -> Result<Self, Rejection> {
+        let client_half = hyper::upgrade::on(&mut request);
+        let (mut parts, body) = request.into_parts();
+        let host = head::take_host(&mut parts)?;
+        let protocol = head::wanted_upgrade(&parts);
+        let body = (!body.is_end_stream()).then_some(body);
+        let expects =
+            body.is_some() && parts.version == Version::HTTP_11 && parts.headers.contains_key(EXPECT);
+        let repeatable = body.is_none() && parts.method.is_idempotent();
+        let forward = Forward {
+            client,
+            host: &host,
+            upgrade: protocol.as_ref(),
+            close: !repeatable,
+            chunked: body.as_ref().is_some_and(|body| body.size_hint().exact().is_none()),
+            expects,
+            ids,
+        };
+        head::forward_request(&mut parts, &forward);
+        let upgrade = protocol.map(|_| client_half);
+        let upload = body.as_ref().map(|_| Upload::new());
+        Ok(Self { parts, host, body, upload, expects, repeatable, repeats: repeatable, seen: false, upgrade })
+    }
+
+    pub(crate) fn host(&self) -> HeaderValue {
+        self.host.clone()
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        head::request_id(&self.parts.headers)
+    }
+
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
+    /// The client's half of an upgraded connection, where it asked for one.
+    pub(crate) fn take_upgrade(&mut self) -> Option<OnUpgrade> {
+        self.upgrade.take()
+    }
+
+    /// Without limit while no application can have seen the request; once more where seeing it twice does no harm
+    /// (RFC 9110, 9.2.2).
+    pub(crate) fn may_ask_another(&mut self) -> bool {
+        !self.seen || std::mem::take(&mut self.repeats)
+    }
+
+    /// Sends the request over a connection and waits for the head of the response: as long as the set allows, counted
+    /// from the last piece of the request's body that moved. Gives the connection back where it can be kept.
+    pub(crate) async fn send(
+        &mut self,
+        lease: &Lease,
+        mut connection: Connection,
+    ) -> Result<(Response<Incoming>, Option<Connection>), Rejection> {
+        let request = self.request();
+        let limit = lease.set().response_limit;
+        let mut deadline = Instant::now() + limit;
+        let answer = connection.sender.try_send_request(request);
+        // A connection that closes at this very moment may have emptied its queue just before the request was in it.
+        // There it would stay unanswered until the last sender is gone; without one, it comes back unsent.
+        let connection = (!connection.sender.is_closed()).then_some(connection);
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answer => {
+                    let response = answered.map_err(|error| self.no_answer(error))?;
+                    return Ok((response, connection.filter(|_| self.repeatable)));
+                }
+                () = lease.target().cut().cancelled() => return Err(Rejection::Replaced),
+                () = sleep_until(deadline) => match &self.upload {
+                    Some(upload) if upload.last_moved() + limit > deadline => deadline = upload.last_moved() + limit,
+                    _ => return Err(Rejection::TooSlow),
+                },
+            }
+        }
+    }
+
+    fn request(&mut self) -> Request<RequestBody> {
+        let body = match (self.body.take(), &self.upload) {
+            (Some(body), Some(upload)) => RequestBody::streaming(body, Arc::clone(upload), self.expects),
+            _ => RequestBody::Empty,
+        };
+        let mut request = Request::from_parts(self.parts.clone(), body);
+        if let (true, Some(upload)) = (self.expects, &self.upload) {
+            let upload = Arc::clone(upload);
+            hyper::ext::on_informational(&mut request, move |head| {
+                if head.status() == StatusCode::CONTINUE {
+                    upload.release();
+                }
+            });
+        }
+        self.seen = true;
+        request
+    }
+
+    /// Takes back what could not be sent.
+    fn unsent(&mut self, request: Request<RequestBody>) {
+        self.seen = false;
+        if let RequestBody::Streaming { body, .. } = request.into_body() {
+            self.body = Some(body);
+        }
+    }
+
+    fn no_answer(&mut self, mut error: TrySendError<Request<RequestBody>>) -> Rejection {
+        if let Some(request) = error.take_message() {
+            self.unsent(request);
+        }
+        let error = error.into_error();
+        // The body that the client sends is what fails with an error of hyper itself.
+        let of_body = error.is_user() && error.source().is_some_and(|cause| cause.is::<hyper::Error>());
+        if of_body { Rejection::RequestBody(error) } else { Rejection::NoAnswer(error) }
+    }
+}

@@ -1,0 +1,103 @@
+//! The boot stage: new replicas beside the old ones.
+
+use cutover_core::{DeploymentId, Digest, Epoch, Plan, Replica};
+use cutover_fleet::{Container, Machine};
+use futures_util::future::join_all;
+
+use crate::container_spec::replica_name;
+use crate::startup::Startup;
+use crate::stop::remove_now;
+use crate::{ContainerSpec, Error, ImageName, Result, environment, network, strays};
+
+/// Starts the replicas of the deployment on the host, all side by side, and answers with where they listen. One that runs
+/// already is kept. Each is watched until it listens or 300 ms have passed; whether it is ready, the probe stage asks.
+///
+/// Replicas that earlier deployments have left behind are removed. `live` is the deployment that is live while this one
+/// is booted.
+///
+/// # Errors
+/// A secret without a value, an image that the host doesn't have, a replica that exits at once (its container stays), a
+/// host or a Docker that can't be reached.
+pub async fn boot(
+    machine: &Machine,
+    plan: &Plan,
+    image: &Digest,
+    epoch: &Epoch,
+    live: Option<&DeploymentId>,
+) -> Result<Vec<Replica>> {
+    let (found, network, env) = tokio::try_join!(
+        async { Ok(machine.replicas(&plan.key).await?) },
+        network::ensure(machine, &plan.key),
+        environment::resolve(&plan.release.settings),
+    )?;
+    let docker = machine.docker().await?;
+    let image = ImageName::new(&plan.key, image);
+    let spec = ContainerSpec { plan, epoch, image: &image, network: &network };
+    let replicas = (1..=plan.release.settings.replicas).map(async |number| {
+        let name = replica_name(&plan.key, &plan.deployment, number);
+        let found = found.iter().find(|container| container.name == name);
+        let startup = Startup { machine, docker: &docker, plan, image: &image, name };
+        startup.run(found, spec.body(number, env.clone())).await
+    });
+    let (started, ()) = tokio::join!(join_all(replicas), remove_strays(machine, plan, epoch, live, &found));
+    all(started)
+}
+
+/// All replicas, or the failure that matters most: one that another attempt would only repeat.
+fn all(started: Vec<Result<Replica>>) -> Result<Vec<Replica>> {
+    let (mut replicas, mut failures) = (Vec::new(), Vec::new());
+    for replica in started {
+        match replica {
+            Ok(replica) => replicas.push(replica),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    failures.into_iter().min_by_key(Error::retryable).map_or(Ok(replicas), Err)
+}
+
+/// Removes what earlier deployments have left behind. Where the proxy can't be asked, nothing is; and nothing that goes
+/// wrong here is a reason not to deploy.
+async fn remove_strays(
+    machine: &Machine,
+    plan: &Plan,
+    epoch: &Epoch,
+    live: Option<&DeploymentId>,
+    found: &[Container],
+) {
+    let removed = async {
+        if strays(found, &plan.deployment, epoch, live, None).is_empty() {
+            return Ok(());
+        }
+        // Asked after the containers were listed: what was given traffic in between is known by now.
+        let status = machine.proxy().service(&plan.key).await?;
+        let docker = machine.docker().await?;
+        for stray in strays(found, &plan.deployment, epoch, live, status.as_ref()) {
+            remove_now(machine, &docker, stray).await?;
+            tracing::info!(host = %machine.name(), container = stray.name, "removed what a deployment had left behind");
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "what earlier deployments have left behind stays"
+        );
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_failures_the_lasting_one_is_told() {
+        let replica = || Replica { name: "hello-1".into(), address: "172.18.0.2:80".parse().unwrap() };
+        let host = || "198.18.0.2".parse().unwrap();
+        let passing = || Error::NoAddress { name: "hello-2".into(), host: host() };
+        let lasting = || Error::NameTaken { name: "hello-3".into(), host: host(), ours: false };
+        assert_eq!(all(vec![Ok(replica()), Ok(replica())]).unwrap().len(), 2);
+        let failed = all(vec![Err(passing()), Ok(replica()), Err(lasting())]).unwrap_err();
+        assert!(matches!(failed, Error::NameTaken { .. }), "{failed}");
+    }
+}

@@ -1,0 +1,43 @@
+//! The discard stage: takes a boot back.
+
+use cutover_core::{Plan, Progress};
+use cutover_fleet::{Container, Machine};
+use tokio::sync::watch;
+
+use crate::stop::stop_and_remove;
+use crate::{Error, Removal, Result, Traffic, drain};
+
+/// Removes the replicas of the deployment. Ones that had the traffic for a while answer their last requests first, within
+/// `timeouts.drain` and 5 s. Answers with the number of replicas that were removed.
+///
+/// # Errors
+/// Replicas that have the traffic, or never end their last requests; a proxy that doesn't answer, a host or a Docker that
+/// can't be reached. A proxy that isn't there at all is none: nothing gets traffic through it.
+pub async fn discard(machine: &Machine, plan: &Plan, progress: &watch::Sender<Progress>) -> Result<u32> {
+    let settings = &plan.release.settings;
+    let found = machine.replicas(&plan.key).await?;
+    let own: Vec<&Container> =
+        found.iter().filter(|replica| replica.labels.deployment == plan.deployment).collect();
+    if own.is_empty() {
+        return Ok(0);
+    }
+    // Asked after the containers were listed: what was given traffic in between is known by now.
+    let ask = async || match machine.proxy().service(&plan.key).await {
+        Ok(status) => Ok(Traffic::of(status.as_ref())),
+        Err(cutover_fleet::Error::NoProxy { .. }) => Ok(Traffic::default()),
+        Err(error) => Err(error.into()),
+    };
+    let limit = drain::limit(settings);
+    let is_own = |name: &str| own.iter().any(|replica| replica.name == name);
+    let traffic = drain::wait(limit, is_own, ask, progress).await?;
+    let removal = Removal::of(own.iter().copied(), &traffic);
+    if !removal.serving.is_empty() {
+        return Err(Error::serving(&removal.serving, machine));
+    }
+    let removed = stop_and_remove(machine, &removal.free, settings.timeouts.stop.0).await?;
+    if removal.draining.is_empty() {
+        Ok(removed)
+    } else {
+        Err(Error::draining(&removal.draining, machine, limit))
+    }
+}

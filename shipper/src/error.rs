@@ -1,0 +1,203 @@
+//! Why something could not be brought to a host, or taken away there.
+
+use std::time::Duration;
+
+use cutover_core::{Digest, Failure, HostName, Span};
+use cutover_fleet::{Container, Machine, Trouble};
+
+use crate::ImageName;
+
+/// What to do where the artifact store lacks an image.
+const BUILD_AGAIN: &str = "build it again: `cutover replay --from build`";
+
+/// A failure of a stage on a host. Every message names the host, and the container or image.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host, its Docker or its proxy.
+    #[error(transparent)]
+    Fleet(Box<cutover_fleet::Error>),
+    /// The image can't be had from the artifact store as the host needs it.
+    #[error("image {} can't be sent to {host}", image.short())]
+    Image {
+        /// The image.
+        image: Digest,
+        /// The host.
+        host: HostName,
+        /// Why not.
+        source: Box<cutover_registry::Error>,
+    },
+    /// The host's disk is full.
+    #[error("{host} has no space left for image {}: {reason}", image.short())]
+    NoSpace {
+        /// The image.
+        image: Digest,
+        /// The host.
+        host: HostName,
+        /// Docker's words.
+        reason: String,
+    },
+    /// Docker gave a pull up.
+    #[error("Docker on {host} could not pull image {}: {reason}", image.short())]
+    Pull {
+        /// The image.
+        image: Digest,
+        /// The host.
+        host: HostName,
+        /// Docker's words.
+        reason: String,
+    },
+    /// The image is not there in time.
+    #[error("sending image {} to {host} took longer than {limit}", image.short())]
+    Late {
+        /// The image.
+        image: Digest,
+        /// The host.
+        host: HostName,
+        /// The limit.
+        limit: Span,
+    },
+    /// The host doesn't have the image.
+    #[error("there is no image {image} on {host}")]
+    NoImage {
+        /// The image.
+        image: ImageName,
+        /// The host.
+        host: HostName,
+    },
+    /// Another container has the name of a replica.
+    #[error("another container on {host} has the name {name}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The host.
+        host: HostName,
+        /// Whether it is a replica of the same service.
+        ours: bool,
+    },
+    /// A secret has no value.
+    #[error("there is no value for the secret {variable}")]
+    Secret {
+        /// The variable that needs it.
+        variable: String,
+        /// Why not.
+        source: cutover_secrets::Error,
+    },
+    /// A value that no environment can carry.
+    #[error("the value of {variable} holds a NUL byte, which no environment can carry")]
+    Nul {
+        /// The variable.
+        variable: String,
+    },
+    /// A replica exits at once, or can't be started.
+    #[error(transparent)]
+    Trouble(Box<Trouble>),
+    /// A replica was removed while it started.
+    #[error("{name} on {host} was removed while it started")]
+    Gone {
+        /// The replica.
+        name: String,
+        /// The host.
+        host: HostName,
+    },
+    /// A replica can't be reached.
+    #[error("{name} runs on {host}, but has no address there")]
+    NoAddress {
+        /// The replica.
+        name: String,
+        /// The host.
+        host: HostName,
+    },
+    /// What should be removed has the traffic.
+    #[error("{replicas} on {host} still has the traffic, and was not removed")]
+    Serving {
+        /// The replicas.
+        replicas: String,
+        /// The host.
+        host: HostName,
+    },
+    /// What should be removed never ends its last requests.
+    #[error("{replicas} on {host} still has requests in flight after {} s, and was not removed", limit.as_secs())]
+    Draining {
+        /// The replicas.
+        replicas: String,
+        /// The host.
+        host: HostName,
+        /// How long was waited.
+        limit: Duration,
+    },
+}
+
+impl Error {
+    pub(crate) fn serving(replicas: &[&Container], machine: &Machine) -> Self {
+        Self::Serving { replicas: names(replicas), host: machine.name().clone() }
+    }
+
+    pub(crate) fn draining(replicas: &[&Container], machine: &Machine, limit: Duration) -> Self {
+        Self::Draining { replicas: names(replicas), host: machine.name().clone(), limit }
+    }
+
+    /// Whether another attempt may go better.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Fleet(source) => source.retryable(),
+            Self::Image { source, .. } => source.retryable(),
+            Self::NameTaken { ours, .. } => *ours,
+            Self::Pull { .. }
+            | Self::Gone { .. }
+            | Self::NoAddress { .. }
+            | Self::Serving { .. }
+            | Self::Draining { .. } => true,
+            Self::NoSpace { .. }
+            | Self::Late { .. }
+            | Self::NoImage { .. }
+            | Self::Secret { .. }
+            | Self::Nul { .. }
+            | Self::Trouble(_) => false,
+        }
+    }
+}
+
+impl From<cutover_fleet::Error> for Error {
+    fn from(error: cutover_fleet::Error) -> Self {
+        Self::Fleet(Box::new(error))
+    }
+}
+
+impl From<cutover_host::Error> for Error {
+    fn from(error: cutover_host::Error) -> Self {
+        cutover_fleet::Error::from(error).into()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let failure = Self::of(&error, error.retryable());
+        match error {
+            Error::Fleet(error) => (*error).into(),
+            Error::Trouble(trouble) => (*trouble).into(),
+            Error::Image { source, .. } => match *source {
+                cutover_registry::Error::NoSuchPlatform { .. } => {
+                    failure.hint("build the image for the host's platform, or deploy to another host")
+                }
+                source if !source.retryable() => failure.hint(BUILD_AGAIN),
+                _ => failure,
+            },
+            Error::NoSpace { .. } => {
+                failure.hint("make space there (`docker system df` says what takes it), or keep fewer releases (`retain:`)")
+            }
+            Error::Late { .. } => failure.hint(
+                "raise timeouts.ship in the deploy file if the link is slow; what has arrived is not sent again",
+            ),
+            Error::NoImage { .. } => failure.hint("send it again: `cutover replay --from ship`"),
+            Error::NameTaken { ours: false, .. } => failure.hint("it is not Cutover's: rename or remove it"),
+            Error::Secret { .. } => {
+                failure.hint("references are resolved by the shipper, from its own environment and files")
+            }
+            _ => failure,
+        }
+    }
+}
+
+fn names(replicas: &[&Container]) -> String {
+    replicas.iter().map(|replica| replica.name.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,99 @@
+//! A deployment for tests, and what runs of it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use cutover_core::{
+    Container, DeploymentId, Digest, Epoch, HostSpec, Intent, JournalId, PROTOCOL, Plan, Readiness, Release,
+    Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
+};
+use cutover_fleet::Labels;
+
+/// `hello` in production.
+pub(crate) fn key() -> ServiceKey {
+    ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() }
+}
+
+/// A claim in this journal.
+pub(crate) fn epoch(journal: &str) -> Epoch {
+    Epoch { journal: JournalId(journal.to_owned()), sequence: 7 }
+}
+
+/// A deployment whose id ends like this, in six characters.
+pub(crate) fn deployment(end: &str) -> DeploymentId {
+    format!("01jd0000000000000000{end}").parse().unwrap()
+}
+
+/// Settings without limits, hardening or environment.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        port: 3000,
+        replicas: 2,
+        command: Vec::new(),
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        resources: Resources::default(),
+        container: Container::default(),
+        readiness: Readiness {
+            path: "/up".to_owned(),
+            initial_delay: Span::seconds(0),
+            period: Span::seconds(1),
+            timeout: Span::seconds(5),
+            successes: 1,
+        },
+        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
+        timeouts: Timeouts::default(),
+        database: None,
+        retain: 5,
+    }
+}
+
+/// A plan for one host.
+pub(crate) fn plan(deployment: DeploymentId, settings: Settings) -> Plan {
+    let image = Digest::of(b"image");
+    let release = Release {
+        version: "v1".to_owned(),
+        source: Source::Image("hello:v1".to_owned()),
+        settings,
+        migrations: Vec::new(),
+    };
+    Plan {
+        protocol: PROTOCOL,
+        deployment,
+        key: key(),
+        by: "anna@laptop".to_owned(),
+        intent: Intent::Deploy,
+        stages: Plan::stages_for(&release, Some(&image)),
+        release,
+        image: Some(image),
+        replaces: None,
+        hosts: vec![HostSpec { name: "198.18.0.2".parse().unwrap(), port: 22, user: "root".to_owned() }],
+    }
+}
+
+/// The running replica of that number of a deployment.
+pub(crate) fn replica(deployment: &DeploymentId, number: u32, journal: &str) -> cutover_fleet::Container {
+    let name = crate::replica_name(&key(), deployment, number);
+    cutover_fleet::Container {
+        id: format!("id of {name}"),
+        name,
+        labels: Labels {
+            key: key(),
+            release: "0123456789ab".parse().unwrap(),
+            role: "web".to_owned(),
+            replica: number,
+            deployment: deployment.clone(),
+            epoch: Labels::epoch_text(&epoch(journal)),
+        },
+        running: true,
+    }
+}
+
+#[test]
+fn the_plan_is_one_that_the_state_machine_runs() {
+    let plan = plan(deployment("aaaaaa"), settings());
+    assert_eq!(plan.check(), Ok(()));
+    assert!(plan.stages.contains(&Stage::Boot));
+}

@@ -1,0 +1,40 @@
+//! What runs on the hosts: images get there, new replicas start beside the old ones, and what is done with goes.
+//!
+//! One function per stage: [`ship`], [`boot`], [`retire`] and [`discard`]. Each first looks at what is there and does only
+//! the rest. Docker knows no fence, so what serves is safe by other means: names are deterministic, and a replica is
+//! stopped only after the proxy has said that it needs it no more ([`Removal`], [`strays`]).
+
+mod boot;
+mod container_spec;
+mod discard;
+mod drain;
+mod environment;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod image_name;
+mod network;
+mod prune;
+mod pull;
+mod removal;
+mod retire;
+mod ship;
+mod startup;
+mod stop;
+mod temporary_name;
+mod traffic;
+mod worker;
+
+pub use boot::boot;
+pub use container_spec::{ContainerSpec, replica_name};
+pub use discard::discard;
+pub use error::Error;
+pub use image_name::ImageName;
+pub use removal::{Removal, strays};
+pub use retire::retire;
+pub use ship::ship;
+pub use traffic::Traffic;
+pub use worker::Shipper;
+
+/// What a fallible operation of the shipper answers.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,156 @@
+//! Which containers may be removed: pure decisions from their labels and from what the proxy says.
+
+use cutover_control::ServiceStatus;
+use cutover_core::{DeploymentId, Epoch};
+use cutover_fleet::{Container, Labels};
+
+use crate::Traffic;
+
+/// Replicas that are to go, sorted by what the proxy still does with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal<'a> {
+    /// The proxy needs them no more.
+    pub free: Vec<&'a Container>,
+    /// New requests go to them.
+    pub serving: Vec<&'a Container>,
+    /// They still have something in flight.
+    pub draining: Vec<&'a Container>,
+}
+
+impl<'a> Removal<'a> {
+    /// Sorts `replicas`, which were listed before the proxy was asked: what it says is of all of them.
+    pub fn of(replicas: impl IntoIterator<Item = &'a Container>, traffic: &Traffic) -> Self {
+        let mut sorted = Self { free: Vec::new(), serving: Vec::new(), draining: Vec::new() };
+        for replica in replicas {
+            let place = if traffic.serving.contains(&replica.name) {
+                &mut sorted.serving
+            } else if traffic.draining.contains(&replica.name) {
+                &mut sorted.draining
+            } else {
+                &mut sorted.free
+            };
+            place.push(replica);
+        }
+        sorted
+    }
+}
+
+/// Of all replicas of a service, those that a deployment has left behind which nobody knows any more: not the one that is
+/// being booted under `epoch`, not the live one, and none that the proxy names. Those of another journal are never
+/// among them: what that one is about to do can't be known here.
+pub fn strays<'a>(
+    replicas: &'a [Container],
+    booting: &DeploymentId,
+    epoch: &Epoch,
+    live: Option<&DeploymentId>,
+    status: Option<&ServiceStatus>,
+) -> Vec<&'a Container> {
+    let sets = status
+        .into_iter()
+        .flat_map(|status| status.active.iter().chain(&status.previous).chain(&status.draining));
+    let named: Vec<&str> = sets.map(|set| set.deployment.as_str()).collect();
+    let known = |labels: &Labels| {
+        labels.deployment == *booting
+            || Some(&labels.deployment) == live
+            || named.contains(&labels.deployment.as_str())
+    };
+    let ours = |labels: &Labels| {
+        labels.epoch.rsplit_once(':').is_some_and(|(journal, _)| journal == epoch.journal.0)
+    };
+    replicas.iter().filter(|replica| ours(&replica.labels) && !known(&replica.labels)).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use cutover_control::{Route, SetStatus, TargetStatus};
+
+    use super::*;
+    use crate::fixture::{deployment, epoch, key, replica};
+
+    /// What a proxy says of sets of two replicas each, given by the end of their deployment's id and what each target
+    /// has in flight.
+    fn status(active: Option<&str>, previous: Option<&str>, draining: &[(&str, [u64; 2])]) -> ServiceStatus {
+        let set = |end: &str, in_flight: [u64; 2]| {
+            let target = |number: u32, in_flight| TargetStatus {
+                replica: crate::replica_name(&key(), &deployment(end), number),
+                address: "172.18.0.2:3000".parse().unwrap(),
+                healthy: true,
+                in_flight,
+            };
+            SetStatus {
+                deployment: deployment(end).to_string(),
+                release: "0123456789ab".to_owned(),
+                targets: vec![target(1, in_flight[0]), target(2, in_flight[1])],
+                requests: 0,
+                server_errors: 0,
+                proxy_errors: 0,
+                latency: Vec::new(),
+            }
+        };
+        ServiceStatus {
+            key: cutover_fleet::key_of(&key()),
+            epoch: cutover_fleet::epoch_of(&epoch("j")),
+            route: Route::default(),
+            active: active.map(|end| set(end, [3, 0])),
+            previous: previous.map(|end| set(end, [0, 0])),
+            draining: draining.iter().map(|(end, in_flight)| set(end, *in_flight)).collect(),
+        }
+    }
+
+    fn replicas(ends: &[&str]) -> Vec<Container> {
+        ends.iter().flat_map(|end| [1, 2].map(|number| replica(&deployment(end), number, "j"))).collect()
+    }
+
+    fn names(containers: &[&Container]) -> Vec<String> {
+        containers.iter().map(|container| container.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_has_traffic_or_requests_in_flight_is_never_free() {
+        let there = replicas(&["aaaaaa", "bbbbbb", "cccccc"]);
+        let said = status(Some("bbbbbb"), None, &[("cccccc", [0, 5])]);
+        let removal = Removal::of(&there, &Traffic::of(Some(&said)));
+        let free = ["hello-production-aaaaaa-1", "hello-production-aaaaaa-2", "hello-production-cccccc-1"];
+        assert_eq!(names(&removal.free), free);
+        assert_eq!(names(&removal.serving), ["hello-production-bbbbbb-1", "hello-production-bbbbbb-2"]);
+        assert_eq!(names(&removal.draining), ["hello-production-cccccc-2"]);
+    }
+
+    #[test]
+    fn a_service_that_the_proxy_has_never_heard_of_needs_nothing() {
+        let there = replicas(&["aaaaaa"]);
+        let removal = Removal::of(&there, &Traffic::of(None));
+        assert_eq!(removal.free.len(), 2);
+    }
+
+    #[test]
+    fn a_stray_is_what_neither_the_journal_nor_the_proxy_knows() {
+        let there = replicas(&["aaaaaa", "bbbbbb", "cccccc", "dddddd"]);
+        let booting = deployment("dddddd");
+        let live = deployment("aaaaaa");
+        let table: [(Option<&DeploymentId>, Option<ServiceStatus>, &[&str]); 6] = [
+            (None, None, &["aaaaaa", "bbbbbb", "cccccc"]),
+            (Some(&live), None, &["bbbbbb", "cccccc"]),
+            (Some(&live), Some(status(Some("aaaaaa"), None, &[])), &["bbbbbb", "cccccc"]),
+            // The journal is behind the proxy, which is the one that serves.
+            (Some(&live), Some(status(Some("bbbbbb"), None, &[])), &["cccccc"]),
+            (None, Some(status(Some("bbbbbb"), Some("aaaaaa"), &[])), &["cccccc"]),
+            (None, Some(status(Some("bbbbbb"), Some("aaaaaa"), &[("cccccc", [0, 1])])), &[]),
+        ];
+        for (live, status, expected) in table {
+            let found = strays(&there, &booting, &epoch("j"), live, status.as_ref());
+            let expected: Vec<DeploymentId> =
+                expected.iter().flat_map(|end| [deployment(end), deployment(end)]).collect();
+            let found: Vec<DeploymentId> =
+                found.iter().map(|found| found.labels.deployment.clone()).collect();
+            assert_eq!(found, expected, "{live:?} {status:?}");
+        }
+    }
+
+    #[test]
+    fn what_another_journal_has_made_is_no_stray() {
+        let theirs = [replica(&deployment("aaaaaa"), 1, "another")];
+        assert_eq!(strays(&theirs, &deployment("dddddd"), &epoch("j"), None, None), Vec::<&Container>::new());
+    }
+}

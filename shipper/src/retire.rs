@@ -1,0 +1,67 @@
+//! The retire stage: the new release is live for good, and the old one goes.
+
+use bollard::Docker;
+use bollard::models::{ContainerUpdateBody, RestartPolicyNameEnum};
+use cutover_core::{Digest, Epoch, Plan, Progress};
+use cutover_fleet::{Container, Machine};
+use futures_util::future::try_join_all;
+use tokio::sync::watch;
+
+use crate::container_spec::restart;
+use crate::prune::prune;
+use crate::stop::stop_and_remove;
+use crate::{Error, Removal, Result, Traffic, drain};
+
+/// Waits until the old replicas have answered their last requests, at most `timeouts.drain` and 5 s; stops and removes
+/// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed.
+///
+/// From here on Docker starts the live replicas again when they exit, or when the host does.
+///
+/// # Errors
+/// A proxy that isn't there or refuses, replicas that never end their last requests (the others are gone by then), a host
+/// or a Docker that can't be reached.
+pub async fn retire(
+    machine: &Machine,
+    plan: &Plan,
+    epoch: &Epoch,
+    images: &[&Digest],
+    progress: &watch::Sender<Progress>,
+) -> Result<u32> {
+    let settings = &plan.release.settings;
+    let (live, old): (Vec<Container>, Vec<Container>) = machine
+        .replicas(&plan.key)
+        .await?
+        .into_iter()
+        .partition(|replica| replica.labels.deployment == plan.deployment);
+    let docker = machine.docker().await?;
+    // What the proxy says comes after the list, and is so of all that is on it.
+    let ask = async || {
+        let (serving, draining) = machine.proxy().retire(&plan.key, epoch, &plan.deployment).await?;
+        Ok(Traffic { serving, draining })
+    };
+    let limit = drain::limit(settings);
+    let (_, traffic) = tokio::try_join!(
+        try_join_all(live.iter().map(|replica| keep_running(machine, &docker, replica))),
+        drain::wait(limit, |_| true, ask, progress),
+    )?;
+    let removal = Removal::of(&old, &traffic);
+    let stopped = stop_and_remove(machine, &removal.free, settings.timeouts.stop.0).await?;
+    if let Err(error) = prune(machine, &plan.key, images).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "no image was pruned");
+    }
+    if removal.draining.is_empty() {
+        Ok(stopped)
+    } else {
+        Err(Error::draining(&removal.draining, machine, limit))
+    }
+}
+
+/// Until now an exit was to be seen as what it is: a replica that Docker starts anew again and again may look ready in
+/// between. A live one must come back.
+async fn keep_running(machine: &Machine, docker: &Docker, replica: &Container) -> Result<()> {
+    let policy = restart(RestartPolicyNameEnum::UNLESS_STOPPED);
+    let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+    let updated = docker.update_container(&replica.id, update).await;
+    Ok(updated
+        .map_err(machine.host().docker_failed(format!("setting the restart policy of {}", replica.name)))?)
+}

@@ -1,0 +1,124 @@
+//! One replica starts, and is watched for its first moments.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+use cutover_core::{Plan, Replica};
+use cutover_fleet::{Condition, Container, LAST_LINES, Machine, Trouble};
+use tokio::time::{Instant, sleep};
+
+use crate::stop::remove_now;
+use crate::{Error, ImageName, Result};
+
+/// How long a replica is watched that neither listens nor exits: what crashes at once has done so by then. What comes
+/// later, the probe sees.
+const WATCHED: Duration = Duration::from_millis(300);
+/// From one look to the next.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A replica that is to run.
+pub(crate) struct Startup<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) docker: &'a Docker,
+    pub(crate) plan: &'a Plan,
+    pub(crate) image: &'a ImageName,
+    /// The name of its container.
+    pub(crate) name: String,
+}
+
+impl Startup<'_> {
+    /// Makes and starts its container, unless `found`, the one of that name, is it and runs; then watches it until it
+    /// listens.
+    pub(crate) async fn run(&self, found: Option<&Container>, body: ContainerCreateBody) -> Result<Replica> {
+        match found {
+            Some(found) if found.running && found.labels.deployment == self.plan.deployment => {}
+            found => {
+                if let Some(found) = found {
+                    remove_now(self.machine, self.docker, found).await?;
+                }
+                self.create(body).await?;
+                self.start().await?;
+            }
+        }
+        self.watch().await
+    }
+
+    async fn create(&self, body: ContainerCreateBody) -> Result<()> {
+        let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
+        let created = self.docker.create_container(Some(options), body).await;
+        let Err(error) = created else { return Ok(()) };
+        if let bollard::errors::Error::DockerResponseServerError { status_code, message } = &error {
+            match status_code {
+                404 if message.to_lowercase().contains("no such image") => {
+                    return Err(Error::NoImage {
+                        image: self.image.clone(),
+                        host: self.machine.name().clone(),
+                    });
+                }
+                409 => return Err(self.name_taken().await?),
+                _ => {}
+            }
+        }
+        Err(self.machine.host().docker_failed(format!("creating {}", self.name))(error).into())
+    }
+
+    /// Another worker that was given up may have made the container a moment ago; any other one is somebody's.
+    async fn name_taken(&self) -> Result<Error> {
+        let labels = self.machine.condition(&self.name).await?.and_then(|condition| condition.labels);
+        let ours = labels.is_some_and(|labels| labels.key == self.plan.key);
+        Ok(Error::NameTaken { name: self.name.clone(), host: self.machine.name().clone(), ours })
+    }
+
+    /// Docker keeps with the container why it can't be started: a program that isn't there, a user that doesn't exist.
+    async fn start(&self) -> Result<()> {
+        let Err(error) = self.docker.start_container(&self.name, None).await else { return Ok(()) };
+        if let bollard::errors::Error::DockerResponseServerError { .. } = error
+            && let Some(condition) = self.machine.condition(&self.name).await?
+            && let (Some(_), Some(what)) = (&condition.error, condition.trouble())
+        {
+            return Err(self.trouble(what, &condition).await);
+        }
+        Err(self.machine.host().docker_failed(format!("starting {}", self.name))(error).into())
+    }
+
+    /// Watches until it listens, exits, or has been watched for long enough.
+    async fn watch(&self) -> Result<Replica> {
+        let began = Instant::now();
+        loop {
+            let Some(condition) = self.machine.condition(&self.name).await? else {
+                return Err(Error::Gone { name: self.name.clone(), host: self.machine.name().clone() });
+            };
+            if let Some(what) = condition.trouble() {
+                return Err(self.trouble(what, &condition).await);
+            }
+            let long_enough = began.elapsed() >= WATCHED;
+            match condition.socket(self.plan.release.settings.port) {
+                Some(address) if long_enough || self.listens(address).await => {
+                    return Ok(Replica { name: self.name.clone(), address });
+                }
+                None if long_enough => {
+                    let (name, host) = (self.name.clone(), self.machine.name().clone());
+                    return Err(Error::NoAddress { name, host });
+                }
+                _ => sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    async fn listens(&self, address: SocketAddr) -> bool {
+        self.machine.host().connect_tcp(address, WATCHED).await.is_ok()
+    }
+
+    async fn trouble(&self, what: String, condition: &Condition) -> Error {
+        Error::Trouble(Box::new(Trouble {
+            replica: self.name.clone(),
+            host: self.machine.name().clone(),
+            what,
+            out_of_memory: condition.out_of_memory,
+            last_lines: self.machine.last_lines(&self.name, LAST_LINES).await,
+        }))
+    }
+}

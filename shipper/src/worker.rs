@@ -1,0 +1,79 @@
+//! The stages of the shipper: ship, boot, retire and discard.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use cutover_bus::{Assignment, Performer};
+use cutover_core::{Digest, Failure, Output, Progress, Stage};
+use cutover_fleet::Fleet;
+use cutover_store::Store;
+use tokio::sync::watch;
+
+use crate::{boot, discard, retire, ship};
+
+/// Does the ship, boot, retire and discard stages.
+#[derive(Debug)]
+pub struct Shipper {
+    fleet: Fleet,
+    store: Store,
+}
+
+impl Shipper {
+    /// A shipper that reaches hosts through `fleet`, and takes images from `store`.
+    pub const fn new(fleet: Fleet, store: Store) -> Self {
+        Self { fleet, store }
+    }
+
+    async fn work(
+        &self,
+        assignment: &Assignment,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Output, Failure> {
+        let machine = &self.fleet.machine(assignment.host()?);
+        let (plan, epoch) = (assignment.plan(), &assignment.epoch);
+        Ok(match assignment.task.stage {
+            Stage::Ship => {
+                let sent = ship(machine, &self.store, plan, image(assignment)?, progress).await?;
+                Output::Shipped { sent }
+            }
+            Stage::Boot => {
+                let live = assignment.service.live().map(|live| &live.deployment);
+                Output::Booted { replicas: boot(machine, plan, image(assignment)?, epoch, live).await? }
+            }
+            Stage::Retire => {
+                let kept: Vec<&Digest> = assignment.service.kept.iter().map(|kept| &kept.image).collect();
+                let images = [kept, vec![image(assignment)?]].concat();
+                Output::Retired { stopped: retire(machine, plan, epoch, &images, progress).await? }
+            }
+            Stage::Discard => Output::Discarded { removed: discard(machine, plan, progress).await? },
+            other => return Err(Failure::lasting(format!("{other} is no stage of the shipper"))),
+        })
+    }
+}
+
+impl Performer for Shipper {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        let (progress, told) = watch::channel(Progress::Bytes { done: 0, total: 0 });
+        tokio::select! {
+            ended = self.work(assignment, &progress) => ended,
+            never = tell(assignment, told) => match never {},
+        }
+    }
+}
+
+/// The image of the deployment.
+fn image(assignment: &Assignment) -> Result<&Digest, Failure> {
+    assignment.deployment().image().ok_or_else(|| {
+        Failure::lasting(format!("{}: the journal names no image for this deployment", assignment.task))
+            .hint("build it again: `cutover replay --from build`")
+    })
+}
+
+/// Records how far the task is, as long as it runs.
+async fn tell(assignment: &Assignment, mut told: watch::Receiver<Progress>) -> Infallible {
+    while told.changed().await.is_ok() {
+        let progress = told.borrow_and_update().clone();
+        assignment.progress(progress).await;
+    }
+    pending().await
+}
