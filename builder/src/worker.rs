@@ -97,7 +97,9 @@ fn failure(error: &Error) -> Failure {
         Error::Build { output, .. } => {
             failure.tail(output.clone()).hint("the whole output is in `cutover logs --deployment`")
         }
-        Error::NoEngine { .. } => failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST"),
+        Error::NoEngine { .. } => {
+            failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST")
+        }
         Error::NoSuchImage { .. } => failure.hint("check `image:` in the deploy file"),
         _ => failure,
     }

@@ -48,7 +48,13 @@ impl ControlPlane {
         let nats_server = PathBuf::from("/usr/local/lib/cutover/nats-server");
         let up = plane.run(
             Path::new("/"),
-            &["up", "--nats-server", &nats_server.to_string_lossy(), "--scale", &format!("shipper={shippers}")],
+            &[
+                "up",
+                "--nats-server",
+                &nats_server.to_string_lossy(),
+                "--scale",
+                &format!("shipper={shippers}"),
+            ],
         )?;
         if up.code != Some(0) {
             bail!("cutover up: {}{}", up.out, up.err);
@@ -95,7 +101,8 @@ impl ControlPlane {
     /// # Errors
     /// A server that doesn't answer.
     pub async fn journal(&self) -> anyhow::Result<Journal> {
-        let account: Account = serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?;
+        let account: Account =
+            serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?;
         let Account { port, user, password } = account;
         let bus = Bus::connect(&format!("nats://{user}:{password}@127.0.0.1:{port}"), "e2e").await?;
         Ok(bus.open().await?)

@@ -1,6 +1,8 @@
 //! What the demonstration and the end-to-end tests stand on: separate Docker hosts, a control plane of their own, an
 //! application to deploy, a database, and load.
 
+#![allow(clippy::print_stderr)]
+
 mod control_plane;
 mod database;
 mod host;

@@ -67,7 +67,8 @@ impl App {
             ready = self.ready,
         );
         if !self.env.is_empty() {
-            let env: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
+            let env: Vec<String> =
+                self.env.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
             let _ = writeln!(text, "env: {{clear: {{{}}}}}", env.join(", "));
         }
         if let Some(database) = &self.database {

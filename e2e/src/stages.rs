@@ -18,7 +18,9 @@ impl StageSeconds {
     pub fn of(deployment: &Deployment) -> Self {
         let mut stages: Vec<(Stage, Timestamp, Timestamp)> = Vec::new();
         for (task, state) in deployment.tasks() {
-            let (Some(began), Status::Finished { at, .. } | Status::Failed { at, .. }) = (state.began, &state.status) else {
+            let (Some(began), Status::Finished { at, .. } | Status::Failed { at, .. }) =
+                (state.began, &state.status)
+            else {
                 continue;
             };
             if began < deployment.round_at {

@@ -48,9 +48,17 @@ async fn who_can_not_be_reached_is_named() {
     // A key that the host doesn't know.
     fs::write(scene.project.deploy_file(), &good).unwrap();
     let other = scene.project.folder().join("other_key");
-    let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status();
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&other)
+        .status();
     assert!(made.unwrap().success());
-    let wrong = scene.plane.command(scene.project.folder(), &["setup"]).env("CUTOVER_SSH_KEY", &other).output().unwrap();
+    let wrong = scene
+        .plane
+        .command(scene.project.folder(), &["setup"])
+        .env("CUTOVER_SSH_KEY", &other)
+        .output()
+        .unwrap();
     assert_eq!(wrong.status.code(), Some(8));
     assert!(String::from_utf8_lossy(&[wrong.stdout, wrong.stderr].concat()).contains("other_key"));
 
@@ -76,7 +84,8 @@ async fn what_fails_on_the_way_leaves_nothing_half_done() {
     let builder = good.lines().find(|line| line.starts_with("builder:")).unwrap();
 
     // An image that exists nowhere: no registry answers here either.
-    fs::write(scene.project.deploy_file(), good.replace(builder, "image: hello-that-nobody-built:v1")).unwrap();
+    fs::write(scene.project.deploy_file(), good.replace(builder, "image: hello-that-nobody-built:v1"))
+        .unwrap();
     scene.cutover(&["deploy"]).exited(4, &["hello-that-nobody-built:v1"]);
     let ended = scene.until(|current| current.outcome().is_some()).await;
     assert_eq!(ended.outcome(), Some(Outcome::Failed));
@@ -85,7 +94,7 @@ async fn what_fails_on_the_way_leaves_nothing_half_done() {
     fs::write(scene.project.deploy_file(), &good).unwrap();
     let dockerfile = scene.project.folder().join("Dockerfile");
     let healthy = fs::read_to_string(&dockerfile).unwrap();
-    fs::write(&dockerfile, format!("FROM debian:bookworm-slim\nRUN echo this is broken && exit 3\n{healthy}")).unwrap();
+    fs::write(&dockerfile, healthy.replace("RUN ", "RUN echo this is broken && exit 3; ")).unwrap();
     scene.cutover(&["deploy"]).exited(4, &["this is broken", "exit 3"]);
     fs::write(&dockerfile, &healthy).unwrap();
 

@@ -46,7 +46,9 @@ async fn however_the_command_ends_the_deployment_goes_on() {
         let status = deploy.wait().unwrap();
         assert!(!status.success(), "{signal}: {status}");
         scene.cutover(&["deploy", "--force"]).exited(3, &["runs"]);
-        let ended = scene.until(|current| current.plan.release.version == version && current.outcome().is_some()).await;
+        let ended = scene
+            .until(|current| current.plan.release.version == version && current.outcome().is_some())
+            .await;
         assert_eq!(ended.outcome(), Some(Outcome::Live), "{signal}");
     }
     let report = load.stop().await;
@@ -72,7 +74,8 @@ async fn an_abort_in_the_soak_brings_the_old_version_back() {
     scene.deploy(&scene.app("v1")).succeeded();
     let load = scene.load();
     scene.project.write(&App { soak: "5m", ..scene.app("v2") }).unwrap();
-    let mut deploy = scene.plane.command(scene.project.folder(), &["deploy"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut deploy =
+        scene.plane.command(scene.project.folder(), &["deploy"]).stdout(Stdio::null()).spawn().unwrap();
     let soak = Task { stage: Stage::Soak, host: None };
     scene.until(|current| current.state(&soak).is_open()).await;
     scene.cutover(&["abort"]);
@@ -81,7 +84,7 @@ async fn an_abort_in_the_soak_brings_the_old_version_back() {
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert!(report.first_answer_of("v2").is_some(), "it had traffic");
     assert_eq!(scene.replicas().len(), 2);
-    scene.cutover(&["status"]).exited(0, &["v1"]);
+    scene.cutover(&["status"]).exited(0, &["aborted: hello v1 still serves"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cutover_control::{Call, LineBuffer, Refusal, Reply, encode_reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +15,9 @@ use crate::plane::Plane;
 
 /// The owner and the group may call, nobody else.
 const MODE: u32 = 0o660;
+
+/// The pause after a failed accept: the process is out of descriptors, and others have to be closed first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers calls on the control socket.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ impl ControlServer {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a control connection failed");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }

@@ -31,6 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
+    address: SocketAddr,
     exchange: Arc<Exchange>,
     closing: CancellationToken,
     connections: TaskTracker,
@@ -53,12 +54,13 @@ impl Listener {
         // Inherited by every connection that is accepted.
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
         SockRef::from(&socket).set_tcp_keepalive(&keepalive).map_err(listen_error)?;
-        Ok(Self { socket, exchange: Arc::new(exchange), closing, connections })
+        let address = socket.local_addr().map_err(listen_error)?;
+        Ok(Self { socket, address, exchange: Arc::new(exchange), closing, connections })
     }
 
-    pub(crate) fn address(&self) -> Result<SocketAddr, Error> {
-        let unbound = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.socket.local_addr().map_err(|source| Error::Listen { address: unbound, source })
+    /// The address that was taken.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Accepts until the proxy is about to end; what was accepted goes on in the tracked tasks.

@@ -83,7 +83,7 @@ impl Streaming {
                     self.lease.set().counters.cut_off();
                 }
                 let address = self.lease.target().address();
-                tracing::warn!(address = %address, error = %error, "the application stopped in the middle of a response");
+                tracing::warn!(%address, %error, "the application stopped in the middle of a response");
                 Poll::Ready(Some(Err(Truncated::Application(error))))
             }
             Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Truncated::Application))),

@@ -44,7 +44,7 @@ impl Server {
         let connections = TaskTracker::new();
         let exchange = Exchange::new(routes, closing.clone(), connections.clone());
         let listener = Listener::bind(options.http, exchange, closing.clone(), connections.clone()).await?;
-        let address = listener.address()?;
+        let address = listener.address();
         Ok(Self { listener, control: control.with(plane), address, closing, connections })
     }
 

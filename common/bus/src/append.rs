@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::{
-    NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID,
+    NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+    NATS_MESSAGE_ID,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,8 @@ pub(crate) async fn append(
         last.headers.insert(NATS_BATCH_SEQUENCE, size.to_string());
         last.headers.insert(NATS_BATCH_COMMIT, "1");
     }
-    let request = async_nats::Request::new().headers(last.headers).payload(last.content).timeout(Some(ANSWER_LIMIT));
+    let request =
+        async_nats::Request::new().headers(last.headers).payload(last.content).timeout(Some(ANSWER_LIMIT));
     let answer = client.send_request(last.subject, request).await.map_err(|error| match error.kind() {
         async_nats::RequestErrorKind::TimedOut => Error::Timeout { doing, seconds: ANSWER_LIMIT.as_secs() },
         async_nats::RequestErrorKind::NoResponders => Error::NotSetUp,

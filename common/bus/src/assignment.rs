@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cutover_core::{
-    Deployment, Epoch, Fact, Failure, HostSpec, Output, Plan, Progress, Service, ServiceKey, Subject, Task, Timestamp,
+    Deployment, Epoch, Fact, Failure, HostSpec, Output, Plan, Progress, Service, ServiceKey, Subject, Task,
+    Timestamp,
 };
 use tokio::time::Instant;
 
@@ -37,7 +38,13 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    pub(crate) fn new(journal: Journal, service: Service, deployment: Deployment, task: Task, claim: u64) -> Self {
+    pub(crate) fn new(
+        journal: Journal,
+        service: Service,
+        deployment: Deployment,
+        task: Task,
+        claim: u64,
+    ) -> Self {
         let epoch = Epoch { journal: journal.id().clone(), sequence: claim };
         Self { task, epoch, service, deployment, journal, last_progress: Mutex::new(None) }
     }

@@ -38,12 +38,15 @@ impl Bus {
     /// # Errors
     /// An address that can't be read, or a server that isn't reached within 5 s.
     pub async fn connect(url: &str, name: &str) -> Result<Self, Error> {
-        let address: async_nats::ServerAddr = url.parse().map_err(|_| Error::Address(without_credentials(url)))?;
+        let address: async_nats::ServerAddr =
+            url.parse().map_err(|_| Error::Address(without_credentials(url)))?;
         let mut options = async_nats::ConnectOptions::new()
             .name(name)
             .connection_timeout(CONNECT_LIMIT)
             .ping_interval(Duration::from_secs(10))
-            .reconnect_delay_callback(|attempts| Duration::from_millis(100 * u64::try_from(attempts.min(20)).unwrap_or(20)));
+            .reconnect_delay_callback(|attempts| {
+                Duration::from_millis(100 * u64::try_from(attempts.min(20)).unwrap_or(20))
+            });
         if let (Some(user), Some(password)) = (address.username(), address.password()) {
             options = options.user_and_password(user.to_owned(), password.to_owned());
         }
@@ -95,7 +98,10 @@ impl Bus {
             duplicate_window: DUPLICATE_WINDOW,
             allow_direct: true,
             allow_atomic_publish: true,
-            metadata: HashMap::from([(JOURNAL_ID.to_owned(), self.client.new_inbox().replace("_INBOX.", ""))]),
+            metadata: HashMap::from([(
+                JOURNAL_ID.to_owned(),
+                self.client.new_inbox().replace("_INBOX.", ""),
+            )]),
             ..Config::default()
         };
         let output = Config {

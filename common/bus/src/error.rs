@@ -17,7 +17,9 @@ pub enum Error {
     #[error("'{0}' is not a NATS address: expected nats://host:port")]
     Address(String),
     /// The journal's stream isn't there.
-    #[error("the journal isn't set up on this NATS server: run `cutover up`, or `cutover setup` for a standing server")]
+    #[error(
+        "the journal isn't set up on this NATS server: run `cutover up`, or `cutover setup` for a standing server"
+    )]
     NotSetUp,
     /// The stream is there, but nobody has given it an id.
     #[error("the stream '{0}' was not made by Cutover: it has no journal id")]
@@ -49,7 +51,9 @@ pub enum Error {
         description: String,
     },
     /// The log takes no more messages.
-    #[error("the journal is full: nothing was lost, and nothing can be recorded until the limits of its stream are raised")]
+    #[error(
+        "the journal is full: nothing was lost, and nothing can be recorded until the limits of its stream are raised"
+    )]
     Full,
     /// An entry that can't be read.
     #[error(transparent)]

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
-use cutover_core::{Decision, Effect, Entry, Event, JournalId, Service, ServiceKey, Subject, Timestamp, Work};
+use cutover_core::{
+    Decision, Effect, Entry, Event, JournalId, Service, ServiceKey, Subject, Timestamp, Work,
+};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
@@ -73,7 +75,8 @@ impl Journal {
                 .map_err(|source| Error::Content { doing: "read", source })?,
             None => Service::default(),
         };
-        let mut log = ServiceLog::new(key.clone(), service, snapshot.first().map_or(0, |stored| stored.sequence));
+        let mut log =
+            ServiceLog::new(key.clone(), service, snapshot.first().map_or(0, |stored| stored.sequence));
         self.catch_up(&mut log).await?;
         Ok(log)
     }
@@ -96,7 +99,9 @@ impl Journal {
             }
         }
         let service = log.service();
-        if !service.snapshot_taken && service.current.as_ref().is_some_and(|current| current.outcome().is_some()) {
+        if !service.snapshot_taken
+            && service.current.as_ref().is_some_and(|current| current.outcome().is_some())
+        {
             let state = Subject::State(log.key().clone()).to_string();
             if let Some(stored) = self.read(None, &state, None).await?.first()
                 && stored.sequence > log.service().sequence
@@ -172,9 +177,10 @@ impl Journal {
 
     fn snapshot_message(&self, log: &ServiceLog) -> Result<Message, Error> {
         let service = log.service();
-        let round = service.current.as_ref().map_or_else(String::new, |deployment| {
-            format!("{}/{}", deployment.id(), deployment.round)
-        });
+        let round = service
+            .current
+            .as_ref()
+            .map_or_else(String::new, |deployment| format!("{}/{}", deployment.id(), deployment.round));
         let subject = Subject::State(log.key().clone()).to_string();
         Ok(Message::new(subject, &format!("{round}/snapshot"), service)?.expecting(log.snapshot()))
     }
@@ -185,21 +191,29 @@ impl Journal {
     /// A bus that doesn't answer.
     pub async fn services(&self) -> Result<Vec<ServiceKey>, Error> {
         let failed = |message: String| Error::Request { doing: "listing services", message };
-        let stream =
-            self.bus.jetstream.get_stream(LOG).await.map_err(|error| failed(error.to_string()))?;
-        let subjects =
-            stream.info_with_subjects("cutover.log.*.*.decisions").await.map_err(|error| failed(error.to_string()))?;
+        let stream = self.bus.jetstream.get_stream(LOG).await.map_err(|error| failed(error.to_string()))?;
+        let subjects = stream
+            .info_with_subjects("cutover.log.*.*.decisions")
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         let keys: BTreeSet<ServiceKey> = subjects
             .map(|subject| subject.map(|(subject, _)| subject))
             .map_err(|error| failed(error.to_string()))
-            .try_filter_map(async |subject| Ok(subject.parse::<Subject>().ok().map(|subject| subject.key().clone())))
+            .try_filter_map(async |subject| {
+                Ok(subject.parse::<Subject>().ok().map(|subject| subject.key().clone()))
+            })
             .try_collect()
             .await?;
         Ok(keys.into_iter().collect())
     }
 
     /// Reads stored messages: the last of a subject, or many from a sequence on that match a filter.
-    async fn read(&self, from: Option<u64>, subjects: &str, batch: Option<u32>) -> Result<Vec<Stored>, Error> {
+    async fn read(
+        &self,
+        from: Option<u64>,
+        subjects: &str,
+        batch: Option<u32>,
+    ) -> Result<Vec<Stored>, Error> {
         const DOING: &str = "reading the journal";
         let failed = |message: String| Error::Request { doing: DOING, message };
         let request = DirectGet {
@@ -208,9 +222,11 @@ impl Journal {
             last_by_subj: from.is_none().then_some(subjects),
             batch,
         };
-        let payload = serde_json::to_vec(&request).map_err(|source| Error::Content { doing: "written", source })?;
+        let payload =
+            serde_json::to_vec(&request).map_err(|source| Error::Content { doing: "written", source })?;
         let inbox = self.bus.client.new_inbox();
-        let mut answers = self.bus.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
+        let mut answers =
+            self.bus.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
         self.bus
             .client
             .publish_with_reply(format!("$JS.API.DIRECT.GET.{LOG}"), inbox, payload.into())
@@ -229,9 +245,11 @@ impl Journal {
                     let description = answer.description.as_deref().unwrap_or_default().to_owned();
                     return Err(Error::JetStream { doing: DOING, code: u64::from(status), description });
                 }
-                None => stored.push(message(answer.headers.as_ref(), answer.payload).ok_or_else(|| {
-                    failed("an answer without the headers of a stored message".to_owned())
-                })?),
+                None => {
+                    stored.push(message(answer.headers.as_ref(), answer.payload).ok_or_else(|| {
+                        failed("an answer without the headers of a stored message".to_owned())
+                    })?)
+                }
             }
             if batch.is_none() {
                 break;

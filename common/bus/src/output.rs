@@ -30,7 +30,12 @@ impl Journal {
     ///
     /// # Errors
     /// A bus that doesn't answer.
-    pub async fn output(&self, key: &ServiceKey, deployment: &DeploymentId, follow: bool) -> Result<OutputLines, Error> {
+    pub async fn output(
+        &self,
+        key: &ServiceKey,
+        deployment: &DeploymentId,
+        follow: bool,
+    ) -> Result<OutputLines, Error> {
         let config = push::OrderedConfig {
             deliver_subject: self.bus().client.new_inbox(),
             filter_subject: Subject::outputs_of(key, deployment),

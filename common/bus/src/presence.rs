@@ -30,7 +30,8 @@ impl Bus {
     pub async fn presence(&self, wanted: &[Program], limit: Duration) -> Result<Vec<Present>, Error> {
         let failed = |message: String| Error::Request { doing: "asking who is there", message };
         let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
+        let mut answers =
+            self.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
         self.client
             .publish_with_reply("$SRV.PING", inbox, Default::default())
             .await
@@ -40,10 +41,15 @@ impl Bus {
         while let Ok(Some(answer)) = tokio::time::timeout_at(deadline, answers.next()).await {
             // Other services of the same server may answer too, and a server without any says 503.
             let Ok(ping) = serde_json::from_slice::<PingResponse>(&answer.payload) else { continue };
-            let Some(program) = Program::ALL.into_iter().find(|program| program.binary() == ping.name) else { continue };
-            let protocol = ping.metadata.get("protocol").and_then(|text| text.parse().ok()).unwrap_or_default();
+            let Some(program) = Program::ALL.into_iter().find(|program| program.binary() == ping.name) else {
+                continue;
+            };
+            let protocol =
+                ping.metadata.get("protocol").and_then(|text| text.parse().ok()).unwrap_or_default();
             present.push(Present { program, id: ping.id, version: ping.version, protocol });
-            if !wanted.is_empty() && wanted.iter().all(|wanted| present.iter().any(|there| there.program == *wanted)) {
+            if !wanted.is_empty()
+                && wanted.iter().all(|wanted| present.iter().any(|there| there.program == *wanted))
+            {
                 break;
             }
         }

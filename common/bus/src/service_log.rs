@@ -66,13 +66,17 @@ impl ServiceLog {
 
     /// Whether the last decision that was read says just this.
     pub(crate) fn last_decision_is(&self, decision: &Decision) -> bool {
-        let Some(current) = self.service.current.as_ref().filter(|current| current.id() == decision.deployment()) else {
+        let Some(current) =
+            self.service.current.as_ref().filter(|current| current.id() == decision.deployment())
+        else {
             return false;
         };
         match decision {
             Decision::Accepted(_) => true,
             Decision::Aborted { by, .. } => current.abort.as_ref().is_some_and(|abort| abort.by == *by),
-            Decision::Replayed { .. } => current.round_began == self.service.last_decision && current.round > 1,
+            Decision::Replayed { .. } => {
+                current.round_began == self.service.last_decision && current.round > 1
+            }
         }
     }
 }

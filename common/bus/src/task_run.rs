@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::{AckKind, Message as Delivery};
 use cutover_core::{
-    Claim, Deployment, Entry, Event, Fact, Failure, Output, PROTOCOL, Permission, ServiceKey, Stage, Subject, Task, Work,
+    Claim, Deployment, Entry, Event, Fact, Failure, Output, PROTOCOL, Permission, ServiceKey, Stage, Subject,
+    Task, Work,
 };
 use cutover_telemetry::TaskResult;
 use tokio::time::Instant;
@@ -90,7 +91,11 @@ impl<'a, P: Performer> TaskRun<'a, P> {
             Err(error) => return unreadable(error.to_string()),
         };
         if work.protocol > PROTOCOL {
-            tracing::warn!(protocol = work.protocol, known = PROTOCOL, "work of a newer protocol is handed back");
+            tracing::warn!(
+                protocol = work.protocol,
+                known = PROTOCOL,
+                "work of a newer protocol is handed back"
+            );
             return Ok(Verdict::Later(ACK_WAIT));
         }
         if work.task.stage != self.stage {
@@ -98,7 +103,9 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         }
         loop {
             let log = self.read(&key).await?;
-            let Some(current) = log.service().current.as_ref().filter(|current| *current.id() == work.deployment) else {
+            let Some(current) =
+                log.service().current.as_ref().filter(|current| *current.id() == work.deployment)
+            else {
                 return Ok(Verdict::Done);
             };
             let (expected, attempt, failure) = match current.permission(&work.task, hint, now()) {
@@ -118,7 +125,8 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 self.shared.metrics.claim_lost(self.stage);
                 continue;
             };
-            let Some(assignment) = self.assignment(&key, &work.task, sequence, failure.is_some()).await? else {
+            let Some(assignment) = self.assignment(&key, &work.task, sequence, failure.is_some()).await?
+            else {
                 return self.go_on(&key, &work.task).await;
             };
             let ended = match failure {
@@ -157,13 +165,17 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         claim: Claim,
         expected: u64,
     ) -> Result<Option<u64>, Error> {
-        let message = fact_message(log.key(), deployment, task, claim.attempt, &Fact::Claimed(claim.clone()))?;
-        match append(&self.shared.journal.bus().client, "claiming a task", vec![message.expecting(expected)]).await? {
+        let message =
+            fact_message(log.key(), deployment, task, claim.attempt, &Fact::Claimed(claim.clone()))?;
+        match append(&self.shared.journal.bus().client, "claiming a task", vec![message.expecting(expected)])
+            .await?
+        {
             Appended::At(sequence) => Ok(Some(sequence)),
             Appended::Duplicate | Appended::Conflict => {
                 // A claim whose answer was lost is found in the log.
                 let log = self.read(log.key()).await?;
-                let state = log.service().current.as_ref().map(|current| current.state(task)).unwrap_or_default();
+                let state =
+                    log.service().current.as_ref().map(|current| current.state(task)).unwrap_or_default();
                 let ours = matches!(&state.status, cutover_core::Status::Claimed { claim: stored, .. } if *stored == claim);
                 Ok(ours.then_some(state.in_force))
             }
@@ -189,16 +201,14 @@ impl<'a, P: Performer> TaskRun<'a, P> {
     async fn perform(&self, assignment: &Assignment, hand_back: &CancellationToken) -> Ended {
         let running = self.shared.metrics.begin(self.stage);
         let claim = assignment.epoch.sequence;
+        let stopped = || {
+            let failure =
+                Failure::lasting(format!("{}: stopped, as the deployment is taken back", assignment.task));
+            Ended::Recordable(Fact::Failed { claim, failure })
+        };
         let result: Result<Output, Failure> = tokio::select! {
             result = self.shared.performer.perform(assignment) => result,
-            taken_back = self.keep_claim(assignment) => {
-                return if taken_back {
-                    let failure = Failure::lasting(format!("{}: stopped, as the deployment is taken back", assignment.task));
-                    Ended::Recordable(Fact::Failed { claim, failure })
-                } else {
-                    Ended::Lost
-                };
-            }
+            taken_back = self.keep_claim(assignment) => return if taken_back { stopped() } else { Ended::Lost },
             () = hand_back.cancelled() => return Ended::HandedBack,
         };
         match result {
@@ -206,12 +216,22 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 running.end(TaskResult::Finished);
                 Ended::Recordable(Fact::Finished { claim, output })
             }
+            // What fails because it is being taken back, under its hands, is no cause of its own.
+            Err(_) if self.is_taken_back(assignment).await => stopped(),
             Err(failure) => {
                 running.end(TaskResult::Failed);
                 tracing::warn!(task = %assignment.task, reason = failure.message, retry = failure.retry, "a task has failed");
                 Ended::Recordable(Fact::Failed { claim, failure })
             }
         }
+    }
+
+    /// Whether the journal says by now that the deployment is taken back, while the claim is still ours.
+    async fn is_taken_back(&self, assignment: &Assignment) -> bool {
+        let (task, claim) = (&assignment.task, assignment.epoch.sequence);
+        let log = self.read(assignment.key()).await;
+        let current = log.ok().and_then(|log| log.service().current.clone());
+        current.is_some_and(|current| in_force(&current, task, claim) && !current.holds(task, claim))
     }
 
     /// Returns once the task must be dropped: `true` when the deployment is taken back while the claim is still ours,
@@ -253,12 +273,24 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let mut messages = vec![message.clone()];
         messages.extend(self.shared.journal.predicted_work(&log, &entry)?);
         let client = &self.shared.journal.bus().client;
-        // Work that another worker has published already makes the whole batch a duplicate: then the fact goes alone, and
-        // what follows is derived from the log.
-        if append(client, "recording a result", messages).await? == Appended::Duplicate {
-            append(client, "recording a result", vec![message]).await?;
+        let begun = Instant::now();
+        loop {
+            // Work that another worker has published already makes the whole batch a duplicate: then the fact goes alone,
+            // and what follows is derived from the log.
+            let appended = match append(client, "recording a result", messages.clone()).await {
+                Ok(Appended::Duplicate) => append(client, "recording a result", vec![message.clone()]).await,
+                other => other,
+            };
+            match appended {
+                Ok(_) => return self.go_on(key, &assignment.task).await,
+                // The task is done: as long as nobody else may have taken it over, its result is worth another try.
+                Err(error) if error.retryable() && begun.elapsed() < ACK_WAIT => {
+                    tracing::warn!(%error, "a result is not recorded yet");
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        self.go_on(key, &assignment.task).await
     }
 
     /// Derives from the log what is due and publishes what isn't there yet; says what to do with the message.
@@ -280,7 +312,13 @@ fn in_force(deployment: &Deployment, task: &Task, claim: u64) -> bool {
     state.is_open() && state.in_force == claim
 }
 
-fn fact_message(key: &ServiceKey, deployment: &Deployment, task: &Task, attempt: u32, fact: &Fact) -> Result<Message, Error> {
+fn fact_message(
+    key: &ServiceKey,
+    deployment: &Deployment,
+    task: &Task,
+    attempt: u32,
+    fact: &Fact,
+) -> Result<Message, Error> {
     let subject = Subject::Fact {
         key: key.clone(),
         deployment: deployment.id().clone(),
@@ -289,5 +327,9 @@ fn fact_message(key: &ServiceKey, deployment: &Deployment, task: &Task, attempt:
     };
     let host = task.host.as_ref().map_or("", |host| host.as_str());
     let kind = fact.kind().as_str();
-    Message::new(subject.to_string(), &format!("{}/{}/{host}/{attempt}/{kind}", deployment.id(), task.stage), fact)
+    Message::new(
+        subject.to_string(),
+        &format!("{}/{}/{host}/{attempt}/{kind}", deployment.id(), task.stage),
+        fact,
+    )
 }

@@ -1,6 +1,6 @@
 //! The worker loop and the journal on a real server: who wins, what is taken over, what is taken back.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use cutover_bus::{Assignment, DecideError, Journal, Performer, WorkerOptions, work};
 use cutover_core::{
-    Decision, Deployment, Digest, Evidence, Failure, Outcome, Output, PROTOCOL, Program, Refused, Replica, Stage, Subject, Task,
-    Work,
+    Decision, Deployment, Digest, Evidence, Failure, Outcome, Output, PROTOCOL, Program, Refused, Replica,
+    Stage, Subject, Task, Work,
 };
 use cutover_telemetry::Metrics;
 use support::{Server, key, plan};
@@ -77,7 +77,11 @@ struct Crew {
 fn crew(journal: &Journal, script: &Script) -> Crew {
     let (stop, metrics) = (CancellationToken::new(), Metrics::new().unwrap());
     let worker = |program| counted_worker(journal, script, program, &stop, &metrics);
-    Crew { workers: Program::ALL.into_iter().map(worker).collect(), stop: stop.clone(), metrics: metrics.clone() }
+    Crew {
+        workers: Program::ALL.into_iter().map(worker).collect(),
+        stop: stop.clone(),
+        metrics: metrics.clone(),
+    }
 }
 
 fn worker(journal: &Journal, script: &Script, program: Program, stop: &CancellationToken) -> JoinHandle<()> {
@@ -91,7 +95,8 @@ fn counted_worker(
     stop: &CancellationToken,
     metrics: &Metrics,
 ) -> JoinHandle<()> {
-    let options = WorkerOptions { program, version: "0.0.1".into(), name: format!("test {program}"), slots: 2 };
+    let options =
+        WorkerOptions { program, version: "0.0.1".into(), name: format!("test {program}"), slots: 2 };
     let (journal, script, stop, metrics) = (journal.clone(), script.clone(), stop.clone(), metrics.clone());
     tokio::spawn(async move { work(journal, options, script, metrics, stop).await.unwrap() })
 }
@@ -252,7 +257,10 @@ async fn an_abort_stops_the_task_that_runs_and_takes_back_what_was_done() {
     journal.decide(&mut log, abort).await.unwrap();
     let ended = until(&journal, |current| current.outcome().is_some()).await;
     assert_eq!(ended.outcome(), Some(Outcome::Aborted));
-    assert_eq!((script.times(Stage::Restore), script.times(Stage::Discard), script.times(Stage::Retire)), (2, 2, 0));
+    assert_eq!(
+        (script.times(Stage::Restore), script.times(Stage::Discard), script.times(Stage::Retire)),
+        (2, 2, 0)
+    );
     crew.stop().await;
 }
 

@@ -44,8 +44,12 @@ pub async fn run<P: Performer>(
     let telemetry = Telemetry::start(&program.binary(), Config::from_environment()?).await?;
     let stop = stop_on_signal()?;
     if let Some(journal) = open(&arguments.nats_url, &program.binary(), &stop).await? {
-        let options =
-            WorkerOptions { program, version: version.to_owned(), name: worker_name(), slots: arguments.slots };
+        let options = WorkerOptions {
+            program,
+            version: version.to_owned(),
+            name: worker_name(),
+            slots: arguments.slots,
+        };
         work(journal, options, performer, telemetry.metrics().clone(), stop).await?;
     }
     telemetry.shutdown().await;
@@ -90,6 +94,7 @@ fn stop_on_signal() -> Result<CancellationToken, Error> {
 
 /// The worker's name in claims: machine and process.
 fn worker_name() -> String {
-    let machine = nix::unistd::gethostname().map_or_else(|_| "?".into(), |name| name.to_string_lossy().into_owned());
+    let machine =
+        nix::unistd::gethostname().map_or_else(|_| "?".into(), |name| name.to_string_lossy().into_owned());
     format!("{machine}:{}", std::process::id())
 }

@@ -39,7 +39,7 @@ impl Scene {
     /// Writes the application's next state and deploys it.
     pub fn deploy(&self, app: &App) -> Ended {
         self.project.write(app).unwrap();
-        self.cutover(&["deploy"])
+        self.cutover(&["deploy", "--version", &app.version])
     }
 
     /// Load on the proxy.

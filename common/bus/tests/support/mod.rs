@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use cutover_bus::{Bus, Journal};
 use cutover_core::{
-    Container, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release, Resources, Routing, ServiceKey, Settings, Soak, Source,
-    Span, Timeouts,
+    Container, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release, Resources, Routing, ServiceKey,
+    Settings, Soak, Source, Span, Timeouts,
 };
 
 /// A nats-server on a free port of the loopback, with its files in a folder that goes with it.
@@ -24,7 +24,11 @@ impl Server {
     pub(crate) async fn start() -> Self {
         let binary = std::env::var_os("CUTOVER_NATS_SERVER")
             .map_or_else(|| PathBuf::from("/usr/local/lib/cutover/nats-server"), PathBuf::from);
-        assert!(binary.exists(), "no nats-server at {}: run scripts/install.sh, or set CUTOVER_NATS_SERVER", binary.display());
+        assert!(
+            binary.exists(),
+            "no nats-server at {}: run scripts/install.sh, or set CUTOVER_NATS_SERVER",
+            binary.display()
+        );
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(binary)
@@ -68,7 +72,12 @@ pub(crate) fn key() -> ServiceKey {
 
 /// A plan whose deployment id ends in `n`.
 pub(crate) fn plan(n: u32, hosts: &[&str]) -> Box<Plan> {
-    let release = Release { version: format!("v{n}"), source: Source::Image("hello".into()), settings: settings(), migrations: vec![] };
+    let release = Release {
+        version: format!("v{n}"),
+        source: Source::Image("hello".into()),
+        settings: settings(),
+        migrations: vec![],
+    };
     Box::new(Plan {
         protocol: PROTOCOL,
         deployment: format!("{n:0>26}").parse().unwrap(),

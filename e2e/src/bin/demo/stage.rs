@@ -70,7 +70,11 @@ impl Stage {
     }
 
     /// Writes down what became of the last deployment; fails when it is not what was expected.
-    pub(crate) async fn write_down(&mut self, title: &'static str, expected: Outcome) -> anyhow::Result<Deployment> {
+    pub(crate) async fn write_down(
+        &mut self,
+        title: &'static str,
+        expected: Outcome,
+    ) -> anyhow::Result<Deployment> {
         let log = self.plane.journal().await?.service(&ControlPlane::key()?).await?;
         let deployment = log.service().current.clone().context("there was no deployment")?;
         let outcome = deployment.outcome().context("the deployment has not ended")?;

@@ -45,7 +45,12 @@ pub(crate) fn print(deployments: &[Shown], report: &LoadReport) -> ExitCode {
     println!("half within                      {:>8.1} ms", report.p50.as_secs_f64() * 1000.0);
     println!("99 of 100 within                 {:>8.1} ms", report.p99.as_secs_f64() * 1000.0);
     for failure in report.failed.iter().filter(|failure| failure.version.as_deref() != Some(BAD)).take(10) {
-        println!("  {} at {:.3} s, version {:?}", failure.kind, failure.at.duration_since(report.started).as_secs_f64(), failure.version);
+        println!(
+            "  {} at {:.3} s, version {:?}",
+            failure.kind,
+            failure.at.duration_since(report.started).as_secs_f64(),
+            failure.version
+        );
     }
     let bounded = its_own as u64 <= BAD_SECONDS * u64::from(RATE);
     if !bounded {

@@ -1,0 +1,190 @@
+//! A Docker host, an artifact store, and deployments to run there.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cutover_core::{
+    Container, DeploymentId, Digest, Epoch, Failure, HostSpec, Intent, JournalId, PROTOCOL, Plan, Progress,
+    Readiness, Release, Replica, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+};
+use cutover_e2e::{Host, dist};
+use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
+use cutover_host::{Hosts, SshOptions};
+use cutover_store::Store;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// A Docker host and a store. Both are gone when this is dropped.
+pub struct Bench {
+    pub host: Host,
+    pub machine: Machine,
+    pub store: Store,
+    pub progress: watch::Sender<Progress>,
+    _folder: TempDir,
+}
+
+impl Bench {
+    /// For the test of this name.
+    pub async fn up(test: &str) -> Self {
+        let host = Host::up(&format!("{test}-{}", std::process::id())).unwrap();
+        let options =
+            SshOptions { identities: vec![host.key.clone()], ..SshOptions::new(host.known_hosts.clone()) };
+        let machine = Fleet::new(Hosts::new(options, "/var/run/docker.sock")).machine(&spec(&host));
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let (progress, _) = watch::channel(Progress::Bytes { done: 0, total: 0 });
+        Self { host, machine, store, progress, _folder: folder }
+    }
+
+    /// A deployment whose id ends with these six characters.
+    pub fn plan(&self, end: &str, image: &Digest) -> Plan {
+        let release = Release {
+            version: end.to_owned(),
+            source: Source::Image(format!("hello@{image}")),
+            settings: settings(end),
+            migrations: Vec::new(),
+        };
+        Plan {
+            protocol: PROTOCOL,
+            deployment: deployment(end),
+            key: key(),
+            by: "anna@laptop".to_owned(),
+            intent: Intent::Deploy,
+            stages: Plan::stages_for(&release, Some(image)),
+            release,
+            image: Some(image.clone()),
+            replaces: None,
+            hosts: vec![spec(&self.host)],
+        }
+    }
+
+    pub async fn ship(&self, plan: &Plan) -> Result<u64, Failure> {
+        let image = plan.image.as_ref().unwrap();
+        Ok(cutover_shipper::ship(&self.machine, &self.store, plan, image, &self.progress).await?)
+    }
+
+    pub async fn boot(&self, plan: &Plan, claim: u64) -> Result<Vec<Replica>, Failure> {
+        let image = plan.image.as_ref().unwrap();
+        Ok(cutover_shipper::boot(&self.machine, plan, image, &epoch(claim), None).await?)
+    }
+
+    pub async fn retire(&self, plan: &Plan, claim: u64, images: &[&Digest]) -> Result<u32, Failure> {
+        let (machine, progress) = (&self.machine, &self.progress);
+        Ok(cutover_shipper::retire(machine, plan, &epoch(claim), images, progress).await?)
+    }
+
+    pub async fn discard(&self, plan: &Plan) -> Result<u32, Failure> {
+        Ok(cutover_shipper::discard(&self.machine, plan, &self.progress).await?)
+    }
+
+    /// What `docker` answers on the host, without the last line break.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        let command: Vec<&str> = ["docker"].into_iter().chain(arguments.iter().copied()).collect();
+        self.host.exec(&command).unwrap().trim_end().to_owned()
+    }
+
+    /// The names of all containers on the host.
+    pub fn containers(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.docker(&["ps", "--all", "--format", "{{.Names}}"]).lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// The names and digests of all images on the host.
+    pub fn images(&self) -> String {
+        self.docker(&["images", "--all", "--digests", "--format", "{{.Repository}}:{{.Tag}} {{.Digest}}"])
+    }
+
+    /// Starts the proxy on the host, as a process.
+    pub async fn start_proxy(&self) {
+        let proxy = dist().join("cutover-proxy").canonicalize().expect("scripts/build.sh must have run");
+        let line = "mkdir -p /run/cutover /run/proxy && setsid \"$0\" serve --http 0.0.0.0:80 \
+                    --control /run/cutover/control.sock --state /run/proxy >/run/proxy/log 2>&1 &";
+        self.host.exec(&["sh", "-c", line, &proxy.to_string_lossy()]).unwrap();
+        let answers = async {
+            while self.machine.proxy().status().await.is_err() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), answers).await.expect("the proxy does not answer");
+    }
+
+    /// Gives a deployment the traffic, as the switcher does.
+    pub async fn switch(&self, plan: &Plan, claim: u64, replicas: &[Replica]) {
+        let target = |replica: &Replica| cutover_control::Target {
+            replica: replica.name.clone(),
+            address: replica.address,
+        };
+        let switch = cutover_control::Switch {
+            key: key_of(&plan.key),
+            epoch: epoch_of(&epoch(claim)),
+            deployment: plan.deployment.to_string(),
+            release: plan.release.id().to_string(),
+            route: cutover_control::Route::default(),
+            targets: replicas.iter().map(target).collect(),
+            health: None,
+            timeouts: cutover_control::Timeouts { response_ms: 30_000 },
+            drain_ms: 10_000,
+        };
+        self.machine.proxy().switch(switch).await.unwrap();
+    }
+
+    /// Waits until a replica answers.
+    pub async fn ready(&self, address: SocketAddr) {
+        let limit = Duration::from_secs(1);
+        let answers = async {
+            while !self
+                .machine
+                .ask(address, "/up", limit)
+                .await
+                .is_ok_and(|answer| answer.status.is_success())
+            {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), answers).await.expect("the replica does not answer");
+    }
+}
+
+pub fn key() -> ServiceKey {
+    ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() }
+}
+
+pub fn deployment(end: &str) -> DeploymentId {
+    format!("01jd0000000000000000{end}").parse().unwrap()
+}
+
+fn epoch(claim: u64) -> Epoch {
+    Epoch { journal: JournalId("e2e".to_owned()), sequence: claim }
+}
+
+fn spec(host: &Host) -> HostSpec {
+    HostSpec { name: host.address.parse().unwrap(), port: 22, user: "root".to_owned() }
+}
+
+fn settings(version: &str) -> Settings {
+    Settings {
+        port: 3000,
+        replicas: 2,
+        command: Vec::new(),
+        env: BTreeMap::from([("VERSION".to_owned(), version.to_owned())]),
+        secrets: BTreeMap::new(),
+        resources: Resources { memory: Some(64 << 20), milli_cpus: Some(500), pids: Some(64) },
+        container: Container { user: None, read_only: true },
+        readiness: Readiness {
+            path: "/up".to_owned(),
+            initial_delay: Span::seconds(0),
+            period: Span::seconds(1),
+            timeout: Span::seconds(5),
+            successes: 1,
+        },
+        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
+        timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
+        database: None,
+        retain: 5,
+    }
+}

@@ -1,0 +1,137 @@
+//! New replicas beside the old ones, and what takes them back.
+
+use cutover_core::Failure;
+
+use crate::bench::{Bench, key};
+use crate::image::{application, image};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_are_started_once_as_the_deploy_file_says() {
+    let bench = Bench::up("boot").await;
+    let digest = image(&bench.store, &[&application()]).await;
+    let mut plan = bench.plan("aaaaaa", &digest);
+    let hostile = "a=b  c\n\"$(touch /tmp/x)\" `id` ${HOME} \\ 'x' é 🚀 %s\t ";
+    plan.release.settings.env.insert("HOSTILE".to_owned(), hostile.to_owned());
+    // Set by cargo for every test.
+    plan.release.settings.secrets.insert("SECRET".to_owned(), "env://CARGO_PKG_NAME".parse().unwrap());
+
+    bench.ship(&plan).await.unwrap();
+    let began = std::time::Instant::now();
+    let replicas = bench.boot(&plan, 1).await.unwrap();
+    println!("boot: {:?}", began.elapsed());
+    let names: Vec<&str> = replicas.iter().map(|replica| replica.name.as_str()).collect();
+    assert_eq!(names, ["hello-production-aaaaaa-1", "hello-production-aaaaaa-2"]);
+    for replica in &replicas {
+        bench.ready(replica.address).await;
+    }
+    let inspect = |format: &str| bench.docker(&["inspect", "--format", format, names[0]]);
+
+    let pid = inspect("{{.State.Pid}}");
+    let environment = bench.host.exec(&["cat", &format!("/proc/{pid}/environ")]).unwrap();
+    let variables: Vec<&str> = environment.split('\0').collect();
+    for expected in
+        [format!("HOSTILE={hostile}"), "SECRET=cutover-e2e".to_owned(), "VERSION=aaaaaa".to_owned()]
+    {
+        assert!(variables.contains(&expected.as_str()), "{expected:?} is not in {variables:?}");
+    }
+
+    let hardening = inspect(
+        "{{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Init}} \
+         {{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}} \
+         {{.HostConfig.LogConfig.Type}} {{.Config.StopTimeout}}",
+    );
+    assert_eq!(hardening, "[ALL] [no-new-privileges] true true 67108864 500000000 64 no json-file 5");
+    let status = bench.host.exec(&["cat", &format!("/proc/{pid}/status")]).unwrap();
+    let says =
+        |line: &str| status.lines().any(|own| own.split_whitespace().collect::<Vec<_>>().join(" ") == line);
+    assert!(
+        says("CapEff: 0000000000000000") && says("NoNewPrivs: 1") && says("Uid: 65532 65532 65532 65532"),
+        "{status}"
+    );
+    assert_eq!(
+        bench.docker(&["network", "ls", "--filter", "label=cutover.service=hello", "--format", "{{.Name}}"]),
+        "cutover-production-hello"
+    );
+
+    // At least once: whoever boots again finds them, and keeps them.
+    let ids = || bench.docker(&["ps", "--no-trunc", "--quiet"]);
+    let before = ids();
+    let again = bench.boot(&plan, 2).await.unwrap();
+    assert_eq!((&again, ids()), (&replicas, before));
+
+    // One that is gone is made anew, the other kept.
+    bench.docker(&["kill", names[1]]);
+    bench.boot(&plan, 3).await.unwrap();
+    assert_eq!(bench.docker(&["ps", "--quiet"]).lines().count(), 2);
+
+    // There is no proxy: nothing gets traffic.
+    assert_eq!(bench.discard(&plan).await.unwrap(), 2);
+    assert_eq!(bench.containers(), Vec::<String>::new());
+    assert_eq!(bench.discard(&plan).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_can_not_run_is_named_with_its_reason() {
+    let bench = Bench::up("boot-fails").await;
+    let digest = image(&bench.store, &[&application()]).await;
+
+    let unshipped = bench.plan("aaaaaa", &digest);
+    let failure = bench.boot(&unshipped, 1).await.unwrap_err();
+    assert!(failure.message.contains("there is no image cutover/production/hello:"), "{failure:?}");
+    assert!(!failure.retry && failure.hint.unwrap().contains("cutover replay --from ship"));
+
+    let mut crashing = bench.plan("bbbbbb", &digest);
+    crashing.release.settings.env.insert("CRASH".to_owned(), "3".to_owned());
+    bench.ship(&crashing).await.unwrap();
+    let failure = bench.boot(&crashing, 2).await.unwrap_err();
+    let expected = format!("hello-production-bbbbbb-1 on {} exited with code 3", bench.host.address);
+    assert_eq!(failure.message, expected);
+    assert!(!failure.retry && !failure.tail.is_empty(), "{failure:?}");
+    assert_eq!(bench.containers().len(), 2, "the containers stay for those who ask why");
+    // Tried again, it is not taken for one that runs.
+    let Failure { message, .. } = bench.boot(&crashing, 3).await.unwrap_err();
+    assert_eq!(message, expected);
+    assert_eq!(bench.discard(&crashing).await.unwrap(), 2);
+
+    let mut nobody = bench.plan("cccccc", &digest);
+    nobody.release.settings.container.user = Some("nobody-of-this-name".to_owned());
+    let failure = bench.boot(&nobody, 4).await.unwrap_err();
+    assert!(failure.message.contains("hello-production-cccccc-1") && !failure.retry, "{failure:?}");
+    assert!(failure.message.contains("nobody-of-this-name"), "{failure:?}");
+    bench.discard(&nobody).await.unwrap();
+
+    // Somebody's own container is never touched.
+    bench.docker(&[
+        "create",
+        "--name",
+        "hello-production-dddddd-1",
+        &format!("cutover/production/hello:{}", digest.short()),
+    ]);
+    let failure = bench.boot(&bench.plan("dddddd", &digest), 5).await.unwrap_err();
+    assert!(failure.message.contains("another container") && !failure.retry, "{failure:?}");
+    assert!(bench.containers().contains(&"hello-production-dddddd-1".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_deployment_has_left_behind_goes_with_the_next_but_never_what_serves() {
+    let bench = Bench::up("strays").await;
+    let digest = image(&bench.store, &[&application()]).await;
+    let [serving, left, next] = ["aaaaaa", "bbbbbb", "cccccc"].map(|end| bench.plan(end, &digest));
+    bench.ship(&serving).await.unwrap();
+    let replicas = bench.boot(&serving, 1).await.unwrap();
+    bench.boot(&left, 2).await.unwrap();
+    // Nobody can say what serves, so nothing goes.
+    assert_eq!(bench.machine.replicas(&key()).await.unwrap().len(), 4);
+
+    bench.start_proxy().await;
+    bench.switch(&serving, 3, &replicas).await;
+    bench.boot(&next, 4).await.unwrap();
+    let expected: Vec<String> =
+        ["aaaaaa-1", "aaaaaa-2", "cccccc-1", "cccccc-2"].map(|end| format!("hello-production-{end}")).into();
+    assert_eq!(bench.containers(), expected);
+
+    let failure = bench.discard(&serving).await.unwrap_err();
+    assert!(failure.message.contains("still has the traffic") && failure.retry, "{failure:?}");
+    assert_eq!(bench.containers(), expected);
+    assert_eq!(bench.discard(&next).await.unwrap(), 2);
+}

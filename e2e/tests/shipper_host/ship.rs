@@ -1,0 +1,94 @@
+//! What a host lacks of an image, and nothing else.
+
+use std::time::Duration;
+
+use cutover_core::Progress;
+use cutover_store::Digest;
+use tokio::time::timeout;
+
+use crate::bench::Bench;
+use crate::image::{application, image, payload};
+
+/// What a pull takes beside the content of layers: requests, headers, manifest and config.
+const OVERHEAD: u64 = 20_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_a_host_lacks_is_sent() {
+    let bench = Bench::up("ship").await;
+    let (app, old, new) = (application(), payload(1, 4 << 20), payload(2, 1 << 20));
+    let first = image(&bench.store, &[&app, &old]).await;
+    let plan = bench.plan("aaaaaa", &first);
+
+    let sent = bench.ship(&plan).await.unwrap();
+    let size = (app.len() + old.len()) as u64;
+    assert!((size..size + OVERHEAD).contains(&sent), "{sent} of {size}");
+    assert_eq!(bench.ship(&plan).await.unwrap(), 0);
+
+    let second = image(&bench.store, &[&app, &new]).await;
+    let changed = bench.plan("bbbbbb", &second);
+    let sent = bench.ship(&changed).await.unwrap();
+    let size = new.len() as u64;
+    assert!((size..size + OVERHEAD).contains(&sent), "{sent} of {size}");
+
+    let images = bench.images();
+    for digest in [&first, &second] {
+        assert!(images.contains(&format!("cutover/production/hello:{}", digest.short())), "{images}");
+    }
+    assert!(!images.contains("127.0.0.1"), "the name of a pull was left behind: {images}");
+
+    // A name that was given to something else says nothing.
+    let name = |digest: &Digest| format!("cutover/production/hello:{}", digest.short());
+    bench.docker(&["tag", &name(&first), &name(&second)]);
+    let sent = bench.ship(&changed).await.unwrap();
+    assert!((1..OVERHEAD + size).contains(&sent), "{sent}");
+    let id = |name: &str| bench.docker(&["inspect", "--format", "{{.Id}}", name]);
+    assert_ne!(id(&name(&first)), id(&name(&second)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_way_is_said() {
+    let bench = Bench::up("ship-fails").await;
+    let app = application();
+    let whole = image(&bench.store, &[&app, &payload(3, 8 << 20)]).await;
+
+    // The disk is full where Docker puts what it downloads.
+    bench.host.exec(&["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/var/lib/docker/tmp"]).unwrap();
+    let failure = bench.ship(&bench.plan("aaaaaa", &whole)).await.unwrap_err();
+    assert!(failure.message.contains("has no space left"), "{failure:?}");
+    assert!(failure.message.contains(&bench.host.address) && !failure.retry, "{failure:?}");
+    assert!(failure.hint.is_some(), "{failure:?}");
+    bench.host.exec(&["umount", "/var/lib/docker/tmp"]).unwrap();
+
+    let nowhere = Digest::of(b"never stored");
+    let failure = bench.ship(&bench.plan("bbbbbb", &nowhere)).await.unwrap_err();
+    assert!(!failure.retry, "{failure:?}");
+    assert!(failure.hint.unwrap().contains("cutover replay --from build"), "{}", failure.message);
+
+    let mut impatient = bench.plan("cccccc", &whole);
+    impatient.release.settings.timeouts.ship = "1ms".parse().unwrap();
+    let failure = bench.ship(&impatient).await.unwrap_err();
+    assert!(failure.message.contains("took longer than 1ms"), "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_ship_is_gone_on_with() {
+    let bench = Bench::up("ship-cut").await;
+    let layers: Vec<Vec<u8>> = (1..=4).map(|seed| payload(seed, 16 << 20)).collect();
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let digest = image(&bench.store, &layers).await;
+    let plan = bench.plan("aaaaaa", &digest);
+
+    let mut told = bench.progress.subscribe();
+    let some = told.wait_for(|progress| matches!(progress, Progress::Bytes { done: 1.., .. }));
+    let early = tokio::select! {
+        sent = bench.ship(&plan) => Some(sent.unwrap()),
+        _ = some => None,
+    };
+    bench.machine.host().close().await;
+
+    let sent = timeout(Duration::from_secs(60), bench.ship(&plan)).await.unwrap().unwrap();
+    println!("before it was cut: {early:?}, after: {sent} bytes");
+    assert_eq!(bench.ship(&plan).await.unwrap(), 0);
+    let images = bench.images();
+    assert!(!images.contains("127.0.0.1"), "the name of a pull was left behind: {images}");
+}
