@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean
+.PHONY: build demo test clean bench-deploy
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -16,3 +16,7 @@ test:
 
 clean:
 	cargo clean
+
+# How long a deploy takes, beside the same by hand; with the release profile.
+bench-deploy:
+	scripts/bench.sh cutover-bench-deploy

@@ -8,7 +8,7 @@ use cutover_bus::{Bus, Journal};
 use cutover_core::ServiceKey;
 use serde::Deserialize;
 
-use crate::{Host, dist};
+use crate::{Host, Relay, dist};
 
 /// What `cutover up` starts. It is stopped when this is dropped.
 #[derive(Debug)]
@@ -44,7 +44,25 @@ impl ControlPlane {
     pub fn up(hosts: &[&Host], shippers: usize) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let environment = environment(hosts, home.path())?;
-        let plane = Self { home, environment };
+        Self { home, environment }.started(shippers)
+    }
+
+    /// Starts one whose programs reach the first of these hosts through a relay.
+    ///
+    /// # Errors
+    /// What `cutover up` says.
+    pub fn up_through(hosts: &[&Host], relay: &Relay) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let environment = environment(hosts, home.path())?;
+        let known_hosts = home.path().join("known_hosts");
+        let known = std::fs::read_to_string(&known_hosts)?;
+        let through = format!("[{}]:{}", relay.address.ip(), relay.address.port());
+        std::fs::write(&known_hosts, known.replace(&hosts[0].address, &through))?;
+        Self { home, environment }.started(1)
+    }
+
+    fn started(self, shippers: usize) -> anyhow::Result<Self> {
+        let plane = self;
         let nats_server = PathBuf::from("/usr/local/lib/cutover/nats-server");
         let up = plane.run(
             Path::new("/"),

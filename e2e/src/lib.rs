@@ -9,6 +9,7 @@ mod host;
 mod load;
 mod place;
 mod project;
+mod relay;
 mod stages;
 
 pub use control_plane::{ControlPlane, Ended};
@@ -17,4 +18,5 @@ pub use host::Host;
 pub use load::{Failure, FailureKind, Load, LoadPlan, LoadReport, VersionReport};
 pub use place::{dist, root};
 pub use project::{App, Project};
+pub use relay::Relay;
 pub use stages::StageSeconds;

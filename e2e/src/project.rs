@@ -20,7 +20,7 @@ pub struct App {
     /// Its version, built into the image.
     pub version: String,
     /// Its environment; what it means stands in `examples/hello/README.md`.
-    pub env: Vec<(&'static str, &'static str)>,
+    pub env: Vec<(&'static str, String)>,
     /// Mebibytes of random bytes in a layer of their own.
     pub payload: u32,
     /// Hosts.

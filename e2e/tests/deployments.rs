@@ -18,7 +18,7 @@ async fn of_two_deploys_one_runs_and_the_other_is_told_which() {
     scene.deploy(&scene.app("v1")).succeeded();
     let load = scene.load();
 
-    scene.project.write(&App { env: vec![("READY_AFTER", "3s")], ..scene.app("v2") }).unwrap();
+    scene.project.write(&App { env: vec![("READY_AFTER", "3s".into())], ..scene.app("v2") }).unwrap();
     let mut first =
         scene.plane.command(scene.project.folder(), &["deploy"]).stdout(Stdio::null()).spawn().unwrap();
     let running = scene.until(|current| current.plan.release.settings.env.contains_key("READY_AFTER")).await;
@@ -38,7 +38,7 @@ async fn however_the_command_ends_the_deployment_goes_on() {
     scene.deploy(&scene.app("v1")).succeeded();
     let load = scene.load();
     for (version, signal) in [("v2", Signal::SIGINT), ("v3", Signal::SIGTERM), ("v4", Signal::SIGKILL)] {
-        scene.project.write(&App { env: vec![("READY_AFTER", "2s")], ..scene.app(version) }).unwrap();
+        scene.project.write(&App { env: vec![("READY_AFTER", "2s".into())], ..scene.app(version) }).unwrap();
         let mut command = scene.plane.command(scene.project.folder(), &["deploy", "--version", version]);
         let mut deploy = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         scene.until(|current| current.plan.release.version == version).await;
@@ -60,7 +60,7 @@ async fn however_the_command_ends_the_deployment_goes_on() {
 async fn an_application_that_exits_at_once_is_a_failure_at_once() {
     let scene = Scene::set("exits");
     scene.deploy(&scene.app("v1")).succeeded();
-    let app = App { env: vec![("CRASH", "42")], ready: "10m", ..scene.app("v2") };
+    let app = App { env: vec![("CRASH", "42".into())], ready: "10m", ..scene.app("v2") };
     // Ten minutes are what it could take; the test would not wait for it.
     scene.deploy(&app).exited(4, &["exited with code 42", "hello"]);
     let ended = scene.until(|current| current.outcome().is_some()).await;

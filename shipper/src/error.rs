@@ -108,7 +108,7 @@ pub enum Error {
         host: HostName,
     },
     /// What should be removed has the traffic.
-    #[error("{replicas} on {host} still has the traffic, and was not removed")]
+    #[error("traffic still goes to {replicas} on {host}: not removed")]
     Serving {
         /// The replicas.
         replicas: String,
@@ -116,7 +116,7 @@ pub enum Error {
         host: HostName,
     },
     /// What should be removed never ends its last requests.
-    #[error("{replicas} on {host} still has requests in flight after {} s, and was not removed", limit.as_secs())]
+    #[error("requests to {replicas} on {host} have not ended within {} s: not removed", limit.as_secs())]
     Draining {
         /// The replicas.
         replicas: String,
@@ -185,9 +185,7 @@ impl From<Error> for Failure {
             Error::NoSpace { .. } => {
                 failure.hint("make space there (`docker system df` says what takes it), or keep fewer releases (`retain:`)")
             }
-            Error::Late { .. } => failure.hint(
-                "raise timeouts.ship in the deploy file if the link is slow; what has arrived is not sent again",
-            ),
+            Error::Late { .. } => failure.hint("raise timeouts.ship in the deploy file if the link is that slow"),
             Error::NoImage { .. } => failure.hint("send it again: `cutover replay --from ship`"),
             Error::NameTaken { ours: false, .. } => failure.hint("it is not Cutover's: rename or remove it"),
             Error::Secret { .. } => {

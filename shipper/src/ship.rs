@@ -12,8 +12,8 @@ use crate::pull::pull;
 use crate::{Error, ImageName, Result};
 
 /// Brings the image with this manifest, or index, from `store` to the host, under its [`ImageName`], within
-/// `timeouts.ship`. Answers with the bytes that were sent: none where the host had the image already. Layers that the
-/// host has, also those that an interrupted attempt has brought to their end, are not sent.
+/// `timeouts.ship`. Answers with the bytes that were sent: none where the host had the image already. Layers that any
+/// image on the host has are not sent. Of a pull that is interrupted, Docker's own image store keeps nothing.
 ///
 /// # Errors
 /// An image that isn't whole in the store, a host without space for it, the time limit, and a host or a Docker that can't

@@ -33,15 +33,14 @@ impl Startup<'_> {
     /// Makes and starts its container, unless `found`, the one of that name, is it and runs; then watches it until it
     /// listens.
     pub(crate) async fn run(&self, found: Option<&Container>, body: ContainerCreateBody) -> Result<Replica> {
-        match found {
-            Some(found) if found.running && found.labels.deployment == self.plan.deployment => {}
-            found => {
-                if let Some(found) = found {
-                    remove_now(self.machine, self.docker, found).await?;
-                }
-                self.create(body).await?;
-                self.start().await?;
+        // A container of another deployment is never removed for its name: it may be the one that serves.
+        let own = found.filter(|found| found.labels.deployment == self.plan.deployment);
+        if !own.is_some_and(|own| own.running) {
+            if let Some(stopped) = own {
+                remove_now(self.machine, self.docker, stopped).await?;
             }
+            self.create(body).await?;
+            self.start().await?;
         }
         self.watch().await
     }

@@ -131,7 +131,7 @@ async fn what_a_deployment_has_left_behind_goes_with_the_next_but_never_what_ser
     assert_eq!(bench.containers(), expected);
 
     let failure = bench.discard(&serving).await.unwrap_err();
-    assert!(failure.message.contains("still has the traffic") && failure.retry, "{failure:?}");
+    assert!(failure.message.contains("traffic still goes to") && failure.retry, "{failure:?}");
     assert_eq!(bench.containers(), expected);
     assert_eq!(bench.discard(&next).await.unwrap(), 2);
 }

@@ -37,7 +37,7 @@ pub(crate) async fn expand_migration(stage: &mut Stage) -> anyhow::Result<()> {
 
 pub(crate) async fn never_ready(stage: &mut Stage) -> anyhow::Result<()> {
     say("A third version whose readiness never turns green: taken back before any traffic");
-    let app = App { env: vec![("READY", "never")], ..stage.app("v3") };
+    let app = App { env: vec![("READY", "never".into())], ..stage.app("v3") };
     stage.project.write(&app)?;
     stage.play("never ready", &["deploy", "production", "--version", "v3"], Outcome::TakenBack).await?;
     let report = stage.load.as_ref().context("there is no load")?.snapshot();
@@ -47,7 +47,7 @@ pub(crate) async fn never_ready(stage: &mut Stage) -> anyhow::Result<()> {
 
 pub(crate) async fn fails_after_the_switch(stage: &mut Stage) -> anyhow::Result<()> {
     say("A fourth version that answers 500 once it has traffic: taken back in its soak");
-    let app = App { env: vec![("FAIL_RATE", "1")], ..stage.app(BAD) };
+    let app = App { env: vec![("FAIL_RATE", "1".into())], ..stage.app(BAD) };
     stage.project.write(&app)?;
     stage
         .play("500 after the switch", &["deploy", "production", "--version", BAD], Outcome::TakenBack)

@@ -1,0 +1,45 @@
+//! `make bench-deploy`: how long a deploy takes, from the start of the command to its end, and to the first answer of the
+//! new version. The control plane is up, the image is on the hosts, the application is ready at once, nothing is soaked,
+//! the old replicas are retired.
+
+#![allow(clippy::print_stdout)]
+
+mod measure;
+mod script;
+
+use std::time::Duration;
+
+use cutover_e2e::{ControlPlane, Host, Project, Relay};
+use measure::{Bench, Row};
+
+/// Deploys of each kind: medians are shown.
+const RUNS: usize = 7;
+/// One way of the far host: 20 ms of round trip.
+const FAR: Duration = Duration::from_millis(10);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let (first, second) = (Host::up("bench-1")?, Host::up("bench-2")?);
+    let relay = Relay::start(std::net::SocketAddr::new(first.address.parse()?, 22), FAR).await?;
+    let project = Project::new()?;
+    let mut rows: Vec<Row> = Vec::new();
+
+    let plane = ControlPlane::up(&[&first, &second], 1)?;
+    let near = Bench::new(&plane, &project, &first, vec![first.address.clone()])?;
+    rows.push(near.deploys("deploy, one host", RUNS).await?);
+    rows.push(near.rollbacks("rollback, one host", RUNS).await?);
+    rows.push(script::runs("by hand: one SSH script, no proxy", &first, RUNS)?);
+    let two = Bench::new(&plane, &project, &first, vec![first.address.clone(), second.address.clone()])?;
+    rows.push(two.deploys("deploy, two hosts", RUNS).await?);
+    drop(plane);
+
+    let plane = ControlPlane::up_through(&[&first], &relay)?;
+    let far = format!("{{address: 127.0.0.1, port: {}}}", relay.address.port());
+    // Another journal: the host is given to it, as it would be by a reinstalled control plane.
+    measure::reset(&first)?;
+    let distant = Bench::new(&plane, &project, &first, vec![far])?;
+    rows.push(distant.deploys("deploy, one host at 20 ms round trip", RUNS).await?);
+
+    measure::print(&rows);
+    Ok(())
+}
