@@ -96,7 +96,7 @@ impl Stage {
     /// How many claims a task of this stage may have in one round, crashes of workers included. What takes back tries
     /// longer: giving up there leaves a host that owes something.
     pub const fn attempts(self) -> u32 {
-        if self.takes_back() { 8 } else { 4 }
+        if self.takes_back() { 6 } else { 4 }
     }
 
     /// The name in subjects and in front of people.

@@ -67,6 +67,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let failure = Self::of(&error, error.retryable());
         match &error {
+            // It tells its cause in its own words; what lies between them is about libraries.
+            Error::Host(host) => Self { message: host.to_string(), ..failure },
             Error::NoProxy { .. } => failure.hint("put it there with `cutover setup`, or look at `docker logs cutover-proxy`"),
             Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. } => failure.hint(
                 "another control plane deploys to this host; if it is gone for good, adopt the service for this journal",

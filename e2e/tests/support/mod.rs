@@ -12,23 +12,35 @@ pub struct Scene {
     pub project: Project,
     pub plane: ControlPlane,
     pub host: Host,
+    /// The other hosts that the application is deployed to.
+    pub others: Vec<Host>,
 }
 
 impl Scene {
     /// Sets it up. The name is that of the host: no two tests have the same.
     pub fn set(name: &str) -> Self {
+        Self::set_with(name, 0)
+    }
+
+    /// The same with so many hosts more.
+    pub fn set_with(name: &str, others: usize) -> Self {
         let host = Host::up(&format!("{name}-{}", std::process::id())).unwrap();
-        let plane = ControlPlane::up(&[&host], 1).unwrap();
+        let other = |number| Host::up(&format!("{name}-{number}-{}", std::process::id())).unwrap();
+        let others: Vec<Host> = (0..others).map(other).collect();
+        let hosts: Vec<&Host> = [&host].into_iter().chain(&others).collect();
+        let plane = ControlPlane::up(&hosts, 1).unwrap();
         let project = Project::new().unwrap();
-        let scene = Self { project, plane, host };
+        let scene = Self { project, plane, host, others };
         scene.project.write(&scene.app("v1")).unwrap();
         scene.cutover(&["setup"]).succeeded();
         scene
     }
 
-    /// A healthy application on the host.
+    /// A healthy application on all hosts.
     pub fn app(&self, version: &str) -> App {
-        App::new(version, &[&self.host.address])
+        let hosts: Vec<&str> =
+            [&self.host].into_iter().chain(&self.others).map(|host| host.address.as_str()).collect();
+        App::new(version, &hosts)
     }
 
     /// Runs `cutover` in the project's folder.
@@ -42,9 +54,9 @@ impl Scene {
         self.cutover(&["deploy", "--version", &app.version])
     }
 
-    /// Load on the proxy.
+    /// Load on the proxy of the host.
     pub fn load(&self) -> Load {
-        Load::start(LoadPlan { rate: 200, ..LoadPlan::new(self.host.http().unwrap(), "hello.example") })
+        load_on(&self.host)
     }
 
     /// Waits until the last deployment is as `reached` says.
@@ -67,6 +79,11 @@ impl Scene {
         let names = self.host.exec(&["docker", "ps", "--all", "--format", "{{.Names}}"]).unwrap();
         names.lines().filter(|name| *name != "cutover-proxy").map(str::to_owned).collect()
     }
+}
+
+/// Load on the proxy of a host.
+pub fn load_on(host: &Host) -> Load {
+    Load::start(LoadPlan { rate: 200, ..LoadPlan::new(host.http().unwrap(), "hello.example") })
 }
 
 /// What is asserted of a command that has ended; its words are shown when it doesn't hold.

@@ -1,0 +1,67 @@
+//! Several hosts as one: no host switches before every host is ready, and one that can't be switched brings all back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use cutover_core::{Outcome, Stage};
+use cutover_e2e::App;
+use support::{Expect, Scene, load_on};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_go_live_together_and_roll_back_together() {
+    let scene = Scene::set_with("both", 1);
+    scene.deploy(&scene.app("v1")).succeeded();
+    let (first, second) = (scene.load(), load_on(&scene.others[0]));
+    scene.deploy(&scene.app("v2")).succeeded();
+    scene.cutover(&["rollback"]).succeeded();
+    for load in [first, second] {
+        let report = load.stop().await;
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        assert!(report.first_answer_of("v2").is_some());
+        let last = report.by_version.iter().max_by_key(|(_, seen)| seen.last).unwrap().0.clone();
+        assert_eq!(last.as_deref(), Some("v1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_can_not_be_switched_brings_the_other_back_and_is_named() {
+    let scene = Scene::set_with("second", 1);
+    scene.deploy(&scene.app("v1")).succeeded();
+    let load = scene.load();
+    let second = &scene.others[0];
+    second.exec(&["docker", "stop", "--time", "1", "cutover-proxy"]).unwrap();
+    scene.deploy(&scene.app("v2")).exited(5, &[&second.address, "no proxy answers"]);
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    let last = report.by_version.iter().max_by_key(|(_, seen)| seen.last).unwrap().0.clone();
+    assert_eq!(last.as_deref(), Some("v1"), "the first host stayed on the new version");
+
+    let ended = scene.until(|current| current.outcome().is_some()).await;
+    assert_eq!(ended.outcome(), Some(Outcome::Degraded { live: false }));
+    let owed: Vec<_> = ended.debts().into_iter().map(|(task, _)| (task.stage, task.host.unwrap().to_string())).collect();
+    assert_eq!(owed, [(Stage::Restore, second.address.clone())]);
+
+    // It comes back, and the next deployment finds it as it should be.
+    second.exec(&["docker", "start", "cutover-proxy"]).unwrap();
+    scene.deploy(&scene.app("v3")).succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_crashes_before_the_switch_leaves_the_other_on_the_old_version() {
+    let scene = Scene::set_with("gone", 1);
+    scene.deploy(&scene.app("v1")).succeeded();
+    let load = scene.load();
+    let second = &scene.others[0];
+    scene.project.write(&App { env: vec![("READY_AFTER", "3s".into())], ..scene.app("v2") }).unwrap();
+    let mut deploy = scene.plane.command(scene.project.folder(), &["deploy", "--version", "v2"]).spawn().unwrap();
+    scene.until(|current| current.tasks().iter().any(|(task, state)| task.stage == Stage::Probe && state.is_open())).await;
+    second.crash().unwrap();
+    let status = deploy.wait().unwrap();
+    assert!(matches!(status.code(), Some(4 | 5)), "{status}");
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(report.first_answer_of("v2").is_none(), "a host was switched before the other was ready");
+    second.recover().unwrap();
+    scene.deploy(&scene.app("v3")).succeeded();
+}

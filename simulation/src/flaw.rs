@@ -1,0 +1,33 @@
+//! Flaws that can be put into the model on purpose: a simulation that finds none of them proves nothing.
+
+use clap::ValueEnum;
+
+/// A mistake in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Flaw {
+    /// Proxies let stale claims pass.
+    NoFence,
+    /// A worker begins without looking whether its claim is in force.
+    NoReadBack,
+    /// A worker acknowledges its message although another one has taken it over, or although it has only dropped it:
+    /// when that one dies, nobody ever hears of the task again.
+    AckForOthers,
+    /// A worker acknowledges before what follows from its result is published.
+    AckEarly,
+    /// The ids of work messages don't name the round: after a replay within the window, work is taken for a duplicate.
+    WorkIdWithoutRound,
+    /// The slots of a worker have one name in claims, so that two may take the same claim for their own.
+    SlotsWithoutName,
+    /// A person is told that a decision was taken because it was stored, though a fact came before it that forbids it.
+    StoredIsTaken,
+    /// A boot removes what it doesn't know although it was made under a later claim than its own.
+    StraysOfLater,
+    /// A boot removes replicas before a stale switch to them is fenced off.
+    StraysUnfenced,
+    /// A discard doesn't wait for the requests that are in flight.
+    DiscardAtOnce,
+    /// A retire stops what it listed without asking the proxy.
+    RetireBlindly,
+    /// The snapshot of an end is only written by who knows the last one.
+    SnapshotExpectsOwn,
+}

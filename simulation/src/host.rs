@@ -1,0 +1,67 @@
+//! A host: a Docker, which refuses nobody, and a proxy, which refuses stale claims. Neither knows the journal.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use cutover_core::{DeploymentId, Digest, HostName, Replica, Timestamp};
+
+use crate::proxy::Proxy;
+
+/// A container that runs. Its labels say which deployment it is of, and under which claim it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Container {
+    /// Docker's own id: another container of the same name has another.
+    pub(crate) id: u32,
+    pub(crate) replica: Replica,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) claim: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) name: HostName,
+    pub(crate) proxy: Proxy,
+    pub(crate) containers: Vec<Container>,
+    pub(crate) images: BTreeSet<Digest>,
+    /// Nobody of us reaches it before.
+    pub(crate) lost_until: Timestamp,
+    made: u32,
+}
+
+/// A container of that name is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameTaken;
+
+impl Host {
+    pub(crate) fn new(name: HostName, unfenced: bool) -> Self {
+        let proxy = Proxy { unfenced, ..Proxy::default() };
+        Self { name, proxy, containers: vec![], images: BTreeSet::new(), lost_until: Timestamp(0), made: 0 }
+    }
+
+    /// Creates and starts a container.
+    pub(crate) fn run(
+        &mut self,
+        name: &str,
+        deployment: &DeploymentId,
+        claim: u64,
+    ) -> Result<Container, NameTaken> {
+        if self.containers.iter().any(|container| container.replica.name == name) {
+            return Err(NameTaken);
+        }
+        self.made += 1;
+        let [.., b, c, d] = self.made.to_be_bytes();
+        let replica = Replica { name: name.to_owned(), address: SocketAddr::from(([10, b, c, d], 3000)) };
+        let container = Container { id: self.made, replica, deployment: deployment.clone(), claim };
+        self.containers.push(container.clone());
+        Ok(container)
+    }
+
+    /// Stops and removes a container. One that is gone is done.
+    pub(crate) fn remove(&mut self, id: u32) {
+        self.containers.retain(|container| container.id != id);
+    }
+
+    pub(crate) fn runs(&self, replica: &Replica) -> bool {
+        self.containers.iter().any(|container| container.replica == *replica)
+    }
+}
