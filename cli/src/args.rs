@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use cutover_core::{Program, Stage};
+use cutover_core::{HostName, Program, Stage};
 
 /// Instances of one program that one machine is asked for at most.
 const MOST: usize = 100;
@@ -69,6 +69,8 @@ pub(crate) enum Verb {
     Status(Status),
     /// List past deployments, the last first
     History(History),
+    /// List the hosts and what they owe; forget what one owes that is gone for good
+    Hosts(Hosts),
     /// Show what the replicas write, of all hosts together, or what the tasks of a deployment wrote
     Logs(Logs),
     /// Go on with a deployment that failed, from where it failed
@@ -213,6 +215,25 @@ pub(crate) struct Rollback {
     /// Don't watch
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// Options of `hosts`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Hosts {
+    /// What to do instead of listing them.
+    #[command(subcommand)]
+    pub(crate) action: Option<HostsAction>,
+}
+
+/// What can be done about hosts.
+#[derive(Subcommand, Debug)]
+pub(crate) enum HostsAction {
+    /// Forget what a host owes: it is gone for good, or was put right by hand
+    Forget {
+        /// The host, as the deploy file names it
+        #[arg(value_name = "HOST")]
+        host: HostName,
+    },
 }
 
 /// Options of `abort`.

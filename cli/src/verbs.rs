@@ -4,6 +4,7 @@ mod abort;
 mod deploy;
 mod down;
 mod history;
+mod hosts;
 mod init;
 mod logs;
 mod plan;
@@ -45,6 +46,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Deploy(args) => deploy::run(options, args, console).await,
         Verb::Status(args) => status::run(options, &args, console).await,
         Verb::History(args) => history::run(options, &args, console).await,
+        Verb::Hosts(args) => hosts::run(options, args, console).await,
         Verb::Logs(args) => logs::run(options, &args, console).await,
         Verb::Replay(args) => replay::run(options, args, console).await,
         Verb::Rollback(args) => rollback::run(options, args, console).await,

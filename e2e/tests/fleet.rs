@@ -39,12 +39,15 @@ async fn a_host_that_can_not_be_switched_brings_the_other_back_and_is_named() {
 
     let ended = scene.until(|current| current.outcome().is_some()).await;
     assert_eq!(ended.outcome(), Some(Outcome::Degraded { live: false }));
-    let owed: Vec<_> = ended.debts().into_iter().map(|(task, _)| (task.stage, task.host.unwrap().to_string())).collect();
+    let owed: Vec<_> =
+        ended.debts().into_iter().map(|(task, _)| (task.stage, task.host.unwrap().to_string())).collect();
     assert_eq!(owed, [(Stage::Restore, second.address.clone())]);
 
-    // It comes back, and the next deployment finds it as it should be.
+    scene.cutover(&["hosts"]).exited(0, &["owes restore", &second.address]);
+    // It comes back, and the next deployment pays what is owed.
     second.exec(&["docker", "start", "cutover-proxy"]).unwrap();
     scene.deploy(&scene.app("v3")).succeeded();
+    assert!(!scene.cutover(&["hosts"]).out.contains("owes"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,8 +57,13 @@ async fn a_host_that_crashes_before_the_switch_leaves_the_other_on_the_old_versi
     let load = scene.load();
     let second = &scene.others[0];
     scene.project.write(&App { env: vec![("READY_AFTER", "3s".into())], ..scene.app("v2") }).unwrap();
-    let mut deploy = scene.plane.command(scene.project.folder(), &["deploy", "--version", "v2"]).spawn().unwrap();
-    scene.until(|current| current.tasks().iter().any(|(task, state)| task.stage == Stage::Probe && state.is_open())).await;
+    let mut deploy =
+        scene.plane.command(scene.project.folder(), &["deploy", "--version", "v2"]).spawn().unwrap();
+    scene
+        .until(|current| {
+            current.tasks().iter().any(|(task, state)| task.stage == Stage::Probe && state.is_open())
+        })
+        .await;
     second.crash().unwrap();
     let status = deploy.wait().unwrap();
     assert!(matches!(status.code(), Some(4 | 5)), "{status}");

@@ -26,11 +26,20 @@ impl Performer for Switcher {
         let machine = self.fleet.machine(assignment.host()?);
         match assignment.task.stage {
             Stage::Switch => {
+                // What is owed from an earlier deployment is paid first: what this one would be taken back to has to be
+                // the version that was live, and not the one that couldn't be taken back.
+                for debt in assignment.service.debts_of(machine.name()) {
+                    if debt.stage == Stage::Restore {
+                        restore(&machine, plan, epoch, &debt.deployment).await?;
+                    }
+                }
                 let replicas = assignment.deployment().replicas(machine.name());
                 let previous = switch(&machine, plan, epoch, replicas).await?;
                 Ok(Output::Switched { previous })
             }
-            Stage::Restore => Ok(Output::Restored { serving: restore(&machine, plan, epoch).await? }),
+            Stage::Restore => {
+                Ok(Output::Restored { serving: restore(&machine, plan, epoch, &plan.deployment).await? })
+            }
             other => Err(Failure::lasting(format!("{other} is no stage of the switcher"))),
         }
     }

@@ -49,5 +49,8 @@ pub(crate) fn ended(service: &Service, deployment: &Deployment, outcome: Outcome
     if matches!(outcome, Outcome::TakenBack | Outcome::Failed | Outcome::Degraded { live: false }) {
         notes.push("once the cause is mended: cutover replay, or deploy a mended version".to_owned());
     }
+    if matches!(outcome, Outcome::Degraded { .. }) {
+        notes.push("the next deployment pays it; if the host is gone: cutover hosts forget HOST".to_owned());
+    }
     Ending { outcome, text, notes }
 }

@@ -177,12 +177,11 @@ impl Journal {
 
     fn snapshot_message(&self, log: &ServiceLog) -> Result<Message, Error> {
         let service = log.service();
-        let round = service
-            .current
-            .as_ref()
-            .map_or_else(String::new, |deployment| format!("{}/{}", deployment.id(), deployment.round));
+        let state = service.current.as_ref().map_or_else(String::new, |deployment| {
+            format!("{}/{}/{}", deployment.id(), deployment.round, service.last_decision)
+        });
         let subject = Subject::State(log.key().clone()).to_string();
-        Ok(Message::new(subject, &format!("{round}/snapshot"), service)?.expecting(log.snapshot()))
+        Ok(Message::new(subject, &format!("{state}/snapshot"), service)?.expecting(log.snapshot()))
     }
 
     /// Every service that the journal knows.

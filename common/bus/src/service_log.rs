@@ -74,6 +74,7 @@ impl ServiceLog {
         match decision {
             Decision::Accepted(_) => true,
             Decision::Aborted { by, .. } => current.abort.as_ref().is_some_and(|abort| abort.by == *by),
+            Decision::Forgiven { host, .. } => self.service.debts_of(host).next().is_none(),
             Decision::Replayed { .. } => {
                 current.round_began == self.service.last_decision && current.round > 1
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, Plan};
+use crate::{DeploymentId, HostName, Plan};
 
 /// A decision on a service at a destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,15 @@ pub enum Decision {
         /// The stage from which on nothing that was done counts; none: from the first whose output is gone.
         from: Option<crate::Stage>,
     },
+    /// What a host owes is forgotten: it is gone for good, or was put right by hand.
+    Forgiven {
+        /// The deployment that was the last one when this was decided.
+        deployment: DeploymentId,
+        /// The host.
+        host: HostName,
+        /// Who asked for it.
+        by: String,
+    },
 }
 
 impl Decision {
@@ -33,7 +42,9 @@ impl Decision {
     pub const fn deployment(&self) -> &DeploymentId {
         match self {
             Self::Accepted(plan) => &plan.deployment,
-            Self::Aborted { deployment, .. } | Self::Replayed { deployment, .. } => deployment,
+            Self::Aborted { deployment, .. }
+            | Self::Replayed { deployment, .. }
+            | Self::Forgiven { deployment, .. } => deployment,
         }
     }
 }

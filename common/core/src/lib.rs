@@ -32,7 +32,7 @@ pub use release::{
     BuildContext, Container, MigrationFile, Readiness, Release, Resources, Routing, Settings, Soak, Source,
     Timeouts,
 };
-pub use service::{Effect, Ended, Illegal, KeptRelease, Refused, Service, Work};
+pub use service::{Debt, Effect, Ended, Illegal, KeptRelease, Refused, Service, Work};
 pub use stage::{Program, Stage, UnknownStage};
 pub use task::Task;
 pub use task_state::{Applied, IllegalFact, Status, TaskState};

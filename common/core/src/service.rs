@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_state::{Applied, IllegalFact};
 use crate::{
-    Cause, Decision, Deployment, DeploymentId, Digest, Entry, Event, Intent, Outcome, Release, ReleaseId,
-    Stage, Task, Timestamp,
+    Cause, Decision, Deployment, DeploymentId, Digest, Entry, Event, HostName, Intent, Outcome, Release,
+    ReleaseId, Stage, Task, Timestamp,
 };
 
 /// Ended deployments that are remembered for `history`.
@@ -22,6 +22,9 @@ pub struct Service {
     pub current: Option<Deployment>,
     /// Deployments that ended, the last first.
     pub history: Vec<Ended>,
+    /// What hosts owe since a deployment could not be brought to its end on them.
+    #[serde(default)]
+    pub debts: Vec<Debt>,
     /// The sequence of the last decision: the next one is appended expecting it.
     pub last_decision: u64,
     /// The sequence of the last entry taken in.
@@ -42,6 +45,22 @@ pub struct KeptRelease {
     /// The deployment that made it live last.
     pub deployment: DeploymentId,
     /// When it went live last.
+    pub since: Timestamp,
+}
+
+/// What a host owes: the end of a deployment, forward or back, that failed on it for good. It is paid before the host
+/// takes traffic for another deployment, and remembered until then, or until somebody forgives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Debt {
+    /// Who owes it.
+    pub host: HostName,
+    /// What: retire, restore or discard.
+    pub stage: Stage,
+    /// Of which deployment.
+    pub deployment: DeploymentId,
+    /// Why it could not be done.
+    pub reason: String,
+    /// Since when.
     pub since: Timestamp,
 }
 
@@ -98,6 +117,9 @@ pub enum Refused {
     /// The old replicas may be gone: nothing to go back to but by a rollback.
     #[error("deployment {} is past its soak and retires the old replicas: roll back once it has ended", .0.short())]
     PastReturn(DeploymentId),
+    /// Nothing is owed there.
+    #[error("host {0} owes nothing")]
+    OwesNothing(HostName),
     /// The plan itself is wrong.
     #[error(transparent)]
     Plan(#[from] crate::InvalidPlan),
@@ -144,6 +166,11 @@ pub struct Work {
 }
 
 impl Service {
+    /// What a host owes.
+    pub fn debts_of(&self, host: &HostName) -> impl Iterator<Item = &Debt> {
+        self.debts.iter().filter(move |debt| debt.host == *host)
+    }
+
     /// The release that has the traffic.
     pub fn live(&self) -> Option<&KeptRelease> {
         self.kept.first().filter(|_| self.is_live)
@@ -168,6 +195,10 @@ impl Service {
                 self.last_decision = entry.sequence;
                 self.check(decision)?;
                 self.decide(entry.sequence, entry.at, decision);
+                if matches!(decision, Decision::Forgiven { .. }) {
+                    // No deployment has ended by it.
+                    return Ok(Applied::Changed);
+                }
             }
             Event::Fact { deployment, task, fact } => {
                 let Some(current) = self.current.as_mut().filter(|current| current.id() == deployment) else {
@@ -206,6 +237,12 @@ impl Service {
                 }),
             };
         }
+        if let Decision::Forgiven { host, .. } = decision {
+            return match self.debts.iter().any(|debt| debt.host == *host) {
+                true => Ok(()),
+                false => Err(Refused::OwesNothing(host.clone())),
+            };
+        }
         let id = decision.deployment();
         let Some(current) = self.current.as_ref().filter(|current| current.id() == id) else {
             return Err(Refused::NotCurrent(id.clone()));
@@ -232,6 +269,7 @@ impl Service {
                 current.abort(sequence, by)
             }
             (Decision::Replayed { from, .. }, Some(current)) => current.replay(sequence, at, *from),
+            (Decision::Forgiven { host, .. }, _) => self.debts.retain(|debt| debt.host != *host),
             _ => {}
         }
         self.snapshot_taken = false;
@@ -257,6 +295,24 @@ impl Service {
             self.kept.insert(0, live);
             self.kept.truncate(retain.saturating_add(1));
             self.is_live = true;
+        }
+        if outcome == Outcome::Live {
+            // A host that went all the way has nothing left of what came before.
+            self.debts.retain(|debt| current.plan.host(&debt.host).is_none());
+        }
+        for (task, failure) in current.debts() {
+            let Some(host) = task.host else { continue };
+            let debt = Debt {
+                host,
+                stage: task.stage,
+                deployment: current.id().clone(),
+                reason: failure.message,
+                since: at,
+            };
+            self.debts.retain(|known| {
+                (&known.host, known.stage, &known.deployment) != (&debt.host, debt.stage, &debt.deployment)
+            });
+            self.debts.push(debt);
         }
         let reason = current.cause().map(|cause| match cause {
             Cause::Aborted(abort) => format!("aborted by {}", abort.by),

@@ -431,6 +431,54 @@ fn degraded_when_a_host_can_not_be_restored() {
 }
 
 #[test]
+fn what_a_host_owes_is_remembered_until_it_goes_all_the_way_or_is_forgiven() {
+    let degraded = format!(
+        "{TO_SWITCH}
+        do switch a, switch b  → soak
+        claim soak             → …
+        fail soak              → restore a, restore b
+        claim restore a        → restore b
+        fail restore a         → restore b
+        do restore b           → discard b
+        do discard b           → degraded, not live
+        "
+    );
+    let owed = |journal: &Journal| -> Vec<String> {
+        journal.service.debts.iter().map(|debt| format!("{} {}", debt.stage, debt.host)).collect()
+    };
+    let forgive = |host: &str| Decision::Forgiven {
+        deployment: plan(1, &["a"]).deployment,
+        host: host.parse().unwrap(),
+        by: "dora@desk".into(),
+    };
+
+    let mut journal = two_hosts(&degraded);
+    assert_eq!(owed(&journal), ["restore a"]);
+    let failing = "
+        accept       → build
+        claim build  → …
+        fail build   → failed
+        ";
+    play(&mut journal, &plan(2, &["a", "b"]), failing);
+    assert_eq!(owed(&journal), ["restore a"], "a deployment that never reached the host has paid nothing");
+    let live = format!(
+        "{TO_SWITCH}
+        do switch a, switch b, soak  → retire a, retire b
+        do retire a, retire b        → live
+        "
+    );
+    play(&mut journal, &plan(3, &["a", "b"]), &live);
+    assert!(owed(&journal).is_empty());
+    assert!(journal.decide(forgive("a")).is_err(), "nothing is owed any more");
+
+    let mut journal = two_hosts(&degraded);
+    journal.decide(forgive("a")).unwrap();
+    assert!(owed(&journal).is_empty());
+    assert_eq!(journal.service.history.len(), 1, "forgiving is no end of a deployment");
+    assert_eq!(journal.refold(), journal.service);
+}
+
+#[test]
 fn degraded_when_a_host_can_not_be_cleaned() {
     let journal = two_hosts(
         "

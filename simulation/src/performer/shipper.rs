@@ -1,0 +1,157 @@
+//! Shipper: images and containers. Docker refuses nobody, so that names are deterministic, and the proxy is asked in the
+//! same step before anything is removed.
+
+use std::time::Duration;
+
+use cutover_core::{Failure, Output};
+
+use super::Hand;
+use super::switcher::fence_off;
+use crate::Flaw;
+use crate::host::{Container, Host};
+use crate::tally::Happening;
+
+/// The proxy cuts what is in flight after 30 s; so long, and a little more, it is waited for.
+const DRAIN_LIMIT: Duration = Duration::from_secs(35);
+
+pub(super) async fn ship(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let image = hand.image()?;
+    if !hand.bus.world.store.borrow().contains(image) {
+        return Err(Failure::lasting("the image is not in the store"));
+    }
+    if hand.on(hand.host()?, |there| there.images.contains(image)).await? {
+        return Ok(Output::Shipped { sent: 0 });
+    }
+    hand.take_time(50, 3_000).await;
+    hand.change("receives the image", |there| there.images.insert(image.clone())).await?;
+    Ok(Output::Shipped { sent: 1 })
+}
+
+/// New replicas beside the old ones. One that runs already is kept.
+pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let (host, image) = (hand.host()?, hand.image()?);
+    let world = &hand.bus.world;
+    if !world.has(Flaw::StraysUnfenced) {
+        fence_off(hand).await?;
+    }
+    if !hand.on(host, |there| there.images.contains(image)).await? {
+        return Err(Failure::lasting("the host doesn't have the image"));
+    }
+    let found = hand.on(host, |there| there.containers.clone()).await?;
+    let strays_first = world.draw(|chance, _| chance.one_in(2));
+    if strays_first {
+        remove_strays(hand, &found).await?;
+    }
+    let (deployment, claim) = (hand.assignment.deployment.id(), hand.assignment.claim);
+    let mut replicas = Vec::new();
+    for number in 1..=hand.plan().release.settings.replicas {
+        let name = format!("app-{}-{number}", deployment.short());
+        if let Some(container) = found.iter().find(|container| container.replica.name == name) {
+            replicas.push(container.replica.clone());
+            continue;
+        }
+        hand.take_time(20, 300).await;
+        let made = hand.change(&format!("starts {name}"), |there| there.run(&name, deployment, claim)).await?;
+        match made {
+            Ok(container) => replicas.push(container.replica),
+            Err(_) => {
+                world.count(Happening::NameTaken);
+                return Err(Failure::passing("another worker may have made it a moment ago"));
+            }
+        }
+    }
+    if !strays_first {
+        remove_strays(hand, &found).await?;
+    }
+    Ok(Output::Booted { replicas })
+}
+
+/// Removes what earlier deployments have left behind: not what is booted, not what is live, nothing that the proxy names,
+/// and nothing that was made under a later claim: the worker may have been asleep.
+async fn remove_strays(hand: &Hand<'_>, found: &[Container]) -> Result<(), Failure> {
+    let world = &hand.bus.world;
+    let live = hand.assignment.service.live().map(|live| &live.deployment);
+    let unknown = |container: &Container| {
+        container.deployment != *hand.assignment.deployment.id()
+            && Some(&container.deployment) != live
+            && (container.claim < hand.assignment.claim || world.has(Flaw::StraysOfLater))
+    };
+    if !found.iter().any(unknown) {
+        return Ok(());
+    }
+    let unnamed = |there: &mut Host| {
+        let named = |container: &Container| there.proxy.names(&container.deployment, world.now());
+        found.iter().filter(|container| unknown(container) && !named(container)).cloned().collect::<Vec<_>>()
+    };
+    for stray in hand.on(hand.host()?, unnamed).await? {
+        world.count(Happening::Stray);
+        hand.remove(&[stray]).await?;
+    }
+    Ok(())
+}
+
+/// The old replicas go, once the proxy has given up the way back to them and their last requests have ended.
+pub(super) async fn retire(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let (host, world) = (hand.host()?, &hand.bus.world);
+    let (deployment, claim) = (hand.assignment.deployment.id(), hand.assignment.claim);
+    let found = hand.on(host, |there| there.containers.clone()).await?;
+    let old: Vec<Container> = found.into_iter().filter(|container| container.deployment != *deployment).collect();
+    let began = world.now();
+    let free = loop {
+        let asked = hand.change("retires", |there| {
+            there.proxy.retire(claim, deployment)?;
+            Ok(free(there, &old, world.now()))
+        });
+        let free = asked.await?.map_err(|refusal| hand.refused(refusal))?;
+        if free.len() == old.len() || world.has(Flaw::RetireBlindly) {
+            break old;
+        }
+        if world.now().since(began) > DRAIN_LIMIT {
+            break free;
+        }
+        world.sleep(Duration::from_millis(500)).await;
+    };
+    let stopped = hand.remove(&free).await?;
+    let mut images: Vec<_> = hand.assignment.service.kept.iter().map(|kept| kept.image.clone()).collect();
+    images.push(hand.image()?.clone());
+    hand.change("prunes images", |there| there.images.retain(|image| images.contains(image))).await?;
+    Ok(Output::Retired { stopped })
+}
+
+/// Takes a boot back, once the proxy has said that nothing of it has traffic.
+pub(super) async fn discard(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let (host, world) = (hand.host()?, &hand.bus.world);
+    let found = hand.on(host, |there| there.containers.clone()).await?;
+    let deployment = hand.assignment.deployment.id();
+    let own: Vec<Container> = found.into_iter().filter(|container| container.deployment == *deployment).collect();
+    if own.is_empty() {
+        return Ok(Output::Discarded { removed: 0 });
+    }
+    let began = world.now();
+    loop {
+        let (serves, free) = hand
+            .on(host, |there| {
+                let serves = own.iter().any(|container| there.proxy.serves(&container.replica));
+                (serves, free(there, &own, world.now()))
+            })
+            .await?;
+        if serves {
+            return Err(Failure::passing("what is to be discarded has the traffic"));
+        }
+        if free.len() == own.len() || world.has(Flaw::DiscardAtOnce) {
+            return Ok(Output::Discarded { removed: hand.remove(&own).await? });
+        }
+        if world.now().since(began) > DRAIN_LIMIT {
+            return Err(Failure::passing("its last requests don't end"));
+        }
+        world.sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Those that the proxy sends nothing to and waits for nothing from.
+fn free(host: &Host, containers: &[Container], now: cutover_core::Timestamp) -> Vec<Container> {
+    let is_free = |container: &&Container| {
+        !host.proxy.serves(&container.replica) && !host.proxy.drains(&container.replica, now)
+    };
+    containers.iter().filter(is_free).cloned().collect()
+}

@@ -1,0 +1,71 @@
+//! Switcher: traffic to the new replicas, and back. The proxy refuses what comes too late.
+
+use cutover_core::{Failure, HostName, Output};
+
+use super::Hand;
+use crate::host::Host;
+use crate::invariant;
+
+pub(super) async fn switch(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let (host, deployment) = (hand.host()?, hand.assignment.deployment.id());
+    let replicas = hand.assignment.deployment.replicas(host);
+    if replicas.is_empty() || !hand.on(host, |there| replicas.iter().all(|replica| there.runs(replica))).await? {
+        return Err(Failure::lasting("a replica that is to get the traffic is gone"));
+    }
+    let busy_until = busy_until(hand);
+    let switched = hand.change("switches", |there| {
+        let before = there.proxy.serving().cloned();
+        let switched = there.proxy.switch(hand.assignment.claim, deployment, replicas, busy_until);
+        if switched.is_ok() && before.as_ref() != Some(deployment) {
+            look_at_switch(hand, there);
+        }
+        switched
+    });
+    let previous = switched.await?.map_err(|refusal| hand.refused(refusal))?;
+    match serving(hand, host).await? {
+        Some(serving) if serving == deployment.as_str() => {
+            Ok(Output::Switched { previous: previous.map(|previous| previous.to_string()) })
+        }
+        _ => Err(Failure::passing("it doesn't serve after the switch")),
+    }
+}
+
+fn look_at_switch(hand: &Hand<'_>, host: &Host) {
+    let world = &hand.bus.world;
+    let (watch, bus) = (world.watch.borrow(), world.bus.borrow());
+    world.hold(invariant::a_stale_switch_takes_no_effect(&watch, &bus.service, host, hand.assignment));
+    world.hold(invariant::no_host_switches_before_all_are_ready(&watch, &bus.service, host, hand.assignment));
+}
+
+pub(super) async fn restore(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let (host, deployment) = (hand.host()?, hand.assignment.deployment.id());
+    let busy_until = busy_until(hand);
+    let restored = hand.change("restores", |there| {
+        there.proxy.restore(hand.assignment.claim, deployment, busy_until)
+    });
+    let now_serving = restored.await?.map_err(|refusal| hand.refused(refusal))?;
+    if serving(hand, host).await?.as_deref() == Some(deployment.as_str()) {
+        return Err(Failure::passing("it still serves after the restore"));
+    }
+    Ok(Output::Restored { serving: now_serving.map(|serving| serving.to_string()) })
+}
+
+async fn serving(hand: &Hand<'_>, host: &HostName) -> Result<Option<String>, Failure> {
+    hand.on(host, |there| there.proxy.serving().map(ToString::to_string)).await
+}
+
+/// When the last of the requests ends that are in flight while traffic moves.
+fn busy_until(hand: &Hand<'_>) -> cutover_core::Timestamp {
+    let world = &hand.bus.world;
+    world.now().after(world.draw(|chance, _| chance.millis(0, 4_000)))
+}
+
+/// Raises the fence before a boot touches anything: a switch that was claimed before, to replicas that the boot is about
+/// to remove, is refused from then on. Where the deployment still has traffic from a round that could not be restored,
+/// it is taken back now.
+pub(super) async fn fence_off(hand: &Hand<'_>) -> Result<(), Failure> {
+    let (claim, deployment) = (hand.assignment.claim, hand.assignment.deployment.id());
+    let busy_until = busy_until(hand);
+    let raised = hand.change("raises the fence", |there| there.proxy.restore(claim, deployment, busy_until));
+    raised.await?.map(drop).map_err(|refusal| hand.refused(refusal))
+}
