@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean bench-deploy
+.PHONY: build demo test clean bench-deploy faults
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -20,3 +20,7 @@ clean:
 # How long a deploy takes, beside the same by hand; with the release profile.
 bench-deploy:
 	scripts/bench.sh cutover-bench-deploy
+
+# Each program killed and stopped at each point of each stage, on a real host under load: a quarter of an hour.
+faults:
+	scripts/bench.sh cutover-faults

@@ -21,7 +21,7 @@ env "$flags=-C target-feature=+crt-static" \
 
 dist=target/dist
 mkdir -p $dist
-for program in cutover cutover-{builder,shipper,prober,switcher,migrator} cutover-demo cutover-bench-deploy; do
+for program in cutover cutover-{builder,shipper,prober,switcher,migrator} cutover-demo cutover-bench-deploy cutover-faults; do
   ln -f "target/$folder/$program" "$dist/$program" 2>/dev/null || cp -f "target/$folder/$program" "$dist/$program"
 done
 for program in cutover-proxy hello; do

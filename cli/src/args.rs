@@ -182,9 +182,9 @@ pub(crate) struct Logs {
     /// Lines of each replica to begin with
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
     pub(crate) tail: u32,
-    /// What the tasks of this deployment wrote (build steps, containers that failed), instead of the replicas
+    /// What the tasks of a deployment wrote (build steps, containers that failed), instead of the replicas [default: the last one]
     #[arg(long, value_name = "ID")]
-    pub(crate) deployment: Option<String>,
+    pub(crate) deployment: Option<Option<String>>,
     /// The deploy file
     // The global option in the place of itself, which takes its value from here: `-f` follows, as with all logs.
     #[arg(id = "file", long = "file", value_name = "PATH", default_value = "cutover.yaml")]

@@ -85,7 +85,7 @@ pub(crate) enum Error {
     #[error("nothing has been deployed from this machine")]
     NothingHere,
     /// An id that is none, or of several.
-    #[error("{key} has {found} deployments whose id ends in '{text}'")]
+    #[error("{key} has {} deployments whose id ends in '{text}'", number(*.found))]
     Deployment {
         /// What was given.
         text: String,
@@ -95,7 +95,7 @@ pub(crate) enum Error {
         found: usize,
     },
     /// A release that isn't kept, or one of several.
-    #[error("{key} keeps {found} releases that are called '{text}'")]
+    #[error("{key} keeps {} releases that are called '{text}'", number(*.found))]
     Release {
         /// What was given.
         text: String,
@@ -122,6 +122,11 @@ pub(crate) enum Error {
     /// Whatever stopped a plan from being made: `plan` has 1 for something else.
     #[error("the plan could not be made")]
     Unplanned(#[source] anyhow::Error),
+}
+
+/// `no`, or how many.
+fn number(found: usize) -> String {
+    if found == 0 { "no".to_owned() } else { found.to_string() }
 }
 
 impl Error {

@@ -43,7 +43,7 @@ impl Session {
         let bus = Bus::connect(&url, NAME).await?;
         let journal = match bus.open().await {
             Err(cutover_bus::Error::NotSetUp) => {
-                bus.set_up().await?;
+                bus.set_up(bus.suitable_copies()).await?;
                 bus.open().await?
             }
             opened => opened?,

@@ -134,6 +134,11 @@ impl ControlPlane {
         Ok(ServiceKey { destination: "production".parse()?, service: "hello".parse()? })
     }
 
+    /// Where a fault is ordered: `<stage> <point> <kill|stop>`.
+    pub fn fault(&self) -> PathBuf {
+        self.home.path().join("fault")
+    }
+
     /// Its folder.
     pub fn home(&self) -> &Path {
         self.home.path()
@@ -167,5 +172,6 @@ fn environment(hosts: &[&Host], home: &Path) -> anyhow::Result<Vec<(&'static str
         ("CUTOVER_KNOWN_HOSTS", known_hosts.to_string_lossy().into_owned()),
         ("CUTOVER_SSH_KEY", first.key.to_string_lossy().into_owned()),
         ("HOME", home.to_string_lossy().into_owned()),
+        ("CUTOVER_FAULT", home.join("fault").to_string_lossy().into_owned()),
     ])
 }

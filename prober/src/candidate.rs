@@ -62,8 +62,8 @@ impl<'a> Candidate<'a> {
 
     /// Whether the last question did not even come to the host: nothing is said of the application by that.
     pub(crate) const fn is_out_of_reach(&self) -> bool {
-        use cutover_host::Error::{Disconnected, Unreachable};
-        matches!(self.last, Some(Err(NoAnswer::Host(Disconnected { .. } | Unreachable { .. }))))
+        use cutover_host::Error::Disconnected;
+        matches!(self.last, Some(Err(NoAnswer::OutOfReach(_) | NoAnswer::Host(Disconnected { .. }))))
     }
 }
 

@@ -17,6 +17,9 @@ pub enum Error {
         /// The host.
         host: HostName,
     },
+    /// The host's proxy would not take the traffic to them.
+    #[error(transparent)]
+    Proxy(#[from] Box<cutover_fleet::Error>),
     /// A replica can't serve any more.
     #[error(transparent)]
     Trouble(Box<Trouble>),
@@ -67,8 +70,17 @@ pub enum Error {
 
 impl Error {
     /// Whether another attempt may go better.
-    pub const fn retryable(&self) -> bool {
-        matches!(self, Self::Unread { .. })
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Proxy(source) => source.retryable(),
+            Self::Unread { .. } => true,
+            Self::NoReplicas { .. }
+            | Self::Trouble(_)
+            | Self::Unaskable { .. }
+            | Self::Late(_)
+            | Self::NotServing { .. }
+            | Self::TooManyErrors { .. } => false,
+        }
     }
 }
 
@@ -77,6 +89,7 @@ impl From<Error> for Failure {
         let failure = Self::of(&error, error.retryable());
         match error {
             Error::NoReplicas { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
+            Error::Proxy(source) => (*source).into(),
             Error::Trouble(trouble) => (*trouble).into(),
             Error::Unaskable { source, .. } if matches!(*source, NoAnswer::Path { .. }) => {
                 failure.hint("mend readiness_probe.path in the deploy file")

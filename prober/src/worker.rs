@@ -54,6 +54,8 @@ impl Prober {
 }
 
 async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Result<u32, Error> {
+    // A host whose proxy would refuse the switch is not ready, and no host switches before every host is.
+    machine.proxy().admits(assignment.key(), &assignment.epoch.journal).await.map_err(Box::new)?;
     let settings = &assignment.plan().release.settings;
     let probe = Probe {
         machine,

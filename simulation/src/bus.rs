@@ -123,9 +123,4 @@ impl Bus {
     pub(crate) fn next_delivery(&self, stage: Stage) -> Option<Timestamp> {
         self.consumers[stage as usize].next_delivery()
     }
-
-    /// Whether all work is acknowledged.
-    pub(crate) fn is_worked_off(&self) -> bool {
-        Stage::ALL.into_iter().all(|stage| self.next_delivery(stage).is_none())
-    }
 }

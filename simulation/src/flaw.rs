@@ -14,6 +14,8 @@ pub enum Flaw {
     AckForOthers,
     /// A worker acknowledges before what follows from its result is published.
     AckEarly,
+    /// A worker acknowledges a message that has come before its task was due: published again, it is a duplicate.
+    EarlyIsForgotten,
     /// The ids of work messages don't name the round: after a replay within the window, work is taken for a duplicate.
     WorkIdWithoutRound,
     /// The slots of a worker have one name in claims, so that two may take the same claim for their own.
@@ -24,6 +26,8 @@ pub enum Flaw {
     StraysOfLater,
     /// A boot removes replicas before a stale switch to them is fenced off.
     StraysUnfenced,
+    /// A switch doesn't take back first what could not be taken back before.
+    DebtsUnpaid,
     /// A discard doesn't wait for the requests that are in flight.
     DiscardAtOnce,
     /// A retire stops what it listed without asking the proxy.

@@ -25,8 +25,8 @@ impl From<Lost> for DecideError {
 
 impl Connection {
     /// Takes a decision, if it may be taken, and publishes the work that follows from it. One writer wins: who loses the
-    /// race reads again what has come, and decides on that. Answers with the decision's sequence, where that is known.
-    pub(crate) async fn decide(&self, decision: Decision) -> Result<Option<u64>, DecideError> {
+    /// race reads again what has come, and decides on that.
+    pub(crate) async fn decide(&self, decision: Decision) -> Result<(), DecideError> {
         let subject = Subject::Decisions(plans::key()).to_string();
         let mut log = self.read().await?;
         for _ in 0..RACES {
@@ -46,25 +46,29 @@ impl Connection {
                 appended = self.append(&[message]).await?;
             }
             log = self.read().await?;
-            match appended {
-                // Stored is not taken: a fact may have come before it that forbids it, such as the end.
-                Appended::At(sequence) if self.is_legal(sequence) => {
-                    self.carry_out(&log).await?;
-                    return Ok(Some(sequence));
-                }
-                // One that was stored, but whose answer was lost, looks like a conflict when it is sent again.
-                Appended::Duplicate | Appended::Conflict if last_decision_is(&log.service, &decision) => {
-                    self.carry_out(&log).await?;
-                    return Ok(None);
-                }
-                _ => {}
+            if self.was_taken(appended, &decision) {
+                return Ok(self.carry_out(&log).await?);
             }
         }
         Err(DecideError::Lost)
     }
 
-    fn is_legal(&self, sequence: u64) -> bool {
-        self.world.has(Flaw::StoredIsTaken) || !self.world.bus.borrow().illegal.contains(&sequence)
+    /// Whether a decision is in force. Stored is not taken: a fact may have come before it that forbids it, such as the
+    /// end. And one that was stored, but whose answer was lost, looks like a conflict when it is sent again.
+    fn was_taken(&self, appended: Appended, decision: &Decision) -> bool {
+        let bus = self.world.bus.borrow();
+        match appended {
+            Appended::At(_) if self.world.has(Flaw::StoredIsTaken) => true,
+            Appended::At(sequence) => !bus.illegal.contains(&sequence),
+            Appended::Duplicate | Appended::Conflict => {
+                let legal = bus.entries.iter().rev().filter(|entry| !bus.illegal.contains(&entry.sequence));
+                let mut decisions = legal.filter_map(|entry| match &entry.event {
+                    Event::Decision(decision) => Some(decision),
+                    Event::Fact { .. } | Event::Snapshot => None,
+                });
+                decisions.next() == Some(decision)
+            }
+        }
     }
 
     /// Does what follows from the state of a service: publishes the work that is due, writes the snapshot of an end.
@@ -113,11 +117,12 @@ impl Connection {
 }
 
 fn snapshot_message(log: &Log) -> Message {
+    let decision = log.service.last_decision;
     let current = log.service.current.as_ref();
-    let round = current.map(|current| format!("{}/{}", current.id(), current.round)).unwrap_or_default();
+    let state = current.map(|current| format!("{}/{}/{decision}", current.id(), current.round));
     Message {
         subject: Subject::State(plans::key()).to_string(),
-        id: format!("{round}/snapshot"),
+        id: format!("{}/snapshot", state.unwrap_or_default()),
         expecting: Some(log.snapshot),
         content: Content::Snapshot(std::rc::Rc::clone(&log.service)),
     }
@@ -127,19 +132,6 @@ fn snapshot_message(log: &Log) -> Message {
 pub(crate) fn task_id(task: &Task) -> String {
     let host = task.host.as_ref().map_or("", |host| host.as_str());
     format!("{}/{host}", task.stage)
-}
-
-/// Whether the last decision that was read says just this.
-fn last_decision_is(service: &Service, decision: &Decision) -> bool {
-    let Some(current) = service.current.as_ref().filter(|current| current.id() == decision.deployment())
-    else {
-        return false;
-    };
-    match decision {
-        Decision::Accepted(_) => true,
-        Decision::Aborted { by, .. } => current.abort.as_ref().is_some_and(|abort| abort.by == *by),
-        Decision::Replayed { .. } => current.round_began == service.last_decision && current.round > 1,
-    }
 }
 
 /// A work message that nobody has derived from the log.

@@ -10,7 +10,6 @@
 //! To be read in this order: `task_run` (a worker), `performer` (what it does to hosts), `journal` (decisions),
 //! `invariant` (what must hold), `day` (who does what when).
 
-mod actor;
 mod bus;
 mod chance;
 mod consumer;
@@ -24,8 +23,10 @@ mod person;
 mod plans;
 mod process;
 mod proxy;
+mod schedule;
 mod tally;
 mod task_run;
+mod trouble;
 mod watch;
 mod world;
 

@@ -150,11 +150,17 @@ impl Happening {
 }
 
 /// How often each has happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     counts: [u64; Happening::ALL.len()],
     /// The longest that deployments went on, in ms, once nothing went wrong any more.
     pub longest_calm: u64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { counts: [0; Happening::ALL.len()], longest_calm: 0 }
+    }
 }
 
 impl Tally {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cutover_core::{
-    Claim, Deployment, Event, Fact, FactKind, Failure, Permission, Service, Stage, Status, Subject, Task,
+    Claim, Deployment, Event, Fact, FactKind, Failure, Permission, Service, Stage, Status, Subject, Task, Timestamp,
 };
 
 use crate::bus::{Appended, Content, Message};
@@ -19,6 +19,9 @@ use crate::{Flaw, plans};
 
 /// How often a worker that has a task looks whether it still should.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a message is put off whose task is not due yet.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// A claimed task, and all that the journal says around it.
 pub(crate) struct Assignment {
@@ -83,14 +86,16 @@ impl TaskRun<'_> {
 
     async fn verdict(&self) -> Result<Verdict, Lost> {
         let (hint, work) = (self.delivery.sequence, &self.delivery.work);
+        // A message that was put off comes again after its time by the server's clock, whatever this machine's says.
+        let now = if self.delivery.delivered > 1 { Timestamp(u64::MAX) } else { self.bus.now() };
         loop {
             let log = self.bus.read().await?;
             let running = log.service.current.as_ref().filter(|current| *current.id() == work.deployment);
             let Some(current) = running else { return Ok(Verdict::Done) };
-            let (expected, attempt, failure) = match current.permission(&work.task, hint, self.bus.now()) {
+            let (expected, attempt, failure) = match current.permission(&work.task, hint, now) {
                 Permission::Perform { expected, attempt } => (expected, attempt, None),
                 Permission::Close { expected, attempt, failure } => (expected, attempt, Some(failure)),
-                Permission::NotBefore(time) => return Ok(Verdict::Later(time.since(self.bus.now()))),
+                Permission::NotBefore(time) => return Ok(Verdict::Later(time.since(now).min(ACK_WAIT))),
                 Permission::Taken => return Ok(Verdict::Later(ACK_WAIT / 2)),
                 Permission::Nothing => return self.go_on(&work.task).await,
             };
@@ -246,19 +251,25 @@ impl TaskRun<'_> {
     async fn go_on(&self, task: &Task) -> Result<Verdict, Lost> {
         let log = self.bus.read().await?;
         self.bus.carry_out(&log).await?;
-        let Some(current) = log.service.running() else { return Ok(Verdict::Done) };
-        // A failed attempt is repeated by the same message, after its backoff.
-        let due = current.due().into_iter().find(|due| due.task == *task);
-        let wait = due.map(|due| due.not_before.since(self.bus.now())).filter(|wait| !wait.is_zero());
-        if let Some(wait) = wait {
-            return Ok(Verdict::Later(wait));
-        }
+        let message = self.delivery.sequence;
+        let Some(current) = log.service.running().filter(|current| current.needs(task, message)) else {
+            return Ok(Verdict::Done);
+        };
         // Whoever has the task now, or takes it over from us, needs the message that the claim was made for: an
         // acknowledgement counts for every delivery of a message.
-        let needed = matches!(&current.state(task).status,
-            Status::Claimed { claim, .. } if claim.hint == self.delivery.sequence);
-        let leave = needed && !self.bus.world.has(Flaw::AckForOthers);
-        Ok(if leave { Verdict::Leave } else { Verdict::Done })
+        if let Status::Claimed { claim, .. } = &current.state(task).status {
+            return Ok(match claim.hint == message {
+                true if self.bus.world.has(Flaw::AckForOthers) => Verdict::Done,
+                true => Verdict::Leave,
+                false => Verdict::Later(ACK_WAIT / 2),
+            });
+        }
+        // A failed attempt is repeated by the same message, after its backoff; what isn't due yet may be so soon, and its
+        // message, once acknowledged, could not be published again.
+        let due = current.due().into_iter().find(|due| due.task == *task);
+        let wait = due.map_or(EARLY, |due| due.not_before.since(self.bus.now()).min(ACK_WAIT));
+        let forget = self.bus.world.has(Flaw::EarlyIsForgotten) && (wait == EARLY || wait.is_zero());
+        Ok(if forget { Verdict::Done } else { Verdict::Later(wait) })
     }
 }
 

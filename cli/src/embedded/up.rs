@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cutover_bus::Bus;
+use cutover_bus::{Bus, Copies};
 use cutover_core::Program;
 use tokio::time::{Instant, sleep};
 
@@ -106,7 +106,7 @@ async fn confirm(
         say("another scale takes effect with `cutover up --restart`");
     }
     let bus = answering(home, &control_plane.url).await?;
-    bus.set_up().await?;
+    bus.set_up(Copies::One).await?;
     await_presence(&bus, home, &control_plane).await?;
     Ok(control_plane)
 }
@@ -168,7 +168,7 @@ async fn set_up(home: &Home, control_plane: &ControlPlane) -> Result<Bus, Error>
             return Err(Error::Ended { status, log: log_file::tail(&home.log_of("supervisor"), LOG_LINES) });
         }
     };
-    bus.set_up().await?;
+    bus.set_up(Copies::One).await?;
     Ok(bus)
 }
 

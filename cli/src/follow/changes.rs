@@ -1,6 +1,7 @@
 //! What has changed from one state of a deployment to the next: a line each, in a pipe.
 
 use std::fmt;
+use std::time::Duration;
 
 use cutover_core::{
     Deployment, DeploymentId, Failure, HostName, Output, Progress, Stage, Status, Task, TaskState, Timestamp,
@@ -106,15 +107,15 @@ impl fmt::Display for Change {
         if let Some(host) = &self.host {
             write!(f, " {host}")?;
         }
-        let seconds = format!("{:.1}s", self.seconds);
+        let took = clock::duration(Duration::from_secs_f64(self.seconds));
         match &self.what {
             What::Running { progress: Some(known), .. } => write!(f, " {}", progress(known)),
             What::Running { .. } if self.attempt > 1 => write!(f, " started, attempt {}", self.attempt),
             What::Running { .. } => write!(f, " started"),
-            What::Finished { output: made } => write!(f, " finished in {seconds}, {}", output(made)),
+            What::Finished { output: made } => write!(f, " finished in {took}, {}", output(made)),
             What::Failed { failure, again } => {
                 let follows = if *again { ", another attempt follows" } else { "" };
-                write!(f, " failed after {seconds}{follows}: {}", printable(&failure.message))?;
+                write!(f, " failed after {took}{follows}: {}", printable(&failure.message))?;
                 if let Some(hint) = &failure.hint {
                     write!(f, "\n  hint: {}", printable(hint))?;
                 }
@@ -144,8 +145,8 @@ mod tests {
         let claimed = || begun().claim(&ship);
         let finished = claimed().wait(400).finish(&ship, made(Stage::Ship));
         assert_eq!(told(&begun(), &claimed()), ["ship 198.18.0.2 started"]);
-        assert_eq!(told(&claimed(), &finished), ["ship 198.18.0.2 finished in 0.4s, 3.1 MB sent"]);
-        assert_eq!(told(&begun(), &finished), ["ship 198.18.0.2 finished in 0.4s, 3.1 MB sent"]);
+        assert_eq!(told(&claimed(), &finished), ["ship 198.18.0.2 finished in 0.4 s, 3.1 MB sent"]);
+        assert_eq!(told(&begun(), &finished), ["ship 198.18.0.2 finished in 0.4 s, 3.1 MB sent"]);
         assert!(told(&finished, &finished).is_empty());
     }
 
@@ -161,7 +162,7 @@ mod tests {
             .fail(&boot, failure);
         assert_eq!(
             told(&before, &after),
-            ["boot 198.18.0.2 failed after 0.1s, another attempt follows: no\n  hint: yes\n  | last"]
+            ["boot 198.18.0.2 failed after 0.1 s, another attempt follows: no\n  hint: yes\n  | last"]
         );
     }
 

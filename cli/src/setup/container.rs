@@ -68,8 +68,10 @@ impl ProxyContainer {
         let text = |text: &str| text.to_owned();
         let host_config = HostConfig {
             network_mode: Some(text("host")),
+            // Not unless-stopped: a dockerd that was killed takes what it stops at its next start, for want of
+            // live-restore, for stopped by hand, and leaves it down.
             restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                name: Some(RestartPolicyNameEnum::ALWAYS),
                 maximum_retry_count: None,
             }),
             cap_drop: Some(vec![text("ALL")]),

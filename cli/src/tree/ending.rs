@@ -47,7 +47,7 @@ pub(crate) fn ended(service: &Service, deployment: &Deployment, outcome: Outcome
         })
         .collect();
     if matches!(outcome, Outcome::TakenBack | Outcome::Failed | Outcome::Degraded { live: false }) {
-        notes.push("once the cause is mended: cutover replay, or deploy a mended version".to_owned());
+        notes.push("once mended: cutover replay; if code or deploy file changed: cutover deploy".to_owned());
     }
     if matches!(outcome, Outcome::Degraded { .. }) {
         notes.push("the next deployment pays it; if the host is gone: cutover hosts forget HOST".to_owned());

@@ -14,7 +14,7 @@ pub(crate) fn output(output: &Output) -> String {
         Output::Expanded { applied } => format!("applied {}", applied.join(", ")),
         Output::Booted { replicas } => count(replicas.len() as u64, "replica", "replicas"),
         Output::Probed { asked } => {
-            format!("ready after {}", count(u64::from(*asked), "question", "questions"))
+            format!("ready after {}", count(u64::from(*asked), "probe", "probes"))
         }
         Output::Switched { previous: Some(_) } => "traffic old → new".to_owned(),
         Output::Switched { previous: None } => "first traffic".to_owned(),

@@ -142,7 +142,7 @@ impl Look {
 }
 
 /// The beginning of the text that fits into so many columns.
-fn cut(text: &str, width: usize) -> &str {
+pub(crate) fn cut(text: &str, width: usize) -> &str {
     let mut columns = 0;
     let end = text.char_indices().find_map(|(index, character)| {
         columns += character.width().unwrap_or(0);

@@ -112,7 +112,7 @@ deployment 0k3x9p by anna@laptop, 6.4 s
   ✓ ship                 0.4 s   3.1 MB sent
   ✓ expand               0.4 s   applied 1
   ✓ boot                 0.4 s   1 replica
-  ✓ probe                0.4 s   ready after 3 questions
+  ✓ probe                0.4 s   ready after 3 probes
   ✓ switch               0.4 s   traffic old → new
   ◐ soak                 4.0 s   4.0 s of 10 s
   · retire
@@ -144,7 +144,7 @@ deployment 0k3x9p by anna@laptop, 0.7 s
   · retire
 
 failed: hello v1 still serves; it was never touched
-  once the cause is mended: cutover replay, or deploy a mended version
+  once mended: cutover replay; if code or deploy file changed: cutover deploy
 "
     );
 }
@@ -179,14 +179,14 @@ deployment 0k3x9p by anna@laptop, 1.9 s
         hint: see its last lines below; DATABASE_URL may be missing
         │ FATAL: no database
 {long}
-    ✓ 198.18.0.3         0.1 s   ready after 3 questions
+    ✓ 198.18.0.3         0.1 s   ready after 3 probes
   · switch
   · soak
   · retire
   ↩ discard              0.2 s   2 new replicas removed, 2 hosts
 
 taken back: hello v1 still serves; nothing of v2 is left
-  once the cause is mended: cutover replay, or deploy a mended version
+  once mended: cutover replay; if code or deploy file changed: cutover deploy
 "
         )
     );

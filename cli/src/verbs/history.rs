@@ -9,6 +9,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::project;
 use crate::session::Session;
+use crate::tree::{cut, printable};
 
 /// A past deployment, as `--json` has it.
 #[derive(Serialize)]
@@ -36,7 +37,10 @@ pub(super) async fn run(options: &Global, args: &History, console: Console) -> a
             if console.json {
                 console.object(&Line { key, ended })?;
             } else {
-                console.line(line(ended))?;
+                let line = line(ended);
+                // A reason may be long, and `status` has all of it for the last one.
+                let width = if console.terminal { console.size().0 } else { usize::MAX };
+                console.line(cut(&line, width))?;
             }
         }
     }
@@ -57,10 +61,6 @@ fn line(ended: &Ended) -> String {
     };
     let took = clock::duration(ended.at.since(ended.accepted));
     let (id, at) = (ended.deployment.short(), clock::date_and_time(ended.accepted));
-    let reason = ended
-        .reason
-        .as_ref()
-        .map(|reason| format!("  {}", crate::tree::printable(reason)))
-        .unwrap_or_default();
+    let reason = ended.reason.as_ref().map(|reason| format!("  {}", printable(reason))).unwrap_or_default();
     format!("{id}  {at}  {intent:8}  {:14}  {outcome:10}  {took:>9}  {}{reason}", ended.version, ended.by)
 }

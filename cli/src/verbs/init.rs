@@ -30,9 +30,8 @@ pub(super) fn run(options: &Global, args: Init, console: Console) -> anyhow::Res
         })?;
     file.write_all(sample(&service, &host, port).as_bytes()).map_err(Error::io("write", path))?;
     console.line(format_args!("wrote {}", path.display()))?;
-    console.note(
-        "hint: put your host into it, then: cutover setup --accept-new    cutover plan    cutover deploy",
-    );
+    let first = if args.host.is_some() { "look at its port and path" } else { "put your host into it" };
+    console.note(format_args!("hint: {first}, then: cutover setup --accept-new    cutover deploy"));
     Ok(Exit::Ok)
 }
 
@@ -44,16 +43,13 @@ fn sample(service: &ServiceName, host: &HostName, port: Option<u16>) -> String {
 service: {service}
 
 # The image is built from the Dockerfile in this folder. To run one that exists: image: name:tag
-builder:
-  context: .
-
 {port:<31} # that the application listens on; 80 if not given
 readiness_probe:
   path: /up                     # answers 2xx as soon as requests can be served
 
-env:
-  RAILS_ENV: production
-# SECRET_KEY_BASE: env://SECRET_KEY_BASE   # a reference; the value is found where it is needed
+# env:
+#   clear: {{RAILS_ENV: production}}
+#   secret: {{RAILS_MASTER_KEY: env://RAILS_MASTER_KEY}}   # a reference, never the value itself
 
 # migrations: {{folder: db/expand, database: env://DATABASE_URL}}
 

@@ -48,7 +48,7 @@ pub(super) async fn run(options: &Global, args: &Logs, console: Console) -> anyh
     let session = Session::look(options, console).await?;
     let log = session.journal.service(&project.target.key).await?;
     if let Some(text) = &args.deployment {
-        let deployment = choice::deployment(&log, Some(text))?;
+        let deployment = choice::deployment(&log, text.as_deref())?;
         let mut output = session.journal.output(log.key(), &deployment, args.follow).await?;
         while let Some(written) = output.next().await {
             if console.json {
@@ -96,6 +96,9 @@ async fn replicas(
     // What the others wrote is out: now for those that could not be read.
     while let Some(read) = reading.join_next().await {
         read??;
+    }
+    if args.follow {
+        console.note("these replicas have stopped\nhint: follow those that serve now: cutover logs -f");
     }
     Ok(Exit::Ok)
 }

@@ -22,11 +22,14 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
         None if is_image_gone(&session, current).await? => Some(Stage::Build),
         from => from,
     };
-    if let Some(entry) = log.service().replay_entry(from) {
+    let decision = Decision::Replayed { deployment, by: person::by(), from };
+    // Of a replay that will be refused, only the refusal is told.
+    if log.service().check(&decision).is_ok()
+        && let Some(entry) = log.service().replay_entry(from)
+    {
         console.note(format_args!("goes on at {entry}"));
     }
-    decide(&session, log, Decision::Replayed { deployment, by: person::by(), from }, args.detach, console)
-        .await
+    decide(&session, log, decision, args.detach, console).await
 }
 
 /// Whether the image that the deployment built was removed from the store: then it is built again.

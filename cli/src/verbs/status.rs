@@ -87,7 +87,8 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
         Some(live) => {
             let ago = clock::duration(clock::now().since(live.since));
             let (version, since) = (&live.release.version, clock::date_and_time(live.since));
-            console.line(format_args!("serving: {version} (release {}) since {since}, {ago}", live.id))?;
+            console
+                .line(format_args!("serving: {version} (release {}) since {since}, for {ago}", live.id))?;
         }
         None => console.line("serving: nothing yet")?,
     }

@@ -20,12 +20,12 @@ pub(crate) const BATCH_LIMIT: usize = 100;
 
 /// JetStream's error codes that mean something here (nats-server, errors.json).
 mod code {
-    pub(super) const WRONG_LAST_SEQUENCE: u64 = 10071;
-    pub(super) const WRONG_LAST_SEQUENCE_CONSTANT: u64 = 10164;
-    pub(super) const BATCH_HAS_DUPLICATE: u64 = 10201;
-    pub(super) const DUPLICATE_IN_FLIGHT: u64 = 10158;
-    pub(super) const STORE_FAILED: u64 = 10077;
-    pub(super) const INSUFFICIENT_RESOURCES: u64 = 10023;
+    use async_nats::jetstream::ErrorCode;
+
+    pub(super) const WRONG_LAST_SEQUENCE: ErrorCode = ErrorCode(10071);
+    pub(super) const WRONG_LAST_SEQUENCE_CONSTANT: ErrorCode = ErrorCode(10164);
+    pub(super) const BATCH_HAS_DUPLICATE: ErrorCode = ErrorCode(10201);
+    pub(super) const DUPLICATE_IN_FLIGHT: ErrorCode = ErrorCode(10158);
 }
 
 /// A message to append.
@@ -39,7 +39,7 @@ pub(crate) struct Message {
 /// What became of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
-    /// Stored; the sequence of the last message.
+    /// Stored; the sequence of the first message.
     At(u64),
     /// A message of that id is there already: nothing was stored, for a batch nothing of it.
     Duplicate,
@@ -54,15 +54,7 @@ struct Answer {
     seq: u64,
     #[serde(default)]
     duplicate: bool,
-    error: Option<AnswerError>,
-}
-
-#[derive(Deserialize)]
-struct AnswerError {
-    #[serde(default)]
-    err_code: u64,
-    #[serde(default)]
-    description: String,
+    error: Option<async_nats::jetstream::Error>,
 }
 
 impl Message {
@@ -89,9 +81,9 @@ pub(crate) async fn append(
     mut messages: Vec<Message>,
 ) -> Result<Appended, Error> {
     let Some(mut last) = messages.pop() else { return Ok(Appended::Duplicate) };
-    if !messages.is_empty() {
+    let before = messages.len();
+    if before > 0 {
         let id = client.new_inbox();
-        let size = messages.len() + 1;
         for (index, mut message) in messages.into_iter().enumerate() {
             message.headers.insert(NATS_BATCH_ID, id.as_str());
             message.headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
@@ -101,26 +93,25 @@ pub(crate) async fn append(
                 .map_err(|error| Error::Request { doing, message: error.to_string() })?;
         }
         last.headers.insert(NATS_BATCH_ID, id.as_str());
-        last.headers.insert(NATS_BATCH_SEQUENCE, size.to_string());
+        last.headers.insert(NATS_BATCH_SEQUENCE, (before + 1).to_string());
         last.headers.insert(NATS_BATCH_COMMIT, "1");
     }
     let request =
         async_nats::Request::new().headers(last.headers).payload(last.content).timeout(Some(ANSWER_LIMIT));
     let answer = client.send_request(last.subject, request).await.map_err(|error| match error.kind() {
         async_nats::RequestErrorKind::TimedOut => Error::Timeout { doing, seconds: ANSWER_LIMIT.as_secs() },
-        async_nats::RequestErrorKind::NoResponders => Error::NotSetUp,
+        async_nats::RequestErrorKind::NoResponders => Error::leaderless(doing),
         _ => Error::Request { doing, message: error.to_string() },
     })?;
     let answer: Answer =
         serde_json::from_slice(&answer.payload).map_err(|source| Error::Content { doing: "read", source })?;
     match answer.error {
         None if answer.duplicate => Ok(Appended::Duplicate),
-        None => Ok(Appended::At(answer.seq)),
-        Some(error) => match error.err_code {
+        None => Ok(Appended::At(answer.seq.saturating_sub(before as u64))),
+        Some(error) => match error.error_code() {
             code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_CONSTANT => Ok(Appended::Conflict),
             code::BATCH_HAS_DUPLICATE | code::DUPLICATE_IN_FLIGHT => Ok(Appended::Duplicate),
-            code::STORE_FAILED | code::INSUFFICIENT_RESOURCES => Err(Error::Full),
-            code => Err(Error::JetStream { doing, code, description: error.description }),
+            _ => Err(Error::of_jetstream(doing, &error)),
         },
     }
 }

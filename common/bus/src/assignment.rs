@@ -15,6 +15,8 @@ use crate::append::{Message, append};
 
 /// Progress is recorded at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of a line of output; the rest is cut.
+const LINE_LIMIT: usize = 16 << 10;
 
 /// What a program does with its tasks.
 pub trait Performer: Send + Sync + 'static {
@@ -111,6 +113,3 @@ impl Assignment {
         }
     }
 }
-
-/// Bytes of a line; the rest is cut.
-const LINE_LIMIT: usize = 16 << 10;

@@ -1,6 +1,15 @@
 //! What can go wrong on the bus.
 
-use cutover_core::{DecodeError, Refused};
+use async_nats::jetstream::ErrorCode;
+use cutover_core::{DecodeError, JournalId, Refused};
+
+/// Codes of JetStream that async-nats has no name for, or another (nats-server, errors.json).
+mod code {
+    use super::ErrorCode;
+
+    pub(super) const STORE_FAILED: ErrorCode = ErrorCode(10077);
+    pub(super) const BATCH_INCOMPLETE: ErrorCode = ErrorCode(10176);
+}
 
 /// An error of the bus.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +27,7 @@ pub enum Error {
     Address(String),
     /// The journal's stream isn't there.
     #[error(
-        "the journal isn't set up on this NATS server: run `cutover up`, or `cutover setup` for a standing server"
+        "the journal isn't set up on this NATS server: `cutover up` does it, or the first `cutover deploy` with NATS_URL set"
     )]
     NotSetUp,
     /// The stream is there, but nobody has given it an id.
@@ -41,14 +50,32 @@ pub enum Error {
         message: String,
     },
     /// JetStream said no.
-    #[error("JetStream refused while {doing}: {description} (code {code})")]
+    #[error("JetStream refused while {doing}: {description}")]
     JetStream {
         /// What was being done.
         doing: &'static str,
-        /// JetStream's error code.
+        /// JetStream's error code, or the status of its answer.
         code: u64,
         /// Its words.
         description: String,
+    },
+    /// JetStream can't do it now: it has no leader, a replica starts, a part of a batch was lost with a connection.
+    #[error("JetStream can't serve while {doing}: {description}")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        description: String,
+    },
+    /// The server has another journal by now: its files were replaced, or it is another server.
+    #[error(
+        "the NATS server's journal is {now}, and was {before}: what this process knows of it holds no more, start it again"
+    )]
+    OtherJournal {
+        /// The journal that was opened.
+        before: JournalId,
+        /// The one that is there.
+        now: JournalId,
     },
     /// The log takes no more messages.
     #[error(
@@ -71,7 +98,41 @@ pub enum Error {
 impl Error {
     /// Whether the same may go better later.
     pub const fn retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::Request { .. } | Self::Full)
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Timeout { .. }
+                | Self::Request { .. }
+                | Self::Unavailable { .. }
+                | Self::Full
+        )
+    }
+
+    /// Nobody takes what was sent: the stream has no leader at the moment, or is gone.
+    pub(crate) fn leaderless(doing: &'static str) -> Self {
+        Self::Unavailable { doing, description: "the journal's stream has no leader, or is gone".to_owned() }
+    }
+
+    /// What JetStream answered.
+    pub(crate) fn of_jetstream(doing: &'static str, error: &async_nats::jetstream::Error) -> Self {
+        let description = error.to_string();
+        match error.error_code() {
+            ErrorCode::STREAM_NOT_FOUND => Self::NotSetUp,
+            ErrorCode::CLUSTER_NOT_AVAILABLE
+            | ErrorCode::CLUSTER_NOT_LEADER
+            | ErrorCode::CLUSTER_NO_PEERS
+            | code::BATCH_INCOMPLETE => Self::Unavailable { doing, description },
+            ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
+            | ErrorCode::MEMORY_RESOURCES_EXCEEDED
+            | ErrorCode::STORAGE_RESOURCES_EXCEEDED => Self::Full,
+            // The limits of the stream ("maximum messages exceeded"), the disk, or a store that is being closed.
+            code::STORE_FAILED if description.contains("maximum") || description.contains("no space") => {
+                Self::Full
+            }
+            code::STORE_FAILED => Self::Unavailable { doing, description },
+            ErrorCode(code) => Self::JetStream { doing, code, description },
+        }
     }
 }
 

@@ -1,51 +1,34 @@
 //! The journal: reading it, and taking decisions in it.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::Duration;
 
-use async_nats::HeaderMap;
 use cutover_core::{
-    Decision, Effect, Entry, Event, JournalId, Service, ServiceKey, Subject, Timestamp, Work,
+    Decision, Deployment, Effect, Entry, Event, Illegal, JournalId, Service, ServiceKey, Subject, Timestamp,
+    Work,
 };
 use futures_util::{StreamExt, TryStreamExt};
-use serde::Serialize;
+use tokio::time::Instant;
 
-use crate::append::{ANSWER_LIMIT, Appended, BATCH_LIMIT, Message, append};
+use crate::append::{Appended, BATCH_LIMIT, Message, append};
 use crate::bus::LOG;
+use crate::published::work_id;
+use crate::service_log::Taken;
+use crate::stored::{Stored, now};
 use crate::{Bus, DecideError, Error, ServiceLog};
 
-/// Entries read by one request.
-const READ_LIMIT: u32 = 500;
+/// Entries that are read one by one, from the leader, before the others are read many at once.
+const FEW: usize = 3;
 
-/// A decision that loses the race this often is given up: somebody else decides faster than can be read.
-const RACES: usize = 20;
+/// How long a decision is tried: races that are lost, and a bus that can't serve, such as in an election.
+const DECIDE_LIMIT: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The journal of a NATS server. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Journal {
     bus: Bus,
     id: JournalId,
-}
-
-/// A request for many messages at once (NATS ADR-31, batch direct get).
-#[derive(Serialize)]
-struct DirectGet<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_by_subj: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_by_subj: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<u32>,
-}
-
-/// A message as it is stored.
-pub(crate) struct Stored {
-    pub(crate) subject: String,
-    pub(crate) sequence: u64,
-    pub(crate) at: Timestamp,
-    pub(crate) content: bytes::Bytes,
 }
 
 impl Journal {
@@ -68,120 +51,178 @@ impl Journal {
     /// # Errors
     /// A bus that doesn't answer, or a snapshot that can't be read.
     pub async fn service(&self, key: &ServiceKey) -> Result<ServiceLog, Error> {
-        let snapshot = self.read(None, &Subject::State(key.clone()).to_string(), None).await?;
-        let service = match snapshot.first() {
-            Some(stored) => serde_json::from_slice::<Service>(&stored.content)
-                .map(|service| Service { snapshot_taken: true, ..service })
-                .map_err(|source| Error::Content { doing: "read", source })?,
+        let service = match Stored::last(&self.bus, &Subject::State(key.clone()).to_string()).await? {
+            Some(stored) => Service { snapshot_taken: true, ..snapshot(&stored)? },
             None => Service::default(),
         };
-        let mut log =
-            ServiceLog::new(key.clone(), service, snapshot.first().map_or(0, |stored| stored.sequence));
+        let mut log = ServiceLog::new(key.clone(), service);
         self.catch_up(&mut log).await?;
         Ok(log)
     }
 
-    /// Takes in what has come since.
+    /// Takes in what has come since; says whether it changed anything. All that was acknowledged before the call is read.
     ///
     /// # Errors
     /// A bus that doesn't answer.
     pub async fn catch_up(&self, log: &mut ServiceLog) -> Result<bool, Error> {
+        Ok(self.read_on(log).await?.iter().any(Taken::has_changed))
+    }
+
+    /// Takes in what has come since. The leader has the last word: another replica may be behind.
+    async fn read_on(&self, log: &mut ServiceLog) -> Result<Vec<Taken>, Error> {
         let filter = Subject::log_of(log.key());
-        let mut changed = false;
-        loop {
-            let stored = self.read(Some(log.service().sequence + 1), &filter, Some(READ_LIMIT)).await?;
-            let complete = stored.len() < READ_LIMIT as usize;
-            for message in stored {
-                changed |= log.take_in(&message.subject, message.sequence, message.at, &message.content);
-            }
-            if complete {
-                break;
-            }
-        }
-        let service = log.service();
-        if !service.snapshot_taken
-            && service.current.as_ref().is_some_and(|current| current.outcome().is_some())
-        {
-            let state = Subject::State(log.key().clone()).to_string();
-            if let Some(stored) = self.read(None, &state, None).await?.first()
-                && stored.sequence > log.service().sequence
-            {
-                log.snapshot_is_at(stored.sequence, stored.at);
+        let mut taken = Vec::new();
+        let mut read = 0;
+        while let Some(stored) = Stored::next(&self.bus, log.next(), &filter).await? {
+            taken.extend(log.take_in(&stored));
+            read += 1;
+            if read >= FEW {
+                let stored = Stored::many(&self.bus, log.next(), &filter).await?;
+                taken.extend(stored.iter().filter_map(|stored| log.take_in(stored)));
             }
         }
-        Ok(changed)
+        Ok(taken)
     }
 
     /// Takes a decision, if it may be taken, and publishes the work that follows from it. One writer wins: who loses the
-    /// race reads again what has come, and decides on that.
+    /// race reads again what has come, and decides on that. A bus that can't serve is waited for, for at most 20 s.
     ///
     /// # Errors
     /// [`DecideError::Refused`] says why it can't be taken; `log` then holds what it was refused on.
     pub async fn decide(&self, log: &mut ServiceLog, decision: Decision) -> Result<(), DecideError> {
-        let subject = Subject::Decisions(log.key().clone()).to_string();
-        self.catch_up(log).await?;
-        for _ in 0..RACES {
-            log.service().check(&decision)?;
-            let expected = log.service().last_decision;
-            let id = format!("{}/{}/decision", decision.deployment(), expected);
-            let message = Message::new(subject.clone(), &id, &decision)?.expecting(expected);
-            let entry = Entry { sequence: log.next(), at: now(), event: Event::Decision(decision.clone()) };
-            let mut messages = vec![message];
-            messages.extend(self.predicted_work(log, &entry)?);
-            let alone = messages.first().cloned();
-            let mut appended = append(&self.bus.client, "taking a decision", messages).await?;
-            if appended == Appended::Duplicate {
-                appended = append(&self.bus.client, "taking a decision", alone.into_iter().collect()).await?;
-            }
-            self.catch_up(log).await?;
-            // A decision that was stored, but whose answer was lost, looks like a conflict when it is sent again.
-            if matches!(appended, Appended::At(_)) || log.last_decision_is(&decision) {
-                self.carry_out(log).await?;
-                return Ok(());
+        let begun = Instant::now();
+        let mut sent = false;
+        loop {
+            let error = match self.try_to_decide(log, &decision, &mut sent).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => Error::Timeout { doing: DECIDING, seconds: DECIDE_LIMIT.as_secs() },
+                Err(DecideError::Bus(error)) if error.retryable() && !matches!(error, Error::Full) => {
+                    tokio::time::sleep(AGAIN).await;
+                    error
+                }
+                Err(error) => return Err(error),
+            };
+            if begun.elapsed() >= DECIDE_LIMIT {
+                return Err(error.into());
             }
         }
-        Err(Error::Timeout { doing: "taking a decision", seconds: ANSWER_LIMIT.as_secs() }.into())
     }
 
-    /// Does what follows from the state of a service: publishes the work that is due, writes the snapshot of an end.
-    /// Doing it again does no harm: ids make it a duplicate.
-    pub(crate) async fn carry_out(&self, log: &mut ServiceLog) -> Result<(), Error> {
-        for effect in log.service().effects(now()) {
-            let message = match &effect {
-                Effect::Run(work) => work_message(log.key(), work)?,
-                Effect::Snapshot => self.snapshot_message(log)?,
-            };
-            match append(&self.bus.client, "publishing what is due", vec![message]).await? {
-                Appended::At(sequence) if effect == Effect::Snapshot => log.snapshot_is_at(sequence, now()),
-                _ => {}
+    /// One try, from reading to writing; `true`: it is decided, `false`: another was faster. What an earlier try has sent,
+    /// though no answer came, is found in the log.
+    async fn try_to_decide(
+        &self,
+        log: &mut ServiceLog,
+        decision: &Decision,
+        sent: &mut bool,
+    ) -> Result<bool, DecideError> {
+        let mut taken = self.read_on(log).await?;
+        if !*sent {
+            taken.clear();
+        }
+        if self.is_decided(log, decision, taken).await? {
+            return Ok(true);
+        }
+        log.service().check(decision)?;
+        let expected = log.service().last_decision;
+        let id = format!("{}/{expected}/decision", decision.deployment());
+        let message = Message::new(Subject::Decisions(log.key().clone()).to_string(), &id, decision)?
+            .expecting(expected);
+        let event = Event::Decision(decision.clone());
+        *sent = true;
+        self.append_with_work(DECIDING, log, message, event).await?;
+        let taken = self.read_on(log).await?;
+        self.is_decided(log, decision, taken).await
+    }
+
+    /// Whether the decision is among the entries that were read, and what follows from it published. Stored is not taken: a
+    /// fact may have come before it that forbids it, such as the end.
+    async fn is_decided(
+        &self,
+        log: &mut ServiceLog,
+        decision: &Decision,
+        taken: Vec<Taken>,
+    ) -> Result<bool, DecideError> {
+        let ours =
+            |taken: &Taken| matches!(&taken.entry.event, Event::Decision(stored) if stored == decision);
+        match taken.into_iter().find(ours).map(|taken| taken.applied) {
+            None => Ok(false),
+            Some(Err(Illegal::Decision(refused))) => Err(refused.into()),
+            Some(_) => {
+                self.carry_out(log, now()).await?;
+                Ok(true)
             }
+        }
+    }
+
+    /// Appends a message that says `event`, and with it, at once, the work that follows.
+    pub(crate) async fn append_with_work(
+        &self,
+        doing: &'static str,
+        log: &ServiceLog,
+        message: Message,
+        event: Event,
+    ) -> Result<Appended, Error> {
+        let mut next = log.service().clone();
+        let entry = Entry { sequence: log.next(), at: now(), event };
+        let work = match (next.apply(&entry), &next.current) {
+            (Ok(_), Some(deployment)) => unpublished(log, deployment, &next.effects(now()))?,
+            _ => Vec::new(),
+        };
+        let work: Vec<_> = work.into_iter().take(BATCH_LIMIT).collect();
+        let messages = std::iter::once(message.clone()).chain(work.iter().map(|(_, work)| work.clone()));
+        match append(&self.bus.client, doing, messages.collect()).await? {
+            // Work that another has published already makes the whole batch a duplicate: then the message goes alone, and
+            // what follows is derived from the log.
+            Appended::Duplicate if !work.is_empty() => append(&self.bus.client, doing, vec![message]).await,
+            appended => {
+                if let (Appended::At(_), Some(deployment)) = (appended, &next.current) {
+                    log.published().add(deployment, work.into_iter().map(|(id, _)| id));
+                }
+                Ok(appended)
+            }
+        }
+    }
+
+    /// Does what follows from the state of a service at a time: publishes the work that is due, writes the snapshot of an
+    /// end. Doing it again does no harm: ids make it a duplicate.
+    pub(crate) async fn carry_out(&self, log: &mut ServiceLog, now: Timestamp) -> Result<(), Error> {
+        const DOING: &str = "publishing what is due";
+        let Some(deployment) = &log.service().current else { return Ok(()) };
+        let effects = log.service().effects(now);
+        for batch in unpublished(log, deployment, &effects)?.chunks(BATCH_LIMIT) {
+            let (ids, messages): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
+            let appended = append(&self.bus.client, DOING, messages.clone()).await?;
+            if appended == Appended::Duplicate && messages.len() > 1 {
+                for message in messages {
+                    append(&self.bus.client, DOING, vec![message]).await?;
+                }
+            }
+            log.published().add(deployment, ids);
+        }
+        if effects.contains(&Effect::Snapshot) {
+            self.write_snapshot(log).await?;
         }
         Ok(())
     }
 
-    /// The work that would follow from an entry, so that it can be stored together with it.
-    pub(crate) fn predicted_work(&self, log: &ServiceLog, entry: &Entry) -> Result<Vec<Message>, Error> {
-        let mut next = log.service().clone();
-        if next.apply(entry).is_err() {
-            return Ok(Vec::new());
-        }
-        next.effects(now())
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Run(work) => Some(work_message(log.key(), work)),
-                Effect::Snapshot => None,
-            })
-            .take(BATCH_LIMIT)
-            .collect()
-    }
-
-    fn snapshot_message(&self, log: &ServiceLog) -> Result<Message, Error> {
-        let service = log.service();
-        let state = service.current.as_ref().map_or_else(String::new, |deployment| {
-            format!("{}/{}/{}", deployment.id(), deployment.round, service.last_decision)
-        });
+    /// Writes what is known of a service after its last end, unless somebody has.
+    async fn write_snapshot(&self, log: &mut ServiceLog) -> Result<(), Error> {
         let subject = Subject::State(log.key().clone()).to_string();
-        Ok(Message::new(subject, &format!("{state}/snapshot"), service)?.expecting(log.snapshot()))
+        let service = log.service();
+        let last = Stored::last(&self.bus, &subject).await?;
+        let known = last.as_ref().map(snapshot).transpose()?;
+        if known.is_none_or(|known| known.last_decision < service.last_decision) {
+            // The last decision has led to this end: there is one snapshot for each.
+            let id = format!("{}/{}/snapshot", log.key(), service.last_decision);
+            let message =
+                Message::new(subject, &id, service)?.expecting(last.map_or(0, |last| last.sequence));
+            if append(&self.bus.client, "writing a snapshot", vec![message]).await? == Appended::Conflict {
+                return Ok(());
+            }
+        }
+        log.snapshot_is_taken(now());
+        Ok(())
     }
 
     /// Every service that the journal knows.
@@ -205,82 +246,29 @@ impl Journal {
             .await?;
         Ok(keys.into_iter().collect())
     }
-
-    /// Reads stored messages: the last of a subject, or many from a sequence on that match a filter.
-    async fn read(
-        &self,
-        from: Option<u64>,
-        subjects: &str,
-        batch: Option<u32>,
-    ) -> Result<Vec<Stored>, Error> {
-        const DOING: &str = "reading the journal";
-        let failed = |message: String| Error::Request { doing: DOING, message };
-        let request = DirectGet {
-            seq: from,
-            next_by_subj: from.map(|_| subjects),
-            last_by_subj: from.is_none().then_some(subjects),
-            batch,
-        };
-        let payload =
-            serde_json::to_vec(&request).map_err(|source| Error::Content { doing: "written", source })?;
-        let inbox = self.bus.client.new_inbox();
-        let mut answers =
-            self.bus.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
-        self.bus
-            .client
-            .publish_with_reply(format!("$JS.API.DIRECT.GET.{LOG}"), inbox, payload.into())
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let mut stored = Vec::new();
-        let timeout = || Error::Timeout { doing: DOING, seconds: ANSWER_LIMIT.as_secs() };
-        while let Some(answer) =
-            tokio::time::timeout(ANSWER_LIMIT, answers.next()).await.map_err(|_| timeout())?
-        {
-            match answer.status.map(|status| status.as_u16()) {
-                // End of the batch; nothing found.
-                Some(204 | 404) => break,
-                Some(503) => return Err(Error::NotSetUp),
-                Some(status) => {
-                    let description = answer.description.as_deref().unwrap_or_default().to_owned();
-                    return Err(Error::JetStream { doing: DOING, code: u64::from(status), description });
-                }
-                None => {
-                    stored.push(message(answer.headers.as_ref(), answer.payload).ok_or_else(|| {
-                        failed("an answer without the headers of a stored message".to_owned())
-                    })?)
-                }
-            }
-            if batch.is_none() {
-                break;
-            }
-        }
-        Ok(stored)
-    }
 }
 
-fn message(headers: Option<&HeaderMap>, content: bytes::Bytes) -> Option<Stored> {
-    let header = |name: &str| headers?.get(name).map(|value| value.as_str().to_owned());
-    let at = humantime::parse_rfc3339(&header("Nats-Time-Stamp")?).ok()?;
-    Some(Stored {
-        subject: header("Nats-Subject")?,
-        sequence: header("Nats-Sequence")?.parse().ok()?,
-        at: timestamp(at),
-        content,
-    })
+const DECIDING: &str = "taking a decision";
+
+/// The work among effects that isn't known to be in the log, each message with its id.
+fn unpublished(
+    log: &ServiceLog,
+    deployment: &Deployment,
+    effects: &[Effect],
+) -> Result<Vec<(String, Message)>, Error> {
+    let work = effects.iter().filter_map(|effect| match effect {
+        Effect::Run(work) => Some((work_id(deployment, work), work)),
+        Effect::Snapshot => None,
+    });
+    work.filter(|(id, _)| !log.published().has(id))
+        .map(|(id, work)| Ok((id.clone(), work_message(log.key(), &id, work)?)))
+        .collect()
 }
 
-fn work_message(key: &ServiceKey, work: &Work) -> Result<Message, Error> {
-    let host = work.task.host.as_ref().map_or("", |host| host.as_str());
-    let id = format!("{}/{}/{host}/{}/run", work.deployment, work.task.stage, work.attempt);
-    Message::new(Subject::Run { stage: work.task.stage, key: key.clone() }.to_string(), &id, work)
+fn work_message(key: &ServiceKey, id: &str, work: &Work) -> Result<Message, Error> {
+    Message::new(Subject::Run { stage: work.task.stage, key: key.clone() }.to_string(), id, work)
 }
 
-fn timestamp(time: SystemTime) -> Timestamp {
-    let elapsed = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::default().after(elapsed)
-}
-
-/// This machine's clock.
-pub(crate) fn now() -> Timestamp {
-    timestamp(SystemTime::now())
+fn snapshot(stored: &Stored) -> Result<Service, Error> {
+    serde_json::from_slice(&stored.content).map_err(|source| Error::Content { doing: "read", source })
 }

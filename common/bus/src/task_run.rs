@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::{AckKind, Message as Delivery};
 use cutover_core::{
-    Claim, Deployment, Entry, Event, Fact, Failure, Output, PROTOCOL, Permission, ServiceKey, Stage, Subject,
-    Task, Work,
+    Claim, Deployment, Event, Fact, Failure, Output, PROTOCOL, Permission, ServiceKey, Stage, Status,
+    Subject, Task, Timestamp, Work,
 };
 use cutover_telemetry::TaskResult;
 use tokio::time::Instant;
@@ -13,18 +13,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appended, Message, append};
 use crate::bus::ACK_WAIT;
-use crate::journal::now;
+use crate::point::Point;
+use crate::stored::{Stored, now};
 use crate::worker::Shared;
 use crate::{Assignment, Error, Performer, ServiceLog};
 
 /// How often a worker that has a task looks whether it still should: an abort is seen after so long.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a replica that is behind is left alone.
+const BEHIND: Duration = Duration::from_millis(50);
 
 /// A work message in a slot.
 pub(crate) struct TaskRun<'a, P> {
     shared: &'a Shared<P>,
     stage: Stage,
     delivery: Delivery,
+    begun: Instant,
+}
+
+/// What a work message says.
+struct Hint {
+    key: ServiceKey,
+    work: Work,
+    /// The message's sequence.
+    sequence: u64,
+    /// How often it was delivered, this time included.
+    delivered: i64,
 }
 
 /// What is done with the message in the end.
@@ -33,6 +47,8 @@ enum Verdict {
     Done,
     /// It comes again after a while.
     Later(Duration),
+    /// Another worker has the task by the same message, or may have: an answer would take it from them.
+    Leave,
     /// Nobody can ever read it.
     Unreadable,
 }
@@ -48,8 +64,8 @@ enum Ended {
 }
 
 impl<'a, P: Performer> TaskRun<'a, P> {
-    pub(crate) const fn new(shared: &'a Shared<P>, stage: Stage, delivery: Delivery) -> Self {
-        Self { shared, stage, delivery }
+    pub(crate) fn new(shared: &'a Shared<P>, stage: Stage, delivery: Delivery) -> Self {
+        Self { shared, stage, delivery, begun: Instant::now() }
     }
 
     /// Runs it to its acknowledgement. What fails on the way is left for another delivery.
@@ -57,9 +73,13 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let kind = match self.verdict(hand_back).await {
             Ok(Verdict::Done) => AckKind::Ack,
             Ok(Verdict::Later(wait)) => AckKind::Nak(Some(wait)),
+            Ok(Verdict::Leave) => return,
             Ok(Verdict::Unreadable) => AckKind::Term,
             Err(error) => {
                 tracing::warn!(stage = %self.stage, %error, "work is put off");
+                if self.begun.elapsed() >= ACK_WAIT {
+                    return;
+                }
                 AckKind::Nak(Some(Duration::from_secs(1)))
             }
         };
@@ -69,76 +89,80 @@ impl<'a, P: Performer> TaskRun<'a, P> {
     }
 
     async fn verdict(&self, hand_back: &CancellationToken) -> Result<Verdict, Error> {
-        let unreadable = |error: String| {
-            tracing::error!(subject = %self.delivery.subject, error, "a work message can't be read");
-            Ok(Verdict::Unreadable)
-        };
-        let hint = match self.delivery.info() {
-            Ok(info) => {
-                if info.delivered > 1 {
-                    self.shared.metrics.redelivered(self.stage);
-                }
-                info.stream_sequence
+        let hint = match self.hint() {
+            Ok(hint) => hint,
+            Err(error) => {
+                tracing::error!(subject = %self.delivery.subject, error, "a work message can't be read");
+                return Ok(Verdict::Unreadable);
             }
-            Err(error) => return unreadable(error.to_string()),
         };
-        let key = match self.delivery.subject.parse::<Subject>() {
-            Ok(subject) => subject.key().clone(),
-            Err(error) => return unreadable(error.to_string()),
-        };
-        let work: Work = match serde_json::from_slice(&self.delivery.payload) {
-            Ok(work) => work,
-            Err(error) => return unreadable(error.to_string()),
-        };
-        if work.protocol > PROTOCOL {
+        let (key, task) = (&hint.key, &hint.work.task);
+        if hint.delivered > 1 {
+            self.shared.metrics.redelivered(self.stage);
+        }
+        if hint.work.protocol > PROTOCOL {
             tracing::warn!(
-                protocol = work.protocol,
+                protocol = hint.work.protocol,
                 known = PROTOCOL,
                 "work of a newer protocol is handed back"
             );
             return Ok(Verdict::Later(ACK_WAIT));
         }
-        if work.task.stage != self.stage {
-            return unreadable(format!("it is for {}, on the subject of {}", work.task, self.stage));
-        }
+        // A message that was put off comes again after its time by the server's clock, whatever this machine's says.
+        let now = if hint.delivered > 1 { Timestamp(u64::MAX) } else { now() };
         loop {
-            let log = self.read(&key).await?;
+            let log = self.read(key).await?;
+            let service = log.service();
             let Some(current) =
-                log.service().current.as_ref().filter(|current| *current.id() == work.deployment)
+                service.current.as_ref().filter(|current| *current.id() == hint.work.deployment)
             else {
-                return Ok(Verdict::Done);
+                let has_ended = service.history.iter().any(|ended| ended.deployment == hint.work.deployment);
+                return Ok(if has_ended { Verdict::Done } else { hint.ahead() });
             };
-            let (expected, attempt, failure) = match current.permission(&work.task, hint, now()) {
+            let (expected, attempt, failure) = match current.permission(task, hint.sequence, now) {
                 Permission::Perform { expected, attempt } => (expected, attempt, None),
                 Permission::Close { expected, attempt, failure } => (expected, attempt, Some(failure)),
-                Permission::NotBefore(time) => return Ok(Verdict::Later(time.since(now()))),
+                Permission::NotBefore(time) => return Ok(Verdict::Later(time.since(now).min(ACK_WAIT))),
                 Permission::Taken => return Ok(Verdict::Later(ACK_WAIT / 2)),
-                Permission::Nothing => return self.go_on(&key, &work.task).await,
+                Permission::Nothing => return self.go_on(&hint, 0).await,
             };
+            self.shared.options.reach(self.stage, Point::BeforeClaim);
             let claim = Claim {
                 attempt,
                 worker: self.shared.options.name.clone(),
-                decision: log.service().last_decision,
-                hint,
+                decision: service.last_decision,
+                hint: hint.sequence,
             };
-            let Some(sequence) = self.claim(&log, current, &work.task, claim, expected).await? else {
+            let Some(sequence) = self.claim(&hint, current, claim, expected).await? else {
                 self.shared.metrics.claim_lost(self.stage);
                 continue;
             };
-            let Some(assignment) = self.assignment(&key, &work.task, sequence, failure.is_some()).await?
-            else {
-                return self.go_on(&key, &work.task).await;
+            let Some(assignment) = self.assignment(&hint, sequence).await? else {
+                return self.go_on(&hint, sequence).await;
             };
+            self.shared.options.reach(self.stage, Point::Claimed);
             let ended = match failure {
                 Some(failure) => Ended::Recordable(Fact::Failed { claim: sequence, failure }),
                 None => self.perform(&assignment, hand_back).await,
             };
+            self.shared.options.reach(self.stage, Point::Done);
             return match ended {
-                Ended::Recordable(fact) => self.record(&key, &assignment, fact).await,
-                Ended::Lost => self.go_on(&key, &work.task).await,
+                Ended::Recordable(fact) => self.record(&hint, &assignment, fact).await,
+                Ended::Lost => Ok(Verdict::Leave),
                 Ended::HandedBack => Ok(Verdict::Later(Duration::ZERO)),
             };
         }
+    }
+
+    fn hint(&self) -> Result<Hint, String> {
+        let info = self.delivery.info().map_err(|error| error.to_string())?;
+        let subject: Subject = self.delivery.subject.parse().map_err(|error| format!("{error}"))?;
+        let work: Work = serde_json::from_slice(&self.delivery.payload).map_err(|error| error.to_string())?;
+        if work.task.stage != self.stage {
+            return Err(format!("it is for {}, on the subject of {}", work.task, self.stage));
+        }
+        let (sequence, delivered) = (info.stream_sequence, info.delivered);
+        Ok(Hint { key: subject.key().clone(), work, sequence, delivered })
     }
 
     /// What the journal says of the service now.
@@ -156,45 +180,71 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         Ok(log)
     }
 
-    /// Appends a claim; none when another was faster.
+    /// What the journal says of the service, once it says what stands at a sequence: a replica that has just become the
+    /// leader may not have taken in all that the former one has acknowledged.
+    async fn read_to(&self, key: &ServiceKey, sequence: u64) -> Result<ServiceLog, Error> {
+        let begun = Instant::now();
+        loop {
+            let log = self.read(key).await?;
+            if log.service().sequence >= sequence {
+                return Ok(log);
+            }
+            if begun.elapsed() > ACK_WAIT / 4 {
+                return Err(Error::leaderless("reading what was written"));
+            }
+            tokio::time::sleep(BEHIND).await;
+        }
+    }
+
+    /// Appends a claim; none when another was faster. One whose answer was lost is known by its message's id, which no other
+    /// claim has, be it of the same worker for the same message.
     async fn claim(
         &self,
-        log: &ServiceLog,
+        hint: &Hint,
         deployment: &Deployment,
-        task: &Task,
         claim: Claim,
         expected: u64,
     ) -> Result<Option<u64>, Error> {
-        let message =
-            fact_message(log.key(), deployment, task, claim.attempt, &Fact::Claimed(claim.clone()))?;
-        match append(&self.shared.journal.bus().client, "claiming a task", vec![message.expecting(expected)])
-            .await?
-        {
+        let bus = self.shared.journal.bus();
+        let attempt = claim.attempt;
+        let fact = Fact::Claimed(claim);
+        let subject = fact_subject(deployment, &hint.work.task, &fact);
+        let id =
+            format!("{}/{}", fact_id(deployment, &hint.work.task, attempt, &fact), bus.client.new_inbox());
+        let message = Message::new(subject.clone(), &id, &fact)?.expecting(expected);
+        let tried = async || match append(&bus.client, "claiming a task", vec![message.clone()]).await? {
             Appended::At(sequence) => Ok(Some(sequence)),
             Appended::Duplicate | Appended::Conflict => {
-                // A claim whose answer was lost is found in the log.
-                let log = self.read(log.key()).await?;
-                let state =
-                    log.service().current.as_ref().map(|current| current.state(task)).unwrap_or_default();
-                let ours = matches!(&state.status, cutover_core::Status::Claimed { claim: stored, .. } if *stored == claim);
-                Ok(ours.then_some(state.in_force))
+                let last = Stored::last(bus, &subject).await?;
+                Ok(last.filter(|last| last.id.as_ref() == Some(&id)).map(|last| last.sequence))
+            }
+        };
+        loop {
+            match tried().await {
+                Err(error) if self.may_try_again(&error).await => {}
+                done => return done,
             }
         }
     }
 
-    /// The claimed task, if the claim is in force: an abort may have come between looking and claiming.
-    async fn assignment(
-        &self,
-        key: &ServiceKey,
-        task: &Task,
-        sequence: u64,
-        closing: bool,
-    ) -> Result<Option<Assignment>, Error> {
-        let service = self.read(key).await?.service().clone();
+    /// Whether a write that has failed is to be tried again: as long as nobody else may have been handed the message.
+    async fn may_try_again(&self, error: &Error) -> bool {
+        let again = error.retryable() && self.begun.elapsed() < ACK_WAIT * 3 / 4;
+        if again {
+            tracing::debug!(%error, "tried again");
+            tokio::time::sleep(LOOK).await;
+        }
+        again
+    }
+
+    /// The claimed task, if the claim is in force: it is void when a decision has come between looking and claiming.
+    async fn assignment(&self, hint: &Hint, claim: u64) -> Result<Option<Assignment>, Error> {
+        let service = self.read_to(&hint.key, claim).await?.service().clone();
+        let task = hint.work.task.clone();
         let Some(deployment) = service.current.clone() else { return Ok(None) };
-        let holds = deployment.holds(task, sequence) || (closing && in_force(&deployment, task, sequence));
         let journal = self.shared.journal.clone();
-        Ok(holds.then(|| Assignment::new(journal, service, deployment, task.clone(), sequence)))
+        let is_ours = in_force(&deployment, &task, claim);
+        Ok(is_ours.then(|| Assignment::new(journal, service, deployment, task, claim)))
     }
 
     /// Does the task, saying all the time that it is alive, and looking whether it still should.
@@ -206,6 +256,10 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 Failure::lasting(format!("{}: stopped, as the deployment is taken back", assignment.task));
             Ended::Recordable(Fact::Failed { claim, failure })
         };
+        // What it was claimed for may be over by now; the claim is in force, and has to be closed.
+        if !assignment.deployment().holds(&assignment.task, claim) {
+            return stopped();
+        }
         let result: Result<Output, Failure> = tokio::select! {
             result = self.shared.performer.perform(assignment) => result,
             taken_back = self.keep_claim(assignment) => return if taken_back { stopped() } else { Ended::Lost },
@@ -263,26 +317,24 @@ impl<'a, P: Performer> TaskRun<'a, P> {
     }
 
     /// Records the result together with the work that follows from it.
-    async fn record(&self, key: &ServiceKey, assignment: &Assignment, fact: Fact) -> Result<Verdict, Error> {
-        let deployment = assignment.deployment();
-        let attempt = deployment.state(&assignment.task).claims;
-        let message = fact_message(key, deployment, &assignment.task, attempt, &fact)?;
-        let log = self.read(key).await?;
-        let event = Event::Fact { deployment: deployment.id().clone(), task: assignment.task.clone(), fact };
-        let entry = Entry { sequence: log.next(), at: now(), event };
-        let mut messages = vec![message.clone()];
-        messages.extend(self.shared.journal.predicted_work(&log, &entry)?);
-        let client = &self.shared.journal.bus().client;
+    async fn record(&self, hint: &Hint, assignment: &Assignment, fact: Fact) -> Result<Verdict, Error> {
+        const DOING: &str = "recording a result";
+        let (deployment, task) = (assignment.deployment(), &assignment.task);
+        let id = fact_id(deployment, task, deployment.state(task).claims, &fact);
+        let message = Message::new(fact_subject(deployment, task, &fact), &id, &fact)?;
+        let event = Event::Fact { deployment: deployment.id().clone(), task: task.clone(), fact };
         let begun = Instant::now();
+        let tried = async || {
+            let log = self.read(&hint.key).await?;
+            self.shared.journal.append_with_work(DOING, &log, message.clone(), event.clone()).await
+        };
         loop {
-            // Work that another worker has published already makes the whole batch a duplicate: then the fact goes alone,
-            // and what follows is derived from the log.
-            let appended = match append(client, "recording a result", messages.clone()).await {
-                Ok(Appended::Duplicate) => append(client, "recording a result", vec![message.clone()]).await,
-                other => other,
-            };
-            match appended {
-                Ok(_) => return self.go_on(key, &assignment.task).await,
+            match tried().await {
+                Ok(appended) => {
+                    self.shared.options.reach(self.stage, Point::Recorded);
+                    let at = if let Appended::At(sequence) = appended { sequence } else { 0 };
+                    return self.go_on(hint, at).await;
+                }
                 // The task is done: as long as nobody else may have taken it over, its result is worth another try.
                 Err(error) if error.retryable() && begun.elapsed() < ACK_WAIT => {
                     tracing::warn!(%error, "a result is not recorded yet");
@@ -293,16 +345,36 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         }
     }
 
-    /// Derives from the log what is due and publishes what isn't there yet; says what to do with the message.
-    async fn go_on(&self, key: &ServiceKey, task: &Task) -> Result<Verdict, Error> {
-        let mut log = self.read(key).await?;
-        self.shared.journal.carry_out(&mut log).await?;
-        let again = log.service().running().and_then(|current| {
-            let due = current.due().into_iter().find(|due| due.task == *task)?;
-            Some(due.not_before.since(now())).filter(|wait| !wait.is_zero())
-        });
+    /// Derives from the log, once it has come to a sequence, what is due, and publishes what isn't there yet; says what to
+    /// do with the message.
+    async fn go_on(&self, hint: &Hint, sequence: u64) -> Result<Verdict, Error> {
+        let mut log = self.read_to(&hint.key, sequence).await?;
+        let (task, now) = (&hint.work.task, now());
+        self.shared.journal.carry_out(&mut log, now).await?;
+        let running = log.service().running().filter(|running| *running.id() == hint.work.deployment);
+        let Some(current) = running else { return Ok(Verdict::Done) };
+        let state = current.state(task);
+        if matches!(&state.status, Status::Claimed { claim, .. } if claim.hint == hint.sequence) {
+            return Ok(Verdict::Leave);
+        }
         // A failed attempt is repeated by the same message, after its backoff.
-        Ok(again.map_or(Verdict::Done, Verdict::Later))
+        Ok(match current.due().into_iter().find(|due| due.task == *task) {
+            Some(due) if due.not_before > now => Verdict::Later(due.not_before.since(now).min(ACK_WAIT)),
+            // Its work is in the log.
+            Some(_) => Verdict::Done,
+            None if current.cause().is_none() && !state.is_settled(task.stage) && !state.is_open() => {
+                hint.ahead()
+            }
+            None => Verdict::Done,
+        })
+    }
+}
+
+impl Hint {
+    /// What it asks for does not follow from the log. Either nobody has decided it, or the log was read from a replica that
+    /// is behind: then it does a moment later.
+    const fn ahead(&self) -> Verdict {
+        if self.delivered > 3 { Verdict::Done } else { Verdict::Later(Duration::from_millis(250)) }
     }
 }
 
@@ -312,24 +384,12 @@ fn in_force(deployment: &Deployment, task: &Task, claim: u64) -> bool {
     state.is_open() && state.in_force == claim
 }
 
-fn fact_message(
-    key: &ServiceKey,
-    deployment: &Deployment,
-    task: &Task,
-    attempt: u32,
-    fact: &Fact,
-) -> Result<Message, Error> {
-    let subject = Subject::Fact {
-        key: key.clone(),
-        deployment: deployment.id().clone(),
-        task: task.clone(),
-        kind: fact.kind(),
-    };
+fn fact_subject(deployment: &Deployment, task: &Task, fact: &Fact) -> String {
+    let (key, deployment) = (deployment.plan.key.clone(), deployment.id().clone());
+    Subject::Fact { key, deployment, task: task.clone(), kind: fact.kind() }.to_string()
+}
+
+fn fact_id(deployment: &Deployment, task: &Task, attempt: u32, fact: &Fact) -> String {
     let host = task.host.as_ref().map_or("", |host| host.as_str());
-    let kind = fact.kind().as_str();
-    Message::new(
-        subject.to_string(),
-        &format!("{}/{}/{host}/{attempt}/{kind}", deployment.id(), task.stage),
-        fact,
-    )
+    format!("{}/{}/{host}/{attempt}/{}", deployment.id(), task.stage, fact.kind().as_str())
 }

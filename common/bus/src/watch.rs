@@ -7,6 +7,7 @@ use cutover_core::{Service, ServiceKey, Subject, Timestamp};
 use futures_util::StreamExt;
 
 use crate::bus::LOG;
+use crate::stored::Stored;
 use crate::{Error, Journal, ServiceLog};
 
 /// How long a broken subscription is left alone before it is made again.
@@ -66,7 +67,14 @@ impl Watch {
             let Ok(info) = entry.info() else { continue };
             let millis = info.published.unix_timestamp_nanos() / 1_000_000;
             let at = Timestamp(u64::try_from(millis).unwrap_or_default());
-            if self.log.take_in(&entry.subject, info.stream_sequence, at, &entry.payload) {
+            let stored = Stored {
+                subject: entry.subject.to_string(),
+                sequence: info.stream_sequence,
+                at,
+                id: None,
+                content: entry.payload.clone(),
+            };
+            if self.log.take_in(&stored).is_some_and(|taken| taken.has_changed()) {
                 return Ok(());
             }
         }

@@ -1,6 +1,7 @@
 //! The worker loop: takes work for the stages of one program, one message for each free slot.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{LOG, consumer_of};
 use crate::task_run::TaskRun;
-use crate::{Error, Journal, Performer, ServiceLog};
+use crate::{AtPoint, Error, Journal, Performer, Point, ServiceLog};
 
 /// How long one request for work stays open. Without heartbeats: async-nats 0.51 takes one for the end of what there is to
 /// wake up for, and a slot that has been idle would sleep on while work comes in.
@@ -34,6 +35,16 @@ pub struct WorkerOptions {
     pub name: String,
     /// Tasks of one stage side by side.
     pub slots: usize,
+    /// Called whenever a task reaches a point: fault tests make the program fail there.
+    pub at_point: Option<AtPoint>,
+}
+
+impl WorkerOptions {
+    pub(crate) fn reach(&self, stage: Stage, point: Point) {
+        if let Some(at_point) = self.at_point {
+            at_point(stage, point);
+        }
+    }
 }
 
 /// What the slots of a worker share.
@@ -42,13 +53,16 @@ pub(crate) struct Shared<P> {
     pub(crate) performer: P,
     pub(crate) options: WorkerOptions,
     pub(crate) metrics: Metrics,
+    /// How often the connection had been made when the journal behind it was looked at last.
+    checked: AtomicU64,
     logs: Mutex<HashMap<ServiceKey, Arc<tokio::sync::Mutex<Option<ServiceLog>>>>>,
 }
 
 /// Works until it is told to stop: then takes no more, lets what it has end within 10 s, and hands the rest back.
 ///
 /// # Errors
-/// A bus that can't be spoken to at the start. Later it waits until the bus is back.
+/// A bus that can't be spoken to at the start; later it waits until the bus is back. [`Error::OtherJournal`], when the server
+/// comes back with another journal.
 pub async fn work<P: Performer>(
     journal: Journal,
     options: WorkerOptions,
@@ -57,7 +71,14 @@ pub async fn work<P: Performer>(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let presence = journal.bus().announce(options.program, &options.version).await?;
-    let shared = Arc::new(Shared { journal, performer, options, metrics, logs: Mutex::default() });
+    let shared = Arc::new(Shared {
+        journal,
+        performer,
+        options,
+        metrics,
+        checked: AtomicU64::default(),
+        logs: Mutex::default(),
+    });
     let hand_back = CancellationToken::new();
     let mut slots = JoinSet::new();
     for stage in shared.options.program.stages() {
@@ -66,7 +87,15 @@ pub async fn work<P: Performer>(
         }
     }
     tracing::info!(program = %shared.options.program, worker = shared.options.name, "at work");
-    stop.cancelled().await;
+    let failed = loop {
+        tokio::select! {
+            Some(ended) = slots.join_next() => if let Ok(Err(error)) = ended { break Some(error) },
+            () = stop.cancelled() => break None,
+        }
+    };
+    if let Some(error) = failed {
+        return Err(error);
+    }
     let all = async { while slots.join_next().await.is_some() {} };
     tokio::pin!(all);
     if tokio::time::timeout(STOP_LIMIT, &mut all).await.is_err() {
@@ -85,7 +114,7 @@ async fn slot<P: Performer>(
     stage: Stage,
     stop: CancellationToken,
     hand_back: CancellationToken,
-) {
+) -> Result<(), Error> {
     let mut consumer = None;
     while !stop.is_cancelled() {
         let message = tokio::select! {
@@ -93,7 +122,11 @@ async fn slot<P: Performer>(
             () = stop.cancelled() => break,
         };
         match message {
-            Ok(Some(message)) => TaskRun::new(&shared, stage, message).run(&hand_back).await,
+            Ok(Some(message)) => match shared.check_journal().await {
+                Ok(()) => TaskRun::new(&shared, stage, message).run(&hand_back).await,
+                Err(error @ Error::OtherJournal { .. }) => return Err(error),
+                Err(error) => tracing::warn!(%stage, %error, "work is left alone"),
+            },
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%stage, %error, "no work can be fetched");
@@ -102,6 +135,7 @@ async fn slot<P: Performer>(
             }
         }
     }
+    Ok(())
 }
 
 /// The next work message of a stage, if there is one before the request ends.
@@ -130,10 +164,31 @@ async fn next(
         .messages()
         .await
         .map_err(|error| failed(error.to_string()))?;
-    batch.next().await.transpose().map_err(|error| failed(error.to_string()))
+    let connects = journal.bus().connects();
+    loop {
+        tokio::select! {
+            message = batch.next() => return message.transpose().map_err(|error| failed(error.to_string())),
+            // A server that was started again knows nothing of the request.
+            () = tokio::time::sleep(AGAIN) => if journal.bus().connects() != connects { return Ok(None) },
+        }
+    }
 }
 
 impl<P> Shared<P> {
+    /// Makes sure, after a reconnection, that the server still has the journal that was opened: all that is known here, and
+    /// the epochs of all that is done, are of that one.
+    async fn check_journal(&self) -> Result<(), Error> {
+        let connects = self.journal.bus().connects();
+        if self.checked.load(Ordering::Acquire) != connects {
+            let now = self.journal.bus().open().await?.id().clone();
+            if now != *self.journal.id() {
+                return Err(Error::OtherJournal { before: self.journal.id().clone(), now });
+            }
+            self.checked.store(connects, Ordering::Release);
+        }
+        Ok(())
+    }
+
     /// What has been read of a service's log, shared by all slots: each reads only what is new.
     pub(crate) fn log(&self, key: &ServiceKey) -> Arc<tokio::sync::Mutex<Option<ServiceLog>>> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);

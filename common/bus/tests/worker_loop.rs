@@ -5,136 +5,20 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover_bus::{Assignment, DecideError, Journal, Performer, WorkerOptions, work};
-use cutover_core::{
-    Decision, Deployment, Digest, Evidence, Failure, Outcome, Output, PROTOCOL, Program, Refused, Replica,
-    Stage, Subject, Task, Work,
-};
-use cutover_telemetry::Metrics;
-use support::{Server, key, plan};
+use cutover_bus::DecideError;
+use cutover_core::{Decision, Outcome, PROTOCOL, Program, Refused, Stage, Subject, Task, Work};
+use support::crew::{Crew, Script};
+use support::{Server, deploy, key, until};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-/// A program that does its tasks at once, and writes down which; told so, it hangs or fails in a stage.
-#[derive(Clone, Default)]
-struct Script {
-    done: Arc<Mutex<Vec<Task>>>,
-    hang_in: Option<Stage>,
-    fail_once_in: Option<Stage>,
-    fail_in: Option<Stage>,
-}
-
-impl Performer for Script {
-    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
-        let task = assignment.task.clone();
-        let first = {
-            let mut done = self.done.lock().unwrap();
-            done.push(task.clone());
-            done.iter().filter(|other| **other == task).count() == 1
-        };
-        if self.hang_in == Some(task.stage) {
-            std::future::pending::<()>().await;
-        }
-        if self.fail_in == Some(task.stage) {
-            return Err(Failure::lasting("it is broken"));
-        }
-        if self.fail_once_in == Some(task.stage) && first {
-            return Err(Failure::passing("try again"));
-        }
-        Ok(match task.stage {
-            Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1 },
-            Stage::Ship => Output::Shipped { sent: 1 },
-            Stage::Expand => Output::Expanded { applied: vec![] },
-            Stage::Boot => Output::Booted {
-                replicas: vec![Replica { name: "hello-1".into(), address: "172.17.0.2:80".parse().unwrap() }],
-            },
-            Stage::Probe => Output::Probed { asked: 1 },
-            Stage::Switch => Output::Switched { previous: None },
-            Stage::Soak => Output::Soaked(Evidence::default()),
-            Stage::Retire => Output::Retired { stopped: 0 },
-            Stage::Restore => Output::Restored { serving: None },
-            Stage::Discard => Output::Discarded { removed: 1 },
-        })
-    }
-}
-
-impl Script {
-    fn times(&self, stage: Stage) -> usize {
-        self.done.lock().unwrap().iter().filter(|task| task.stage == stage).count()
-    }
-}
-
-struct Crew {
-    metrics: Metrics,
-    stop: CancellationToken,
-    workers: Vec<JoinHandle<()>>,
-}
-
-/// One worker of each program.
-fn crew(journal: &Journal, script: &Script) -> Crew {
-    let (stop, metrics) = (CancellationToken::new(), Metrics::new().unwrap());
-    let worker = |program| counted_worker(journal, script, program, &stop, &metrics);
-    Crew {
-        workers: Program::ALL.into_iter().map(worker).collect(),
-        stop: stop.clone(),
-        metrics: metrics.clone(),
-    }
-}
-
-fn worker(journal: &Journal, script: &Script, program: Program, stop: &CancellationToken) -> JoinHandle<()> {
-    counted_worker(journal, script, program, stop, &Metrics::new().unwrap())
-}
-
-fn counted_worker(
-    journal: &Journal,
-    script: &Script,
-    program: Program,
-    stop: &CancellationToken,
-    metrics: &Metrics,
-) -> JoinHandle<()> {
-    let options =
-        WorkerOptions { program, version: "0.0.1".into(), name: format!("test {program}"), slots: 2 };
-    let (journal, script, stop, metrics) = (journal.clone(), script.clone(), stop.clone(), metrics.clone());
-    tokio::spawn(async move { work(journal, options, script, metrics, stop).await.unwrap() })
-}
-
-impl Crew {
-    async fn stop(self) {
-        self.stop.cancel();
-        for worker in self.workers {
-            worker.await.unwrap();
-        }
-    }
-}
-
-/// Follows the service until `reached` says so.
-async fn until(journal: &Journal, reached: impl Fn(&Deployment) -> bool) -> Deployment {
-    let mut watch = journal.watch(&key()).await.unwrap();
-    let wait = async {
-        loop {
-            match &watch.service().current {
-                Some(current) if reached(current) => return current.clone(),
-                _ => watch.changed().await.unwrap(),
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("not reached within a minute")
-}
-
-async fn deploy(journal: &Journal, n: u32, hosts: &[&str]) -> Result<(), DecideError> {
-    let mut log = journal.service(&key()).await.unwrap();
-    journal.decide(&mut log, Decision::Accepted(plan(n, hosts))).await
-}
 
 #[tokio::test]
 async fn a_deployment_goes_live_and_a_later_reader_begins_at_the_snapshot() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let script = Script::default();
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     deploy(&journal, 1, &["a", "b"]).await.unwrap();
     let ended = until(&journal, |current| current.outcome().is_some()).await;
     assert_eq!(ended.outcome(), Some(Outcome::Live));
@@ -152,7 +36,7 @@ async fn slots_that_were_idle_take_work_on_its_first_delivery() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let script = Script::default();
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     // In the middle of the first request for work, past whatever the client does in the meantime.
     tokio::time::sleep(Duration::from_secs(5)).await;
     deploy(&journal, 1, &["a"]).await.unwrap();
@@ -194,7 +78,7 @@ async fn an_attempt_that_may_go_better_is_repeated() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let script = Script { fail_once_in: Some(Stage::Ship), ..Script::default() };
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     deploy(&journal, 1, &["a"]).await.unwrap();
     let ended = until(&journal, |current| current.outcome().is_some()).await;
     assert_eq!((ended.outcome(), script.times(Stage::Ship)), (Some(Outcome::Live), 2));
@@ -206,7 +90,7 @@ async fn a_failure_before_the_switch_is_taken_back_and_replayed_from_the_boot() 
     let server = Server::start().await;
     let journal = server.journal().await;
     let script = Script { fail_in: Some(Stage::Probe), ..Script::default() };
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     deploy(&journal, 1, &["a"]).await.unwrap();
     let ended = until(&journal, |current| current.outcome().is_some()).await;
     assert_eq!((ended.outcome(), script.times(Stage::Discard)), (Some(Outcome::TakenBack), 1));
@@ -214,7 +98,7 @@ async fn a_failure_before_the_switch_is_taken_back_and_replayed_from_the_boot() 
     crew.stop().await;
 
     let mended = Script::default();
-    let crew = self::crew(&journal, &mended);
+    let crew = Crew::of_each(&journal, &mended);
     let mut log = journal.service(&key()).await.unwrap();
     let replay = Decision::Replayed { deployment: ended.id().clone(), by: "tester@here".into(), from: None };
     journal.decide(&mut log, replay).await.unwrap();
@@ -229,15 +113,15 @@ async fn a_task_whose_worker_vanished_is_taken_over() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let hung = Script { hang_in: Some(Stage::Build), ..Script::default() };
-    let lost = worker(&journal, &hung, Program::Builder, &CancellationToken::new());
+    let lost = Crew::new().with(&journal, &hung, Program::Builder);
     deploy(&journal, 1, &["a"]).await.unwrap();
     let build = Task { stage: Stage::Build, host: None };
     until(&journal, |current| current.state(&build).is_open()).await;
     // Like a SIGKILL: nothing is said, nothing is handed back.
-    lost.abort();
+    lost.workers.iter().for_each(JoinHandle::abort);
 
     let script = Script::default();
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     let ended = until(&journal, |current| current.outcome().is_some()).await;
     assert_eq!((ended.outcome(), ended.state(&build).claims), (Some(Outcome::Live), 2));
     crew.stop().await;
@@ -248,7 +132,7 @@ async fn an_abort_stops_the_task_that_runs_and_takes_back_what_was_done() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let script = Script { hang_in: Some(Stage::Soak), ..Script::default() };
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     deploy(&journal, 1, &["a", "b"]).await.unwrap();
     let soak = Task { stage: Stage::Soak, host: None };
     let running = until(&journal, |current| current.state(&soak).is_open()).await;
@@ -269,15 +153,13 @@ async fn a_worker_that_is_told_to_stop_hands_its_task_back_at_once() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let hung = Script { hang_in: Some(Stage::Build), ..Script::default() };
-    let stop = CancellationToken::new();
-    let first = worker(&journal, &hung, Program::Builder, &stop);
+    let first = Crew::new().with(&journal, &hung, Program::Builder);
     deploy(&journal, 1, &["a"]).await.unwrap();
     let build = Task { stage: Stage::Build, host: None };
     until(&journal, |current| current.state(&build).is_open()).await;
-    stop.cancel();
-    first.await.unwrap();
+    first.stop().await;
     let script = Script::default();
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     assert_eq!(until(&journal, |current| current.outcome().is_some()).await.outcome(), Some(Outcome::Live));
     crew.stop().await;
 }
@@ -287,7 +169,7 @@ async fn work_that_nobody_has_decided_does_nothing() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let script = Script::default();
-    let crew = crew(&journal, &script);
+    let crew = Crew::of_each(&journal, &script);
     let client = async_nats::connect(server.url()).await.unwrap();
     let subject = Subject::Run { stage: Stage::Retire, key: key() }.to_string();
     let forged = Work {
@@ -311,8 +193,7 @@ async fn work_that_nobody_has_decided_does_nothing() {
 async fn who_is_there_is_known_for_as_long_as_it_is() {
     let server = Server::start().await;
     let journal = server.journal().await;
-    let stop = CancellationToken::new();
-    let worker = worker(&journal, &Script::default(), Program::Shipper, &stop);
+    let shipper = Crew::new().with(&journal, &Script::default(), Program::Shipper);
     let there = async {
         loop {
             let present = journal.bus().presence(&[Program::Shipper], Duration::from_secs(1)).await.unwrap();
@@ -323,8 +204,7 @@ async fn who_is_there_is_known_for_as_long_as_it_is() {
     };
     let present = tokio::time::timeout(Duration::from_secs(20), there).await.unwrap();
     assert_eq!((present.program, present.protocol), (Program::Shipper, PROTOCOL));
-    stop.cancel();
-    worker.await.unwrap();
+    shipper.stop().await;
     let left = journal.bus().presence(&[Program::Shipper], Duration::from_millis(500)).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
 }

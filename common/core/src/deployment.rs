@@ -164,8 +164,7 @@ impl Deployment {
         task: &Task,
         fact: &Fact,
     ) -> Result<Applied, IllegalFact> {
-        let planned = task.stage.takes_back() || self.plan.stages.contains(&task.stage);
-        if !planned || !self.plan.tasks_of(task.stage).any(|known| known == *task) {
+        if !self.is_planned(task) {
             return Err(IllegalFact { state: "no such task", fact: fact.kind().as_str() });
         }
         if let Fact::Claimed(claim) = fact
@@ -182,6 +181,12 @@ impl Deployment {
             self.last = at;
         }
         Ok(applied)
+    }
+
+    /// Whether the plan has the task, or what takes it back.
+    fn is_planned(&self, task: &Task) -> bool {
+        (task.stage.takes_back() || self.plan.stages.contains(&task.stage))
+            && self.plan.tasks_of(task.stage).any(|known| known == *task)
     }
 
     /// Whether a claim was made by a worker that had not read the journal to its end, and comes too late: after a decision
@@ -217,7 +222,7 @@ impl Deployment {
     }
 
     /// Whether the old replicas may be gone already: from then on it can't be aborted.
-    pub fn is_past_return(&self) -> bool {
+    pub(crate) fn is_past_return(&self) -> bool {
         self.plan.tasks_of(Stage::Retire).any(|task| self.state(&task).was_claimed())
     }
 
@@ -335,8 +340,12 @@ impl Deployment {
             .collect()
     }
 
-    /// What the worker that was handed the work message `hint` (its sequence) for `task` may do.
+    /// What the worker that was handed the work message `hint` (its sequence) for `task` may do. A message of an earlier
+    /// round says nothing: another worker may be about to acknowledge it, as it was of no use any more.
     pub fn permission(&self, task: &Task, hint: u64, now: Timestamp) -> Permission {
+        if hint < self.round_began {
+            return Permission::Nothing;
+        }
         let state = self.state(task);
         let (expected, attempt) = (state.last_claim, state.claims + 1);
         if let Status::Claimed { claim, .. } = &state.status {
@@ -361,6 +370,20 @@ impl Deployment {
             Some(_) => Permission::Perform { expected, attempt },
             None => Permission::Nothing,
         }
+    }
+
+    /// Whether the work message `hint` for `task` must not be acknowledged yet: the task is to be done, or may still come
+    /// to it. Its message, once forgotten, could not be published again, as that would be a duplicate.
+    ///
+    /// What isn't needed will never be needed again: a worker that says so late takes nothing from the one that the
+    /// message was delivered to in the meantime.
+    pub fn needs(&self, task: &Task, hint: u64) -> bool {
+        let state = self.state(task);
+        hint > self.round_began
+            && self.outcome().is_none()
+            && !state.is_settled(task.stage)
+            && (task.stage.takes_back() || state.is_open() || self.cause().is_none())
+            && self.is_planned(task)
     }
 
     /// Whether the claim of that sequence is the one in force, and what it was made for still wanted.

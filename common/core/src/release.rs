@@ -113,7 +113,7 @@ pub struct Readiness {
     pub path: String,
     /// How long nothing is asked after the start.
     pub initial_delay: Span,
-    /// The longest wait between two questions: the first ones come faster.
+    /// The longest wait between two probes: the first ones come faster.
     pub period: Span,
     /// The limit of one answer.
     pub timeout: Span,

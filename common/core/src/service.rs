@@ -362,11 +362,6 @@ impl Service {
         self.kept.iter().find(|kept| kept.release.source == release.source).map(|kept| &kept.image)
     }
 
-    /// The kept release that `text` names: by its id or the beginning of it, or by its version.
-    pub fn kept_release(&self, text: &str) -> Option<&KeptRelease> {
-        self.kept.iter().find(|kept| kept.id.as_str().starts_with(text) || kept.release.version == text)
-    }
-
     /// The stage that a replay of the current deployment would enter at.
     pub fn replay_entry(&self, from: Option<Stage>) -> Option<Stage> {
         let mut next = self.current.clone()?;

@@ -82,6 +82,48 @@ fn a_message_for_what_is_done_or_not_due_says_nothing() {
     assert_eq!(journal.permission(&task("restore a"), hint), Permission::Nothing);
 }
 
+/// Work is published with the decision that it follows from, as far as that can be foreseen: here the probe was claimed in
+/// between, and the discard has to wait. Forgotten, it could not be published again within the duplicates window.
+#[test]
+fn a_message_that_comes_before_its_task_is_due_is_not_forgotten() {
+    let mut journal = journal();
+    journal.do_all("build, ship a, ship b, boot a, boot b");
+    let (probe, discard) = (task("probe a"), task("discard a"));
+    let claim = journal.claim(&probe);
+    journal.abort().unwrap();
+    let hint = journal.hint();
+    let needs = |journal: &Journal, name: &str| journal.current().needs(&task(name), hint);
+    assert_eq!(journal.permission(&discard, hint), Permission::Nothing);
+    assert!(needs(&journal, "discard a"));
+    assert!(needs(&journal, "probe a"), "it is claimed, and has to be closed");
+    assert!(!needs(&journal, "probe b"), "it is on the way forward");
+    journal.fail(&probe, claim, Failure::lasting("stopped")).unwrap();
+    journal.do_all("discard a");
+    assert!(!needs(&journal, "discard a"));
+    assert!(needs(&journal, "discard b"));
+    journal.do_all("discard b");
+    assert!(!needs(&journal, "discard b"));
+    assert!(!needs(&journal, "ship z"));
+}
+
+/// An acknowledgement counts for every delivery of a message: one that was given when the round was over may arrive when
+/// the message has been delivered again, to a worker that has seen the replay.
+#[test]
+fn a_message_of_an_earlier_round_says_nothing() {
+    let mut journal = journal();
+    journal.do_all("build, ship a, ship b");
+    let (boot, hint) = (task("boot a"), journal.sequence());
+    assert!(matches!(journal.permission(&boot, hint), Permission::Perform { .. }));
+    journal.abort().unwrap();
+    assert!(!journal.current().needs(&boot, hint));
+    journal.replay(None).unwrap();
+    assert_eq!(journal.permission(&boot, hint), Permission::Nothing);
+    assert!(!journal.current().needs(&boot, hint));
+    let hint = journal.hint();
+    assert!(matches!(journal.permission(&boot, hint), Permission::Perform { .. }));
+    assert!(journal.current().needs(&boot, hint));
+}
+
 #[test]
 fn a_message_that_comes_too_early_is_told_when() {
     let mut journal = journal();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cutover_control::{Call, Epoch, MAX_LINE, Refusal, Request, Response, ServiceKey, ServiceStatus, Switch};
+use cutover_core::JournalId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::{Error, Machine};
@@ -52,6 +53,20 @@ impl Proxy<'_> {
     pub async fn service(&self, key: &cutover_core::ServiceKey) -> Result<Option<ServiceStatus>, Error> {
         let key = key_of(key);
         Ok(self.status().await?.into_iter().find(|service| service.key == key))
+    }
+
+    /// Whether the proxy would take a switch of a service from a journal: it answers, and no other journal has the service.
+    ///
+    /// # Errors
+    /// A service that another journal has; a proxy that isn't there, or doesn't answer.
+    pub async fn admits(&self, key: &cutover_core::ServiceKey, journal: &JournalId) -> Result<(), Error> {
+        match self.service(key).await?.map(|service| service.epoch.journal) {
+            Some(other) if other != journal.0 => Err(Error::Refused {
+                host: self.machine.name().to_string(),
+                refusal: Refusal::ForeignJournal { journal: other },
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Sends the traffic to a deployment; answers with the one before.

@@ -29,7 +29,10 @@ pub struct Answer {
 /// Why there was none.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
-    /// Nobody listens, or the host can't be reached.
+    /// The host itself can't be reached: nothing is said of the application by that.
+    #[error(transparent)]
+    OutOfReach(Box<cutover_host::Error>),
+    /// Nobody listens, or the connection was lost.
     #[error(transparent)]
     Host(#[from] cutover_host::Error),
     /// It took longer than allowed.
@@ -62,6 +65,7 @@ impl NoAnswer {
     /// Whether the same question may be answered later although nobody has mended anything.
     pub fn retryable(&self) -> bool {
         match self {
+            Self::OutOfReach(source) => source.retryable(),
             Self::Host(source) => source.retryable(),
             Self::Late { .. } | Self::Http { .. } => true,
             Self::Path { .. } => false,
@@ -83,7 +87,7 @@ impl Machine {
             .body(Empty::<Bytes>::new())
             .map_err(|source| NoAnswer::Path { path: path.to_owned(), source })?;
         let http = |source| NoAnswer::Http { address, source };
-        self.host().connect().await?;
+        self.host().connect().await.map_err(|source| NoAnswer::OutOfReach(Box::new(source)))?;
         let ask = async {
             let stream = self.host().connect_tcp(address, limit).await?;
             let (mut sender, connection) =

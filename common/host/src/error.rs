@@ -28,8 +28,8 @@ pub enum Error {
     },
     /// The host's key isn't recorded.
     #[error(
-        "the key of {host} is not in {}: {fingerprint}; compare it with what `ssh-keygen -lf \
-         /etc/ssh/ssh_host_*_key.pub` says on the host, then record it with `cutover setup --accept-new` or `ssh`",
+        "the key of {host} is not in {}: {fingerprint}; compare it with what `cat /etc/ssh/ssh_host_*_key.pub | \
+         ssh-keygen -lf -` says on the host, then record it with `cutover setup --accept-new` or `ssh`",
         known_hosts.display()
     )]
     HostKeyUnknown {

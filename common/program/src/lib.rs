@@ -1,6 +1,7 @@
 //! What the five programs have in common before and after their work: arguments, telemetry, waiting for the bus, signals.
 
 mod arguments;
+mod fault;
 
 pub use arguments::Arguments;
 
@@ -49,6 +50,7 @@ pub async fn run<P: Performer>(
             version: version.to_owned(),
             name: worker_name(),
             slots: arguments.slots,
+            at_point: fault::at_point(),
         };
         work(journal, options, performer, telemetry.metrics().clone(), stop).await?;
     }

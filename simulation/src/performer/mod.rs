@@ -80,6 +80,7 @@ impl Hand<'_> {
             let there = there.ok_or_else(|| Failure::lasting("no such host"))?;
             let done = act(there);
             world.hold(invariant::traffic_goes_to_what_runs(there));
+            world.hold(invariant::traffic_rests_while_nothing_runs(&world.watch.borrow(), there));
             done
         };
         self.reach(host).await?;

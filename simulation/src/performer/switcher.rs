@@ -1,16 +1,23 @@
 //! Switcher: traffic to the new replicas, and back. The proxy refuses what comes too late.
 
-use cutover_core::{Failure, HostName, Output};
+use cutover_core::{DeploymentId, Failure, HostName, Output, Stage};
 
 use super::Hand;
 use crate::host::Host;
-use crate::invariant;
+use crate::{Flaw, invariant};
 
 pub(super) async fn switch(hand: &Hand<'_>) -> Result<Output, Failure> {
     let (host, deployment) = (hand.host()?, hand.assignment.deployment.id());
     let replicas = hand.assignment.deployment.replicas(host);
     if replicas.is_empty() || !hand.on(host, |there| replicas.iter().all(|replica| there.runs(replica))).await? {
         return Err(Failure::lasting("a replica that is to get the traffic is gone"));
+    }
+    // What is owed from an earlier deployment is paid first: what this one would be taken back to has to be the version
+    // that was live, and not the one that couldn't be taken back.
+    for debt in hand.assignment.service.debts_of(host).filter(|debt| debt.stage == Stage::Restore) {
+        if !hand.bus.world.has(Flaw::DebtsUnpaid) {
+            take_back(hand, &debt.deployment).await?;
+        }
     }
     let busy_until = busy_until(hand);
     let switched = hand.change("switches", |there| {
@@ -34,20 +41,27 @@ fn look_at_switch(hand: &Hand<'_>, host: &Host) {
     let world = &hand.bus.world;
     let (watch, bus) = (world.watch.borrow(), world.bus.borrow());
     world.hold(invariant::a_stale_switch_takes_no_effect(&watch, &bus.service, host, hand.assignment));
+    world.hold(invariant::the_way_back_leads_to_what_is_live(&watch, &bus.service, host, hand.assignment));
     world.hold(invariant::no_host_switches_before_all_are_ready(&watch, &bus.service, host, hand.assignment));
 }
 
 pub(super) async fn restore(hand: &Hand<'_>) -> Result<Output, Failure> {
-    let (host, deployment) = (hand.host()?, hand.assignment.deployment.id());
+    let serving = take_back(hand, hand.assignment.deployment.id()).await?;
+    Ok(Output::Restored { serving: serving.map(|serving| serving.to_string()) })
+}
+
+/// Takes a deployment back and raises the fence, whether it has the traffic or not.
+async fn take_back(hand: &Hand<'_>, deployment: &DeploymentId) -> Result<Option<DeploymentId>, Failure> {
     let busy_until = busy_until(hand);
-    let restored = hand.change("restores", |there| {
+    let what = format!("takes {} back", deployment.short());
+    let restored = hand.change(&what, |there| {
         there.proxy.restore(hand.assignment.claim, deployment, busy_until)
     });
-    let now_serving = restored.await?.map_err(|refusal| hand.refused(refusal))?;
-    if serving(hand, host).await?.as_deref() == Some(deployment.as_str()) {
+    let restored = restored.await?.map_err(|refusal| hand.refused(refusal))?;
+    if serving(hand, hand.host()?).await?.as_deref() == Some(deployment.as_str()) {
         return Err(Failure::passing("it still serves after the restore"));
     }
-    Ok(Output::Restored { serving: now_serving.map(|serving| serving.to_string()) })
+    Ok(restored)
 }
 
 async fn serving(hand: &Hand<'_>, host: &HostName) -> Result<Option<String>, Failure> {
@@ -64,8 +78,5 @@ fn busy_until(hand: &Hand<'_>) -> cutover_core::Timestamp {
 /// to remove, is refused from then on. Where the deployment still has traffic from a round that could not be restored,
 /// it is taken back now.
 pub(super) async fn fence_off(hand: &Hand<'_>) -> Result<(), Failure> {
-    let (claim, deployment) = (hand.assignment.claim, hand.assignment.deployment.id());
-    let busy_until = busy_until(hand);
-    let raised = hand.change("raises the fence", |there| there.proxy.restore(claim, deployment, busy_until));
-    raised.await?.map(drop).map_err(|refusal| hand.refused(refusal))
+    take_back(hand, hand.assignment.deployment.id()).await.map(drop)
 }

@@ -1,69 +1,75 @@
-//! A real nats-server of a test's own, and a release to deploy through it.
+//! Real nats-servers of a test's own, workers, and a release to deploy through them.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub(crate) mod checker;
+pub(crate) mod cluster;
+pub(crate) mod crew;
+pub(crate) mod node;
+pub(crate) mod notes;
+pub(crate) mod relay;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cutover_bus::{Bus, Journal};
+use cutover_bus::{Bus, Copies, DecideError, Journal};
 use cutover_core::{
-    Container, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release, Resources, Routing, ServiceKey,
-    Settings, Soak, Source, Span, Timeouts,
+    Container, Decision, Deployment, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release, Resources,
+    Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
 };
+use node::Node;
 
-/// A nats-server on a free port of the loopback, with its files in a folder that goes with it.
+/// One node, as the embedded default is.
 pub(crate) struct Server {
-    child: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
+    pub(crate) node: Node,
 }
 
 impl Server {
     /// Starts one and waits until it answers.
     pub(crate) async fn start() -> Self {
-        let binary = std::env::var_os("CUTOVER_NATS_SERVER")
-            .map_or_else(|| PathBuf::from("/usr/local/lib/cutover/nats-server"), PathBuf::from);
-        assert!(
-            binary.exists(),
-            "no nats-server at {}: run scripts/install.sh, or set CUTOVER_NATS_SERVER",
-            binary.display()
-        );
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(binary)
-            .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream", "--store_dir"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { child, port, _folder: folder };
-        for _ in 0..200 {
-            if Bus::connect(&server.url(), "test").await.is_ok() {
-                return server;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("nats-server did not answer within 10 s");
+        let server = Self { node: Node::start("alone", None) };
+        server.node.answers().await;
+        server
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        self.node.url()
     }
 
     /// The journal, set up.
     pub(crate) async fn journal(&self) -> Journal {
         let bus = Bus::connect(&self.url(), "test").await.unwrap();
-        bus.set_up().await.unwrap();
+        bus.set_up(Copies::One).await.unwrap();
         bus.open().await.unwrap()
+    }
+
+    /// A connection of the test's own.
+    pub(crate) async fn client(&self) -> async_nats::Client {
+        async_nats::connect(self.url()).await.unwrap()
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Follows the service until `reached` says so.
+pub(crate) async fn until(journal: &Journal, reached: impl Fn(&Deployment) -> bool) -> Deployment {
+    let mut watch = journal.watch(&key()).await.unwrap();
+    let wait = async {
+        loop {
+            match &watch.service().current {
+                Some(current) if reached(current) => return current.clone(),
+                _ => watch.changed().await.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("not reached within a minute")
+}
+
+/// Follows the service until its deployment has ended.
+pub(crate) async fn ended(journal: &Journal) -> Deployment {
+    until(journal, |current| current.outcome().is_some()).await
+}
+
+pub(crate) async fn deploy(journal: &Journal, n: u32, hosts: &[&str]) -> Result<(), DecideError> {
+    let mut log = journal.service(&key()).await.unwrap();
+    journal.decide(&mut log, Decision::Accepted(plan(n, hosts))).await
 }
 
 pub(crate) fn key() -> ServiceKey {
@@ -72,6 +78,11 @@ pub(crate) fn key() -> ServiceKey {
 
 /// A plan whose deployment id ends in `n`.
 pub(crate) fn plan(n: u32, hosts: &[&str]) -> Box<Plan> {
+    plan_of(key(), n, hosts)
+}
+
+/// A plan of any service.
+pub(crate) fn plan_of(key: ServiceKey, n: u32, hosts: &[&str]) -> Box<Plan> {
     let release = Release {
         version: format!("v{n}"),
         source: Source::Image("hello".into()),
@@ -81,7 +92,7 @@ pub(crate) fn plan(n: u32, hosts: &[&str]) -> Box<Plan> {
     Box::new(Plan {
         protocol: PROTOCOL,
         deployment: format!("{n:0>26}").parse().unwrap(),
-        key: key(),
+        key,
         by: format!("tester{n}@here"),
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, None),

@@ -131,6 +131,25 @@ async fn one_service_is_found_among_all() {
 }
 
 #[tokio::test]
+async fn a_service_of_another_journal_is_known_before_a_switch() {
+    for (known, journal, admitted) in
+        [("hello", "j", true), ("hello", "other", false), ("else", "other", true)]
+    {
+        let status = Response::Status { version: "1".into(), services: vec![service(known)] };
+        let control = Control::answering(&Ok(status));
+        let machine = machine();
+        let answer = machine.proxy_at(&control.socket()).admits(&key(), &JournalId(journal.into())).await;
+        assert_eq!(answer.is_ok(), admitted, "{answer:?}");
+        if let Err(error) = answer {
+            assert!(
+                matches!(error, Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. }),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_says_who_refused_and_lasts() {
     let highest = epoch_of(&Epoch { sequence: 8, ..epoch() });
     let control = Control::answering(&Err(Refusal::StaleEpoch { highest }));

@@ -1,0 +1,105 @@
+//! Workers of every program, that do what a script says.
+
+use std::sync::{Arc, Mutex};
+
+use cutover_bus::{Assignment, Journal, Performer, WorkerOptions, work};
+use cutover_core::{Digest, Evidence, Failure, Output, Program, Replica, Stage, Task};
+use cutover_telemetry::Metrics;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A program that does its tasks at once, and writes down which; told so, it hangs or fails in a stage.
+#[derive(Clone, Default)]
+pub(crate) struct Script {
+    done: Arc<Mutex<Vec<Task>>>,
+    pub(crate) hang_in: Option<Stage>,
+    pub(crate) fail_once_in: Option<Stage>,
+    pub(crate) fail_in: Option<Stage>,
+}
+
+impl Performer for Script {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        let task = assignment.task.clone();
+        let first = {
+            let mut done = self.done.lock().unwrap();
+            done.push(task.clone());
+            done.iter().filter(|other| **other == task).count() == 1
+        };
+        if self.hang_in == Some(task.stage) {
+            std::future::pending::<()>().await;
+        }
+        if self.fail_in == Some(task.stage) {
+            return Err(Failure::lasting("it is broken"));
+        }
+        if self.fail_once_in == Some(task.stage) && first {
+            return Err(Failure::passing("try again"));
+        }
+        Ok(output(task.stage))
+    }
+}
+
+impl Script {
+    pub(crate) fn times(&self, stage: Stage) -> usize {
+        self.done.lock().unwrap().iter().filter(|task| task.stage == stage).count()
+    }
+}
+
+/// What a stage that was done at once has made.
+pub(crate) fn output(stage: Stage) -> Output {
+    match stage {
+        Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1 },
+        Stage::Ship => Output::Shipped { sent: 1 },
+        Stage::Expand => Output::Expanded { applied: vec![] },
+        Stage::Boot => Output::Booted {
+            replicas: vec![Replica { name: "hello-1".into(), address: "172.17.0.2:80".parse().unwrap() }],
+        },
+        Stage::Probe => Output::Probed { asked: 1 },
+        Stage::Switch => Output::Switched { previous: None },
+        Stage::Soak => Output::Soaked(Evidence::default()),
+        Stage::Retire => Output::Retired { stopped: 0 },
+        Stage::Restore => Output::Restored { serving: None },
+        Stage::Discard => Output::Discarded { removed: 1 },
+    }
+}
+
+/// Workers, until they are told to stop.
+pub(crate) struct Crew {
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
+    pub(crate) workers: Vec<JoinHandle<Result<(), cutover_bus::Error>>>,
+}
+
+impl Crew {
+    /// Nobody yet.
+    pub(crate) fn new() -> Self {
+        Self { metrics: Metrics::new().unwrap(), stop: CancellationToken::new(), workers: Vec::new() }
+    }
+
+    /// One worker of each program.
+    pub(crate) fn of_each(journal: &Journal, performer: &(impl Performer + Clone)) -> Self {
+        Program::ALL.into_iter().fold(Self::new(), |crew, program| crew.with(journal, performer, program))
+    }
+
+    /// One more worker.
+    pub(crate) fn with(
+        mut self,
+        journal: &Journal,
+        performer: &(impl Performer + Clone),
+        program: Program,
+    ) -> Self {
+        let name = format!("test {program} {}", self.workers.len());
+        let options = WorkerOptions { program, version: "0.0.1".into(), name, slots: 2, at_point: None };
+        let (journal, performer) = (journal.clone(), performer.clone());
+        let (metrics, stop) = (self.metrics.clone(), self.stop.clone());
+        self.workers.push(tokio::spawn(work(journal, options, performer, metrics, stop)));
+        self
+    }
+
+    /// Tells them to stop, and waits until they have.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        for worker in self.workers {
+            worker.await.unwrap().unwrap();
+        }
+    }
+}

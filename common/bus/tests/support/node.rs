@@ -1,0 +1,135 @@
+//! One real nats-server: its process, its ports, its files.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use cutover_bus::Bus;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A nats-server on the loopback, set as the embedded default is, or as one of a cluster. It can be killed, held and
+/// started again from its files; they go with it.
+pub(crate) struct Node {
+    child: Child,
+    name: String,
+    port: u16,
+    routes: Option<Routes>,
+    folder: tempfile::TempDir,
+}
+
+/// How a node finds the others of its cluster.
+#[derive(Clone)]
+pub(crate) struct Routes {
+    /// Its own port for them.
+    pub(crate) port: u16,
+    /// The ports of all.
+    pub(crate) all: Vec<u16>,
+}
+
+impl Node {
+    /// Starts one; it may not answer yet.
+    pub(crate) fn start(name: &str, routes: Option<Routes>) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let child = spawn(name, port, routes.as_ref(), &folder);
+        Self { child, name: name.to_owned(), port, routes, folder }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until it answers.
+    pub(crate) async fn answers(&self) -> Bus {
+        for _ in 0..400 {
+            if let Ok(bus) = Bus::connect(&self.url(), "test").await {
+                return bus;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} did not answer within 20 s", self.name);
+    }
+
+    /// SIGKILL: nothing is said, nothing is flushed.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again from its files, after it was killed.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(&self.name, self.port, self.routes.as_ref(), &self.folder);
+    }
+
+    /// Starts it again without its files, after it was killed.
+    pub(crate) fn start_anew(&mut self) {
+        self.folder = tempfile::tempdir().unwrap();
+        self.start_again();
+    }
+
+    /// SIGSTOP: connections stay open, nothing is answered.
+    pub(crate) fn hold(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(name: &str, port: u16, routes: Option<&Routes>, folder: &tempfile::TempDir) -> Child {
+    let binary = std::env::var_os("CUTOVER_NATS_SERVER")
+        .map_or_else(|| PathBuf::from("/usr/local/lib/cutover/nats-server"), PathBuf::from);
+    assert!(
+        binary.exists(),
+        "no nats-server at {}: run scripts/install.sh, or set CUTOVER_NATS_SERVER",
+        binary.display()
+    );
+    let store = folder.path().join("store");
+    let mut config = format!(
+        "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\n\
+         jetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
+        store.display()
+    );
+    if let Some(routes) = routes {
+        let others = routes.all.iter().filter(|other| **other != routes.port);
+        let others: Vec<_> = others.map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        config += &format!(
+            "cluster {{ name: test, listen: \"127.0.0.1:{}\", routes: [{}] }}\n",
+            routes.port,
+            others.join(", ")
+        );
+    }
+    let file = folder.path().join("nats.conf");
+    std::fs::write(&file, config).unwrap();
+    let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+    Command::new(binary).arg("--config").arg(file).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// A port that nobody listens on, outside the range that the kernel gives to outgoing connections: it must still be free
+/// when a killed node comes back to it.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let port = fastrand::u16(12_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What must hold, whatever happens: one function for each rule.
+
+use std::fmt;
+
+use cutover_core::{
+    Decision, Deployment, Entry, Event, Fact, Outcome, Service, Stage, Task, Timestamp,
+};
+
+use crate::bus::{Bus, Snapshot};
+use crate::chance::Chance;
+use crate::host::{Container, Host};
+use crate::task_run::Assignment;
+use crate::watch::Watch;
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule.
+    pub invariant: &'static str,
+    /// How.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+fn require(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
+}
+
+/// A deployment is only accepted, or gone on with, while none runs.
+pub(crate) fn one_deployment_at_a_time(before: &Service, after: &Service) -> Result<(), Violation> {
+    let next = after.current.as_ref().map(Deployment::id);
+    require(before.running().is_none(), "one deployment at a time", || {
+        format!("{next:?} began while {:?} ran", before.running().map(Deployment::id))
+    })
+}
+
+/// Whoever changes anything has claimed the task, and the claim was in force when it was stored.
+pub(crate) fn an_effect_has_a_claim(watch: &Watch, assignment: &Assignment) -> Result<(), Violation> {
+    require(watch.was_in_force(assignment), "an effect has a claim", || {
+        format!("{} is done by claim {}, which is void", assignment.task, assignment.claim)
+    })
+}
+
+/// A claim is worked on by one slot of one process.
+pub(crate) fn a_claim_has_one_holder(
+    assignment: &Assignment,
+    first: Option<&(String, usize)>,
+    second: &(String, usize),
+) -> Result<(), Violation> {
+    require(first.is_none(), "a claim has one holder", || {
+        format!("{first:?} and {second:?} do {} by claim {}", assignment.task, assignment.claim)
+    })
+}
+
+/// Nothing switches for a deployment that has ended, that is in a later round, or that was restored on this host: the
+/// fence is up. Only a host that the deployment's end names as not restored may still do so.
+pub(crate) fn a_stale_switch_takes_no_effect(
+    watch: &Watch,
+    service: &Service,
+    host: &Host,
+    assignment: &Assignment,
+) -> Result<(), Violation> {
+    let wanted = service.running().is_some_and(|running| {
+        let restore = running.state(&assignment.task.beside(Stage::Restore));
+        running.id() == assignment.deployment.id()
+            && running.round_began < assignment.claim
+            && !restore.is_finished()
+    });
+    let holds = wanted || is_named_as_owed(watch, host, assignment.claim);
+    require(holds, "a stale switch takes no effect", || {
+        format!("{} has switched to {}", host.name, assignment.deployment.id().short())
+    })
+}
+
+/// No host switches before every host has passed its probe.
+pub(crate) fn no_host_switches_before_all_are_ready(
+    watch: &Watch,
+    service: &Service,
+    host: &Host,
+    assignment: &Assignment,
+) -> Result<(), Violation> {
+    let Some(current) = service.current.as_ref().filter(|current| current.id() == assignment.deployment.id())
+    else {
+        return Ok(());
+    };
+    let mut probes = current.plan.tasks_of(Stage::Probe);
+    let ready = probes.all(|probe| current.state(&probe).is_finished());
+    let holds = ready || is_named_as_owed(watch, host, assignment.claim);
+    require(holds, "no host switches before all are ready", || format!("{} has switched", host.name))
+}
+
+/// What a switch can be taken back to is the version that is live, and never one that was to be taken back.
+pub(crate) fn the_way_back_leads_to_what_is_live(
+    watch: &Watch,
+    service: &Service,
+    host: &Host,
+    assignment: &Assignment,
+) -> Result<(), Violation> {
+    let live = service.live().map(|live| &live.deployment);
+    let back = host.proxy.previous.as_ref().map(|previous| &previous.deployment);
+    let holds = back == live || is_named_as_owed(watch, host, assignment.claim);
+    require(holds, "the way back leads to what is live", || {
+        format!("{} would go back to {back:?}, and {live:?} is live", host.name)
+    })
+}
+
+/// Whether a deployment that ended after the claim said of the host that it could not be restored.
+fn is_named_as_owed(watch: &Watch, host: &Host, claim: u64) -> bool {
+    let index = host.name.as_str().trim_start_matches('h').parse::<usize>().unwrap_or(0);
+    watch.owed.get(index).copied().flatten().is_some_and(|end| claim < end)
+}
+
+/// What the proxy sends traffic to runs.
+pub(crate) fn traffic_goes_to_what_runs(host: &Host) -> Result<(), Violation> {
+    let targets = host.proxy.active.iter().flat_map(|active| &active.targets);
+    let gone: Vec<&str> =
+        targets.filter(|target| !host.runs(target)).map(|target| target.name.as_str()).collect();
+    require(gone.is_empty(), "traffic goes to what runs", || format!("{gone:?} are gone from {}", host.name))
+}
+
+/// What serves, or has requests in flight, is never removed.
+pub(crate) fn what_serves_is_never_removed(
+    host: &Host,
+    container: &Container,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    let there = host.containers.iter().any(|other| other.id == container.id);
+    let needed = there && host.proxy.needs(&container.replica, now);
+    require(!needed, "what serves is never removed", || {
+        format!("{} on {} is removed", container.replica.name, host.name)
+    })
+}
+
+/// At the end of a deployment its release has the traffic of every host, or of none, and then what served before has it;
+/// where not, the end names the host.
+pub(crate) fn traffic_is_whole_at_the_end(
+    watch: &Watch,
+    ended: &Deployment,
+    hosts: &[Host],
+) -> Result<(), Violation> {
+    let live = matches!(ended.outcome(), Some(Outcome::Live | Outcome::Degraded { live: true }));
+    for ((host, before), owed) in hosts.iter().zip(&watch.before).zip(&watch.owed) {
+        let serving = host.proxy.serving();
+        let holds = match owed {
+            _ if live => serving == Some(ended.id()),
+            Some(end) => host.proxy.fence <= *end || serving != Some(ended.id()),
+            None => serving == before.as_ref(),
+        };
+        require(holds, "traffic is whole at the end", || {
+            format!(
+                "{} serves {serving:?}, served {before:?} before {:?} ended {:?}",
+                host.name,
+                ended.id(),
+                ended.outcome()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// While no deployment runs, no traffic moves.
+pub(crate) fn traffic_rests_while_nothing_runs(watch: &Watch, host: &Host) -> Result<(), Violation> {
+    let Some(settled) = &watch.settled else { return Ok(()) };
+    let index = host.name.as_str().trim_start_matches('h').parse::<usize>().unwrap_or(0);
+    let is_owed = watch.owed.get(index).copied().flatten().is_some();
+    let settled = settled.get(index).and_then(Option::as_ref);
+    require(is_owed || host.proxy.serving() == settled, "traffic rests while nothing runs", || {
+        format!("{} serves {:?} instead of {settled:?}", host.name, host.proxy.serving())
+    })
+}
+
+/// A replay builds, ships and migrates nothing again that is there.
+pub(crate) fn a_replay_repeats_nothing_that_is_kept(watch: &Watch, task: &Task) -> Result<(), Violation> {
+    require(!watch.kept.contains(task), "a replay repeats nothing that is kept", || format!("{task} is done again"))
+}
+
+/// What a person is told was decided stands in the log, and is in force.
+pub(crate) fn what_people_are_told_is_so(bus: &Bus, decision: &Decision) -> Result<(), Violation> {
+    let is_it = |entry: &Entry| matches!(&entry.event, Event::Decision(stored) if stored == decision);
+    let holds = bus.entries.iter().any(|entry| is_it(entry) && !bus.illegal.contains(&entry.sequence));
+    require(holds, "what people are told is so", || {
+        format!("a decision on {} was said to be taken, and is not", decision.deployment().short())
+    })
+}
+
+/// Once its workers live and the hosts answer, every deployment ends.
+pub(crate) fn every_deployment_ends(service: &Service) -> Result<(), Violation> {
+    require(service.running().is_none(), "every deployment ends", || {
+        let running = service.running();
+        let open = running.map(|running| {
+            let tasks = running.tasks().into_iter().filter(|(_, state)| !state.is_finished());
+            tasks.map(|(task, state)| format!("{task} {}", state.status.as_str())).collect::<Vec<_>>()
+        });
+        format!("nothing happens any more, and these are open: {}", open.unwrap_or_default().join(", "))
+    })
+}
+
+/// A good release goes live on every host, whatever happened before it, and nothing else is left running.
+pub(crate) fn a_good_release_goes_live(service: &Service, hosts: &[Host]) -> Result<(), Violation> {
+    let Some(last) = &service.current else { return Ok(()) };
+    let whole = hosts.iter().all(|host| {
+        host.proxy.serving() == Some(last.id())
+            && host.containers.iter().all(|container| container.deployment == *last.id())
+    });
+    let live = last.outcome() == Some(Outcome::Live);
+    require(live && whole, "a good release goes live", || {
+        format!("{:?} ended {:?}, {:?}", last.id(), last.outcome(), last.cause())
+    })
+}
+
+/// The end of a deployment is written down in a snapshot.
+pub(crate) fn an_end_is_in_a_snapshot(bus: &Bus) -> Result<(), Violation> {
+    let last = |service: &Service| service.history.first().map(|ended| (ended.deployment.clone(), ended.at));
+    let end = last(&bus.service);
+    let holds = end.is_none() || bus.snapshots.last().is_some_and(|snapshot| last(&snapshot.service) == end);
+    require(holds, "an end is in a snapshot", || format!("the last snapshot says nothing of {end:?}"))
+}
+
+/// Who begins at a snapshot comes to the same as who has read the whole log.
+pub(crate) fn a_snapshot_and_the_rest_are_the_whole(bus: &Bus, snapshot: &Snapshot) -> Result<(), Violation> {
+    let rest = bus.entries.iter().filter(|entry| entry.sequence > snapshot.service.sequence);
+    let service = fold(Service::clone(&snapshot.service), rest);
+    require(same(&service, &bus.service), "a snapshot and the rest are the whole", || {
+        format!("the fold from snapshot {} differs", snapshot.sequence)
+    })
+}
+
+/// Entries that are read twice, or stored twice, in whatever order, change nothing.
+pub(crate) fn repeats_change_nothing(bus: &Bus, chance: &mut Chance) -> Result<(), Violation> {
+    let whole = fold(Service::default(), &bus.entries);
+    require(whole == *bus.service, "repeats change nothing", || "the log folds to something else".into())?;
+    let mut service = Service::default();
+    for (index, entry) in bus.entries.iter().enumerate() {
+        let _ = service.apply(entry);
+        if let Some(earlier) = bus.entries.get(chance.below(index + 1)) {
+            let _ = service.apply(earlier);
+        }
+    }
+    require(service == whole, "repeats change nothing", || "an entry that was read twice did".into())?;
+    for sequence in 1..=5 {
+        let Some(Entry { at, event, .. }) = chance.pick(&bus.entries) else { break };
+        if matches!(&event, Event::Fact { fact, .. } if !matches!(fact, Fact::Claimed(_))) {
+            let sequence = whole.sequence + sequence;
+            let _ = service.apply(&Entry { sequence, at, event });
+        }
+    }
+    require(same(&service, &whole), "repeats change nothing", || "a fact that was stored twice did".into())
+}
+
+fn fold<'a>(mut service: Service, entries: impl IntoIterator<Item = &'a Entry>) -> Service {
+    for entry in entries {
+        let _ = service.apply(entry);
+    }
+    service
+}
+
+/// The same but for how far they have read.
+fn same(one: &Service, other: &Service) -> bool {
+    let rest = |service: &Service| Service { sequence: 0, snapshot_taken: false, ..service.clone() };
+    rest(one) == rest(other)
+}

@@ -1,0 +1,116 @@
+//! What is deployed: one service on 1 to 4 hosts, releases that differ in what matters to the order of things.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{
+    Container, Decision, Digest, HostName, HostSpec, Intent, KeptRelease, MigrationFile, PROTOCOL, Plan, Readiness,
+    Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
+};
+
+use crate::world::World;
+
+/// The service.
+#[allow(clippy::expect_used, reason = "the names are constants")]
+pub(crate) fn key() -> ServiceKey {
+    ServiceKey {
+        destination: "production".parse().expect("a destination's name"),
+        service: "app".parse().expect("a service's name"),
+    }
+}
+
+#[allow(clippy::expect_used, reason = "the names are constants")]
+pub(crate) fn host_name(number: usize) -> HostName {
+    format!("h{number}").parse().expect("a host's name")
+}
+
+/// A deployment of a release that nobody has seen before. A good one has nothing that would be found in any stage.
+pub(crate) fn deploy(world: &World, by: &str, good: bool) -> Plan {
+    let number = next(world);
+    let release = world.draw(|chance, _| {
+        let soak = chance.below(3) * 2_000;
+        let replicas = 1 + u32::from(chance.one_in(3));
+        let migrates = chance.one_in(4);
+        release(number, u64::try_from(soak).unwrap_or(0), replicas, migrates)
+    });
+    let plan = plan(world, by, number, release, None);
+    let stages = [Stage::Build, Stage::Boot, Stage::Probe, Stage::Probe, Stage::Soak, Stage::Soak];
+    let bad = world.draw(|chance, _| if chance.one_in(3) { chance.pick(&stages) } else { None });
+    if let Some(stage) = bad.filter(|_| !good) {
+        world.bad.borrow_mut().insert(plan.deployment.clone(), stage);
+    }
+    plan
+}
+
+/// A deployment of a release that is kept.
+pub(crate) fn rollback(world: &World, by: &str, kept: &KeptRelease) -> Plan {
+    let number = next(world);
+    let plan = plan(world, by, number, kept.release.clone(), Some(kept.image.clone()));
+    Plan { intent: Intent::Rollback, ..plan }
+}
+
+/// A replay, from a stage on or from where it failed; what was wrong with the release may be mended by then.
+pub(crate) fn replay(world: &World, by: &str, deployment: &cutover_core::DeploymentId) -> Decision {
+    if world.draw(|chance, _| chance.one_in(2)) {
+        world.bad.borrow_mut().remove(deployment);
+    }
+    let from = world.draw(|chance, _| {
+        let stages = [Stage::Build, Stage::Ship, Stage::Boot, Stage::Switch];
+        if chance.one_in(3) { chance.pick(&stages) } else { None }
+    });
+    Decision::Replayed { deployment: deployment.clone(), by: by.to_owned(), from }
+}
+
+fn next(world: &World) -> u32 {
+    world.plans.set(world.plans.get() + 1);
+    world.plans.get()
+}
+
+#[allow(clippy::expect_used, reason = "26 digits are an id")]
+fn plan(world: &World, by: &str, number: u32, release: Release, image: Option<Digest>) -> Plan {
+    let hosts = world.hosts.borrow();
+    let specs = hosts.iter().map(|host| HostSpec { name: host.name.clone(), port: 22, user: "root".into() });
+    Plan {
+        protocol: PROTOCOL,
+        deployment: format!("{number:026}").parse().expect("a deployment's id"),
+        key: key(),
+        by: by.to_owned(),
+        intent: Intent::Deploy,
+        stages: Plan::stages_for(&release, image.as_ref()),
+        release,
+        image,
+        replaces: None,
+        hosts: specs.collect(),
+    }
+}
+
+fn release(number: u32, soak: u64, replicas: u32, migrates: bool) -> Release {
+    let settings = Settings {
+        port: 3000,
+        replicas,
+        command: Vec::new(),
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        resources: Resources::default(),
+        container: Container::default(),
+        readiness: Readiness {
+            path: "/up".into(),
+            initial_delay: Span::seconds(0),
+            period: Span::seconds(1),
+            timeout: Span::seconds(5),
+            successes: 1,
+        },
+        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
+        timeouts: Timeouts::default(),
+        database: None,
+        retain: 2,
+    };
+    let migration =
+        || MigrationFile { version: number.to_string(), name: "add".into(), content: Digest::of(b"sql") };
+    Release {
+        version: format!("v{number}"),
+        source: Source::Image(format!("app:{number}")),
+        settings,
+        migrations: if migrates { vec![migration()] } else { Vec::new() },
+    }
+}

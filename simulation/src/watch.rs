@@ -1,0 +1,185 @@
+//! Who watches: remembers what the invariants need to know of the past.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cutover_core::{
+    Decision, DeploymentId, Entry, Event, Fact, HostName, Outcome, Service, Stage, Task,
+};
+
+use crate::host::Host;
+use crate::invariant::{self, Violation};
+use crate::person::describe;
+use crate::tally::Happening;
+use crate::task_run::Assignment;
+use crate::world::World;
+
+/// What is remembered.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Claims that were in force when they were stored, by their sequence.
+    claims: HashMap<u64, (DeploymentId, Task)>,
+    /// Which slot of which process has begun to work on a claim.
+    holders: HashMap<u64, (String, usize)>,
+    /// Tasks whose output a replay keeps.
+    pub(crate) kept: BTreeSet<Task>,
+    /// By host: what it served when the round began.
+    pub(crate) before: Vec<Option<DeploymentId>>,
+    /// By host, while nothing runs: what it serves since the end.
+    pub(crate) settled: Option<Vec<Option<DeploymentId>>>,
+    /// By host: the sequence of the end of a deployment that could not be restored on it, until another one is live.
+    pub(crate) owed: Vec<Option<u64>>,
+}
+
+impl Watch {
+    pub(crate) fn new(hosts: usize) -> Self {
+        Self {
+            claims: HashMap::new(),
+            holders: HashMap::new(),
+            kept: BTreeSet::new(),
+            before: vec![None; hosts],
+            settled: None,
+            owed: vec![None; hosts],
+        }
+    }
+
+    /// Whether a claim was in force when it was stored.
+    pub(crate) fn was_in_force(&self, assignment: &Assignment) -> bool {
+        let (deployment, task) = (assignment.deployment.id(), &assignment.task);
+        self.claims.get(&assignment.claim).is_some_and(|(of, on)| of == deployment && on == task)
+    }
+
+    /// A slot begins with a task.
+    pub(crate) fn begins(&mut self, assignment: &Assignment, holder: (String, usize)) -> Result<(), Violation> {
+        invariant::an_effect_has_a_claim(self, assignment)?;
+        let first = self.holders.insert(assignment.claim, holder.clone());
+        invariant::a_claim_has_one_holder(assignment, first.as_ref(), &holder)
+    }
+
+    /// An entry was stored.
+    pub(crate) fn entry(
+        &mut self,
+        world: &World,
+        entry: &Entry,
+        legal: bool,
+        before: &Service,
+        after: &Service,
+        hosts: &[Host],
+    ) -> Result<(), Violation> {
+        world.count(Happening::Entry);
+        match &entry.event {
+            Event::Decision(decision) => self.decision(world, decision, legal, before, after, hosts)?,
+            Event::Fact { deployment, task, fact } => {
+                let state = after.current.as_ref().filter(|current| current.id() == deployment);
+                let state = state.map(|current| current.state(task)).unwrap_or_default();
+                match fact {
+                    Fact::Claimed(_) if state.in_force != entry.sequence => world.count(Happening::VoidClaim),
+                    Fact::Claimed(claim) => {
+                        if claim.attempt > 1 && is_open(before, task) {
+                            world.count(Happening::TakenOver);
+                        }
+                        self.claims.insert(entry.sequence, (deployment.clone(), task.clone()));
+                        invariant::a_replay_repeats_nothing_that_is_kept(self, task)?;
+                    }
+                    _ if before.current == after.current => world.count(Happening::Outlived),
+                    _ => {}
+                }
+            }
+            Event::Snapshot => {}
+        }
+        match (before.running(), &after.current) {
+            (Some(_), Some(ended)) if ended.outcome().is_some() => {
+                self.end(world, entry.sequence, after, hosts)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn decision(
+        &mut self,
+        world: &World,
+        decision: &Decision,
+        legal: bool,
+        before: &Service,
+        after: &Service,
+        hosts: &[Host],
+    ) -> Result<(), Violation> {
+        if !legal {
+            world.say("journal", || format!("not true any more: {}", describe(decision)));
+            world.count(Happening::Overtaken);
+            return Ok(());
+        }
+        world.say("journal", || format!("decided: {}", describe(decision)));
+        match decision {
+            Decision::Aborted { .. } => {
+                world.count(Happening::Aborted);
+                return Ok(());
+            }
+            Decision::Forgiven { .. } => return Ok(()),
+            Decision::Accepted(plan) => {
+                world.count(Happening::Accepted);
+                if plan.image.is_some() {
+                    world.count(Happening::RolledBack);
+                }
+                self.kept.clear();
+            }
+            Decision::Replayed { from, .. } => {
+                world.count(Happening::Replayed);
+                self.kept = kept(before, *from);
+            }
+        }
+        invariant::one_deployment_at_a_time(before, after)?;
+        self.before = serving(hosts);
+        self.settled = None;
+        Ok(())
+    }
+
+    fn end(&mut self, world: &World, sequence: u64, after: &Service, hosts: &[Host]) -> Result<(), Violation> {
+        let Some(ended) = &after.current else { return Ok(()) };
+        let Some(outcome) = ended.outcome() else { return Ok(()) };
+        world.say("journal", || format!("ended: {outcome:?}"));
+        world.count(match outcome {
+            Outcome::Live => Happening::EndedLive,
+            Outcome::TakenBack => Happening::EndedTakenBack,
+            Outcome::Failed => Happening::EndedFailed,
+            Outcome::Aborted => Happening::EndedAborted,
+            Outcome::Degraded { .. } => Happening::EndedDegraded,
+        });
+        let unrestored: Vec<Option<HostName>> = ended
+            .debts()
+            .into_iter()
+            .filter(|(task, _)| task.stage == Stage::Restore)
+            .map(|(task, _)| task.host)
+            .collect();
+        for (owed, host) in self.owed.iter_mut().zip(hosts) {
+            if unrestored.contains(&Some(host.name.clone())) {
+                *owed = Some(sequence);
+            }
+        }
+        if matches!(outcome, Outcome::Live | Outcome::Degraded { live: true }) {
+            self.owed.fill(None);
+        }
+        invariant::traffic_is_whole_at_the_end(self, ended, hosts)?;
+        self.settled = Some(serving(hosts));
+        Ok(())
+    }
+}
+
+fn is_open(service: &Service, task: &Task) -> bool {
+    service.current.as_ref().is_some_and(|current| current.state(task).is_open())
+}
+
+/// What each host sends its traffic to.
+pub(crate) fn serving(hosts: &[Host]) -> Vec<Option<DeploymentId>> {
+    hosts.iter().map(|host| host.proxy.serving().cloned()).collect()
+}
+
+/// The tasks that a replay has no reason to do again.
+fn kept(before: &Service, from: Option<Stage>) -> BTreeSet<Task> {
+    let Some(current) = &before.current else { return BTreeSet::new() };
+    let kept = |task: &Task| {
+        matches!(task.stage, Stage::Build | Stage::Ship | Stage::Expand)
+            && from.is_none_or(|from| task.stage < from)
+            && current.state(task).is_finished()
+    };
+    current.plan.tasks().filter(kept).collect()
+}
