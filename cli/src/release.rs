@@ -21,8 +21,10 @@ pub(crate) async fn assemble(
         tokio::try_join!(source(project, store), migrations(project, store), async {
             Ok(commit(project).await)
         })?;
-    let version = version.or(commit).unwrap_or_else(|| version::of_source(&source));
-    Ok(Release { version, source, settings: project.target.settings.clone(), migrations })
+    let settings = project.target.settings.clone();
+    let unnamed = Release { version: String::new(), source, settings, migrations };
+    let version = version.or(commit).unwrap_or_else(|| version::of(&unnamed));
+    Ok(Release { version, ..unnamed })
 }
 
 async fn source(project: &Project, store: Option<&Store>) -> anyhow::Result<Source> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use cutover_core::Source;
+use cutover_core::{Release, Source};
 use tokio::process::Command;
 
 /// Digits of a commit that are shown: enough for a million of them.
@@ -17,10 +17,11 @@ pub(crate) async fn of_work_tree(folder: &Path) -> Option<String> {
     Some(if changed.is_empty() { commit } else { format!("{commit}-dirty") })
 }
 
-/// The name of a source outside of Git: the archive's digest in short, or the image's tag.
-pub(crate) fn of_source(source: &Source) -> String {
-    match source {
-        Source::Context(context) => context.archive.short().to_owned(),
+/// The name of a release outside of Git: an id of all that it is made of, so that two that differ in a setting alone have
+/// two names; or the image's tag.
+pub(crate) fn of(release: &Release) -> String {
+    match &release.source {
+        Source::Context(_) => release.id().to_string(),
         Source::Image(image) => of_image(image).to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// A program that does its tasks at once, and writes down which; told so, it hangs or fails in a stage.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
-    done: Arc<Mutex<Vec<Task>>>,
+    pub(crate) done: Arc<Mutex<Vec<Task>>>,
     pub(crate) hang_in: Option<Stage>,
     pub(crate) fail_once_in: Option<Stage>,
     pub(crate) fail_in: Option<Stage>,
