@@ -29,7 +29,7 @@ pub(crate) struct Scene {
 
 /// What was seen.
 pub(crate) struct Seen {
-    /// From the fault to the next word in the journal.
+    /// The longest silence in the journal from the fault on.
     pub(crate) resumed: Duration,
     /// The whole deployment.
     pub(crate) all: Duration,
@@ -102,7 +102,7 @@ impl Scene {
         if outcome != expected {
             wrong.push(format!("ended {outcome:?}"));
         }
-        let resumed = changes.iter().find(|at| **at > failed_at).map_or(Duration::ZERO, |at| *at - failed_at);
+        let resumed = longest_pause(failed_at, &changes);
         if resumed > RESUMED_WITHIN {
             wrong.push("resumed late".to_owned());
         }
@@ -142,6 +142,17 @@ impl Scene {
         connection.await??;
         Ok(wrong)
     }
+}
+
+/// The longest time without a word in the journal, from the fault to the end.
+fn longest_pause(fault: Instant, changes: &[Instant]) -> Duration {
+    let mut last = fault;
+    let mut longest = Duration::ZERO;
+    for at in changes.iter().filter(|at| **at > fault) {
+        longest = longest.max(*at - last);
+        last = *at;
+    }
+    longest
 }
 
 /// Waits until the fault has happened; answers with when. A stopped program goes on after a while.
