@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{BuildContext, Failure, Output, Plan, Progress, Source};
+use cutover_core::{BuildContext, DeploymentId, Failure, Output, Plan, Progress, Source};
 use cutover_store::Store;
 use tokio::sync::mpsc;
 
@@ -74,7 +74,7 @@ impl Performer for Builder {
         };
         match tokio::time::timeout(limit, made).await {
             Ok(Ok(exported)) => Ok(Output::Built { image: exported.manifest, bytes: exported.size }),
-            Ok(Err(error)) => Err(failure(&error)),
+            Ok(Err(error)) => Err(failure(&error, &plan.deployment)),
             Err(_) => Err(Failure::lasting(format!("the build took longer than {} s", limit.as_secs()))
                 .hint("raise timeouts.build in the deploy file if it needs longer")),
         }
@@ -91,12 +91,12 @@ fn labels(plan: &Plan) -> BTreeMap<String, String> {
 }
 
 /// The error, what to do about it, and what the failing step said last.
-fn failure(error: &Error) -> Failure {
+fn failure(error: &Error, deployment: &DeploymentId) -> Failure {
     let failure = Failure::of(error, error.retryable());
     match error {
-        Error::Build { output, .. } => {
-            failure.tail(output.clone()).hint("the whole output is in `cutover logs --deployment`")
-        }
+        Error::Build { output, .. } => failure
+            .tail(output.clone())
+            .hint(format!("the whole output: `cutover logs --deployment {}`", deployment.short())),
         Error::NoEngine { .. } => {
             failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST")
         }

@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Down,
     /// Make the hosts of a destination ready: Docker, the network, the proxy
     Setup(Setup),
+    /// Take the service over from another control plane, which can't deploy it any more: the proxies obey this one
+    Adopt(Adopt),
     /// Say what a deployment would do, and do nothing (exit code 0: nothing, 1: something)
     Plan(PlanArgs),
     /// Make the application in this folder live, and take it back if it turns out bad
@@ -127,6 +129,17 @@ pub(crate) struct Setup {
     /// Replace a proxy of another version, although that stops it for a moment
     #[arg(long)]
     pub(crate) upgrade_proxy: bool,
+}
+
+/// Options of `adopt`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Adopt {
+    /// The destination
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
+    /// Don't ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// Options of `plan`.

@@ -1,5 +1,6 @@
 //! The build context: a folder as one archive whose digest changes only when what is in it does.
 
+mod bulk;
 mod patterns;
 
 use std::fs::{self, File, Metadata};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::error::Error;
+use bulk::Bulk;
 use patterns::Patterns;
 
 /// Bytes that are handed on at once.
@@ -50,38 +52,40 @@ impl Context {
         Ok(Self { folder, dockerfile, deploy_file })
     }
 
-    /// The digest of the archive, which is kept nowhere.
+    /// The digest of the archive, which is kept nowhere, and how much is in it.
     ///
     /// # Errors
     /// A file that can't be read.
-    pub(crate) async fn digest(self) -> anyhow::Result<Digest> {
-        let hasher = spawn_blocking(move || self.pack(Hasher(Sha256::new()))).await??;
-        Ok(Digest::from_hash(&hasher.0.finalize().into()))
+    pub(crate) async fn digest(self) -> anyhow::Result<(Digest, Bulk)> {
+        let (hasher, bulk) = spawn_blocking(move || self.pack(Hasher(Sha256::new()))).await??;
+        Ok((Digest::from_hash(&hasher.0.finalize().into()), bulk))
     }
 
-    /// Puts the archive into the store.
+    /// Puts the archive into the store; answers with its digest, and how much is in it.
     ///
     /// # Errors
     /// A file that can't be read, or a store that can't be written.
-    pub(crate) async fn store(self, store: &Store) -> anyhow::Result<Digest> {
+    pub(crate) async fn store(self, store: &Store) -> anyhow::Result<(Digest, Bulk)> {
         let (sender, mut chunks) = mpsc::channel(WAITING);
         let packing = spawn_blocking(move || {
-            self.pack(io::BufWriter::with_capacity(CHUNK, Chunks(sender)))?.flush().map_err(Error::Archive)
+            let (mut writer, bulk) = self.pack(io::BufWriter::with_capacity(CHUNK, Chunks(sender)))?;
+            writer.flush().map(|()| bulk).map_err(Error::Archive)
         });
         let mut upload = store.upload().await?;
         while let Some(chunk) = chunks.recv().await {
             upload.write(&chunk).await?;
         }
-        packing.await??;
-        Ok(upload.finish(None).await?.digest)
+        let bulk = packing.await??;
+        Ok((upload.finish(None).await?.digest, bulk))
     }
 
     /// Writes the archive: entries in the order of their names, without times and owners.
-    fn pack<W: Write>(&self, writer: W) -> Result<W, Error> {
+    fn pack<W: Write>(&self, writer: W) -> Result<(W, Bulk), Error> {
         let patterns = self.patterns()?;
         let mut archive = Builder::new(writer);
-        self.pack_folder(&mut archive, &patterns, Path::new(""))?;
-        archive.into_inner().map_err(Error::Archive)
+        let mut bulk = Bulk::default();
+        self.pack_folder(&mut archive, &patterns, Path::new(""), &mut bulk)?;
+        Ok((archive.into_inner().map_err(Error::Archive)?, bulk))
     }
 
     /// The patterns beside the Dockerfile, where there are any, or those of the context.
@@ -101,6 +105,7 @@ impl Context {
         archive: &mut Builder<W>,
         patterns: &Patterns,
         folder: &Path,
+        bulk: &mut Bulk,
     ) -> Result<(), Error> {
         let path = self.folder.join(folder);
         let list =
@@ -114,10 +119,13 @@ impl Context {
             let excluded = patterns.exclude(&relative) && relative != self.dockerfile;
             if !excluded {
                 append(archive, &path, &relative, &metadata)?;
+                if metadata.is_file() {
+                    bulk.add(&relative, metadata.len());
+                }
             }
             let wanted = !excluded || patterns.have_exceptions() || self.dockerfile.starts_with(&relative);
             if metadata.is_dir() && wanted {
-                self.pack_folder(archive, patterns, &relative)?;
+                self.pack_folder(archive, patterns, &relative, bulk)?;
             }
         }
         Ok(())

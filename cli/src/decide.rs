@@ -1,7 +1,7 @@
 //! Taking a decision, and following what comes of it.
 
 use cutover_bus::{DecideError, ServiceLog};
-use cutover_core::{Decision, DeploymentId, Plan, Refused};
+use cutover_core::{Decision, DeploymentId, Plan, Refused, Settings};
 use serde::Serialize;
 
 use crate::console::Console;
@@ -57,6 +57,16 @@ pub(crate) async fn decide(
 pub(crate) async fn require_programs(session: &Session, plan: &Plan) -> anyhow::Result<()> {
     let missing = session.absent(&planning::programs(plan)).await?;
     if missing.is_empty() { Ok(()) } else { Err(Error::NoWorkers(missing).into()) }
+}
+
+/// Refuses settings whose secrets the programs on this machine would find unset, or with another value than this command:
+/// a value that was changed would be deployed as it was before. `expands`: whether the database is needed, too.
+///
+/// # Errors
+/// The references.
+pub(crate) fn require_secrets(session: &Session, settings: &Settings, expands: bool) -> anyhow::Result<()> {
+    let unresolved = session.unresolved(settings, expands)?;
+    if unresolved.is_empty() { Ok(()) } else { Err(Error::Unresolved(unresolved).into()) }
 }
 
 /// Another deployment is named with all that helps to find out about it.

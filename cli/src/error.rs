@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cutover_core::{DeploymentId, Program, ServiceKey, Timestamp};
+use cutover_core::{DeploymentId, HostName, Program, ServiceKey, Timestamp};
 
 use crate::clock;
+use crate::environment::Unresolved;
 use crate::exit::Exit;
 
 /// An expected error of the command line.
@@ -85,7 +86,7 @@ pub(crate) enum Error {
     #[error("nothing has been deployed from this machine")]
     NothingHere,
     /// An id that is none, or of several.
-    #[error("{key} has {} deployments whose id ends in '{text}'", number(*.found))]
+    #[error("{key} has {} whose id ends in '{text}'", count(*.found, "deployment"))]
     Deployment {
         /// What was given.
         text: String,
@@ -95,7 +96,7 @@ pub(crate) enum Error {
         found: usize,
     },
     /// A release that isn't kept, or one of several.
-    #[error("{key} keeps {} releases that are called '{text}'", number(*.found))]
+    #[error("{key} keeps {} called '{text}'", count(*.found, "release"))]
     Release {
         /// What was given.
         text: String,
@@ -113,6 +114,23 @@ pub(crate) enum Error {
         /// Which release.
         release: String,
     },
+    /// References to variables that the programs would find unset, or with another value.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Unresolved(Vec<Unresolved>),
+    /// A service is to be taken over from another control plane, and nobody is there to be asked.
+    #[error("{0} belongs to another control plane, which could not deploy it any more")]
+    Unconfirmed(ServiceKey),
+    /// The answer to whether a service is to be taken over was not yes.
+    #[error("{0} was not adopted")]
+    Declined(ServiceKey),
+    /// Hosts whose proxy doesn't obey this journal yet. Each one's reason was told.
+    #[error("{key} is not adopted on {}", .hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", "))]
+    NotAdopted {
+        /// The service.
+        key: ServiceKey,
+        /// The hosts.
+        hosts: Vec<HostName>,
+    },
     /// A decision that can't be taken.
     #[error(transparent)]
     Refused(#[from] cutover_core::Refused),
@@ -124,9 +142,13 @@ pub(crate) enum Error {
     Unplanned(#[source] anyhow::Error),
 }
 
-/// `no`, or how many.
-fn number(found: usize) -> String {
-    if found == 0 { "no".to_owned() } else { found.to_string() }
+/// `no release`, `one release`, `2 releases`.
+fn count(found: usize, what: &str) -> String {
+    match found {
+        0 => format!("no {what}"),
+        1 => format!("one {what}"),
+        many => format!("{many} {what}s"),
+    }
 }
 
 impl Error {
@@ -141,6 +163,7 @@ impl Error {
             Self::Running { .. } => Exit::Running,
             Self::NoWorkers(_) | Self::Lost(..) => Exit::Unreachable,
             Self::Archive(_) | Self::Changed(_) => Exit::Unexpected,
+            Self::NotAdopted { .. } => Exit::Host,
             _ => Exit::Usage,
         }
     }
@@ -156,8 +179,16 @@ impl Error {
             Self::Running { .. } => "watch it: cutover status -w    take it back: cutover abort".to_owned(),
             Self::NoWorkers(programs) => {
                 let binaries: Vec<String> = programs.iter().map(|program| program.binary()).collect();
-                format!("on this machine: cutover up    with a standing NATS server: start {}", binaries.join(", "))
+                format!("on this machine: cutover up --restart    with a standing NATS server: start {}", binaries.join(", "))
             }
+            Self::Unresolved(all) if all.iter().any(Unresolved::is_unset) => {
+                "set it, then `cutover up --restart`: the programs take over what is set then".to_owned()
+            }
+            Self::Unresolved(_) => {
+                "`cutover up --restart` takes over what is set here; deployments wait and go on".to_owned()
+            }
+            Self::Unconfirmed(_) => "if that is meant: cutover adopt --yes".to_owned(),
+            Self::NotAdopted { .. } => "mend them, then `cutover adopt` again; or take them out of the deploy file".to_owned(),
             Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
             Self::Deployment { .. } => "cutover history lists them".to_owned(),
             Self::Release { .. } => "cutover rollback --list lists them".to_owned(),

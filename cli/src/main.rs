@@ -7,6 +7,7 @@ mod console;
 mod context;
 mod decide;
 mod embedded;
+mod environment;
 mod error;
 mod exit;
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use cutover_core::{BuildContext, ImageSource, MigrationFile, Release, Source};
 use cutover_store::Store;
 
+use crate::console::Console;
 use crate::context::Context;
 use crate::migrations;
 use crate::project::Project;
 use crate::version;
 
-/// The release of a project. With a store, what it is made of is put there; without one, nothing is written.
+/// The release of a project. With a store, what it is made of is put there; without one, nothing is written. A context that
+/// is large is told of.
 ///
 /// # Errors
 /// A context, a Dockerfile or migrations that can't be read; a store that can't be written.
@@ -16,9 +18,10 @@ pub(crate) async fn assemble(
     project: &Project,
     version: Option<String>,
     store: Option<&Store>,
+    console: Console,
 ) -> anyhow::Result<Release> {
     let (source, migrations, commit) =
-        tokio::try_join!(source(project, store), migrations(project, store), async {
+        tokio::try_join!(source(project, store, console), migrations(project, store), async {
             Ok(commit(project).await)
         })?;
     let settings = project.target.settings.clone();
@@ -27,16 +30,19 @@ pub(crate) async fn assemble(
     Ok(Release { version, ..unnamed })
 }
 
-async fn source(project: &Project, store: Option<&Store>) -> anyhow::Result<Source> {
+async fn source(project: &Project, store: Option<&Store>, console: Console) -> anyhow::Result<Source> {
     let (folder, dockerfile, target, args) = match &project.target.image {
         ImageSource::Existing(image) => return Ok(Source::Image(image.clone())),
         ImageSource::Builder { context, dockerfile, target, args } => (context, dockerfile, target, args),
     };
     let context = Context::new(&project.folder().join(folder), dockerfile, &project.file)?;
-    let archive = match store {
+    let (archive, bulk) = match store {
         Some(store) => context.store(store).await?,
         None => context.digest().await?,
     };
+    if let Some(warning) = bulk.warning() {
+        console.note(warning);
+    }
     let (dockerfile, target, args) = (dockerfile.clone(), target.clone(), args.clone());
     Ok(Source::Context(BuildContext { archive, dockerfile, target, args }))
 }

@@ -63,7 +63,9 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         known.exit()
     } else if find::<DeployFileError>(error.chain()).is_some() {
         Exit::Usage
-    } else if find::<cutover_host::Error>(error.chain()).is_some() {
+    } else if find::<cutover_host::Error>(error.chain()).is_some()
+        || find::<cutover_fleet::Error>(error.chain()).is_some()
+    {
         Exit::Host
     } else if let Some(setup) = find::<setup::Error>(error.chain()) {
         if setup.is_about_a_host() { Exit::Host } else { Exit::Usage }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal};
-use cutover_core::{PROTOCOL, Program};
+use cutover_core::{PROTOCOL, Program, Settings};
 use cutover_store::Store;
 
 use crate::args::Global;
 use crate::console::Console;
 use crate::embedded;
+use crate::environment::{self, Environment, Unresolved};
 use crate::error::Error;
 
 /// How long programs have to answer that they are there; all that are wanted have, usually, within a millisecond.
@@ -25,6 +26,8 @@ pub(crate) struct Session {
     /// The journal.
     pub(crate) journal: Journal,
     store: PathBuf,
+    /// The folder of what runs on this machine; none with a standing NATS server.
+    home: Option<PathBuf>,
 }
 
 impl Session {
@@ -33,11 +36,14 @@ impl Session {
     /// # Errors
     /// A server that can't be reached, or that can't be started.
     pub(crate) async fn open(options: &Global, console: Console) -> anyhow::Result<Self> {
-        let (url, store) = match &options.nats_url {
-            Some(url) => (url.clone(), options.store.clone().unwrap_or_else(|| options.home().join("store"))),
+        let (url, store, home) = match &options.nats_url {
+            Some(url) => {
+                let store = options.store.clone().unwrap_or_else(|| options.home().join("store"));
+                (url.clone(), store, None)
+            }
             None => {
                 let control_plane = embedded::ensure(&options.home(), &|line| console.note(line)).await?;
-                (control_plane.url, control_plane.store)
+                (control_plane.url, control_plane.store, Some(options.home()))
             }
         };
         let bus = Bus::connect(&url, NAME).await?;
@@ -48,7 +54,7 @@ impl Session {
             }
             opened => opened?,
         };
-        Ok(Self { bus, journal, store })
+        Ok(Self { bus, journal, store, home })
     }
 
     /// The same for a command that only looks: on a machine where nothing was ever started, nothing is.
@@ -72,6 +78,18 @@ impl Session {
             present.iter().any(|here| here.program == program && here.protocol >= PROTOCOL)
         };
         Ok(needed.iter().copied().filter(|program| !is_there(*program)).collect())
+    }
+
+    /// The references that the programs on this machine would find unset, or with another value than this command. Of
+    /// programs elsewhere nothing is known.
+    ///
+    /// # Errors
+    /// A home that can't be read.
+    pub(crate) fn unresolved(&self, settings: &Settings, expands: bool) -> anyhow::Result<Vec<Unresolved>> {
+        let programs = self.home.as_deref().map(embedded::environment).transpose()?.flatten();
+        Ok(programs.map_or_else(Vec::new, |programs| {
+            environment::unresolved(settings, expands, &Environment::of_this_process(), &programs)
+        }))
     }
 
     /// The artifact store.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod abort;
+mod adopt;
 mod deploy;
 mod down;
 mod history;
@@ -42,6 +43,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Up(args) => up::run(options, args, console).await,
         Verb::Down => down::run(options, console).await,
         Verb::Setup(args) => Box::pin(setup::run(options, args, console)).await,
+        Verb::Adopt(args) => Box::pin(adopt::run(options, args, console)).await,
         Verb::Plan(args) => plan::run(options, args, console).await,
         Verb::Deploy(args) => deploy::run(options, args, console).await,
         Verb::Status(args) => status::run(options, &args, console).await,

@@ -167,6 +167,41 @@ async fn two_commands_at_once_start_one() {
     assert!(said.contains("starting") && said.contains("runs already"), "{said}");
 }
 
+#[tokio::test]
+async fn a_secret_that_the_programs_were_not_started_with_is_refused_and_never_shown() {
+    const VARIABLE: &str = "CUTOVER_TEST_KEY";
+    let control_plane = ControlPlane::new();
+    let deploy_file = control_plane.home.path().join("cutover.yaml");
+    let text = format!(
+        "service: hello\nimage: hello@sha256:{}\nport: 3000\nreadiness_probe: {{path: /up}}\n\
+         env: {{secret: {{KEY: env://{VARIABLE}}}}}\ndestinations: {{production: {{hosts: [198.18.0.1]}}}}\n",
+        "0".repeat(64)
+    );
+    std::fs::write(&deploy_file, text).unwrap();
+    let deploy = |value: Option<&str>| {
+        let mut command = control_plane.cutover();
+        command.arg("deploy").arg("--file").arg(&deploy_file).env_remove(VARIABLE);
+        let output = command.envs(value.map(|value| (VARIABLE, value))).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+
+    success(control_plane.up(&[]).env_remove(VARIABLE));
+    let (code, told) = deploy(None);
+    assert!(code == Some(2) && told.contains("env.secret.KEY") && told.contains(VARIABLE), "{told}");
+    let (code, told) = deploy(Some("hunter2"));
+    assert!(code == Some(2) && told.contains("without it") && told.contains("up --restart"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+
+    success(control_plane.up(&["--restart"]).env(VARIABLE, "hunter2"));
+    for value in [None, Some("hunter2")] {
+        let (code, told) = deploy(value);
+        assert!(code == Some(7) && told.contains("is running"), "{told}");
+    }
+    let (code, told) = deploy(Some("hunter3"));
+    assert!(code == Some(2) && told.contains("another value") && told.contains("up --restart"), "{told}");
+    assert!(!told.contains("hunter"), "{told}");
+}
+
 #[test]
 fn a_missing_server_is_named_and_nothing_is_left_behind() {
     let control_plane = ControlPlane::with("/nowhere/nats-server".into());

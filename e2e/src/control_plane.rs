@@ -5,10 +5,13 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
 use cutover_bus::{Bus, Journal};
-use cutover_core::ServiceKey;
+use cutover_core::{Program, ServiceKey};
 use serde::Deserialize;
 
 use crate::{Host, Relay, dist};
+
+/// Where `scripts/install.sh` puts the server that is tested with.
+const NATS_SERVER: &str = "/usr/local/lib/cutover/nats-server";
 
 /// What `cutover up` starts. It is stopped when this is dropped.
 #[derive(Debug)]
@@ -37,14 +40,14 @@ struct Account {
 }
 
 impl ControlPlane {
-    /// Starts one whose programs reach these hosts, with so many shippers.
+    /// Starts one whose programs reach these hosts, with so many of each.
     ///
     /// # Errors
     /// What `cutover up` says.
-    pub fn up(hosts: &[&Host], shippers: usize) -> anyhow::Result<Self> {
+    pub fn up(hosts: &[&Host], each: usize) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let environment = environment(hosts, home.path())?;
-        Self { home, environment }.started(shippers)
+        Self { home, environment }.started(each)
     }
 
     /// Starts one whose programs reach the first of these hosts through a relay.
@@ -61,19 +64,12 @@ impl ControlPlane {
         Self { home, environment }.started(1)
     }
 
-    fn started(self, shippers: usize) -> anyhow::Result<Self> {
+    fn started(self, each: usize) -> anyhow::Result<Self> {
         let plane = self;
-        let nats_server = PathBuf::from("/usr/local/lib/cutover/nats-server");
-        let up = plane.run(
-            Path::new("/"),
-            &[
-                "up",
-                "--nats-server",
-                &nats_server.to_string_lossy(),
-                "--scale",
-                &format!("shipper={shippers}"),
-            ],
-        )?;
+        let scale = Program::ALL.map(|program| format!("--scale={program}={each}"));
+        let server = format!("--nats-server={NATS_SERVER}");
+        let arguments: Vec<&str> = ["up", &server].into_iter().chain(scale.iter().map(String::as_str)).collect();
+        let up = plane.run(Path::new("/"), &arguments)?;
         if up.code != Some(0) {
             bail!("cutover up: {}{}", up.out, up.err);
         }

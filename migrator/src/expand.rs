@@ -66,27 +66,6 @@ pub async fn expand(
     Ok(Applied { applied, already: due.already })
 }
 
-/// Hands the schema of `service` over to the journal of `epoch`, and returns the epoch that it belonged to before. For
-/// an operator who knows that the other journal is gone.
-///
-/// # Errors
-/// When the database can't be reached or written.
-pub async fn adopt(
-    database: &Secret,
-    service: &ServiceName,
-    epoch: &Epoch,
-    limits: &Limits,
-    progress: &UnboundedSender<Progress>,
-) -> Result<Option<Epoch>, Error> {
-    let session = Session::open(database, limits).await?;
-    session.take_turn(limits, progress).await?;
-    let ledger = Ledger::open(&session, service).await?;
-    let before = ledger.fence().await?;
-    ledger.raise_fence(epoch).await?;
-    session.close().await;
-    Ok(before)
-}
-
 /// One run through what is due, in possession of the turn.
 pub(crate) struct Run<'a> {
     pub(crate) session: &'a Session,

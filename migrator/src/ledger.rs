@@ -1,6 +1,6 @@
 //! What the ledger in the database allows: which migrations are due, and who may run them. Pure.
 
-use cutover_core::{Epoch, JournalId};
+use cutover_core::{Epoch, JournalId, ServiceName};
 
 use crate::{Migration, Migrations, Version};
 
@@ -60,7 +60,7 @@ pub enum Refusal {
     },
     /// Another journal owns the service in this database.
     #[error(
-        "the schema of this service is managed from another journal ({owner}, this one is {given}): deploy from there, or adopt the database"
+        "the schema of this service is managed from another journal ({owner}, this one is {given}): deploy from there, or adopt the schema"
     )]
     Foreign {
         /// The journal that has been here.
@@ -68,6 +68,24 @@ pub enum Refusal {
         /// The journal of this claim.
         given: JournalId,
     },
+}
+
+impl Refusal {
+    /// The SQL by which an operator hands the schema of `service` over to the journal that was refused. It changes
+    /// nothing once the schema belongs to a third one. None where that isn't the matter.
+    pub fn adoption(&self, service: &ServiceName) -> Option<String> {
+        let Self::Foreign { owner, given } = self else { return None };
+        let (service, owner, given) = (literal(service.as_str()), literal(&owner.0), literal(&given.0));
+        Some(format!(
+            "UPDATE cutover_ledger.fence SET epoch_journal = {given}, epoch_sequence = 0, raised_at = now() \
+             WHERE service = {service} AND epoch_journal = {owner};"
+        ))
+    }
+}
+
+/// A text as a constant of SQL (PostgreSQL's manual, 4.1.2.1).
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Whether a claim with `epoch` may act where the highest epoch so far is `fence`. The same claim may come again.
@@ -159,6 +177,15 @@ mod tests {
     fn changed_content_is_refused() {
         let changed = Entry { checksum: "0".repeat(64), ..entry(1, true) };
         assert!(matches!(due(&migrations(&["1"]), &[changed]), Err(Refusal::Changed { .. })));
+    }
+
+    #[test]
+    fn only_what_another_journal_owns_is_there_to_adopt() {
+        let service: ServiceName = "shop".parse().unwrap();
+        let foreign = admit(Some(&epoch("a'; DROP TABLE posts; --", 5)), &epoch("b", 1)).unwrap_err();
+        let adoption = foreign.adoption(&service).unwrap();
+        assert!(adoption.ends_with("AND epoch_journal = 'a''; DROP TABLE posts; --';"), "{adoption}");
+        assert_eq!(admit(Some(&epoch("a", 5)), &epoch("a", 4)).unwrap_err().adoption(&service), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod version;
 mod worker;
 
 pub use error::{Error, Location};
-pub use expand::{Applied, Expansion, adopt, expand};
+pub use expand::{Applied, Expansion, expand};
 pub use header::InvalidHeader;
 pub use limits::Limits;
 pub use migration::{InvalidMigration, Migration, Migrations};

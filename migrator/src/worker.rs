@@ -1,7 +1,7 @@
 //! The expand stage: the release's migrations from the artifact store onto its database.
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Failure, MigrationFile, Output};
+use cutover_core::{Failure, MigrationFile, Output, ServiceName};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -66,7 +66,7 @@ impl Performer for Migrator {
                 let applied = applied.applied.iter().map(|(version, _)| version.to_string()).collect();
                 Ok(Output::Expanded { applied })
             }
-            Ok(Err(error)) => Err(failure(&error)),
+            Ok(Err(error)) => Err(failure(&error, &plan.key.service)),
             Err(_) => Err(Failure::lasting(format!("the migrations took longer than {} s", limit.as_secs()))
                 .hint("raise timeouts.migrate in the deploy file; what was applied stays applied")),
         }
@@ -83,13 +83,42 @@ async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Progress>) {
 }
 
 /// The error, and what to do about it. That the old version runs on is true of every one of them.
-fn failure(error: &Error) -> Failure {
+fn failure(error: &Error, service: &ServiceName) -> Failure {
     let failure = Failure::of(error, error.retryable());
     match error {
         Error::Locked { .. } | Error::Turn { .. } => failure.hint(
             "end the sessions that hold the locks, then `cutover replay`: nothing is built or shipped again",
         ),
         Error::Connect { .. } => failure.hint("once the database answers: `cutover replay`"),
+        Error::Refused(refusal) => match refusal.adoption(service) {
+            Some(adoption) => failure.hint(format!(
+                "if the other control plane is gone for good, run `cutover adopt` and, in the database: {adoption} \
+                 Then `cutover replay`"
+            )),
+            None => failure,
+        },
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use cutover_core::JournalId;
+
+    use super::*;
+    use crate::ledger::Refusal;
+
+    #[test]
+    fn whoever_is_refused_for_another_journal_is_told_how_to_adopt_the_schema() {
+        let service: ServiceName = "shop".parse().unwrap();
+        let refusal = Refusal::Foreign { owner: JournalId("a".into()), given: JournalId("b".into()) };
+        let hint = failure(&Error::Refused(refusal.clone()), &service).hint.unwrap();
+        assert!(
+            hint.contains("cutover adopt") && hint.contains(&refusal.adoption(&service).unwrap()),
+            "{hint}"
+        );
+        let stale = Refusal::Stale { highest: 2, given: 1 };
+        assert_eq!(failure(&Error::Refused(stale), &service).hint, None);
     }
 }

@@ -19,7 +19,7 @@ fn context(folder: &Path, dockerfile: &str) -> Context {
 }
 
 fn packed(folder: &Path, dockerfile: &str) -> Vec<u8> {
-    context(folder, dockerfile).pack(Vec::new()).unwrap()
+    context(folder, dockerfile).pack(Vec::new()).unwrap().0
 }
 
 fn names(archive: &[u8]) -> Vec<String> {
@@ -113,7 +113,7 @@ async fn the_store_keeps_it_under_the_digest_that_was_foretold() {
     let at = tempfile::tempdir().unwrap();
     let store = Store::open(at.path()).await.unwrap();
     let context = context(folder.path(), "Dockerfile");
-    let stored = context.clone().store(&store).await.unwrap();
-    assert_eq!(stored, context.digest().await.unwrap());
+    let (stored, bulk) = context.clone().store(&store).await.unwrap();
+    assert_eq!((stored.clone(), bulk), context.digest().await.unwrap());
     assert!(store.contains(&stored).await.unwrap());
 }

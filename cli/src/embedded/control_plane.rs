@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cutover_bus::Present;
 use cutover_core::Program;
@@ -11,6 +11,7 @@ use super::home::write_private;
 use super::nats_server::NatsServer;
 use super::run::Run;
 use super::{Error, Home, executable};
+use crate::environment::Environment;
 
 /// A control plane on this machine: what its supervisor runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,17 @@ pub(super) struct Crew {
 pub(super) struct Record {
     pub(super) supervisor: u32,
     pub(super) control_plane: ControlPlane,
+}
+
+/// What the programs of a home were started with: the environment of their supervisor, which they inherit. None where
+/// none runs.
+///
+/// # Errors
+/// A record that can't be read.
+pub(crate) fn environment(home: &Path) -> Result<Option<Environment>, Error> {
+    let record = Record::read(&Home::open(home)?)?.filter(Record::is_running);
+    // It may end in between, and nothing is known of it then.
+    Ok(record.and_then(|record| Environment::of_process(record.supervisor).ok()))
 }
 
 impl ControlPlane {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::args::{Deploy, Global};
 use crate::console::Console;
-use crate::decide::{decide, require_programs};
+use crate::decide::{decide, require_programs, require_secrets};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
@@ -33,8 +33,9 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
             Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into()
         );
     }
+    require_secrets(&session, &project.target.settings, true)?;
     let store = session.store().await?;
-    let release = release::assemble(&project, args.version, Some(&store)).await?;
+    let release = release::assemble(&project, args.version, Some(&store), console).await?;
     if !args.force
         && planning::is_live(log.service(), &release)
         && let Some(live) = log.service().live()

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::args::{Global, PlanArgs};
 use crate::console::Console;
+use crate::environment::Unresolved;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
@@ -19,6 +20,7 @@ struct Report<'a> {
     pending: Vec<String>,
     settings: Vec<String>,
     missing: Vec<Program>,
+    unresolved: Vec<Unresolved>,
 }
 
 pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
@@ -31,7 +33,7 @@ pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> a
 async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
     let project = Project::open(&options)?;
-    let release = release::assemble(&project, args.version, None).await?;
+    let release = release::assemble(&project, args.version, None, console).await?;
     let (service, session) = match Session::look(&options, console).await {
         Ok(session) => (session.journal.service(&project.target.key).await?.service().clone(), Some(session)),
         // Nothing was ever started here: that is no reason to start anything.
@@ -41,16 +43,19 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
     let changes = !planning::is_live(&service, &release);
     let image = planning::known_image(&service, &release).cloned();
     let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
-    let missing = match &session {
-        Some(session) => session.absent(&planning::programs(&plan)).await?,
-        None => Vec::new(),
+    let (missing, unresolved) = match &session {
+        Some(session) => (
+            session.absent(&planning::programs(&plan)).await?,
+            session.unresolved(&plan.release.settings, plan.stages.contains(&Stage::Expand))?,
+        ),
+        None => (Vec::new(), Vec::new()),
     };
     let pending = planning::pending(&service, &plan.release).into_iter().map(migrations::title).collect();
     let settings = service
         .live()
         .map(|live| planning::changed_settings(&live.release.settings, &plan.release.settings))
         .unwrap_or_default();
-    let report = Report { plan: &plan, changes, pending, settings, missing };
+    let report = Report { plan: &plan, changes, pending, settings, missing, unresolved };
     if console.json {
         console.object(&report)?;
     } else {
@@ -73,8 +78,10 @@ fn lines(service: &Service, report: &Report<'_>) -> Vec<String> {
         release.version,
         release.id()
     )];
+    let unresolved = report.unresolved.iter().map(|unresolved| format!("note: {unresolved}"));
     if !report.changes {
         lines.push("nothing to do: that release is live".to_owned());
+        lines.extend(unresolved);
         return lines;
     }
     if !plan.stages.contains(&Stage::Build) {
@@ -102,6 +109,7 @@ fn lines(service: &Service, report: &Report<'_>) -> Vec<String> {
         ));
     }
     lines.extend(report.missing.iter().map(|program| format!("note: no {program} is running")));
+    lines.extend(unresolved);
     lines
 }
 

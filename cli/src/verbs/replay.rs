@@ -5,7 +5,7 @@ use cutover_core::{Decision, Deployment, Stage};
 use crate::args::{Global, Replay};
 use crate::choice;
 use crate::console::Console;
-use crate::decide::{decide, require_programs};
+use crate::decide::{decide, require_programs, require_secrets};
 use crate::exit::Exit;
 use crate::person;
 use crate::project::Project;
@@ -18,6 +18,8 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     let deployment = choice::deployment(&log, args.deployment.as_deref())?;
     let current = choice::current(&log)?;
     require_programs(&session, &current.plan).await?;
+    let expands = current.plan.stages.contains(&Stage::Expand);
+    require_secrets(&session, &current.plan.release.settings, expands)?;
     let from = match args.from {
         None if is_image_gone(&session, current).await? => Some(Stage::Build),
         from => from,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::args::{Global, Rollback};
 use crate::console::Console;
-use crate::decide::{decide, require_programs};
+use crate::decide::{decide, require_programs, require_secrets};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
@@ -45,6 +45,7 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
     if !session.store().await?.contains(&kept.image).await? {
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
+    require_secrets(&session, &kept.release.settings, false)?;
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
     let plan =
         planning::rollback(log.service(), project.target.key, project.target.hosts, kept, person::by())?;

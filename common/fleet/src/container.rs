@@ -1,7 +1,7 @@
 //! Containers of a service on one host.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bollard::container::LogOutput;
@@ -125,6 +125,23 @@ impl Machine {
             .collect();
         replicas.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(replicas)
+    }
+
+    /// Every address that a container of the host has, whosever it is, and every one that was asked for when it was made:
+    /// it has that again when it is started.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn addresses(&self) -> Result<HashSet<Ipv4Addr>, Error> {
+        let options = ListContainersOptionsBuilder::default().all(true).build();
+        let listed = self.docker().await?.list_containers(Some(options)).await;
+        let listed = listed.map_err(self.host().docker_failed("listing containers"))?;
+        let networks = listed.into_iter().filter_map(|summary| summary.network_settings?.networks);
+        let endpoints = networks.flat_map(HashMap::into_values);
+        let addresses = endpoints.flat_map(|endpoint| {
+            [endpoint.ip_address, endpoint.ipam_config.and_then(|own| own.ipv4_address)]
+        });
+        Ok(addresses.flatten().filter_map(|address| address.parse().ok()).collect())
     }
 
     /// How the container of that name or id is; none: there is none.

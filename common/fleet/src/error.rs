@@ -71,7 +71,7 @@ impl From<Error> for Failure {
             Error::Host(host) => Self { message: host.to_string(), ..failure },
             Error::NoProxy { .. } => failure.hint("put it there with `cutover setup`, or look at `docker logs cutover-proxy`"),
             Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. } => failure.hint(
-                "another control plane deploys to this host; if it is gone for good, adopt the service for this journal",
+                "another control plane deploys this service; if it is gone for good, `cutover adopt` hands the service over to this one",
             ),
             Error::Refused { refusal: Refusal::StaleEpoch { .. }, .. } => {
                 failure.hint("something newer was decided for this service: `cutover status` says what")

@@ -69,6 +69,19 @@ impl Proxy<'_> {
         }
     }
 
+    /// Makes the proxy obey a journal for a service from now on, whichever it obeyed before: claims of that one are refused
+    /// then. What serves goes on serving. For an operator who knows that the other control plane is gone, or means to
+    /// replace it.
+    ///
+    /// # Errors
+    /// A proxy that isn't there, or can't store it.
+    pub async fn adopt(&self, key: &cutover_core::ServiceKey, journal: &JournalId) -> Result<(), Error> {
+        match self.call(Request::Adopt { key: key_of(key), journal: journal.0.clone() }).await? {
+            Response::Adopted => Ok(()),
+            _ => Err(self.not_understood(None)),
+        }
+    }
+
     /// Sends the traffic to a deployment; answers with the one before.
     ///
     /// # Errors

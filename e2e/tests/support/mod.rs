@@ -2,10 +2,13 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cutover_core::Deployment;
 use cutover_e2e::{App, ControlPlane, Ended, Host, Load, LoadPlan, Project};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// A host of a test's own, with a proxy, a control plane and an application.
 pub struct Scene {
@@ -74,11 +77,41 @@ impl Scene {
         tokio::time::timeout(Duration::from_secs(90), wait).await.expect("not reached within 90 s")
     }
 
+    /// Waits until the proxy of the host answers with this version on 20 new connections in a row, so on each replica.
+    pub async fn serves(&self, version: &str) {
+        let address = self.host.http().unwrap();
+        let expected = format!("x-version: {version}\r\n");
+        let wait = async {
+            let mut in_a_row = 0;
+            while in_a_row < 20 {
+                match tokio::time::timeout(Duration::from_secs(5), get(address)).await {
+                    Ok(Ok(answer)) if answer.starts_with("http/1.1 200") && answer.contains(&expected) => {
+                        in_a_row += 1;
+                    }
+                    _ => {
+                        in_a_row = 0;
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.expect("not served within 30 s");
+    }
+
     /// What runs on the host beside the proxy, by name.
     pub fn replicas(&self) -> Vec<String> {
         let names = self.host.exec(&["docker", "ps", "--all", "--format", "{{.Names}}"]).unwrap();
         names.lines().filter(|name| *name != "cutover-proxy").map(str::to_owned).collect()
     }
+}
+
+/// The answer to a request on a connection of its own, in lower case.
+async fn get(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: hello.example\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.to_lowercase())
 }
 
 /// Load on the proxy of a host.

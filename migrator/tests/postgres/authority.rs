@@ -1,8 +1,7 @@
 //! Who may change a schema.
 
+use cutover_migrator::Error;
 use cutover_migrator::ledger::Refusal;
-use cutover_migrator::{Error, Limits, adopt};
-use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{Database, expansion};
 
@@ -20,18 +19,18 @@ async fn a_stale_claim_is_refused() {
 }
 
 #[tokio::test]
-async fn another_journal_is_refused_until_it_has_adopted_the_schema() {
+async fn another_journal_is_refused_until_an_operator_has_adopted_the_schema_for_it() {
     let database = Database::new().await;
     database.expand(&expansion("a", 8, &[TABLE])).await.unwrap();
     let foreign = expansion("b", 3, &[TABLE, "CREATE TABLE tags (id int)"]);
     let error = database.expand(&foreign).await.unwrap_err();
-    assert!(matches!(error, Error::Refused(Refusal::Foreign { .. })), "{error}");
+    let Error::Refused(refusal @ Refusal::Foreign { .. }) = error else { panic!("{error}") };
 
-    let (progress, _told) = unbounded_channel();
-    let before =
-        adopt(&database.url, &foreign.service, &foreign.epoch, &Limits::default(), &progress).await.unwrap();
-    assert_eq!(before, Some(expansion("a", 8, &[]).epoch));
+    let adoption = refusal.adoption(&foreign.service).unwrap();
+    assert_eq!(database.session().await.execute(adoption.as_str(), &[]).await.unwrap(), 1);
     assert_eq!(database.expand(&foreign).await.unwrap().applied.len(), 1);
+    let again = database.session().await.execute(adoption.as_str(), &[]).await.unwrap();
+    assert_eq!(again, 0, "what was adopted already was changed");
     assert!(database.expand(&expansion("a", 9, &[TABLE])).await.is_err());
 }
 

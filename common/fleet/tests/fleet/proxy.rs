@@ -150,6 +150,19 @@ async fn a_service_of_another_journal_is_known_before_a_switch() {
 }
 
 #[tokio::test]
+async fn a_service_is_adopted_for_a_journal() {
+    let control = Control::answering(&Ok(Response::Adopted));
+    machine().proxy_at(&control.socket()).adopt(&key(), &JournalId("other".into())).await.unwrap();
+    assert_eq!(control.asked().await, Request::Adopt { key: key_of(&key()), journal: "other".into() });
+
+    let refusal = Refusal::ForeignJournal { journal: "j".into() };
+    let control = Control::answering(&Err(refusal));
+    let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
+    assert!(!error.retryable(), "{error}");
+    assert!(Failure::from(error).hint.unwrap().contains("cutover adopt"));
+}
+
+#[tokio::test]
 async fn a_refusal_says_who_refused_and_lasts() {
     let highest = epoch_of(&Epoch { sequence: 8, ..epoch() });
     let control = Control::answering(&Err(Refusal::StaleEpoch { highest }));

@@ -1,0 +1,159 @@
+//! Environments, and the references to variables in them. No value is ever shown.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+
+use cutover_core::{Reference, Settings};
+use serde::Serialize;
+
+/// The environment of a process.
+pub(crate) struct Environment(HashMap<OsString, OsString>);
+
+/// A reference to a variable that the programs don't have as this command has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Unresolved {
+    /// The key of the deploy file.
+    key: String,
+    variable: String,
+    reason: Reason,
+}
+
+/// What is wrong with a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Reason {
+    /// It is set nowhere.
+    Unset,
+    /// It is set here, and was not when the programs were started.
+    Later,
+    /// The programs were started with another value.
+    Changed,
+}
+
+impl Environment {
+    /// That of this command.
+    pub(crate) fn of_this_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// That which a process was started with (proc(5), `/proc/pid/environ`).
+    ///
+    /// # Errors
+    /// A process that has ended, or is another user's.
+    pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
+        fs::read(format!("/proc/{pid}/environ")).map(|block| Self::parse(&block))
+    }
+
+    /// Reads `NAME=value`, each ended by a null byte. Of one that is there twice, the first counts, as for getenv(3).
+    fn parse(block: &[u8]) -> Self {
+        let mut variables = HashMap::new();
+        for variable in block.split(|byte| *byte == 0) {
+            let Some(end) = variable.iter().position(|byte| *byte == b'=') else { continue };
+            let (name, value) = variable.split_at(end);
+            let value = value.iter().skip(1).copied().collect();
+            variables.entry(OsString::from_vec(name.to_owned())).or_insert_with(|| OsString::from_vec(value));
+        }
+        Self(variables)
+    }
+
+    /// The value of a variable; an empty one is as good as none.
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Environment of {} variables", self.0.len())
+    }
+}
+
+/// The references of settings to variables that the programs don't have as they are `here`; those of the database where
+/// the deployment `expands`. What is set only in the programs is as it is meant to be: they were given it.
+pub(crate) fn unresolved(
+    settings: &Settings,
+    expands: bool,
+    here: &Environment,
+    programs: &Environment,
+) -> Vec<Unresolved> {
+    let secrets = settings.secrets.iter().map(|(name, reference)| (format!("env.secret.{name}"), reference));
+    let database = settings.database.iter().filter(|_| expands);
+    secrets
+        .chain(database.map(|reference| ("migrations.database".to_owned(), reference)))
+        .filter_map(|(key, reference)| {
+            let Reference::Environment(variable) = reference else { return None };
+            let reason = match (here.get(variable), programs.get(variable)) {
+                (None, None) => Reason::Unset,
+                (Some(_), None) => Reason::Later,
+                (Some(ours), Some(theirs)) if ours != theirs => Reason::Changed,
+                _ => return None,
+            };
+            Some(Unresolved { key, variable: variable.clone(), reason })
+        })
+        .collect()
+}
+
+impl Unresolved {
+    /// Whether the variable is set nowhere.
+    pub(crate) fn is_unset(&self) -> bool {
+        self.reason == Reason::Unset
+    }
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, variable, reason } = self;
+        write!(f, "{key}: ")?;
+        match reason {
+            Reason::Unset => write!(f, "{variable} is set neither here nor for the programs"),
+            Reason::Later => write!(f, "{variable} is set here, but the programs were started without it"),
+            Reason::Changed => write!(f, "the programs were started with another value of {variable}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn only_what_the_programs_lack_or_have_otherwise_is_told_and_never_the_value() {
+        let here = Environment::parse(b"SAME=a\0CHANGED=hunter2\0LATER=hunter3\0EMPTY=\0");
+        let programs = Environment::parse(b"SAME=a\0CHANGED=hunter1\0CHANGED=hunter2\0THERE=b\0EMPTY=\0");
+        let mut settings = fixture::release("v1").settings;
+        for name in ["SAME", "CHANGED", "LATER", "THERE", "EMPTY"] {
+            settings.secrets.insert(name.to_owned(), format!("env://{name}").parse().unwrap());
+        }
+        settings.secrets.insert("FILE".to_owned(), "file:///nowhere".parse().unwrap());
+        settings.database = Some("env://DATABASE_URL".parse().unwrap());
+        let told = |expands| {
+            let unresolved = unresolved(&settings, expands, &here, &programs);
+            unresolved.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let secrets = [
+            "env.secret.CHANGED: the programs were started with another value of CHANGED",
+            "env.secret.EMPTY: EMPTY is set neither here nor for the programs",
+            "env.secret.LATER: LATER is set here, but the programs were started without it",
+        ];
+        assert_eq!(told(false), secrets);
+        assert_eq!(told(true)[..3], secrets);
+        assert_eq!(
+            told(true)[3..],
+            ["migrations.database: DATABASE_URL is set neither here nor for the programs"]
+        );
+        assert!(!format!("{here:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn a_process_has_the_environment_that_it_was_started_with() {
+        let own = Environment::of_process(std::process::id()).unwrap();
+        assert_eq!(own.get("CARGO_PKG_NAME"), Some(OsStr::new("cutover-cli")));
+        assert_eq!(own.get("CUTOVER_SURELY_NOT_SET"), None);
+    }
+}
