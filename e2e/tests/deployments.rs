@@ -90,9 +90,30 @@ async fn an_abort_in_the_soak_brings_the_old_version_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_crashed_comes_back_with_what_served() {
     let scene = Scene::set("crash");
+    // After two deployments, those that serve don't have the addresses that Docker would give away first.
     scene.deploy(&scene.app("v1")).succeeded();
+    scene.deploy(&scene.app("v2")).succeeded();
     scene.host.crash().unwrap();
     scene.host.recover().unwrap();
-    scene.deploy(&scene.app("v2")).succeeded();
+    scene.serves("v2").await;
+
+    // Its Docker alone is killed: at its next start it stops what still runs.
+    scene.host.exec(&["sh", "-c", DOCKERD_IS_KILLED]).unwrap();
+    scene.serves("v2").await;
+    assert_eq!(scene.replicas().len(), 2);
+
+    scene.deploy(&scene.app("v3")).succeeded();
+    scene.serves("v3").await;
     assert_eq!(scene.replicas().len(), 2);
 }
+
+/// Kills the Docker daemon of a host and starts it again as it was, then waits until it answers.
+const DOCKERD_IS_KILLED: &str = r#"
+set -e
+pid=$(cat /run/docker.pid)
+set -- $(tr '\0' ' ' <"/proc/$pid/cmdline")
+kill -KILL "$pid"
+timeout 10 sh -c "while [ -e /proc/$pid ]; do sleep 0.05; done"
+setsid "$@" >/var/lib/dockerd.log 2>&1 &
+timeout 60 sh -c 'until docker version >/dev/null 2>&1; do sleep 0.05; done'
+"#;

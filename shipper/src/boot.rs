@@ -1,5 +1,8 @@
 //! The boot stage: new replicas beside the old ones.
 
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+
 use cutover_core::{DeploymentId, Digest, Epoch, Plan, Replica};
 use cutover_fleet::{Container, Machine};
 use futures_util::future::join_all;
@@ -12,12 +15,15 @@ use crate::{ContainerSpec, Error, ImageName, Result, environment, network, stray
 /// Starts the replicas of the deployment on the host, all side by side, and answers with where they listen. One that runs
 /// already is kept. Each is watched until it listens or 300 ms have passed; whether it is ready, the probe stage asks.
 ///
+/// Each has an address of its own, which it keeps when it or the host is started anew: the proxy remembers where it
+/// listens.
+///
 /// Replicas that earlier deployments have left behind are removed. `live` is the deployment that is live while this one
 /// is booted.
 ///
 /// # Errors
 /// A secret without a value, an image that the host doesn't have, a replica that exits at once (its container stays), a
-/// host or a Docker that can't be reached.
+/// host or a Docker that can't be reached, a proxy that is there but doesn't answer.
 pub async fn boot(
     machine: &Machine,
     plan: &Plan,
@@ -25,22 +31,46 @@ pub async fn boot(
     epoch: &Epoch,
     live: Option<&DeploymentId>,
 ) -> Result<Vec<Replica>> {
-    let (found, network, env) = tokio::try_join!(
+    let (found, network, env, taken) = tokio::try_join!(
         async { Ok(machine.replicas(&plan.key).await?) },
-        network::ensure(machine, &plan.key),
+        // Boxed: what is rarely needed would make the future of every boot large.
+        Box::pin(network::ensure(machine, &plan.key)),
         environment::resolve(&plan.release.settings),
+        taken(machine),
     )?;
     let docker = machine.docker().await?;
     let image = ImageName::new(&plan.key, image);
-    let spec = ContainerSpec { plan, epoch, image: &image, network: &network };
-    let replicas = (1..=plan.release.settings.replicas).map(async |number| {
+    let spec = ContainerSpec { plan, epoch, image: &image, network: &network.id };
+    // Allotted in one go: side by side, two would take the same.
+    let addresses = network.pool.allot(plan.release.settings.replicas, &taken);
+    let replicas = (1..).zip(&addresses).map(async |(number, addresses)| {
         let name = replica_name(&plan.key, &plan.deployment, number);
         let found = found.iter().find(|container| container.name == name);
-        let startup = Startup { machine, docker: &docker, plan, image: &image, name };
-        startup.run(found, spec.body(number, env.clone())).await
+        let startup = Startup { machine, docker: &docker, plan, image: &image, network: &network, name };
+        startup.run(found, addresses, |address| spec.body(number, address, env.clone())).await
     });
     let (started, ()) = tokio::join!(join_all(replicas), remove_strays(machine, plan, epoch, live, &found));
     all(started)
+}
+
+/// The addresses that no new replica may have: those that any container has, or will have when it is started again, and
+/// those to which the proxy may send a request. Only those of the service's network matter, and no other network has them.
+async fn taken(machine: &Machine) -> Result<HashSet<Ipv4Addr>> {
+    let services = async {
+        match machine.proxy().status().await {
+            Err(cutover_fleet::Error::NoProxy { .. }) => Ok(Vec::new()),
+            services => services,
+        }
+    };
+    let (mut taken, services) = tokio::try_join!(machine.addresses(), services)?;
+    let sets = services
+        .iter()
+        .flat_map(|service| service.active.iter().chain(&service.previous).chain(&service.draining));
+    taken.extend(sets.flat_map(|set| &set.targets).filter_map(|target| match target.address.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }));
+    Ok(taken)
 }
 
 /// All replicas, or the failure that matters most: one that another attempt would only repeat.
@@ -72,7 +102,7 @@ async fn remove_strays(
         let status = machine.proxy().service(&plan.key).await?;
         let docker = machine.docker().await?;
         for stray in strays(found, &plan.deployment, epoch, live, status.as_ref()) {
-            remove_now(machine, &docker, stray).await?;
+            remove_now(machine, &docker, &stray.id, &stray.name).await?;
             tracing::info!(host = %machine.name(), container = stray.name, "removed what a deployment had left behind");
         }
         Ok::<(), Error>(())

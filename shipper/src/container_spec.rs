@@ -1,10 +1,12 @@
 //! How a replica's container is made.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
+    NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 use cutover_core::{DeploymentId, Epoch, Plan, ServiceKey};
 use cutover_fleet::Labels;
@@ -34,9 +36,10 @@ pub fn replica_name(key: &ServiceKey, deployment: &DeploymentId, number: u32) ->
 }
 
 impl ContainerSpec<'_> {
-    /// What Docker is asked to create as replica `number`, with this environment. It is not started again when it exits:
+    /// What Docker is asked to create as replica `number`, with this address and environment. It keeps the address however
+    /// often it is started: Docker would give it another one after the host has restarted. It is not started again when it exits:
     /// a crash before it has the traffic must be seen as one. Once it is live, the retire stage changes that.
-    pub fn body(&self, number: u32, env: Vec<String>) -> ContainerCreateBody {
+    pub fn body(&self, number: u32, address: Ipv4Addr, env: Vec<String>) -> ContainerCreateBody {
         let settings = &self.plan.release.settings;
         let (resources, container) = (&settings.resources, &settings.container);
         let memory = resources.memory.map(saturating);
@@ -64,8 +67,16 @@ impl ContainerSpec<'_> {
             stop_timeout: Some(seconds(settings.timeouts.stop.0).into()),
             labels: Some(self.labels(number).to_map()),
             host_config: Some(host_config),
+            networking_config: Some(self.endpoint(address)),
             ..ContainerCreateBody::default()
         }
+    }
+
+    fn endpoint(&self, address: Ipv4Addr) -> NetworkingConfig {
+        let ipam =
+            EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() };
+        let endpoint = EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() };
+        NetworkingConfig { endpoints_config: Some([(self.network.to_owned(), endpoint)].into()) }
     }
 
     fn labels(&self, number: u32) -> Labels {
@@ -115,7 +126,7 @@ mod tests {
         let plan = plan(deployment("k3x9pq"), settings);
         let image = ImageName::new(&plan.key, plan.image.as_ref().unwrap());
         let spec = ContainerSpec { plan: &plan, epoch: &epoch("j"), image: &image, network: "n" };
-        spec.body(2, vec!["A=1".to_owned()])
+        spec.body(2, Ipv4Addr::new(172, 18, 0, 2), vec!["A=1".to_owned()])
     }
 
     #[test]
@@ -136,6 +147,13 @@ mod tests {
         let logs = host.log_config.unwrap();
         assert_eq!(logs.typ.as_deref(), Some("json-file"));
         assert_eq!(logs.config.unwrap().get("max-size").map(String::as_str), Some("10m"));
+    }
+
+    #[test]
+    fn its_address_is_its_own() {
+        let endpoints = body(settings()).networking_config.unwrap().endpoints_config.unwrap();
+        let address = endpoints["n"].ipam_config.as_ref().unwrap().ipv4_address.as_deref();
+        assert_eq!((endpoints.len(), address), (1, Some("172.18.0.2")));
     }
 
     #[test]

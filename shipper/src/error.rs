@@ -107,6 +107,24 @@ pub enum Error {
         /// The host.
         host: HostName,
     },
+    /// There is no address for a replica.
+    #[error("no address of the network {network} on {host} is free for {name}")]
+    NoFreeAddress {
+        /// The replica.
+        name: String,
+        /// The network.
+        network: String,
+        /// The host.
+        host: HostName,
+    },
+    /// Others always were first.
+    #[error("the network {name} could not be made on {host}: others take its subnet again and again")]
+    NoNetwork {
+        /// The network.
+        name: String,
+        /// The host.
+        host: HostName,
+    },
     /// What should be removed has the traffic.
     #[error("traffic still goes to {replicas} on {host}: not removed")]
     Serving {
@@ -145,6 +163,8 @@ impl Error {
             Self::Pull { .. }
             | Self::Gone { .. }
             | Self::NoAddress { .. }
+            | Self::NoFreeAddress { .. }
+            | Self::NoNetwork { .. }
             | Self::Serving { .. }
             | Self::Draining { .. } => true,
             Self::NoSpace { .. }
@@ -188,6 +208,9 @@ impl From<Error> for Failure {
             Error::Late { .. } => failure.hint("raise timeouts.ship in the deploy file if the link is that slow"),
             Error::NoImage { .. } => failure.hint("send it again: `cutover replay --from ship`"),
             Error::NameTaken { ours: false, .. } => failure.hint("it is not Cutover's: rename or remove it"),
+            Error::NoFreeAddress { .. } => {
+                failure.hint("`docker network inspect` says what has them; Docker's `default-address-pools` say how many there are")
+            }
             Error::Secret { .. } => {
                 failure.hint("references are resolved by the shipper, from its own environment and files")
             }

@@ -4,6 +4,7 @@
 //! the rest. Docker knows no fence, so what serves is safe by other means: names are deterministic, and a replica is
 //! stopped only after the proxy has said that it needs it no more ([`Removal`], [`strays`]).
 
+mod address_pool;
 mod boot;
 mod container_spec;
 mod discard;

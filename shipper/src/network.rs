@@ -1,43 +1,107 @@
 //! The network of a service on a host: its replicas reach each other there, and nobody else's.
 
-use bollard::models::NetworkCreateRequest;
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use cutover_core::ServiceKey;
 use cutover_fleet::{Labels, Machine};
 
-use crate::Result;
+use crate::address_pool::AddressPool;
+use crate::{Error, Result};
 
-/// The id of the network `cutover-<destination>-<service>`, which is made where it is absent.
+/// How many steps are taken towards the network. There are three; more, where something else takes its subnet in between.
+const STEPS: u32 = 12;
+
+/// A network on which replicas can have addresses of our choice.
+pub(crate) struct Network {
+    /// Its id, as up to Docker 24 two networks may get the same name when they are made at the same moment.
+    pub(crate) id: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its addresses.
+    pub(crate) pool: AddressPool,
+}
+
+/// A network as Docker lists it.
+struct Found {
+    network: Network,
+    /// Whether its subnet was asked for, in our way. On one that Docker has chosen, it gives no address that is asked
+    /// for ("supported only when connecting to networks with user configured subnets").
+    fixed: bool,
+}
+
+/// The network `cutover.<destination>.<service>`, which is made where it is absent.
 ///
-/// Its id, as up to Docker 24 two networks may get the same name when they are made at the same moment: either will do.
-pub(crate) async fn ensure(machine: &Machine, key: &ServiceKey) -> Result<String> {
-    let name = format!("cutover-{}-{}", key.destination, key.service);
-    if let Some(id) = find(machine, &name).await? {
-        return Ok(id);
+/// Docker chooses the subnet, as only it knows the address pools and the routes of the host; then the network is made
+/// again with just that. A network that was left in between is brought to its end.
+pub(crate) async fn ensure(machine: &Machine, key: &ServiceKey) -> Result<Network> {
+    let name = format!("cutover.{}.{}", key.destination, key.service);
+    for _ in 0..STEPS {
+        match find(machine, &name).await? {
+            Some(found) if found.fixed => return Ok(found.network),
+            Some(Found { network, .. }) => {
+                remove(machine, &network).await?;
+                make(machine, key, &name, Some(network.pool)).await?;
+            }
+            None => make(machine, key, &name, None).await?,
+        }
     }
+    Err(Error::NoNetwork { name, host: machine.name().clone() })
+}
+
+/// Makes it, unless another was first, with that name or with that subnet.
+async fn make(machine: &Machine, key: &ServiceKey, name: &str, pool: Option<AddressPool>) -> Result<()> {
     let network = NetworkCreateRequest {
-        name: name.clone(),
+        name: name.to_owned(),
         driver: Some("bridge".to_owned()),
         labels: Some(Labels::of_service(key)),
+        ipam: pool.map(|pool| Ipam { config: Some(vec![config(pool)]), ..Ipam::default() }),
         ..NetworkCreateRequest::default()
     };
-    let created = machine.docker().await?.create_network(network).await;
-    match created.map_err(machine.host().docker_failed(format!("making network {name}"))) {
-        Ok(created) => Ok(created.id),
-        // Another was first.
-        Err(error) if error.docker_status() == Some(409) => {
-            find(machine, &name).await?.ok_or_else(|| error.into())
+    match machine.docker().await?.create_network(network).await {
+        Ok(_) => Ok(()),
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => Ok(()),
+        Err(bollard::errors::Error::DockerResponseServerError { message, .. })
+            if pool.is_some() && message.to_lowercase().contains("overlaps") =>
+        {
+            Ok(())
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(machine.host().docker_failed(format!("making network {name}"))(error).into()),
     }
 }
 
-async fn find(machine: &Machine, name: &str) -> Result<Option<String>> {
+/// Removes a network to which nothing is attached, unless it is gone.
+async fn remove(machine: &Machine, network: &Network) -> Result<()> {
+    match machine.docker().await?.remove_network(&network.id).await {
+        Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        Err(error) => {
+            let doing = format!("giving network {} a fixed subnet", network.name);
+            Err(machine.host().docker_failed(doing)(error).into())
+        }
+    }
+}
+
+async fn find(machine: &Machine, name: &str) -> Result<Option<Found>> {
     let filters = [("name", vec![name])].into();
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
     let found = machine.docker().await?.list_networks(Some(options)).await;
     let found = found.map_err(machine.host().docker_failed("listing networks"))?;
     // Docker's filter also finds names that only contain this one.
     let same = found.into_iter().filter(|network| network.name.as_deref() == Some(name));
-    Ok(same.filter_map(|network| network.id).min())
+    let usable = same.filter_map(|network| {
+        let configs = network.ipam?.config?;
+        let (config, pool) =
+            configs.iter().find_map(|own| Some((own, AddressPool::of(own.subnet.as_deref()?)?)))?;
+        let fixed = config.ip_range == Some(pool.range_of_docker());
+        Some(Found { network: Network { id: network.id?, name: name.to_owned(), pool }, fixed })
+    });
+    Ok(usable.min_by(|a, b| (!a.fixed, &a.network.id).cmp(&(!b.fixed, &b.network.id))))
+}
+
+fn config(pool: AddressPool) -> IpamConfig {
+    IpamConfig {
+        subnet: Some(pool.subnet()),
+        ip_range: Some(pool.range_of_docker()),
+        gateway: Some(pool.gateway().to_string()),
+        auxiliary_addresses: None,
+    }
 }

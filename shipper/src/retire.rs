@@ -57,9 +57,10 @@ pub async fn retire(
 }
 
 /// Until now an exit was to be seen as what it is: a replica that Docker starts anew again and again may look ready in
-/// between. A live one must come back.
+/// between. A live one must come back, and `unless-stopped` would not always do it: a Docker that was killed stops at its
+/// next start what still runs, and takes that as stopped by hand.
 async fn keep_running(machine: &Machine, docker: &Docker, replica: &Container) -> Result<()> {
-    let policy = restart(RestartPolicyNameEnum::UNLESS_STOPPED);
+    let policy = restart(RestartPolicyNameEnum::ALWAYS);
     let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
     let updated = docker.update_container(&replica.id, update).await;
     Ok(updated

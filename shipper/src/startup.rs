@@ -1,6 +1,6 @@
 //! One replica starts, and is watched for its first moments.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -10,6 +10,7 @@ use cutover_core::{Plan, Replica};
 use cutover_fleet::{Condition, Container, LAST_LINES, Machine, Trouble};
 use tokio::time::{Instant, sleep};
 
+use crate::network::Network;
 use crate::stop::remove_now;
 use crate::{Error, ImageName, Result};
 
@@ -25,30 +26,55 @@ pub(crate) struct Startup<'a> {
     pub(crate) docker: &'a Docker,
     pub(crate) plan: &'a Plan,
     pub(crate) image: &'a ImageName,
+    pub(crate) network: &'a Network,
     /// The name of its container.
     pub(crate) name: String,
 }
 
 impl Startup<'_> {
-    /// Makes and starts its container, unless `found`, the one of that name, is it and runs; then watches it until it
-    /// listens.
-    pub(crate) async fn run(&self, found: Option<&Container>, body: ContainerCreateBody) -> Result<Replica> {
+    /// Makes its container, whose `body` depends on its address, and starts it, unless `found`, the one of that name, is
+    /// it and runs; then watches it until it listens. Of `addresses` it gets the first that is free.
+    pub(crate) async fn run(
+        &self,
+        found: Option<&Container>,
+        addresses: &[Ipv4Addr],
+        body: impl Fn(Ipv4Addr) -> ContainerCreateBody,
+    ) -> Result<Replica> {
         // A container of another deployment is never removed for its name: it may be the one that serves.
         let own = found.filter(|found| found.labels.deployment == self.plan.deployment);
         if !own.is_some_and(|own| own.running) {
             if let Some(stopped) = own {
-                remove_now(self.machine, self.docker, stopped).await?;
+                remove_now(self.machine, self.docker, &stopped.id, &self.name).await?;
             }
-            self.create(body).await?;
-            self.start().await?;
+            self.make(addresses, body).await?;
         }
         self.watch().await
     }
 
-    async fn create(&self, body: ContainerCreateBody) -> Result<()> {
+    async fn make(
+        &self,
+        addresses: &[Ipv4Addr],
+        body: impl Fn(Ipv4Addr) -> ContainerCreateBody,
+    ) -> Result<()> {
+        for address in addresses {
+            let id = self.create(body(*address)).await?;
+            if self.start().await? {
+                return Ok(());
+            }
+            remove_now(self.machine, self.docker, &id, &self.name).await?;
+        }
+        let (name, network) = (self.name.clone(), self.network.name.clone());
+        Err(Error::NoFreeAddress { name, network, host: self.machine.name().clone() })
+    }
+
+    /// Answers with its id.
+    async fn create(&self, body: ContainerCreateBody) -> Result<String> {
         let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
         let created = self.docker.create_container(Some(options), body).await;
-        let Err(error) = created else { return Ok(()) };
+        let error = match created {
+            Ok(created) => return Ok(created.id),
+            Err(error) => error,
+        };
         if let bollard::errors::Error::DockerResponseServerError { status_code, message } = &error {
             match status_code {
                 404 if message.to_lowercase().contains("no such image") => {
@@ -71,11 +97,17 @@ impl Startup<'_> {
         Ok(Error::NameTaken { name: self.name.clone(), host: self.machine.name().clone(), ours })
     }
 
-    /// Docker keeps with the container why it can't be started: a program that isn't there, a user that doesn't exist.
-    async fn start(&self) -> Result<()> {
-        let Err(error) = self.docker.start_container(&self.name, None).await else { return Ok(()) };
-        if let bollard::errors::Error::DockerResponseServerError { .. } = error
-            && let Some(condition) = self.machine.condition(&self.name).await?
+    /// Whether it was started: something else may have its address. Docker keeps with the container why it can't be
+    /// started otherwise: a program that isn't there, a user that doesn't exist.
+    async fn start(&self) -> Result<bool> {
+        let Err(error) = self.docker.start_container(&self.name, None).await else { return Ok(true) };
+        let bollard::errors::Error::DockerResponseServerError { message, .. } = &error else {
+            return Err(self.machine.host().docker_failed(format!("starting {}", self.name))(error).into());
+        };
+        if message.to_lowercase().contains("address already in use") {
+            return Ok(false);
+        }
+        if let Some(condition) = self.machine.condition(&self.name).await?
             && let (Some(_), Some(what)) = (&condition.error, condition.trouble())
         {
             return Err(self.trouble(what, &condition).await);

@@ -25,16 +25,16 @@ pub(crate) async fn stop_and_remove(
     let stopped = join_all(containers.iter().map(async |container| {
         let stopped = docker.stop_container(&container.id, Some(options.clone())).await;
         unless_gone(stopped).map_err(machine.host().docker_failed(format!("stopping {}", container.name)))?;
-        remove_now(machine, &docker, container).await
+        remove_now(machine, &docker, &container.id, &container.name).await
     }));
     stopped.await.into_iter().try_fold(0, |sum, removed| removed.map(|()| sum + 1))
 }
 
 /// Removes a container with its anonymous volumes; one that runs is killed.
-pub(crate) async fn remove_now(machine: &Machine, docker: &Docker, container: &Container) -> Result<()> {
+pub(crate) async fn remove_now(machine: &Machine, docker: &Docker, id: &str, name: &str) -> Result<()> {
     let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    let removed = docker.remove_container(&container.id, Some(options)).await;
-    Ok(unless_gone(removed).map_err(machine.host().docker_failed(format!("removing {}", container.name)))?)
+    let removed = docker.remove_container(id, Some(options)).await;
+    Ok(unless_gone(removed).map_err(machine.host().docker_failed(format!("removing {name}")))?)
 }
 
 /// 404: it is gone. 409: somebody else is removing it.

@@ -1,6 +1,8 @@
 //! New replicas beside the old ones, and what takes them back.
 
-use cutover_core::Failure;
+use std::net::IpAddr;
+
+use cutover_core::{Failure, Replica};
 
 use crate::bench::{Bench, key};
 use crate::image::{application, image};
@@ -25,6 +27,8 @@ async fn replicas_are_started_once_as_the_deploy_file_says() {
         bench.ready(replica.address).await;
     }
     let inspect = |format: &str| bench.docker(&["inspect", "--format", format, names[0]]);
+    let address = inspect("{{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}}");
+    assert_eq!(address, replicas[0].address.ip().to_string(), "it has another one at its next start");
 
     let pid = inspect("{{.State.Pid}}");
     let environment = bench.host.exec(&["cat", &format!("/proc/{pid}/environ")]).unwrap();
@@ -50,7 +54,7 @@ async fn replicas_are_started_once_as_the_deploy_file_says() {
     );
     assert_eq!(
         bench.docker(&["network", "ls", "--filter", "label=cutover.service=hello", "--format", "{{.Name}}"]),
-        "cutover-production-hello"
+        "cutover.production.hello"
     );
 
     // At least once: whoever boots again finds them, and keeps them.
@@ -134,4 +138,44 @@ async fn what_a_deployment_has_left_behind_goes_with_the_next_but_never_what_ser
     assert!(failure.message.contains("traffic still goes to") && failure.retry, "{failure:?}");
     assert_eq!(bench.containers(), expected);
     assert_eq!(bench.discard(&next).await.unwrap(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_something_else_has_or_the_proxy_knows_is_no_replicas() {
+    let bench = Bench::up("addresses").await;
+    let digest = image(&bench.store, &[&application()]).await;
+    let [first, second, third] = ["aaaaaa", "bbbbbb", "cccccc"].map(|end| bench.plan(end, &digest));
+    bench.ship(&first).await.unwrap();
+    // As one leaves it who is interrupted while making it.
+    bench.docker(&["network", "create", "cutover.production.hello"]);
+    let replicas = bench.boot(&first, 1).await.unwrap();
+    assert_eq!(last_of(&replicas), [2, 3]);
+    let config = "{{range .IPAM.Config}}{{.Subnet}} {{.IPRange}} {{.Gateway}}{{end}}";
+    let config = bench.docker(&["network", "inspect", "--format", config, "cutover.production.hello"]);
+    let [subnet, range, gateway] = <[&str; 3]>::try_from(config.split(' ').collect::<Vec<_>>()).unwrap();
+
+    // Containers that are gone, but not from the proxy's memory.
+    bench.start_proxy().await;
+    bench.switch(&first, 2, &replicas).await;
+    bench.docker(&["rm", "--force", &replicas[0].name, &replicas[1].name]);
+    let replicas = bench.boot(&second, 3).await.unwrap();
+    assert_eq!(last_of(&replicas), [4, 5]);
+
+    // What no list of containers names: Docker alone knows, and says so.
+    assert_eq!(bench.discard(&second).await.unwrap(), 2);
+    bench.docker(&["network", "rm", "cutover.production.hello"]);
+    let taken = format!("printer={}", replicas[0].address.ip());
+    let create = ["network", "create", "--subnet", subnet, "--ip-range", range, "--gateway", gateway];
+    bench.docker(&[create.as_slice(), &["--aux-address", &taken, "cutover.production.hello"]].concat());
+    let replicas = bench.boot(&third, 4).await.unwrap();
+    assert_eq!(last_of(&replicas), [6, 5]);
+}
+
+/// The last numbers of their addresses.
+fn last_of(replicas: &[Replica]) -> Vec<u8> {
+    let last = |replica: &Replica| match replica.address.ip() {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => panic!("{address}"),
+    };
+    replicas.iter().map(last).collect()
 }

@@ -78,7 +78,7 @@ async fn the_old_version_answers_its_last_request_and_is_gone() {
     // Docker starts it again from now on; its limits are as they were.
     let format = "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}";
     let policy = bench.docker(&["inspect", "--format", format, "hello-production-cccccc-1"]);
-    assert_eq!(policy, "unless-stopped 67108864 64");
+    assert_eq!(policy, "always 67108864 64");
     assert_eq!(bench.retire(&new, 7, &images).await.unwrap(), 0);
 
     // What an image is made of stays as long as a container needs it, whatever is to be kept.
