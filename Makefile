@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean bench-deploy faults
+.PHONY: build demo test clean bench-deploy faults simulate
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -24,3 +24,8 @@ bench-deploy:
 # Each program killed and stopped at each point of each stage, on a real host under load: a quarter of an hour.
 faults:
 	scripts/bench.sh cutover-faults
+
+# 100,000 days of the protocol against kills, stops, lost messages, lost hosts and people: a few minutes. Another first
+# seed: make simulate FROM=100000
+simulate:
+	cargo run --quiet --release --package cutover-simulation -- --seeds 100000 --from $(or $(FROM),0)

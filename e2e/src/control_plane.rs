@@ -68,7 +68,8 @@ impl ControlPlane {
         let plane = self;
         let scale = Program::ALL.map(|program| format!("--scale={program}={each}"));
         let server = format!("--nats-server={NATS_SERVER}");
-        let arguments: Vec<&str> = ["up", &server].into_iter().chain(scale.iter().map(String::as_str)).collect();
+        let arguments: Vec<&str> =
+            ["up", &server].into_iter().chain(scale.iter().map(String::as_str)).collect();
         let up = plane.run(Path::new("/"), &arguments)?;
         if up.code != Some(0) {
             bail!("cutover up: {}{}", up.out, up.err);

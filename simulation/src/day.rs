@@ -8,13 +8,13 @@ use crate::chance::{Chance, Odds};
 use crate::flaw::Flaw;
 use crate::host::Host;
 use crate::invariant::{self, Violation};
+use crate::person;
 use crate::plans::host_name;
 use crate::process::Role;
 use crate::schedule::{Schedule, crew};
 use crate::tally::Tally;
 use crate::trouble::strike;
 use crate::world::World;
-use crate::person;
 
 /// How long people and trouble go on at most.
 const DAY: Duration = Duration::from_secs(900);

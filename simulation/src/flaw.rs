@@ -24,8 +24,8 @@ pub enum Flaw {
     StoredIsTaken,
     /// A boot removes what it doesn't know although it was made under a later claim than its own.
     StraysOfLater,
-    /// A boot removes replicas before a stale switch to them is fenced off.
-    StraysUnfenced,
+    /// A boot, or a discard, removes replicas before a stale switch to them is fenced off.
+    RemovalUnfenced,
     /// A switch doesn't take back first what could not be taken back before.
     DebtsUnpaid,
     /// A discard doesn't wait for the requests that are in flight.

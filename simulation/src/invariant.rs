@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use cutover_core::{
-    Decision, Deployment, Entry, Event, Fact, Outcome, Service, Stage, Task, Timestamp,
-};
+use cutover_core::{Decision, Deployment, Entry, Event, Fact, Outcome, Service, Stage, Task, Timestamp};
 
 use crate::bus::{Bus, Snapshot};
 use crate::chance::Chance;
@@ -58,9 +56,8 @@ pub(crate) fn a_claim_has_one_holder(
 }
 
 /// Nothing switches for a deployment that has ended, that is in a later round, or that was restored on this host: the
-/// fence is up. Only a host that the deployment's end names as not restored may still do so.
+/// fence is up. Only a host that the journal names as not restored may still do so.
 pub(crate) fn a_stale_switch_takes_no_effect(
-    watch: &Watch,
     service: &Service,
     host: &Host,
     assignment: &Assignment,
@@ -71,7 +68,7 @@ pub(crate) fn a_stale_switch_takes_no_effect(
             && running.round_began < assignment.claim
             && !restore.is_finished()
     });
-    let holds = wanted || is_named_as_owed(watch, host, assignment.claim);
+    let holds = wanted || is_named(service, host);
     require(holds, "a stale switch takes no effect", || {
         format!("{} has switched to {}", host.name, assignment.deployment.id().short())
     })
@@ -79,7 +76,6 @@ pub(crate) fn a_stale_switch_takes_no_effect(
 
 /// No host switches before every host has passed its probe.
 pub(crate) fn no_host_switches_before_all_are_ready(
-    watch: &Watch,
     service: &Service,
     host: &Host,
     assignment: &Assignment,
@@ -90,29 +86,18 @@ pub(crate) fn no_host_switches_before_all_are_ready(
     };
     let mut probes = current.plan.tasks_of(Stage::Probe);
     let ready = probes.all(|probe| current.state(&probe).is_finished());
-    let holds = ready || is_named_as_owed(watch, host, assignment.claim);
+    let holds = ready || is_named(service, host);
     require(holds, "no host switches before all are ready", || format!("{} has switched", host.name))
 }
 
 /// What a switch can be taken back to is the version that is live, and never one that was to be taken back.
-pub(crate) fn the_way_back_leads_to_what_is_live(
-    watch: &Watch,
-    service: &Service,
-    host: &Host,
-    assignment: &Assignment,
-) -> Result<(), Violation> {
+pub(crate) fn the_way_back_leads_to_what_is_live(service: &Service, host: &Host) -> Result<(), Violation> {
     let live = service.live().map(|live| &live.deployment);
     let back = host.proxy.previous.as_ref().map(|previous| &previous.deployment);
-    let holds = back == live || is_named_as_owed(watch, host, assignment.claim);
+    let holds = back == live || is_named(service, host);
     require(holds, "the way back leads to what is live", || {
         format!("{} would go back to {back:?}, and {live:?} is live", host.name)
     })
-}
-
-/// Whether a deployment that ended after the claim said of the host that it could not be restored.
-fn is_named_as_owed(watch: &Watch, host: &Host, claim: u64) -> bool {
-    let index = host.name.as_str().trim_start_matches('h').parse::<usize>().unwrap_or(0);
-    watch.owed.get(index).copied().flatten().is_some_and(|end| claim < end)
 }
 
 /// What the proxy sends traffic to runs.
@@ -136,47 +121,61 @@ pub(crate) fn what_serves_is_never_removed(
     })
 }
 
-/// At the end of a deployment its release has the traffic of every host, or of none, and then what served before has it;
-/// where not, the end names the host.
-pub(crate) fn traffic_is_whole_at_the_end(
+/// No worker, however late, can switch to what is removed: the fence is above every claim of such a switch.
+pub(crate) fn what_is_removed_is_fenced_off(
     watch: &Watch,
-    ended: &Deployment,
-    hosts: &[Host],
+    host: &Host,
+    container: &Container,
 ) -> Result<(), Violation> {
-    let live = matches!(ended.outcome(), Some(Outcome::Live | Outcome::Degraded { live: true }));
-    for ((host, before), owed) in hosts.iter().zip(&watch.before).zip(&watch.owed) {
-        let serving = host.proxy.serving();
-        let holds = match owed {
-            _ if live => serving == Some(ended.id()),
-            Some(end) => host.proxy.fence <= *end || serving != Some(ended.id()),
-            None => serving == before.as_ref(),
-        };
-        require(holds, "traffic is whole at the end", || {
-            format!(
-                "{} serves {serving:?}, served {before:?} before {:?} ended {:?}",
-                host.name,
-                ended.id(),
-                ended.outcome()
-            )
-        })?;
-    }
-    Ok(())
+    let there = host.containers.iter().any(|other| other.id == container.id);
+    let switch = watch.last_switch(&host.name, &container.deployment);
+    let holds = !there || switch == 0 || host.proxy.fence > switch;
+    require(holds, "what is removed is fenced off", || {
+        format!(
+            "{} is removed from {}, and claim {switch} may still switch to it",
+            container.replica.name, host.name
+        )
+    })
 }
 
-/// While no deployment runs, no traffic moves.
-pub(crate) fn traffic_rests_while_nothing_runs(watch: &Watch, host: &Host) -> Result<(), Violation> {
-    let Some(settled) = &watch.settled else { return Ok(()) };
-    let index = host.name.as_str().trim_start_matches('h').parse::<usize>().unwrap_or(0);
-    let is_owed = watch.owed.get(index).copied().flatten().is_some();
-    let settled = settled.get(index).and_then(Option::as_ref);
-    require(is_owed || host.proxy.serving() == settled, "traffic rests while nothing runs", || {
-        format!("{} serves {:?} instead of {settled:?}", host.name, host.proxy.serving())
+/// While a deployment runs, only its own tasks remove its replicas.
+pub(crate) fn what_others_boot_is_left_alone(
+    service: &Service,
+    host: &Host,
+    container: &Container,
+    assignment: &Assignment,
+) -> Result<(), Violation> {
+    let there = host.containers.iter().any(|other| other.id == container.id);
+    let runs = service.running().is_some_and(|running| *running.id() == container.deployment);
+    let holds = !there || !runs || *assignment.deployment.id() == container.deployment;
+    require(holds, "what others boot is left alone", || {
+        let by = assignment.deployment.id().short();
+        format!("{} on {} is removed by {by}", container.replica.name, host.name)
     })
+}
+
+/// While nothing runs, every host serves the release that is live, wholly old or wholly new; where not, the journal names
+/// the host.
+pub(crate) fn traffic_is_whole(service: &Service, host: &Host) -> Result<(), Violation> {
+    if service.running().is_some() || is_named(service, host) {
+        return Ok(());
+    }
+    let (live, serving) = (service.live().map(|live| &live.deployment), host.proxy.serving());
+    require(serving == live, "traffic is whole", || {
+        format!("{} serves {serving:?}, and {live:?} is live", host.name)
+    })
+}
+
+/// Whether the journal says of a host that a deployment could not be taken back on it.
+fn is_named(service: &Service, host: &Host) -> bool {
+    service.debts_of(&host.name).any(|debt| debt.stage == Stage::Restore)
 }
 
 /// A replay builds, ships and migrates nothing again that is there.
 pub(crate) fn a_replay_repeats_nothing_that_is_kept(watch: &Watch, task: &Task) -> Result<(), Violation> {
-    require(!watch.kept.contains(task), "a replay repeats nothing that is kept", || format!("{task} is done again"))
+    require(!watch.kept.contains(task), "a replay repeats nothing that is kept", || {
+        format!("{task} is done again")
+    })
 }
 
 /// What a person is told was decided stands in the log, and is in force.

@@ -1,6 +1,8 @@
 //! The journal as programs use it: decisions, and what follows from the state of a service. In the words of `cutover-bus`.
 
-use cutover_core::{Decision, Effect, Entry, Event, Refused, Service, ServiceKey, Stage, Subject, Task, Work};
+use cutover_core::{
+    Decision, Effect, Entry, Event, Refused, Service, ServiceKey, Stage, Subject, Task, Work,
+};
 
 use crate::Flaw;
 use crate::bus::{Appended, Content, Message};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Container, Decision, Digest, HostName, HostSpec, Intent, KeptRelease, MigrationFile, PROTOCOL, Plan, Readiness,
-    Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
+    Container, Decision, Digest, HostName, HostSpec, Intent, KeptRelease, MigrationFile, PROTOCOL, Plan,
+    Readiness, Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
 };
 
 use crate::world::World;

@@ -190,6 +190,9 @@ impl fmt::Display for Tally {
             writeln!(f, "{:>12}  {}", self.of(happening), happening.as_str())?;
         }
         let seconds = std::time::Duration::from_millis(self.longest_calm).as_secs_f64();
-        writeln!(f, "{seconds:>10.1} s  the longest until a deployment ended, once nothing went wrong any more")
+        writeln!(
+            f,
+            "{seconds:>10.1} s  the longest until a deployment ended, once nothing went wrong any more"
+        )
     }
 }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cutover_core::{
-    Claim, Deployment, Event, Fact, FactKind, Failure, Permission, Service, Stage, Status, Subject, Task, Timestamp,
+    Claim, Deployment, Event, Fact, FactKind, Failure, Permission, Service, Stage, Status, Subject, Task,
+    Timestamp,
 };
 
 use crate::bus::{Appended, Content, Message};
@@ -70,7 +71,9 @@ pub(crate) async fn slot(bus: Connection, stage: Stage, slot: usize) {
 impl TaskRun<'_> {
     async fn run(self) {
         let message = self.delivery.sequence;
-        self.bus.say(|| format!("gets #{message}, {}, for the {}. time", self.delivery.work.task, self.delivery.delivered));
+        self.bus.say(|| {
+            format!("gets #{message}, {}, for the {}. time", self.delivery.work.task, self.delivery.delivered)
+        });
         if self.delivery.delivered > 1 {
             self.bus.world.count(Happening::Redelivered);
         }
@@ -144,7 +147,8 @@ impl TaskRun<'_> {
             Appended::Duplicate | Appended::Conflict => {
                 // A claim whose answer was lost is found in the log.
                 let log = self.bus.read().await?;
-                let state = log.service.current.as_ref().map(|current| current.state(task)).unwrap_or_default();
+                let state =
+                    log.service.current.as_ref().map(|current| current.state(task)).unwrap_or_default();
                 let ours = matches!(&state.status, Status::Claimed { claim: stored, .. } if stored == claim);
                 Ok(ours.then_some(state.in_force))
             }
@@ -281,16 +285,16 @@ fn in_force(deployment: &Deployment, task: &Task, claim: u64) -> bool {
 
 fn fact_message(deployment: &Deployment, task: &Task, attempt: u32, fact: Fact) -> Message {
     let kind: FactKind = fact.kind();
-    let subject = Subject::Fact {
-        key: plans::key(),
-        deployment: deployment.id().clone(),
-        task: task.clone(),
-        kind,
-    };
+    let subject =
+        Subject::Fact { key: plans::key(), deployment: deployment.id().clone(), task: task.clone(), kind };
     Message {
         subject: subject.to_string(),
         id: format!("{}/{}/{attempt}/{}", deployment.id(), task_id(task), kind.as_str()),
         expecting: None,
-        content: Content::Entry(Event::Fact { deployment: deployment.id().clone(), task: task.clone(), fact }),
+        content: Content::Entry(Event::Fact {
+            deployment: deployment.id().clone(),
+            task: task.clone(),
+            fact,
+        }),
     }
 }

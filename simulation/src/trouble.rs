@@ -17,7 +17,9 @@ pub(crate) fn strike(schedule: &mut Schedule, process: &Rc<Process>) {
     let world = Rc::clone(&schedule.world);
     let odds = world.odds.get();
     let strikes = |n: u32| world.draw(|chance, _| chance.one_in(n));
-    if strikes(odds.stop) {
+    let in_effect = world.in_effect.take();
+    let sooner = |n: u32| if in_effect { n.div_ceil(4) } else { n };
+    if strikes(sooner(odds.stop)) {
         let wait = while_(&world, &[3_000, 20_000, 150_000]);
         world.count(Happening::Stopped);
         world.say(&process.name, || format!("is stopped for {wait:?}"));
@@ -38,7 +40,7 @@ pub(crate) fn strike(schedule: &mut Schedule, process: &Rc<Process>) {
     if strikes(odds.forge) {
         forge(&world);
     }
-    if strikes(odds.kill) {
+    if strikes(sooner(odds.kill)) {
         let wait = while_(&world, &[100, 5_000, 30_000]);
         world.count(Happening::Killed);
         world.say(&process.name, || format!("is killed, and another comes in {wait:?}"));
@@ -93,5 +95,6 @@ fn forge(world: &World) {
     let (task, attempt, id) = world.draw(|chance, _| draw(chance));
     let work = Work { protocol: PROTOCOL, deployment: current.id().clone(), task, attempt };
     world.count(Happening::Forged);
-    world.append("somebody", &[journal::forged(&plans::key(), work.task.stage, format!("forged/{id}"), work)]);
+    world
+        .append("somebody", &[journal::forged(&plans::key(), work.task.stage, format!("forged/{id}"), work)]);
 }

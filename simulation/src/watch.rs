@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cutover_core::{
-    Decision, DeploymentId, Entry, Event, Fact, HostName, Outcome, Service, Stage, Task,
+    Decision, Deployment, DeploymentId, Entry, Event, Fact, HostName, Outcome, Service, Stage, Task,
 };
 
 use crate::host::Host;
@@ -14,7 +14,7 @@ use crate::task_run::Assignment;
 use crate::world::World;
 
 /// What is remembered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Watch {
     /// Claims that were in force when they were stored, by their sequence.
     claims: HashMap<u64, (DeploymentId, Task)>,
@@ -22,34 +22,29 @@ pub(crate) struct Watch {
     holders: HashMap<u64, (String, usize)>,
     /// Tasks whose output a replay keeps.
     pub(crate) kept: BTreeSet<Task>,
-    /// By host: what it served when the round began.
-    pub(crate) before: Vec<Option<DeploymentId>>,
-    /// By host, while nothing runs: what it serves since the end.
-    pub(crate) settled: Option<Vec<Option<DeploymentId>>>,
-    /// By host: the sequence of the end of a deployment that could not be restored on it, until another one is live.
-    pub(crate) owed: Vec<Option<u64>>,
 }
 
 impl Watch {
-    pub(crate) fn new(hosts: usize) -> Self {
-        Self {
-            claims: HashMap::new(),
-            holders: HashMap::new(),
-            kept: BTreeSet::new(),
-            before: vec![None; hosts],
-            settled: None,
-            owed: vec![None; hosts],
-        }
-    }
-
     /// Whether a claim was in force when it was stored.
     pub(crate) fn was_in_force(&self, assignment: &Assignment) -> bool {
         let (deployment, task) = (assignment.deployment.id(), &assignment.task);
         self.claims.get(&assignment.claim).is_some_and(|(of, on)| of == deployment && on == task)
     }
 
+    /// The last claim under which somebody has begun to switch a host to a deployment; 0: there is none.
+    pub(crate) fn last_switch(&self, host: &HostName, deployment: &DeploymentId) -> u64 {
+        let switch = Task { stage: Stage::Switch, host: Some(host.clone()) };
+        let is_it =
+            |claim: &&u64| self.claims.get(claim).is_some_and(|(of, on)| of == deployment && *on == switch);
+        self.holders.keys().filter(is_it).max().copied().unwrap_or(0)
+    }
+
     /// A slot begins with a task.
-    pub(crate) fn begins(&mut self, assignment: &Assignment, holder: (String, usize)) -> Result<(), Violation> {
+    pub(crate) fn begins(
+        &mut self,
+        assignment: &Assignment,
+        holder: (String, usize),
+    ) -> Result<(), Violation> {
         invariant::an_effect_has_a_claim(self, assignment)?;
         let first = self.holders.insert(assignment.claim, holder.clone());
         invariant::a_claim_has_one_holder(assignment, first.as_ref(), &holder)
@@ -67,7 +62,7 @@ impl Watch {
     ) -> Result<(), Violation> {
         world.count(Happening::Entry);
         match &entry.event {
-            Event::Decision(decision) => self.decision(world, decision, legal, before, after, hosts)?,
+            Event::Decision(decision) => self.decision(world, decision, legal, before, after)?,
             Event::Fact { deployment, task, fact } => {
                 let state = after.current.as_ref().filter(|current| current.id() == deployment);
                 let state = state.map(|current| current.state(task)).unwrap_or_default();
@@ -87,9 +82,7 @@ impl Watch {
             Event::Snapshot => {}
         }
         match (before.running(), &after.current) {
-            (Some(_), Some(ended)) if ended.outcome().is_some() => {
-                self.end(world, entry.sequence, after, hosts)
-            }
+            (Some(_), Some(ended)) if ended.outcome().is_some() => end(world, after, hosts),
             _ => Ok(()),
         }
     }
@@ -101,7 +94,6 @@ impl Watch {
         legal: bool,
         before: &Service,
         after: &Service,
-        hosts: &[Host],
     ) -> Result<(), Violation> {
         if !legal {
             world.say("journal", || format!("not true any more: {}", describe(decision)));
@@ -127,50 +119,26 @@ impl Watch {
                 self.kept = kept(before, *from);
             }
         }
-        invariant::one_deployment_at_a_time(before, after)?;
-        self.before = serving(hosts);
-        self.settled = None;
-        Ok(())
+        invariant::one_deployment_at_a_time(before, after)
     }
+}
 
-    fn end(&mut self, world: &World, sequence: u64, after: &Service, hosts: &[Host]) -> Result<(), Violation> {
-        let Some(ended) = &after.current else { return Ok(()) };
-        let Some(outcome) = ended.outcome() else { return Ok(()) };
-        world.say("journal", || format!("ended: {outcome:?}"));
-        world.count(match outcome {
-            Outcome::Live => Happening::EndedLive,
-            Outcome::TakenBack => Happening::EndedTakenBack,
-            Outcome::Failed => Happening::EndedFailed,
-            Outcome::Aborted => Happening::EndedAborted,
-            Outcome::Degraded { .. } => Happening::EndedDegraded,
-        });
-        let unrestored: Vec<Option<HostName>> = ended
-            .debts()
-            .into_iter()
-            .filter(|(task, _)| task.stage == Stage::Restore)
-            .map(|(task, _)| task.host)
-            .collect();
-        for (owed, host) in self.owed.iter_mut().zip(hosts) {
-            if unrestored.contains(&Some(host.name.clone())) {
-                *owed = Some(sequence);
-            }
-        }
-        if matches!(outcome, Outcome::Live | Outcome::Degraded { live: true }) {
-            self.owed.fill(None);
-        }
-        invariant::traffic_is_whole_at_the_end(self, ended, hosts)?;
-        self.settled = Some(serving(hosts));
-        Ok(())
-    }
+/// A deployment has ended.
+fn end(world: &World, after: &Service, hosts: &[Host]) -> Result<(), Violation> {
+    let Some(outcome) = after.current.as_ref().and_then(Deployment::outcome) else { return Ok(()) };
+    world.say("journal", || format!("ended: {outcome:?}"));
+    world.count(match outcome {
+        Outcome::Live => Happening::EndedLive,
+        Outcome::TakenBack => Happening::EndedTakenBack,
+        Outcome::Failed => Happening::EndedFailed,
+        Outcome::Aborted => Happening::EndedAborted,
+        Outcome::Degraded { .. } => Happening::EndedDegraded,
+    });
+    hosts.iter().try_for_each(|host| invariant::traffic_is_whole(after, host))
 }
 
 fn is_open(service: &Service, task: &Task) -> bool {
     service.current.as_ref().is_some_and(|current| current.state(task).is_open())
-}
-
-/// What each host sends its traffic to.
-pub(crate) fn serving(hosts: &[Host]) -> Vec<Option<DeploymentId>> {
-    hosts.iter().map(|host| host.proxy.serving().cloned()).collect()
 }
 
 /// The tasks that a replay has no reason to do again.

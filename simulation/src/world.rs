@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) store: RefCell<BTreeSet<Digest>>,
     /// Deployments of releases that are no good, and the stage that shows it.
     pub(crate) bad: RefCell<HashMap<DeploymentId, Stage>>,
+    /// Whether the last step was one of an effect on a host: that is when trouble is worth the most.
+    pub(crate) in_effect: Cell<bool>,
     /// How much people still want to do.
     pub(crate) agenda: Cell<u32>,
     /// Deployments that were thought of.
@@ -60,10 +62,11 @@ impl World {
             chance: RefCell::new(chance),
             odds: Cell::new(Odds::calm()),
             bus: RefCell::default(),
-            watch: RefCell::new(Watch::new(hosts.len())),
+            watch: RefCell::default(),
             hosts: RefCell::new(hosts),
             store: RefCell::default(),
             bad: RefCell::default(),
+            in_effect: Cell::new(false),
             agenda,
             plans,
             tally: RefCell::default(),

@@ -23,6 +23,7 @@ const FEW: usize = 3;
 /// How long a decision is tried: races that are lost, and a bus that can't serve, such as in an election.
 const DECIDE_LIMIT: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(200);
+const DECIDING: &str = "taking a decision";
 
 /// The journal of a NATS server. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -65,13 +66,15 @@ impl Journal {
     /// # Errors
     /// A bus that doesn't answer.
     pub async fn catch_up(&self, log: &mut ServiceLog) -> Result<bool, Error> {
-        Ok(self.read_on(log).await?.iter().any(Taken::has_changed))
+        let mut taken = Vec::new();
+        self.read_on(log, &mut taken).await?;
+        Ok(taken.iter().any(Taken::has_changed))
     }
 
-    /// Takes in what has come since. The leader has the last word: another replica may be behind.
-    async fn read_on(&self, log: &mut ServiceLog) -> Result<Vec<Taken>, Error> {
+    /// Takes in what has come since, and adds it to `taken`, as far as it came where it fails. The leader has the last word:
+    /// another replica may be behind.
+    async fn read_on(&self, log: &mut ServiceLog, taken: &mut Vec<Taken>) -> Result<(), Error> {
         let filter = Subject::log_of(log.key());
-        let mut taken = Vec::new();
         let mut read = 0;
         while let Some(stored) = Stored::next(&self.bus, log.next(), &filter).await? {
             taken.extend(log.take_in(&stored));
@@ -81,7 +84,7 @@ impl Journal {
                 taken.extend(stored.iter().filter_map(|stored| log.take_in(stored)));
             }
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// Takes a decision, if it may be taken, and publishes the work that follows from it. One writer wins: who loses the
@@ -91,9 +94,9 @@ impl Journal {
     /// [`DecideError::Refused`] says why it can't be taken; `log` then holds what it was refused on.
     pub async fn decide(&self, log: &mut ServiceLog, decision: Decision) -> Result<(), DecideError> {
         let begun = Instant::now();
-        let mut sent = false;
+        let mut since_sent = None;
         loop {
-            let error = match self.try_to_decide(log, &decision, &mut sent).await {
+            let error = match self.try_to_decide(log, &decision, &mut since_sent).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => Error::Timeout { doing: DECIDING, seconds: DECIDE_LIMIT.as_secs() },
                 Err(DecideError::Bus(error)) if error.retryable() && !matches!(error, Error::Full) => {
@@ -109,29 +112,28 @@ impl Journal {
     }
 
     /// One try, from reading to writing; `true`: it is decided, `false`: another was faster. What an earlier try has sent,
-    /// though no answer came, is found in the log.
+    /// though no answer came, is among the entries that were read since.
     async fn try_to_decide(
         &self,
         log: &mut ServiceLog,
         decision: &Decision,
-        sent: &mut bool,
+        since_sent: &mut Option<Vec<Taken>>,
     ) -> Result<bool, DecideError> {
-        let mut taken = self.read_on(log).await?;
-        if !*sent {
-            taken.clear();
-        }
-        if self.is_decided(log, decision, taken).await? {
+        self.read_on(log, since_sent.as_mut().unwrap_or(&mut Vec::new())).await?;
+        if let Some(taken) = since_sent
+            && self.is_decided(log, decision, taken).await?
+        {
             return Ok(true);
         }
         log.service().check(decision)?;
         let expected = log.service().last_decision;
         let id = format!("{}/{expected}/decision", decision.deployment());
-        let message = Message::new(Subject::Decisions(log.key().clone()).to_string(), &id, decision)?
-            .expecting(expected);
+        let subject = Subject::Decisions(log.key().clone()).to_string();
+        let message = Message::new(subject, &id, decision)?.expecting(expected);
         let event = Event::Decision(decision.clone());
-        *sent = true;
+        let taken = since_sent.get_or_insert_default();
         self.append_with_work(DECIDING, log, message, event).await?;
-        let taken = self.read_on(log).await?;
+        self.read_on(log, taken).await?;
         self.is_decided(log, decision, taken).await
     }
 
@@ -141,13 +143,13 @@ impl Journal {
         &self,
         log: &mut ServiceLog,
         decision: &Decision,
-        taken: Vec<Taken>,
+        taken: &[Taken],
     ) -> Result<bool, DecideError> {
         let ours =
-            |taken: &Taken| matches!(&taken.entry.event, Event::Decision(stored) if stored == decision);
-        match taken.into_iter().find(ours).map(|taken| taken.applied) {
+            |taken: &&Taken| matches!(&taken.entry.event, Event::Decision(stored) if stored == decision);
+        match taken.iter().find(ours).map(|taken| &taken.applied) {
             None => Ok(false),
-            Some(Err(Illegal::Decision(refused))) => Err(refused.into()),
+            Some(Err(Illegal::Decision(refused))) => Err(refused.clone().into()),
             Some(_) => {
                 self.carry_out(log, now()).await?;
                 Ok(true)
@@ -247,8 +249,6 @@ impl Journal {
         Ok(keys.into_iter().collect())
     }
 }
-
-const DECIDING: &str = "taking a decision";
 
 /// The work among effects that isn't known to be in the log, each message with its id.
 fn unpublished(

@@ -4,6 +4,7 @@ mod append;
 mod assignment;
 mod bus;
 mod error;
+mod hint;
 mod journal;
 mod output;
 mod point;

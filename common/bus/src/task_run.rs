@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{AckKind, Message as Delivery};
 use cutover_core::{
     Claim, Deployment, Event, Fact, Failure, Output, PROTOCOL, Permission, ServiceKey, Stage, Status,
-    Subject, Task, Timestamp, Work,
+    Subject, Task, Timestamp,
 };
 use cutover_telemetry::TaskResult;
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appended, Message, append};
 use crate::bus::ACK_WAIT;
+use crate::hint::Hint;
 use crate::point::Point;
 use crate::stored::{Stored, now};
 use crate::worker::Shared;
@@ -29,16 +30,6 @@ pub(crate) struct TaskRun<'a, P> {
     stage: Stage,
     delivery: Delivery,
     begun: Instant,
-}
-
-/// What a work message says.
-struct Hint {
-    key: ServiceKey,
-    work: Work,
-    /// The message's sequence.
-    sequence: u64,
-    /// How often it was delivered, this time included.
-    delivered: i64,
 }
 
 /// What is done with the message in the end.
@@ -89,7 +80,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
     }
 
     async fn verdict(&self, hand_back: &CancellationToken) -> Result<Verdict, Error> {
-        let hint = match self.hint() {
+        let hint = match Hint::read(&self.delivery, self.stage) {
             Ok(hint) => hint,
             Err(error) => {
                 tracing::error!(subject = %self.delivery.subject, error, "a work message can't be read");
@@ -117,7 +108,9 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 service.current.as_ref().filter(|current| *current.id() == hint.work.deployment)
             else {
                 let has_ended = service.history.iter().any(|ended| ended.deployment == hint.work.deployment);
-                return Ok(if has_ended { Verdict::Done } else { hint.ahead() });
+                // A replica that was read may be behind; a message of a deployment that nobody knows is not waited for long.
+                let is_over = has_ended || hint.delivered > 3;
+                return Ok(if is_over { Verdict::Done } else { Verdict::Later(hint.early()) });
             };
             let (expected, attempt, failure) = match current.permission(task, hint.sequence, now) {
                 Permission::Perform { expected, attempt } => (expected, attempt, None),
@@ -152,17 +145,6 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 Ended::HandedBack => Ok(Verdict::Later(Duration::ZERO)),
             };
         }
-    }
-
-    fn hint(&self) -> Result<Hint, String> {
-        let info = self.delivery.info().map_err(|error| error.to_string())?;
-        let subject: Subject = self.delivery.subject.parse().map_err(|error| format!("{error}"))?;
-        let work: Work = serde_json::from_slice(&self.delivery.payload).map_err(|error| error.to_string())?;
-        if work.task.stage != self.stage {
-            return Err(format!("it is for {}, on the subject of {}", work.task, self.stage));
-        }
-        let (sequence, delivered) = (info.stream_sequence, info.delivered);
-        Ok(Hint { key: subject.key().clone(), work, sequence, delivered })
     }
 
     /// What the journal says of the service now.
@@ -357,24 +339,13 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         if matches!(&state.status, Status::Claimed { claim, .. } if claim.hint == hint.sequence) {
             return Ok(Verdict::Leave);
         }
+        if !current.needs(task, hint.sequence) {
+            return Ok(Verdict::Done);
+        }
         // A failed attempt is repeated by the same message, after its backoff.
-        Ok(match current.due().into_iter().find(|due| due.task == *task) {
-            Some(due) if due.not_before > now => Verdict::Later(due.not_before.since(now).min(ACK_WAIT)),
-            // Its work is in the log.
-            Some(_) => Verdict::Done,
-            None if current.cause().is_none() && !state.is_settled(task.stage) && !state.is_open() => {
-                hint.ahead()
-            }
-            None => Verdict::Done,
-        })
-    }
-}
-
-impl Hint {
-    /// What it asks for does not follow from the log. Either nobody has decided it, or the log was read from a replica that
-    /// is behind: then it does a moment later.
-    const fn ahead(&self) -> Verdict {
-        if self.delivered > 3 { Verdict::Done } else { Verdict::Later(Duration::from_millis(250)) }
+        let due = current.due().into_iter().find(|due| due.task == *task);
+        let backoff = due.map(|due| due.not_before.since(now)).filter(|wait| !wait.is_zero());
+        Ok(Verdict::Later(backoff.map_or_else(|| hint.early(), |wait| wait.min(ACK_WAIT))))
     }
 }
 

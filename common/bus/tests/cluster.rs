@@ -1,6 +1,6 @@
 //! Writers of decisions and claims while servers are killed under them, and a checker that reads the log afterwards.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 
@@ -82,6 +82,10 @@ fn keys() -> Vec<ServiceKey> {
     (0..SERVICES).map(key).collect()
 }
 
+async fn connect(url: &str) -> async_nats::Client {
+    async_nats::connect(url.split(',').collect::<Vec<_>>()).await.unwrap()
+}
+
 /// Fifty writers while `trouble` goes on; then what was begun is brought to its end, and the log is checked.
 async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings {
     let notes = Notes::default();
@@ -110,12 +114,12 @@ async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings
             }
         };
         if tokio::time::timeout(Duration::from_secs(60), end).await.is_err() {
-            panic!("{key} has not ended: {:#?}", watch.service().current);
+            panic!("{key} has not ended:\n{}", checker::story(&connect(url).await, &key).await);
         }
         notes.seen(&key, watch.service());
     }
     crew.stop().await;
-    let client = async_nats::connect(url.split(',').collect::<Vec<_>>()).await.unwrap();
+    let client = connect(url).await;
     let sheet = notes.sheet();
     let findings = checker::check(&client, &sheet).await;
     println!(
@@ -134,8 +138,8 @@ async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings
 async fn three_nodes_lose_nothing_while_leaders_change_and_nodes_are_killed() {
     let mut cluster = Cluster::start().await;
     let url = cluster.url();
-    let client = async_nats::connect(url.split(',').collect::<Vec<_>>()).await.unwrap();
-    under_trouble(&url, async {
+    let client = connect(&url).await;
+    let trouble = async {
         for kill_the_leader in [false, true, false, true] {
             cluster.settled(&client).await;
             cluster.step_down(&client).await;
@@ -146,8 +150,8 @@ async fn three_nodes_lose_nothing_while_leaders_change_and_nodes_are_killed() {
             cluster.nodes[victim].start_again();
         }
         cluster.settled(&client).await;
-    })
-    .await;
+    };
+    Box::pin(under_trouble(&url, trouble)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,7 +159,7 @@ async fn one_node_loses_nothing_when_it_is_killed_and_started_again() {
     let mut server = Server::start().await;
     server.journal().await;
     let url = server.url();
-    under_trouble(&url, async {
+    let trouble = async {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(3)).await;
             server.node.kill();
@@ -164,6 +168,6 @@ async fn one_node_loses_nothing_when_it_is_killed_and_started_again() {
             server.node.answers().await;
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
-    })
-    .await;
+    };
+    Box::pin(under_trouble(&url, trouble)).await;
 }

@@ -23,11 +23,16 @@ async fn a_deployment_goes_live_and_a_later_reader_begins_at_the_snapshot() {
     let ended = until(&journal, |current| current.outcome().is_some()).await;
     assert_eq!(ended.outcome(), Some(Outcome::Live));
     assert_eq!((script.times(Stage::Build), script.times(Stage::Ship), script.times(Stage::Soak)), (1, 2, 1));
+    deploy(&journal, 2, &["a", "b"]).await.unwrap();
+    until(&journal, |current| current.id() != ended.id() && current.outcome().is_some()).await;
     crew.stop().await;
 
     let log = journal.service(&key()).await.unwrap();
-    assert!(log.service().snapshot_taken, "the last worker writes a snapshot before it acknowledges");
-    assert_eq!(log.service().live().unwrap().release.version, "v1");
+    assert!(
+        log.service().snapshot_taken,
+        "the last worker writes a snapshot of each end before it acknowledges"
+    );
+    assert_eq!(log.service().live().unwrap().release.version, "v2");
     assert_eq!(journal.services().await.unwrap(), [key()]);
 }
 

@@ -165,6 +165,25 @@ pub struct Work {
     pub attempt: u32,
 }
 
+impl Debt {
+    /// Whether a deployment that has ended has left nothing of it. What is live now, above all, is never to be taken back.
+    fn is_paid(&self, ended: &Deployment, outcome: Outcome) -> bool {
+        if ended.plan.host(&self.host).is_none() {
+            return false;
+        }
+        let done = |stage| ended.state(&Task { stage, host: Some(self.host.clone()) }).is_finished();
+        let own = self.deployment == *ended.id();
+        match (outcome, self.stage) {
+            // A host that went all the way has nothing left of what came before.
+            (Outcome::Live, _) => true,
+            (Outcome::Degraded { live: true }, _) if own || done(Stage::Retire) => true,
+            // A switch takes back first what is owed.
+            (_, Stage::Restore) => done(Stage::Switch) || (own && done(Stage::Restore)),
+            (_, stage) => own && done(stage),
+        }
+    }
+}
+
 impl Service {
     /// What a host owes.
     pub fn debts_of(&self, host: &HostName) -> impl Iterator<Item = &Debt> {
@@ -296,10 +315,7 @@ impl Service {
             self.kept.truncate(retain.saturating_add(1));
             self.is_live = true;
         }
-        if outcome == Outcome::Live {
-            // A host that went all the way has nothing left of what came before.
-            self.debts.retain(|debt| current.plan.host(&debt.host).is_none());
-        }
+        self.debts.retain(|debt| !debt.is_paid(current, outcome));
         for (task, failure) in current.debts() {
             let Some(host) = task.host else { continue };
             let debt = Debt {

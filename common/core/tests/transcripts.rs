@@ -479,6 +479,71 @@ fn what_a_host_owes_is_remembered_until_it_goes_all_the_way_or_is_forgiven() {
 }
 
 #[test]
+fn what_went_live_after_all_is_never_taken_back_for_a_debt() {
+    let mut journal = two_hosts(&format!(
+        "{TO_SWITCH}
+        do switch a, switch b        → soak
+        claim soak                   → …
+        fail soak                    → restore a, restore b
+        claim restore a              → restore b
+        fail restore a               → restore b
+        do restore b                 → discard b
+        do discard b                 → degraded, not live
+        replay                       → boot a, boot b
+        do boot a, boot b            → probe a, probe b
+        do probe a, probe b          → switch a, switch b
+        do switch a, switch b, soak  → retire a, retire b
+        do retire b                  → retire a
+        claim retire a               → …
+        fail retire a                → degraded, live
+        "
+    ));
+    let owed = |journal: &Journal| -> Vec<String> {
+        journal.service.debts.iter().map(|debt| format!("{} {}", debt.stage, debt.host)).collect()
+    };
+    assert_eq!(owed(&journal), ["retire a"]);
+    play(
+        &mut journal,
+        &plan(2, &["a", "b"]),
+        &format!(
+            "{TO_SWITCH}
+            do switch a              → switch b
+            claim switch b           → …
+            fail switch b            → restore a, restore b
+            do restore a, restore b  → discard a, discard b
+            do discard a, discard b  → taken back
+            "
+        ),
+    );
+    assert_eq!(owed(&journal), ["retire a"], "nothing but a retire removes the old replicas");
+}
+
+#[test]
+fn what_is_owed_is_paid_by_a_switch_or_by_the_restore_itself() {
+    let degraded = format!(
+        "{TO_SWITCH}
+        do switch a              → switch b
+        abort                    → restore a
+        claim restore a          → …
+        fail restore a           → discard b
+        do discard b             → degraded, not live
+        "
+    );
+    let aborted = |before: &str, after: &str| format!("{TO_SWITCH}\n{before}\nabort {after}");
+    let mut journal = two_hosts(&degraded);
+    play(
+        &mut journal,
+        &plan(2, &["a", "b"]),
+        &aborted("", "→ discard a, discard b\ndo discard a, discard b → aborted"),
+    );
+    assert_eq!(journal.service.debts.len(), 1);
+    let switched = "do switch a → switch b";
+    let back = "→ restore a\ndo restore a → discard a, discard b\ndo discard a, discard b → aborted";
+    play(&mut journal, &plan(3, &["a", "b"]), &aborted(switched, back));
+    assert!(journal.service.debts.is_empty());
+}
+
+#[test]
 fn degraded_when_a_host_can_not_be_cleaned() {
     let journal = two_hosts(
         "

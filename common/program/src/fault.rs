@@ -21,11 +21,13 @@ fn fail_if_ordered(stage: Stage, point: Point) {
     let Some(path) = std::env::var_os(ORDER).map(PathBuf::from) else { return };
     let Ok(order) = fs::read_to_string(&path) else { return };
     let signal = match order.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [at_stage, at_point, how] if at_stage.parse() == Ok(stage) && at_point.parse() == Ok(point) => match *how {
-            "kill" => Signal::SIGKILL,
-            "stop" => Signal::SIGSTOP,
-            _ => return,
-        },
+        [at_stage, at_point, how] if at_stage.parse() == Ok(stage) && at_point.parse() == Ok(point) => {
+            match *how {
+                "kill" => Signal::SIGKILL,
+                "stop" => Signal::SIGSTOP,
+                _ => return,
+            }
+        }
         _ => return,
     };
     let taken = path.with_extension("taken");

@@ -80,7 +80,7 @@ impl Hand<'_> {
             let there = there.ok_or_else(|| Failure::lasting("no such host"))?;
             let done = act(there);
             world.hold(invariant::traffic_goes_to_what_runs(there));
-            world.hold(invariant::traffic_rests_while_nothing_runs(&world.watch.borrow(), there));
+            world.hold(invariant::traffic_is_whole(&world.bus.borrow().service, there));
             done
         };
         self.reach(host).await?;
@@ -88,11 +88,11 @@ impl Hand<'_> {
     }
 
     async fn reach(&self, host: &HostName) -> Result<(), Failure> {
+        self.bus.world.in_effect.set(true);
         self.take_time(0, 5).await;
         let now = self.bus.world.now();
-        let hosts = self.bus.world.hosts.borrow();
-        let lost = hosts.iter().any(|there| there.name == *host && there.lost_until > now);
-        drop(hosts);
+        let is_lost = |there: &Host| there.name == *host && there.lost_until > now;
+        let lost = self.bus.world.hosts.borrow().iter().any(is_lost);
         if lost {
             self.bus.world.sleep(REACH_LIMIT).await;
             return Err(Failure::passing(format!("{host} can't be reached")));
@@ -120,6 +120,14 @@ impl Hand<'_> {
             let world = &self.bus.world;
             self.change(&format!("removes {}", container.replica.name), |host| {
                 world.hold(invariant::what_serves_is_never_removed(host, container, world.now()));
+                world.hold(invariant::what_is_removed_is_fenced_off(&world.watch.borrow(), host, container));
+                let service = &world.bus.borrow().service;
+                world.hold(invariant::what_others_boot_is_left_alone(
+                    service,
+                    host,
+                    container,
+                    self.assignment,
+                ));
                 host.remove(container.id);
             })
             .await?;

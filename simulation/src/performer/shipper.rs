@@ -31,9 +31,7 @@ pub(super) async fn ship(hand: &Hand<'_>) -> Result<Output, Failure> {
 pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
     let (host, image) = (hand.host()?, hand.image()?);
     let world = &hand.bus.world;
-    if !world.has(Flaw::StraysUnfenced) {
-        fence_off(hand).await?;
-    }
+    fence_off(hand).await?;
     if !hand.on(host, |there| there.images.contains(image)).await? {
         return Err(Failure::lasting("the host doesn't have the image"));
     }
@@ -51,7 +49,8 @@ pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
             continue;
         }
         hand.take_time(20, 300).await;
-        let made = hand.change(&format!("starts {name}"), |there| there.run(&name, deployment, claim)).await?;
+        let made =
+            hand.change(&format!("starts {name}"), |there| there.run(&name, deployment, claim)).await?;
         match made {
             Ok(container) => replicas.push(container.replica),
             Err(_) => {
@@ -95,7 +94,8 @@ pub(super) async fn retire(hand: &Hand<'_>) -> Result<Output, Failure> {
     let (host, world) = (hand.host()?, &hand.bus.world);
     let (deployment, claim) = (hand.assignment.deployment.id(), hand.assignment.claim);
     let found = hand.on(host, |there| there.containers.clone()).await?;
-    let old: Vec<Container> = found.into_iter().filter(|container| container.deployment != *deployment).collect();
+    let old: Vec<Container> =
+        found.into_iter().filter(|container| container.deployment != *deployment).collect();
     let began = world.now();
     let free = loop {
         let asked = hand.change("retires", |there| {
@@ -118,12 +118,15 @@ pub(super) async fn retire(hand: &Hand<'_>) -> Result<Output, Failure> {
     Ok(Output::Retired { stopped })
 }
 
-/// Takes a boot back, once the proxy has said that nothing of it has traffic.
+/// Takes a boot back, once the proxy has said that nothing of it has traffic, and has raised the fence: the last restore
+/// may have failed for good, in an earlier round.
 pub(super) async fn discard(hand: &Hand<'_>) -> Result<Output, Failure> {
     let (host, world) = (hand.host()?, &hand.bus.world);
+    fence_off(hand).await?;
     let found = hand.on(host, |there| there.containers.clone()).await?;
     let deployment = hand.assignment.deployment.id();
-    let own: Vec<Container> = found.into_iter().filter(|container| container.deployment == *deployment).collect();
+    let own: Vec<Container> =
+        found.into_iter().filter(|container| container.deployment == *deployment).collect();
     if own.is_empty() {
         return Ok(Output::Discarded { removed: 0 });
     }

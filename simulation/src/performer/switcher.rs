@@ -9,7 +9,9 @@ use crate::{Flaw, invariant};
 pub(super) async fn switch(hand: &Hand<'_>) -> Result<Output, Failure> {
     let (host, deployment) = (hand.host()?, hand.assignment.deployment.id());
     let replicas = hand.assignment.deployment.replicas(host);
-    if replicas.is_empty() || !hand.on(host, |there| replicas.iter().all(|replica| there.runs(replica))).await? {
+    if replicas.is_empty()
+        || !hand.on(host, |there| replicas.iter().all(|replica| there.runs(replica))).await?
+    {
         return Err(Failure::lasting("a replica that is to get the traffic is gone"));
     }
     // What is owed from an earlier deployment is paid first: what this one would be taken back to has to be the version
@@ -39,10 +41,10 @@ pub(super) async fn switch(hand: &Hand<'_>) -> Result<Output, Failure> {
 
 fn look_at_switch(hand: &Hand<'_>, host: &Host) {
     let world = &hand.bus.world;
-    let (watch, bus) = (world.watch.borrow(), world.bus.borrow());
-    world.hold(invariant::a_stale_switch_takes_no_effect(&watch, &bus.service, host, hand.assignment));
-    world.hold(invariant::the_way_back_leads_to_what_is_live(&watch, &bus.service, host, hand.assignment));
-    world.hold(invariant::no_host_switches_before_all_are_ready(&watch, &bus.service, host, hand.assignment));
+    let service = &world.bus.borrow().service;
+    world.hold(invariant::a_stale_switch_takes_no_effect(service, host, hand.assignment));
+    world.hold(invariant::the_way_back_leads_to_what_is_live(service, host));
+    world.hold(invariant::no_host_switches_before_all_are_ready(service, host, hand.assignment));
 }
 
 pub(super) async fn restore(hand: &Hand<'_>) -> Result<Output, Failure> {
@@ -54,9 +56,8 @@ pub(super) async fn restore(hand: &Hand<'_>) -> Result<Output, Failure> {
 async fn take_back(hand: &Hand<'_>, deployment: &DeploymentId) -> Result<Option<DeploymentId>, Failure> {
     let busy_until = busy_until(hand);
     let what = format!("takes {} back", deployment.short());
-    let restored = hand.change(&what, |there| {
-        there.proxy.restore(hand.assignment.claim, deployment, busy_until)
-    });
+    let restored =
+        hand.change(&what, |there| there.proxy.restore(hand.assignment.claim, deployment, busy_until));
     let restored = restored.await?.map_err(|refusal| hand.refused(refusal))?;
     if serving(hand, hand.host()?).await?.as_deref() == Some(deployment.as_str()) {
         return Err(Failure::passing("it still serves after the restore"));
@@ -74,9 +75,12 @@ fn busy_until(hand: &Hand<'_>) -> cutover_core::Timestamp {
     world.now().after(world.draw(|chance, _| chance.millis(0, 4_000)))
 }
 
-/// Raises the fence before a boot touches anything: a switch that was claimed before, to replicas that the boot is about
-/// to remove, is refused from then on. Where the deployment still has traffic from a round that could not be restored,
-/// it is taken back now.
+/// Raises the fence before a boot or a discard touches anything: a switch that was claimed before, to replicas that are
+/// about to be removed, is refused from then on. Where the deployment still has traffic from a round that could not be
+/// restored, it is taken back now.
 pub(super) async fn fence_off(hand: &Hand<'_>) -> Result<(), Failure> {
+    if hand.bus.world.has(Flaw::RemovalUnfenced) {
+        return Ok(());
+    }
     take_back(hand, hand.assignment.deployment.id()).await.map(drop)
 }

@@ -47,6 +47,16 @@ pub(crate) async fn check(client: &async_nats::Client, sheet: &Sheet) -> Finding
     findings
 }
 
+/// What the log holds of a service, for a test that has failed.
+pub(crate) async fn story(client: &async_nats::Client, key: &ServiceKey) -> String {
+    let raw = read(client).await;
+    let lines = raw.iter().filter(|message| message.key() == *key).map(|message| {
+        let content = String::from_utf8_lossy(&message.content).chars().take(200).collect::<String>();
+        format!("{} {} {content}\n", message.sequence, message.subject)
+    });
+    lines.collect()
+}
+
 async fn read(client: &async_nats::Client) -> Vec<Raw> {
     let stream = jetstream::new(client.clone()).get_stream(LOG).await.unwrap();
     let state = &stream.cached_info().state;

@@ -1,6 +1,7 @@
 //! Workers of every program, that do what a script says.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cutover_bus::{Assignment, Journal, Performer, WorkerOptions, work};
 use cutover_core::{Digest, Evidence, Failure, Output, Program, Replica, Stage, Task};
@@ -8,11 +9,14 @@ use cutover_telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A program that does its tasks at once, and writes down which; told so, it hangs or fails in a stage.
+/// A program that does its tasks, at once where nothing else is said, and writes down which; told so, it hangs or fails in a
+/// stage.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
     pub(crate) done: Arc<Mutex<Vec<Task>>>,
+    pub(crate) takes: Duration,
     pub(crate) hang_in: Option<Stage>,
+    pub(crate) hang_once_in: Option<Stage>,
     pub(crate) fail_once_in: Option<Stage>,
     pub(crate) fail_in: Option<Stage>,
 }
@@ -25,7 +29,8 @@ impl Performer for Script {
             done.push(task.clone());
             done.iter().filter(|other| **other == task).count() == 1
         };
-        if self.hang_in == Some(task.stage) {
+        tokio::time::sleep(self.takes).await;
+        if self.hang_in == Some(task.stage) || (first && self.hang_once_in == Some(task.stage)) {
             std::future::pending::<()>().await;
         }
         if self.fail_in == Some(task.stage) {

@@ -37,9 +37,9 @@ impl Case {
         let kills = Stage::ALL
             .into_iter()
             .flat_map(|stage| Point::ALL.map(|point| Self { stage, point, how: How::Kill }));
-        let stops = Stage::ALL
-            .into_iter()
-            .flat_map(|stage| [Point::Claimed, Point::Done].map(|point| Self { stage, point, how: How::Stop }));
+        let stops = Stage::ALL.into_iter().flat_map(|stage| {
+            [Point::Claimed, Point::Done].map(|point| Self { stage, point, how: How::Stop })
+        });
         kills.chain(stops)
     }
 

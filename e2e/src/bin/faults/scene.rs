@@ -94,7 +94,8 @@ impl Scene {
         let failing = tokio::spawn(fail(taken, case.how));
         let (changes, outcome) = tokio::time::timeout(LIMIT, follow(watch, version.clone())).await??;
         tokio::task::spawn_blocking(move || deploy.wait()).await??;
-        let failed_at = tokio::time::timeout(LIMIT, failing).await.context("the fault was never ordered")???;
+        let failed_at =
+            tokio::time::timeout(LIMIT, failing).await.context("the fault was never ordered")???;
         let report = load.stop().await;
 
         let mut wrong = Vec::new();
@@ -107,7 +108,8 @@ impl Scene {
             wrong.push("resumed late".to_owned());
         }
         let own = taken_back.then_some(version.as_str());
-        let failed = report.failed.iter().filter(|failure| own.is_none() || failure.version.as_deref() != own).count();
+        let failed =
+            report.failed.iter().filter(|failure| own.is_none() || failure.version.as_deref() != own).count();
         if failed > 0 {
             wrong.push(format!("{:?}", report.failed.first()));
         }
@@ -117,7 +119,12 @@ impl Scene {
     }
 
     /// What is on the host beside what should be: two replicas of the version that is live, and the proxy.
-    async fn left_behind(&self, number: usize, version: &str, taken_back: bool) -> anyhow::Result<Vec<String>> {
+    async fn left_behind(
+        &self,
+        number: usize,
+        version: &str,
+        taken_back: bool,
+    ) -> anyhow::Result<Vec<String>> {
         let mut wrong = Vec::new();
         let log = self.plane.journal().await?.service(&ControlPlane::key()?).await?;
         let live = log.service().live().context("nothing is live")?;
@@ -134,7 +141,8 @@ impl Scene {
         let (client, connection) = tokio_postgres::connect(&self.database.url, tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
         let table = format!("applied_{number}");
-        let applied = client.query_one("SELECT count(*) FROM pg_tables WHERE tablename = $1", &[&table]).await?;
+        let applied =
+            client.query_one("SELECT count(*) FROM pg_tables WHERE tablename = $1", &[&table]).await?;
         if applied.get::<_, i64>(0) != 1 {
             wrong.push("the migration was not applied".to_owned());
         }
@@ -179,7 +187,8 @@ async fn follow(mut watch: Watch, version: String) -> anyhow::Result<(Vec<Instan
     loop {
         watch.changed().await?;
         changes.push(Instant::now());
-        let current = watch.service().current.as_ref().filter(|current| current.plan.release.version == version);
+        let current =
+            watch.service().current.as_ref().filter(|current| current.plan.release.version == version);
         if let Some(outcome) = current.and_then(cutover_core::Deployment::outcome) {
             return Ok((changes, outcome));
         }

@@ -1,0 +1,39 @@
+//! A work message: a hint that a task is due.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Message;
+use cutover_core::{ServiceKey, Stage, Subject, Work};
+
+/// How long one that came too early is put off at first.
+const EARLY: Duration = Duration::from_millis(250);
+
+/// What a work message says.
+pub(crate) struct Hint {
+    pub(crate) key: ServiceKey,
+    pub(crate) work: Work,
+    /// The message's sequence.
+    pub(crate) sequence: u64,
+    /// How often it was delivered, this time included.
+    pub(crate) delivered: i64,
+}
+
+impl Hint {
+    /// Reads what was delivered to a worker of a stage.
+    pub(crate) fn read(delivery: &Message, stage: Stage) -> Result<Self, String> {
+        let info = delivery.info().map_err(|error| error.to_string())?;
+        let subject: Subject = delivery.subject.parse().map_err(|error| format!("{error}"))?;
+        let work: Work = serde_json::from_slice(&delivery.payload).map_err(|error| error.to_string())?;
+        if work.task.stage != stage {
+            return Err(format!("it is for {}, on the subject of {stage}", work.task));
+        }
+        let (sequence, delivered) = (info.stream_sequence, info.delivered);
+        Ok(Self { key: subject.key().clone(), work, sequence, delivered })
+    }
+
+    /// How long it is put off when it came before its time: it was published together with an entry from which it seemed to
+    /// follow, but others were stored in between. It isn't dropped, as the same work is not published twice.
+    pub(crate) fn early(&self) -> Duration {
+        EARLY * u32::try_from(self.delivered).unwrap_or(1).clamp(1, 8)
+    }
+}
