@@ -68,7 +68,7 @@ async fn decider(
         match journal.decide(&mut log, decision.clone()).await {
             Ok(()) => notes.decided(&key, decision),
             Err(DecideError::Refused(_)) => notes.refused(),
-            Err(DecideError::Bus(_)) => notes.unknown(),
+            Err(DecideError::Bus(error)) => notes.unknown(&error),
         }
         notes.seen(&key, log.service());
     }
@@ -123,7 +123,7 @@ async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings
     let sheet = notes.sheet();
     let findings = checker::check(&client, &sheet).await;
     println!(
-        "{DECIDERS} + {WORKERS} writers: {} decisions acknowledged, {} refused, {} unknown; {} claims worked under; {} states read; {findings:?}",
+        "{DECIDERS} + {WORKERS} writers: {} decisions acknowledged, {} refused, unknown {:?}; {} claims worked under; {} states read; {findings:?}",
         sheet.decided.len(),
         sheet.refused,
         sheet.unknown,

@@ -15,7 +15,7 @@ pub(crate) struct Sheet {
     /// Decisions that were refused, for a reason that the log gives.
     pub(crate) refused: usize,
     /// Decisions of which nobody knows, as the bus failed.
-    pub(crate) unknown: usize,
+    pub(crate) unknown: Vec<String>,
     /// Claims that a worker began to work under.
     pub(crate) claimed: Vec<(DeploymentId, Task, u64)>,
     /// Services as they were read.
@@ -31,8 +31,8 @@ impl Notes {
         self.0.lock().unwrap().refused += 1;
     }
 
-    pub(crate) fn unknown(&self) {
-        self.0.lock().unwrap().unknown += 1;
+    pub(crate) fn unknown(&self, error: &cutover_bus::Error) {
+        self.0.lock().unwrap().unknown.push(error.to_string());
     }
 
     pub(crate) fn claimed(&self, deployment: &DeploymentId, task: &Task, claim: u64) {
