@@ -44,6 +44,13 @@ pub(crate) enum Appended {
     Conflict,
 }
 
+/// The last message of a subject.
+#[derive(Clone, Debug)]
+pub(crate) struct Last {
+    pub(crate) sequence: u64,
+    pub(crate) id: String,
+}
+
 /// A snapshot as it is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -55,7 +62,7 @@ pub(crate) struct Snapshot {
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
     sequence: u64,
-    last_by_subject: HashMap<String, u64>,
+    last_by_subject: HashMap<String, Last>,
     ids: HashMap<String, Timestamp>,
     /// The log.
     pub(crate) entries: Vec<Entry>,
@@ -75,7 +82,7 @@ impl Bus {
         for message in messages {
             let stored = self.ids.get(&message.id);
             let duplicate = stored.is_some_and(|at| now.since(*at) < DUPLICATE_WINDOW);
-            let last = self.last_by_subject.get(&message.subject).copied().unwrap_or(0);
+            let last = self.last(&message.subject).map_or(0, |last| last.sequence);
             let conflict = message.expecting.is_some_and(|expected| expected != last);
             match (duplicate, conflict) {
                 (false, false) => {}
@@ -97,7 +104,8 @@ impl Bus {
         self.sequence += 1;
         let sequence = self.sequence;
         self.ids.insert(message.id.clone(), now);
-        self.last_by_subject.insert(message.subject.clone(), sequence);
+        let last = Last { sequence, id: message.id.clone() };
+        self.last_by_subject.insert(message.subject.clone(), last);
         match &message.content {
             Content::Entry(event) => {
                 let at = Timestamp(now.0.saturating_add_signed(self.clock));
@@ -112,6 +120,11 @@ impl Bus {
             }
             Content::Work(work) => self.consumer(work.task.stage).add(sequence, work.clone(), now),
         }
+    }
+
+    /// The last message of a subject.
+    pub(crate) fn last(&self, subject: &str) -> Option<&Last> {
+        self.last_by_subject.get(subject)
     }
 
     /// The durable consumer that the workers of a stage share.

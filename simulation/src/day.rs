@@ -120,6 +120,8 @@ impl Day {
         world.pass_to(back.unwrap_or_default());
         let lasted = u64::try_from(ended.since(began).as_millis()).unwrap_or(u64::MAX);
         world.tally.borrow_mut().longest_calm = lasted;
-        invariant::every_deployment_ends(&world.bus.borrow().service)
+        let bus = world.bus.borrow();
+        invariant::every_deployment_ends(&bus.service)?;
+        invariant::an_end_is_in_a_snapshot(&bus)
     }
 }

@@ -18,12 +18,10 @@ pub enum Flaw {
     EarlyIsForgotten,
     /// The ids of work messages don't name the round: after a replay within the window, work is taken for a duplicate.
     WorkIdWithoutRound,
-    /// The slots of a worker have one name in claims, so that two may take the same claim for their own.
-    SlotsWithoutName,
+    /// The claims of a worker for the same message can't be told apart, so that two of its slots may take one for their own.
+    ClaimsWithoutId,
     /// A person is told that a decision was taken because it was stored, though a fact came before it that forbids it.
     StoredIsTaken,
-    /// A boot removes what it doesn't know although it was made under a later claim than its own.
-    StraysOfLater,
     /// A boot, or a discard, removes replicas before a stale switch to them is fenced off.
     RemovalUnfenced,
     /// A switch doesn't take back first what could not be taken back before.
@@ -32,6 +30,6 @@ pub enum Flaw {
     DiscardAtOnce,
     /// A retire stops what it listed without asking the proxy.
     RetireBlindly,
-    /// The snapshot of an end is only written by who knows the last one.
-    SnapshotExpectsOwn,
+    /// The ids of snapshots don't name the decision: after a replay within the window, that of its end is a duplicate.
+    SnapshotOncePerDeployment,
 }

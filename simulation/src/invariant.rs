@@ -55,6 +55,27 @@ pub(crate) fn a_claim_has_one_holder(
     })
 }
 
+/// What a worker says whose claim is not in force, or not any more, changes nothing.
+pub(crate) fn an_outlived_worker_changes_nothing(
+    before: &Service,
+    task: &Task,
+    claim: u64,
+    changed: bool,
+) -> Result<(), Violation> {
+    let in_force = before.current.as_ref().is_some_and(|current| current.state(task).in_force == claim);
+    require(in_force || !changed, "an outlived worker changes nothing", || {
+        format!("{task} by claim {claim} did")
+    })
+}
+
+/// When a deployment ends, no worker has a task of it.
+pub(crate) fn nothing_is_in_hand_at_the_end(service: &Service) -> Result<(), Violation> {
+    let tasks = service.current.iter().flat_map(Deployment::tasks);
+    let open: Vec<String> =
+        tasks.filter(|(_, state)| state.is_open()).map(|(task, _)| task.to_string()).collect();
+    require(open.is_empty(), "nothing is in hand at the end", || format!("{open:?} are"))
+}
+
 /// Nothing switches for a deployment that has ended, that is in a later round, or that was restored on this host: the
 /// fence is up. Only a host that the journal names as not restored may still do so.
 pub(crate) fn a_stale_switch_takes_no_effect(
@@ -90,11 +111,19 @@ pub(crate) fn no_host_switches_before_all_are_ready(
     require(holds, "no host switches before all are ready", || format!("{} has switched", host.name))
 }
 
-/// What a switch can be taken back to is the version that is live, and never one that was to be taken back.
-pub(crate) fn the_way_back_leads_to_what_is_live(service: &Service, host: &Host) -> Result<(), Violation> {
+/// What a switch that is in force can be taken back to is the version that is live, and never one that was to be taken
+/// back itself.
+pub(crate) fn the_way_back_leads_to_what_is_live(
+    service: &Service,
+    host: &Host,
+    assignment: &Assignment,
+) -> Result<(), Violation> {
     let live = service.live().map(|live| &live.deployment);
     let back = host.proxy.previous.as_ref().map(|previous| &previous.deployment);
-    let holds = back == live || is_named(service, host);
+    let running = service.running().filter(|running| running.id() == assignment.deployment.id());
+    let in_force =
+        running.is_some_and(|running| running.state(&assignment.task).in_force == assignment.claim);
+    let holds = back == live || !in_force;
     require(holds, "the way back leads to what is live", || {
         format!("{} would go back to {back:?}, and {live:?} is live", host.name)
     })
@@ -152,6 +181,20 @@ pub(crate) fn what_others_boot_is_left_alone(
         let by = assignment.deployment.id().short();
         format!("{} on {} is removed by {by}", container.replica.name, host.name)
     })
+}
+
+/// Nothing is started on a host after its discard, but by a worker that the journal knows to be gone.
+pub(crate) fn what_is_discarded_stays_so(
+    service: &Service,
+    assignment: &Assignment,
+) -> Result<(), Violation> {
+    let Some(current) = service.running().filter(|running| running.id() == assignment.deployment.id()) else {
+        return Ok(());
+    };
+    let (boot, discard) = (&assignment.task, assignment.task.beside(Stage::Discard));
+    let in_force = current.state(boot).in_force == assignment.claim && current.state(boot).is_open();
+    let holds = !(in_force && current.state(&discard).is_finished());
+    require(holds, "what is discarded stays so", || format!("{boot} goes on after {discard}"))
 }
 
 /// While nothing runs, every host serves the release that is live, wholly old or wholly new; where not, the journal names

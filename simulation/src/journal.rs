@@ -1,7 +1,10 @@
 //! The journal as programs use it: decisions, and what follows from the state of a service. In the words of `cutover-bus`.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use cutover_core::{
-    Decision, Effect, Entry, Event, Refused, Service, ServiceKey, Stage, Subject, Task, Work,
+    Decision, Deployment, Effect, Entry, Event, Refused, Service, ServiceKey, Stage, Subject, Task, Work,
 };
 
 use crate::Flaw;
@@ -9,8 +12,9 @@ use crate::bus::{Appended, Content, Message};
 use crate::plans;
 use crate::process::{Connection, Log, Lost};
 
-/// A decision that loses the race this often is given up.
-const RACES: usize = 20;
+/// How long a decision is tried: races that are lost, and a bus that can't serve.
+const DECIDE_LIMIT: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a decision was not taken, or may not have been.
 #[derive(Clone, Debug)]
@@ -28,105 +32,167 @@ impl From<Lost> for DecideError {
 impl Connection {
     /// Takes a decision, if it may be taken, and publishes the work that follows from it. One writer wins: who loses the
     /// race reads again what has come, and decides on that.
-    pub(crate) async fn decide(&self, decision: Decision) -> Result<(), DecideError> {
-        let subject = Subject::Decisions(plans::key()).to_string();
-        let mut log = self.read().await?;
-        for _ in 0..RACES {
-            log.service.check(&decision).map_err(DecideError::Refused)?;
-            let expected = log.service.last_decision;
-            let message = Message {
-                subject: subject.clone(),
-                id: format!("{}/{expected}/decision", decision.deployment()),
-                expecting: Some(expected),
-                content: Content::Entry(Event::Decision(decision.clone())),
-            };
-            let event = Event::Decision(decision.clone());
-            let mut messages = vec![message.clone()];
-            messages.extend(self.predicted_work(&log, event));
-            let mut appended = self.append(&messages).await?;
-            if appended == Appended::Duplicate && messages.len() > 1 {
-                appended = self.append(&[message]).await?;
+    pub(crate) async fn decide(&self, decision: &Decision) -> Result<(), DecideError> {
+        let begun = self.world.now();
+        // From here on the log is searched for the decision: an earlier try may have stored it, though no answer came.
+        let mut sent_after = None;
+        loop {
+            match self.try_to_decide(decision, &mut sent_after).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(DecideError::Lost) => self.world.sleep(AGAIN).await,
+                Err(refused) => return Err(refused),
             }
-            log = self.read().await?;
-            if self.was_taken(appended, &decision) {
-                return Ok(self.carry_out(&log).await?);
+            if self.world.now().since(begun) >= DECIDE_LIMIT {
+                return Err(DecideError::Lost);
             }
         }
-        Err(DecideError::Lost)
     }
 
-    /// Whether a decision is in force. Stored is not taken: a fact may have come before it that forbids it, such as the
-    /// end. And one that was stored, but whose answer was lost, looks like a conflict when it is sent again.
-    fn was_taken(&self, appended: Appended, decision: &Decision) -> bool {
-        let bus = self.world.bus.borrow();
-        match appended {
-            Appended::At(_) if self.world.has(Flaw::StoredIsTaken) => true,
-            Appended::At(sequence) => !bus.illegal.contains(&sequence),
-            Appended::Duplicate | Appended::Conflict => {
-                let legal = bus.entries.iter().rev().filter(|entry| !bus.illegal.contains(&entry.sequence));
-                let mut decisions = legal.filter_map(|entry| match &entry.event {
-                    Event::Decision(decision) => Some(decision),
-                    Event::Fact { .. } | Event::Snapshot => None,
-                });
-                decisions.next() == Some(decision)
-            }
+    /// One try, from reading to writing; `true`: it is decided, `false`: another was faster.
+    async fn try_to_decide(
+        &self,
+        decision: &Decision,
+        sent_after: &mut Option<u64>,
+    ) -> Result<bool, DecideError> {
+        let log = self.read().await?;
+        if let Some(sequence) = sent_after
+            && self.is_decided(&log, decision, *sequence).await?
+        {
+            return Ok(true);
         }
+        log.service.check(decision).map_err(DecideError::Refused)?;
+        let expected = log.service.last_decision;
+        let message = Message {
+            subject: Subject::Decisions(plans::key()).to_string(),
+            id: format!("{}/{expected}/decision", decision.deployment()),
+            expecting: Some(expected),
+            content: Content::Entry(Event::Decision(decision.clone())),
+        };
+        let sequence = *sent_after.get_or_insert(log.service.sequence);
+        let appended = self.append_with_work(&log, message, Event::Decision(decision.clone())).await?;
+        if self.world.has(Flaw::StoredIsTaken) && matches!(appended, Appended::At(_)) {
+            return Ok(true);
+        }
+        let log = self.read().await?;
+        self.is_decided(&log, decision, sequence).await
+    }
+
+    /// Whether the decision is among the entries after a sequence, and what follows from it published. Stored is not taken:
+    /// a fact may have come before it that forbids it, such as the end.
+    async fn is_decided(&self, log: &Log, decision: &Decision, after: u64) -> Result<bool, DecideError> {
+        let found = {
+            let bus = self.world.bus.borrow();
+            let read = bus.entries.iter().rev().take_while(|entry| entry.sequence > after);
+            let mut read = read.filter(|entry| entry.sequence <= log.service.sequence);
+            let is_it =
+                |entry: &&Entry| matches!(&entry.event, Event::Decision(stored) if stored == decision);
+            read.find(is_it).map(|entry| !bus.illegal.contains(&entry.sequence))
+        };
+        match found {
+            None => Ok(false),
+            Some(true) => {
+                self.carry_out(log).await?;
+                Ok(true)
+            }
+            Some(false) => match log.service.check(decision) {
+                Err(refused) => Err(DecideError::Refused(refused)),
+                Ok(()) => Ok(false),
+            },
+        }
+    }
+
+    /// Appends a message that says `event`, and with it, at once, the work that follows.
+    pub(crate) async fn append_with_work(
+        &self,
+        log: &Log,
+        message: Message,
+        event: Event,
+    ) -> Result<Appended, Lost> {
+        let mut next = Service::clone(&log.service);
+        let entry = Entry { sequence: next.sequence + 1, at: self.now(), event };
+        let work = match (next.apply(&entry), &next.current) {
+            (Ok(_), Some(deployment)) => self.unpublished(deployment, &next.effects(self.now())),
+            _ => Vec::new(),
+        };
+        let messages: Vec<Message> = std::iter::once(message.clone()).chain(work.iter().cloned()).collect();
+        let appended = self.append(&messages).await?;
+        match (appended, &next.current) {
+            // Work that another has published already makes the whole batch a duplicate: then the message goes alone, and
+            // what follows is derived from the log.
+            (Appended::Duplicate, _) if !work.is_empty() => return self.append(&[message]).await,
+            (Appended::At(_), Some(deployment)) => {
+                self.process.publishes(deployment, work.into_iter().map(|message| message.id));
+            }
+            _ => {}
+        }
+        Ok(appended)
     }
 
     /// Does what follows from the state of a service: publishes the work that is due, writes the snapshot of an end.
     /// Doing it again does no harm: ids make it a duplicate.
     pub(crate) async fn carry_out(&self, log: &Log) -> Result<(), Lost> {
-        for effect in log.service.effects(self.now()) {
-            match effect {
-                Effect::Run(work) => drop(self.append(&[self.work_message(&log.service, work)]).await?),
-                Effect::Snapshot if log.snapshot_taken => {}
-                Effect::Snapshot => {
-                    if let Appended::At(sequence) = self.append(&[snapshot_message(log)]).await? {
-                        self.snapshot_is_at(sequence);
-                    }
+        let Some(deployment) = &log.service.current else { return Ok(()) };
+        let effects = log.service.effects(self.now());
+        let work = self.unpublished(deployment, &effects);
+        if !work.is_empty() {
+            let appended = self.append(&work).await?;
+            if appended == Appended::Duplicate && work.len() > 1 {
+                for message in &work {
+                    self.append(std::slice::from_ref(message)).await?;
                 }
             }
+            self.process.publishes(deployment, work.into_iter().map(|message| message.id));
+        }
+        if effects.contains(&Effect::Snapshot) && !log.snapshot_taken {
+            self.write_snapshot(log).await?;
         }
         Ok(())
     }
 
-    /// The work that would follow from an entry, so that it can be stored together with it.
-    pub(crate) fn predicted_work(&self, log: &Log, event: Event) -> Vec<Message> {
-        let mut next = Service::clone(&log.service);
-        let entry = Entry { sequence: next.sequence + 1, at: self.now(), event };
-        if next.apply(&entry).is_err() {
-            return Vec::new();
+    /// Writes what is known of a service after its last end, unless somebody has.
+    async fn write_snapshot(&self, log: &Log) -> Result<(), Lost> {
+        let last = self.last_snapshot().await?;
+        let decision = log.service.last_decision;
+        if last.as_ref().is_none_or(|last| last.service.last_decision < decision) {
+            let deployment = log.service.current.as_ref().map(Deployment::id);
+            let message = Message {
+                subject: Subject::State(plans::key()).to_string(),
+                // The last decision has led to this end: there is one snapshot for each.
+                id: match deployment {
+                    Some(deployment) if self.world.has(Flaw::SnapshotOncePerDeployment) => {
+                        format!("{deployment}/snapshot")
+                    }
+                    _ => format!("{decision}/snapshot"),
+                },
+                expecting: Some(last.map_or(0, |last| last.sequence)),
+                content: Content::Snapshot(Rc::clone(&log.service)),
+            };
+            self.append(&[message]).await?;
         }
-        let effects = next.effects(self.now()).into_iter();
-        let work = effects.filter_map(|effect| match effect {
-            Effect::Run(work) => Some(self.work_message(&next, work)),
-            Effect::Snapshot => None,
-        });
-        work.collect()
+        Ok(())
     }
 
-    fn work_message(&self, service: &Service, work: Work) -> Message {
-        let round = service.current.as_ref().map_or(0, |current| current.round);
-        let round = if self.world.has(Flaw::WorkIdWithoutRound) { 0 } else { round };
+    /// The work among effects that isn't known to be in the log.
+    fn unpublished(&self, deployment: &Deployment, effects: &[Effect]) -> Vec<Message> {
+        let work = effects.iter().filter_map(|effect| match effect {
+            Effect::Run(work) => Some(self.work_message(deployment, work)),
+            Effect::Snapshot => None,
+        });
+        work.filter(|message| !self.process.has_published(&message.id)).collect()
+    }
+
+    /// A work message. The round is part of its id: attempts are counted by claims, and work that was published but never
+    /// claimed before an abort has the same number in the replay.
+    fn work_message(&self, deployment: &Deployment, work: &Work) -> Message {
+        let round = if self.world.has(Flaw::WorkIdWithoutRound) { 0 } else { deployment.round };
         let task = task_id(&work.task);
         Message {
             subject: Subject::Run { stage: work.task.stage, key: plans::key() }.to_string(),
-            id: format!("{}/{round}/{task}/{}/run", work.deployment, work.attempt),
+            id: format!("{}/{task}/{round}.{}/run", work.deployment, work.attempt),
             expecting: None,
-            content: Content::Work(work),
+            content: Content::Work(work.clone()),
         }
-    }
-}
-
-fn snapshot_message(log: &Log) -> Message {
-    let decision = log.service.last_decision;
-    let current = log.service.current.as_ref();
-    let state = current.map(|current| format!("{}/{}/{decision}", current.id(), current.round));
-    Message {
-        subject: Subject::State(plans::key()).to_string(),
-        id: format!("{}/snapshot", state.unwrap_or_default()),
-        expecting: Some(log.snapshot),
-        content: Content::Snapshot(std::rc::Rc::clone(&log.service)),
     }
 }
 

@@ -55,7 +55,7 @@ fn whim(world: &World, by: &str, service: &Service) -> Option<Decision> {
 async fn decide(bus: &Connection, decision: Decision) {
     let world = &bus.world;
     bus.say(|| format!("wants: {}", describe(&decision)));
-    match bus.decide(decision.clone()).await {
+    match bus.decide(&decision).await {
         Ok(_) => {
             bus.say(|| format!("is told that it was taken: {}", describe(&decision)));
             world.hold(invariant::what_people_are_told_is_so(&world.bus.borrow(), &decision));

@@ -1,12 +1,13 @@
 //! A process: what is gone when it is killed, and its connection to the bus.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cutover_core::{Program, Service, Timestamp};
+use cutover_core::{Deployment, DeploymentId, Program, Service, Timestamp};
 
-use crate::bus::{Appended, Message};
+use crate::bus::{Appended, Last, Message, Snapshot};
 use crate::consumer::Ack;
 use crate::invariant;
 use crate::tally::Happening;
@@ -35,16 +36,22 @@ pub(crate) struct Process {
     /// It makes no step before.
     pub(crate) stopped_until: Cell<Timestamp>,
     log: RefCell<Option<Log>>,
+    published: RefCell<Published>,
 }
 
 /// What has been read of the service's log.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) service: Rc<Service>,
-    /// The sequence of the last snapshot that is known; 0: none.
-    pub(crate) snapshot: u64,
-    /// Whether that is one of the last end.
+    /// Whether a snapshot of the last end is known to be there.
     pub(crate) snapshot_taken: bool,
+}
+
+/// The ids of work of one round that is known to be in the log, so that it isn't published again with every fact.
+#[derive(Debug, Default)]
+struct Published {
+    round: Option<(DeploymentId, u32)>,
+    ids: HashSet<String>,
 }
 
 /// An answer that didn't come. What was asked for may have happened.
@@ -61,8 +68,29 @@ pub(crate) struct Connection {
 impl Process {
     pub(crate) fn new(name: String, role: Role, clock: i64) -> Self {
         let never = || Cell::new(Timestamp(0));
-        let (cut_until, stopped_until) = (never(), never());
-        Self { name, role, clock: Cell::new(clock), cut_until, stopped_until, log: RefCell::default() }
+        Self {
+            name,
+            role,
+            clock: Cell::new(clock),
+            cut_until: never(),
+            stopped_until: never(),
+            log: RefCell::default(),
+            published: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn has_published(&self, id: &str) -> bool {
+        self.published.borrow().ids.contains(id)
+    }
+
+    /// Work of a round was published; what was known of another round is forgotten.
+    pub(crate) fn publishes(&self, deployment: &Deployment, ids: impl IntoIterator<Item = String>) {
+        let mut published = self.published.borrow_mut();
+        let round = Some((deployment.id().clone(), deployment.round));
+        if published.round != round {
+            *published = Published { round, ids: HashSet::new() };
+        }
+        published.ids.extend(ids);
     }
 }
 
@@ -104,51 +132,38 @@ impl Connection {
         let log = {
             let bus = self.world.bus.borrow();
             let known = self.process.log.borrow_mut().take();
-            let (mut log, from) = match (known, bus.snapshots.last()) {
-                (Some(log), _) => {
-                    let from = log.service.sequence;
-                    (log, from)
-                }
+            let (read_to, snapshot_taken) = match (known, bus.snapshots.last()) {
+                (Some(log), _) => (log.service.sequence, log.snapshot_taken),
                 (None, Some(snapshot)) => {
                     self.world.count(Happening::FreshRead);
                     self.world.hold(invariant::a_snapshot_and_the_rest_are_the_whole(&bus, snapshot));
-                    let log = Log {
-                        service: Rc::clone(&bus.service),
-                        snapshot: snapshot.sequence,
-                        snapshot_taken: true,
-                    };
-                    (log, snapshot.service.sequence)
+                    (snapshot.service.sequence, true)
                 }
-                (None, None) => {
-                    (Log { service: Rc::clone(&bus.service), snapshot: 0, snapshot_taken: false }, 0)
-                }
+                (None, None) => (0, false),
             };
-            log.service = Rc::clone(&bus.service);
-            log.snapshot_taken &= log.service.last_decision <= from;
-            let ended = log.service.current.as_ref().is_some_and(|current| current.outcome().is_some());
-            if let Some(stored) = bus.snapshots.last()
-                && !log.snapshot_taken
-                && ended
-            {
-                let is_new = stored.sequence > log.service.sequence;
-                log.snapshot_taken = is_new;
-                if is_new || !self.world.has(crate::Flaw::SnapshotExpectsOwn) {
-                    log.snapshot = stored.sequence;
-                }
-            }
-            log
+            let service = Rc::clone(&bus.service);
+            let snapshot_taken = snapshot_taken && service.last_decision <= read_to;
+            Log { service, snapshot_taken }
         };
         *self.process.log.borrow_mut() = Some(log.clone());
         self.travel().await?;
         Ok(log)
     }
 
-    /// A snapshot was stored at this sequence.
-    pub(crate) fn snapshot_is_at(&self, sequence: u64) {
-        if let Some(log) = self.process.log.borrow_mut().as_mut() {
-            log.snapshot = sequence;
-            log.snapshot_taken = true;
-        }
+    /// The last message of a subject.
+    pub(crate) async fn last(&self, subject: &str) -> Result<Option<Last>, Lost> {
+        self.travel().await?;
+        let last = self.world.bus.borrow().last(subject).cloned();
+        self.travel().await?;
+        Ok(last)
+    }
+
+    /// The last snapshot.
+    pub(crate) async fn last_snapshot(&self) -> Result<Option<Snapshot>, Lost> {
+        self.travel().await?;
+        let last = self.world.bus.borrow().snapshots.last().cloned();
+        self.travel().await?;
+        Ok(last)
     }
 
     /// Says what to do with a work message.

@@ -21,8 +21,8 @@ use crate::{Flaw, plans};
 /// How often a worker that has a task looks whether it still should.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long a message is put off whose task is not due yet.
-const EARLY: Duration = Duration::from_secs(1);
+/// How long a message that came before its time is put off at first.
+const EARLY: Duration = Duration::from_millis(250);
 
 /// A claimed task, and all that the journal says around it.
 pub(crate) struct Assignment {
@@ -38,7 +38,8 @@ struct TaskRun<'a> {
     bus: &'a Connection,
     stage: Stage,
     slot: usize,
-    delivery: Delivery,
+    hint: Delivery,
+    begun: Timestamp,
 }
 
 /// What is done with the message in the end.
@@ -48,7 +49,7 @@ enum Verdict {
     Done,
     /// It comes again after a while.
     Later(Duration),
-    /// It is another worker's by now, or will be: nothing is said of it.
+    /// Another worker has the task by the same message, or may have: an answer would take it from them.
     Leave,
 }
 
@@ -63,51 +64,57 @@ enum Ended {
 /// Takes one message after the other, for ever.
 pub(crate) async fn slot(bus: Connection, stage: Stage, slot: usize) {
     loop {
-        let delivery = bus.world.delivery(stage).await;
-        TaskRun { bus: &bus, stage, slot, delivery }.run().await;
+        let hint = bus.world.delivery(stage).await;
+        TaskRun { bus: &bus, stage, slot, hint, begun: bus.world.now() }.run().await;
     }
 }
 
 impl TaskRun<'_> {
     async fn run(self) {
-        let message = self.delivery.sequence;
-        self.bus.say(|| {
-            format!("gets #{message}, {}, for the {}. time", self.delivery.work.task, self.delivery.delivered)
-        });
-        if self.delivery.delivered > 1 {
+        let Delivery { sequence, work, delivered } = &self.hint;
+        self.bus.say(|| format!("gets #{sequence}, {}, for the {delivered}. time", work.task));
+        if *delivered > 1 {
             self.bus.world.count(Happening::Redelivered);
         }
         match self.verdict().await {
-            Ok(Verdict::Done) => self.bus.acknowledge(self.stage, message, Ack::Done).await,
-            Ok(Verdict::Later(wait)) => self.bus.acknowledge(self.stage, message, Ack::Later(wait)).await,
-            Ok(Verdict::Leave) => self.bus.say(|| format!("leaves #{message} to another")),
-            Err(Lost) => {
-                self.bus.acknowledge(self.stage, message, Ack::Later(Duration::from_secs(1))).await;
-            }
+            Ok(Verdict::Done) => self.acknowledge(Ack::Done).await,
+            Ok(Verdict::Later(wait)) => self.acknowledge(Ack::Later(wait)).await,
+            Ok(Verdict::Leave) => self.bus.say(|| format!("leaves #{sequence} to others")),
+            Err(Lost) if self.may_be_others() => {}
+            Err(Lost) => self.acknowledge(Ack::Later(Duration::from_secs(1))).await,
         }
     }
 
+    async fn acknowledge(&self, ack: Ack) {
+        self.bus.acknowledge(self.stage, self.hint.sequence, ack).await;
+    }
+
+    /// Whether the message may have been delivered to another worker by now.
+    fn may_be_others(&self) -> bool {
+        self.bus.world.now().since(self.begun) >= ACK_WAIT
+    }
+
     async fn verdict(&self) -> Result<Verdict, Lost> {
-        let (hint, work) = (self.delivery.sequence, &self.delivery.work);
+        let Delivery { sequence: hint, work, delivered } = &self.hint;
+        let task = &work.task;
         // A message that was put off comes again after its time by the server's clock, whatever this machine's says.
-        let now = if self.delivery.delivered > 1 { Timestamp(u64::MAX) } else { self.bus.now() };
+        let now = if *delivered > 1 { Timestamp(u64::MAX) } else { self.bus.now() };
         loop {
             let log = self.bus.read().await?;
-            let running = log.service.current.as_ref().filter(|current| *current.id() == work.deployment);
-            let Some(current) = running else { return Ok(Verdict::Done) };
-            let (expected, attempt, failure) = match current.permission(&work.task, hint, now) {
+            let known = log.service.current.as_ref().filter(|current| *current.id() == work.deployment);
+            let Some(current) = known else { return Ok(Verdict::Done) };
+            let (expected, attempt, failure) = match current.permission(task, *hint, now) {
                 Permission::Perform { expected, attempt } => (expected, attempt, None),
                 Permission::Close { expected, attempt, failure } => (expected, attempt, Some(failure)),
                 Permission::NotBefore(time) => return Ok(Verdict::Later(time.since(now).min(ACK_WAIT))),
                 Permission::Taken => return Ok(Verdict::Later(ACK_WAIT / 2)),
-                Permission::Nothing => return self.go_on(&work.task).await,
+                Permission::Nothing => return self.go_on().await,
             };
-            let claim = Claim { attempt, worker: self.name(), decision: log.service.last_decision, hint };
-            let Some(sequence) = self.claim(current, &work.task, &claim, expected).await? else { continue };
-            let Some(assignment) = self.assignment(&work.task, sequence, failure.is_some()).await? else {
-                return self.go_on(&work.task).await;
-            };
-            self.bus.say(|| format!("has {} by claim {sequence}, attempt {attempt}", work.task));
+            let worker = self.bus.process.name.clone();
+            let claim = Claim { attempt, worker, decision: log.service.last_decision, hint: *hint };
+            let Some(sequence) = self.claim(current, &claim, expected).await? else { continue };
+            let Some(assignment) = self.assignment(sequence).await? else { return self.go_on().await };
+            self.bus.say(|| format!("has {task} by claim {sequence}, attempt {attempt}"));
             let ended = match failure {
                 Some(failure) => {
                     self.bus.world.count(Happening::Closed);
@@ -117,64 +124,66 @@ impl TaskRun<'_> {
             };
             return match ended {
                 Ended::Recordable(fact) => self.record(&assignment, fact).await,
-                Ended::Lost => self.go_on(&work.task).await,
+                Ended::Lost if self.bus.world.has(Flaw::AckForOthers) => Ok(Verdict::Done),
+                Ended::Lost => Ok(Verdict::Leave),
             };
         }
     }
 
-    /// The worker's name in claims: no two slots share one.
-    fn name(&self) -> String {
-        let process = &self.bus.process.name;
-        if self.bus.world.has(Flaw::SlotsWithoutName) {
-            process.clone()
-        } else {
-            format!("{process}/{}", self.slot)
-        }
-    }
-
-    /// Appends a claim; none when another was faster.
-    async fn claim(
-        &self,
-        current: &Deployment,
-        task: &Task,
-        claim: &Claim,
-        expected: u64,
-    ) -> Result<Option<u64>, Lost> {
-        let message = fact_message(current, task, claim.attempt, Fact::Claimed(claim.clone()));
-        let message = Message { expecting: Some(expected), ..message };
-        match self.bus.append(&[message]).await? {
-            Appended::At(sequence) => Ok(Some(sequence)),
-            Appended::Duplicate | Appended::Conflict => {
-                // A claim whose answer was lost is found in the log.
-                let log = self.bus.read().await?;
-                let state =
-                    log.service.current.as_ref().map(|current| current.state(task)).unwrap_or_default();
-                let ours = matches!(&state.status, Status::Claimed { claim: stored, .. } if stored == claim);
-                Ok(ours.then_some(state.in_force))
+    /// Appends a claim; none when another was faster. One whose answer was lost is known by its message's id, which no other
+    /// claim has, be it of the same worker for the same message.
+    async fn claim(&self, current: &Deployment, claim: &Claim, expected: u64) -> Result<Option<u64>, Lost> {
+        let message =
+            fact_message(current, &self.hint.work.task, claim.attempt, Fact::Claimed(claim.clone()));
+        let unique = match self.bus.world.has(Flaw::ClaimsWithoutId) {
+            true => 0,
+            false => self.bus.world.draw(|chance, _| chance.below(usize::MAX)),
+        };
+        let id = format!("{}/{unique:x}", message.id);
+        let message = Message { id, expecting: Some(expected), ..message };
+        loop {
+            let tried = async {
+                match self.bus.append(std::slice::from_ref(&message)).await? {
+                    Appended::At(sequence) => Ok(Some(sequence)),
+                    Appended::Duplicate | Appended::Conflict => {
+                        let last = self.bus.last(&message.subject).await?;
+                        Ok(last.filter(|last| last.id == message.id).map(|last| last.sequence))
+                    }
+                }
+            };
+            match tried.await {
+                // As long as nobody else may have been handed the message.
+                Err(Lost) if self.bus.world.now().since(self.begun) < ACK_WAIT * 3 / 4 => {
+                    self.bus.world.sleep(LOOK).await;
+                }
+                done => return done,
             }
         }
     }
 
-    /// The claimed task, if the claim is in force: an abort may have come between looking and claiming.
-    async fn assignment(&self, task: &Task, claim: u64, closing: bool) -> Result<Option<Assignment>, Lost> {
+    /// The claimed task, if the claim is in force: it is void when a decision has come between looking and claiming.
+    async fn assignment(&self, claim: u64) -> Result<Option<Assignment>, Lost> {
         let service = self.bus.read().await?.service;
+        let task = self.hint.work.task.clone();
         let Some(deployment) = service.current.clone() else { return Ok(None) };
-        let holds = deployment.holds(task, claim)
-            || (closing && in_force(&deployment, task, claim))
-            || self.bus.world.has(Flaw::NoReadBack);
-        Ok(holds.then(|| Assignment { task: task.clone(), claim, service, deployment }))
+        let is_ours = in_force(&deployment, &task, claim) || self.bus.world.has(Flaw::NoReadBack);
+        Ok(is_ours.then_some(Assignment { task, claim, service, deployment }))
     }
 
     /// Does the task, saying all the time that it is alive, and looking whether it still should.
     async fn perform(&self, assignment: &Assignment) -> Ended {
-        let holder = (self.bus.process.name.clone(), self.slot);
-        let held = self.bus.world.watch.borrow_mut().begins(assignment, holder);
-        self.bus.world.hold(held);
         let claim = assignment.claim;
         let stopped = || {
             let failure = Failure::lasting("stopped, as the deployment is taken back");
             Ended::Recordable(Fact::Failed { claim, failure })
         };
+        // What it was claimed for may be over by now; the claim is in force, and has to be closed.
+        if !assignment.deployment.holds(&assignment.task, claim) && !self.bus.world.has(Flaw::NoReadBack) {
+            return stopped();
+        }
+        let holder = (self.bus.process.name.clone(), self.slot);
+        let held = self.bus.world.watch.borrow_mut().begins(assignment, holder);
+        self.bus.world.hold(held);
         let ended = race(&self.bus.world, perform(self.bus, assignment), self.keep_claim(assignment)).await;
         match ended {
             First::Right(true) => stopped(),
@@ -216,7 +225,7 @@ impl TaskRun<'_> {
                 return false;
             }
             if world.now().since(told) >= ACK_WAIT / 4 {
-                self.bus.acknowledge(self.stage, self.delivery.sequence, Ack::Progress).await;
+                self.acknowledge(Ack::Progress).await;
                 told = world.now();
             }
         }
@@ -226,54 +235,55 @@ impl TaskRun<'_> {
     async fn record(&self, assignment: &Assignment, fact: Fact) -> Result<Verdict, Lost> {
         let (deployment, task) = (&assignment.deployment, &assignment.task);
         if self.bus.world.has(Flaw::AckEarly) {
-            self.bus.acknowledge(self.stage, self.delivery.sequence, Ack::Done).await;
+            self.acknowledge(Ack::Done).await;
         }
         let message = fact_message(deployment, task, deployment.state(task).claims, fact.clone());
-        let log = self.bus.read().await?;
         let event = Event::Fact { deployment: deployment.id().clone(), task: task.clone(), fact };
-        let mut messages = vec![message.clone()];
-        messages.extend(self.bus.predicted_work(&log, event));
         let begun = self.bus.world.now();
         loop {
-            // Work that another worker has published already makes the whole batch a duplicate: then the fact goes alone,
-            // and what follows is derived from the log.
-            let appended = match self.bus.append(&messages).await {
-                Ok(Appended::Duplicate) => self.bus.append(std::slice::from_ref(&message)).await,
-                other => other,
+            let tried = async {
+                let log = self.bus.read().await?;
+                self.bus.append_with_work(&log, message.clone(), event.clone()).await
             };
-            match appended {
-                Ok(_) => return self.go_on(task).await,
-                Err(Lost) if self.bus.world.now().since(begun) < ACK_WAIT => {
-                    self.bus.world.sleep(LOOK).await;
-                }
+            match tried.await {
+                Ok(_) => return self.go_on().await,
+                // The task is done: as long as nobody else may have taken it over, its result is worth another try.
+                Err(Lost) if self.bus.world.now().since(begun) < ACK_WAIT => self.bus.world.sleep(LOOK).await,
                 Err(Lost) => return Err(Lost),
             }
         }
     }
 
     /// Derives from the log what is due and publishes what isn't there yet; says what to do with the message.
-    async fn go_on(&self, task: &Task) -> Result<Verdict, Lost> {
+    async fn go_on(&self) -> Result<Verdict, Lost> {
         let log = self.bus.read().await?;
+        let (task, now) = (&self.hint.work.task, self.bus.now());
         self.bus.carry_out(&log).await?;
-        let message = self.delivery.sequence;
-        let Some(current) = log.service.running().filter(|current| current.needs(task, message)) else {
-            return Ok(Verdict::Done);
-        };
-        // Whoever has the task now, or takes it over from us, needs the message that the claim was made for: an
-        // acknowledgement counts for every delivery of a message.
-        if let Status::Claimed { claim, .. } = &current.state(task).status {
-            return Ok(match claim.hint == message {
-                true if self.bus.world.has(Flaw::AckForOthers) => Verdict::Done,
-                true => Verdict::Leave,
-                false => Verdict::Later(ACK_WAIT / 2),
-            });
+        let running = log.service.running().filter(|running| *running.id() == self.hint.work.deployment);
+        let Some(current) = running else { return Ok(Verdict::Done) };
+        // Whoever has the task now needs the message that the claim was made for: an acknowledgement counts for every
+        // delivery of a message.
+        let state = current.state(task);
+        if matches!(&state.status, Status::Claimed { claim, .. } if claim.hint == self.hint.sequence) {
+            let flawed = self.bus.world.has(Flaw::AckForOthers);
+            return Ok(if flawed { Verdict::Done } else { Verdict::Leave });
         }
-        // A failed attempt is repeated by the same message, after its backoff; what isn't due yet may be so soon, and its
-        // message, once acknowledged, could not be published again.
+        if !current.needs(task, self.hint.sequence) {
+            return Ok(Verdict::Done);
+        }
+        // A failed attempt is repeated by the same message, after its backoff. What isn't due yet was published together
+        // with an entry from which it seemed to follow, but others were stored in between; it isn't published twice.
         let due = current.due().into_iter().find(|due| due.task == *task);
-        let wait = due.map_or(EARLY, |due| due.not_before.since(self.bus.now()).min(ACK_WAIT));
-        let forget = self.bus.world.has(Flaw::EarlyIsForgotten) && (wait == EARLY || wait.is_zero());
-        Ok(if forget { Verdict::Done } else { Verdict::Later(wait) })
+        let backoff = due.map(|due| due.not_before.since(now)).filter(|wait| !wait.is_zero());
+        Ok(match backoff {
+            None if self.bus.world.has(Flaw::EarlyIsForgotten) => Verdict::Done,
+            backoff => Verdict::Later(backoff.map_or_else(|| self.early(), |wait| wait.min(ACK_WAIT))),
+        })
+    }
+
+    /// How long a message is put off that came before its time.
+    fn early(&self) -> Duration {
+        EARLY * self.hint.delivered.clamp(1, 8)
     }
 }
 

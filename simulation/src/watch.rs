@@ -75,8 +75,15 @@ impl Watch {
                         self.claims.insert(entry.sequence, (deployment.clone(), task.clone()));
                         invariant::a_replay_repeats_nothing_that_is_kept(self, task)?;
                     }
-                    _ if before.current == after.current => world.count(Happening::Outlived),
-                    _ => {}
+                    Fact::Progressed { claim, .. }
+                    | Fact::Finished { claim, .. }
+                    | Fact::Failed { claim, .. } => {
+                        let changed = before.current != after.current;
+                        if !changed {
+                            world.count(Happening::Outlived);
+                        }
+                        invariant::an_outlived_worker_changes_nothing(before, task, *claim, changed)?;
+                    }
                 }
             }
             Event::Snapshot => {}
@@ -134,6 +141,7 @@ fn end(world: &World, after: &Service, hosts: &[Host]) -> Result<(), Violation> 
         Outcome::Aborted => Happening::EndedAborted,
         Outcome::Degraded { .. } => Happening::EndedDegraded,
     });
+    invariant::nothing_is_in_hand_at_the_end(after)?;
     hosts.iter().try_for_each(|host| invariant::traffic_is_whole(after, host))
 }
 

@@ -7,9 +7,9 @@ use cutover_core::{Failure, Output};
 
 use super::Hand;
 use super::switcher::fence_off;
-use crate::Flaw;
 use crate::host::{Container, Host};
 use crate::tally::Happening;
+use crate::{Flaw, invariant};
 
 /// The proxy cuts what is in flight after 30 s; so long, and a little more, it is waited for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(35);
@@ -49,9 +49,12 @@ pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
             continue;
         }
         hand.take_time(20, 300).await;
-        let made =
-            hand.change(&format!("starts {name}"), |there| there.run(&name, deployment, claim)).await?;
-        match made {
+        let starts = format!("starts {name}");
+        let made = hand.change(&starts, |there| {
+            world.hold(invariant::what_is_discarded_stays_so(&world.bus.borrow().service, hand.assignment));
+            there.run(&name, deployment, claim)
+        });
+        match made.await? {
             Ok(container) => replicas.push(container.replica),
             Err(_) => {
                 world.count(Happening::NameTaken);
@@ -73,7 +76,7 @@ async fn remove_strays(hand: &Hand<'_>, found: &[Container]) -> Result<(), Failu
     let unknown = |container: &Container| {
         container.deployment != *hand.assignment.deployment.id()
             && Some(&container.deployment) != live
-            && (container.claim < hand.assignment.claim || world.has(Flaw::StraysOfLater))
+            && container.claim < hand.assignment.claim
     };
     if !found.iter().any(unknown) {
         return Ok(());

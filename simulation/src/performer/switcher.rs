@@ -43,7 +43,7 @@ fn look_at_switch(hand: &Hand<'_>, host: &Host) {
     let world = &hand.bus.world;
     let service = &world.bus.borrow().service;
     world.hold(invariant::a_stale_switch_takes_no_effect(service, host, hand.assignment));
-    world.hold(invariant::the_way_back_leads_to_what_is_live(service, host));
+    world.hold(invariant::the_way_back_leads_to_what_is_live(service, host, hand.assignment));
     world.hold(invariant::no_host_switches_before_all_are_ready(service, host, hand.assignment));
 }
 
