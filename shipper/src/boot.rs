@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use crate::container_spec::replica_name;
 use crate::startup::Startup;
 use crate::stop::remove_now;
-use crate::{ContainerSpec, Error, ImageName, Result, environment, network, strays};
+use crate::{ContainerSpec, Error, ImageName, Result, environment, fence, network, strays};
 
 /// Starts the replicas of the deployment on the host, all side by side, and answers with where they listen. One that runs
 /// already is kept. Each is watched until it listens or 300 ms have passed; whether it is ready, the probe stage asks.
@@ -23,7 +23,7 @@ use crate::{ContainerSpec, Error, ImageName, Result, environment, network, stray
 ///
 /// # Errors
 /// A secret without a value, an image that the host doesn't have, a replica that exits at once (its container stays), a
-/// host or a Docker that can't be reached, a proxy that is there but doesn't answer.
+/// host or a Docker that can't be reached, a proxy that is there but refuses or doesn't answer.
 pub async fn boot(
     machine: &Machine,
     plan: &Plan,
@@ -31,12 +31,13 @@ pub async fn boot(
     epoch: &Epoch,
     live: Option<&DeploymentId>,
 ) -> Result<Vec<Replica>> {
-    let (found, network, env, taken) = tokio::try_join!(
+    let (found, network, env, taken, ()) = tokio::try_join!(
         async { Ok(machine.replicas(&plan.key).await?) },
         // Boxed: what is rarely needed would make the future of every boot large.
         Box::pin(network::ensure(machine, &plan.key)),
         environment::resolve(&plan.release.settings),
         taken(machine),
+        Box::pin(async { Ok(fence::raise(machine, plan, epoch).await?) }),
     )?;
     let docker = machine.docker().await?;
     let image = ImageName::new(&plan.key, image);

@@ -1,25 +1,36 @@
 //! The discard stage: takes a boot back.
 
-use cutover_core::{Plan, Progress};
+use cutover_control::Refusal;
+use cutover_core::{Epoch, Plan, Progress};
 use cutover_fleet::{Container, Machine};
 use tokio::sync::watch;
 
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, drain};
+use crate::{Error, Removal, Result, Traffic, drain, fence};
 
 /// Removes the replicas of the deployment. Ones that had the traffic for a while answer their last requests first, within
 /// `timeouts.drain` and 5 s. Answers with the number of replicas that were removed.
 ///
 /// # Errors
-/// Replicas that have the traffic, or never end their last requests; a proxy that doesn't answer, a host or a Docker that
+/// Replicas that have the traffic, or never end their last requests; a proxy that refuses or doesn't answer, a host or a Docker that
 /// can't be reached. A proxy that isn't there at all is none: nothing gets traffic through it.
-pub async fn discard(machine: &Machine, plan: &Plan, progress: &watch::Sender<Progress>) -> Result<u32> {
+pub async fn discard(
+    machine: &Machine,
+    plan: &Plan,
+    epoch: &Epoch,
+    progress: &watch::Sender<Progress>,
+) -> Result<u32> {
     let settings = &plan.release.settings;
     let found = machine.replicas(&plan.key).await?;
     let own: Vec<&Container> =
         found.iter().filter(|replica| replica.labels.deployment == plan.deployment).collect();
     if own.is_empty() {
         return Ok(0);
+    }
+    match fence::raise(machine, plan, epoch).await {
+        // Another journal has the proxy by now: it refuses all claims of this one, late ones too.
+        Ok(()) | Err(cutover_fleet::Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     // Asked after the containers were listed: what was given traffic in between is known by now.
     let ask = async || match machine.proxy().service(&plan.key).await {

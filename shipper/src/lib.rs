@@ -11,6 +11,7 @@ mod discard;
 mod drain;
 mod environment;
 mod error;
+mod fence;
 #[cfg(test)]
 mod fixture;
 mod image_name;

@@ -37,7 +37,8 @@ impl<'a> Removal<'a> {
 
 /// Of all replicas of a service, those that a deployment has left behind which nobody knows any more: not the one that is
 /// being booted under `epoch`, not the live one, and none that the proxy names. Those of another journal are never
-/// among them: what that one is about to do can't be known here.
+/// among them: what that one is about to do can't be known here; nor are those of a later claim: a worker that was asleep
+/// must not take what came after it for left behind.
 pub fn strays<'a>(
     replicas: &'a [Container],
     booting: &DeploymentId,
@@ -54,10 +55,12 @@ pub fn strays<'a>(
             || Some(&labels.deployment) == live
             || named.contains(&labels.deployment.as_str())
     };
-    let ours = |labels: &Labels| {
-        labels.epoch.rsplit_once(':').is_some_and(|(journal, _)| journal == epoch.journal.0)
+    let older = |labels: &Labels| {
+        let made =
+            labels.epoch.rsplit_once(':').and_then(|(journal, at)| Some((journal, at.parse::<u64>().ok()?)));
+        made.is_some_and(|(journal, sequence)| journal == epoch.journal.0 && sequence < epoch.sequence)
     };
-    replicas.iter().filter(|replica| ours(&replica.labels) && !known(&replica.labels)).collect()
+    replicas.iter().filter(|replica| older(&replica.labels) && !known(&replica.labels)).collect()
 }
 
 #[cfg(test)]
@@ -102,6 +105,11 @@ mod tests {
         ends.iter().flat_map(|end| [1, 2].map(|number| replica(&deployment(end), number, "j"))).collect()
     }
 
+    /// A claim after the one that the replicas were made under.
+    fn later() -> Epoch {
+        Epoch { sequence: 8, ..epoch("j") }
+    }
+
     fn names(containers: &[&Container]) -> Vec<String> {
         containers.iter().map(|container| container.name.clone()).collect()
     }
@@ -139,7 +147,7 @@ mod tests {
             (None, Some(status(Some("bbbbbb"), Some("aaaaaa"), &[("cccccc", [0, 1])])), &[]),
         ];
         for (live, status, expected) in table {
-            let found = strays(&there, &booting, &epoch("j"), live, status.as_ref());
+            let found = strays(&there, &booting, &later(), live, status.as_ref());
             let expected: Vec<DeploymentId> =
                 expected.iter().flat_map(|end| [deployment(end), deployment(end)]).collect();
             let found: Vec<DeploymentId> =
@@ -149,8 +157,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_under_a_later_claim_is_no_stray() {
+        let there = replicas(&["aaaaaa"]);
+        let booting = deployment("dddddd");
+        assert_eq!(strays(&there, &booting, &later(), None, None).len(), 2);
+        let asleep_since = Epoch { sequence: 6, ..epoch("j") };
+        assert_eq!(strays(&there, &booting, &asleep_since, None, None), Vec::<&Container>::new());
+    }
+
+    #[test]
     fn what_another_journal_has_made_is_no_stray() {
         let theirs = [replica(&deployment("aaaaaa"), 1, "another")];
-        assert_eq!(strays(&theirs, &deployment("dddddd"), &epoch("j"), None, None), Vec::<&Container>::new());
+        assert_eq!(strays(&theirs, &deployment("dddddd"), &later(), None, None), Vec::<&Container>::new());
     }
 }

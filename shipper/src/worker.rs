@@ -45,7 +45,7 @@ impl Shipper {
                 let images = [kept, vec![image(assignment)?]].concat();
                 Output::Retired { stopped: retire(machine, plan, epoch, &images, progress).await? }
             }
-            Stage::Discard => Output::Discarded { removed: discard(machine, plan, progress).await? },
+            Stage::Discard => Output::Discarded { removed: discard(machine, plan, epoch, progress).await? },
             other => return Err(Failure::lasting(format!("{other} is no stage of the shipper"))),
         })
     }

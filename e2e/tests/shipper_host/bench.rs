@@ -75,8 +75,8 @@ impl Bench {
         Ok(cutover_shipper::retire(machine, plan, &epoch(claim), images, progress).await?)
     }
 
-    pub async fn discard(&self, plan: &Plan) -> Result<u32, Failure> {
-        Ok(cutover_shipper::discard(&self.machine, plan, &self.progress).await?)
+    pub async fn discard(&self, plan: &Plan, claim: u64) -> Result<u32, Failure> {
+        Ok(cutover_shipper::discard(&self.machine, plan, &epoch(claim), &self.progress).await?)
     }
 
     /// What `docker` answers on the host, without the last line break.
@@ -114,6 +114,11 @@ impl Bench {
 
     /// Gives a deployment the traffic, as the switcher does.
     pub async fn switch(&self, plan: &Plan, claim: u64, replicas: &[Replica]) {
+        self.try_switch(plan, claim, replicas).await.unwrap();
+    }
+
+    /// The same where the proxy may refuse.
+    pub async fn try_switch(&self, plan: &Plan, claim: u64, replicas: &[Replica]) -> Result<(), Failure> {
         let target = |replica: &Replica| cutover_control::Target {
             replica: replica.name.clone(),
             address: replica.address,
@@ -129,7 +134,7 @@ impl Bench {
             timeouts: cutover_control::Timeouts { response_ms: 30_000 },
             drain_ms: 10_000,
         };
-        self.machine.proxy().switch(switch).await.unwrap();
+        Ok(self.machine.proxy().switch(switch).await.map(drop)?)
     }
 
     /// Waits until a replica answers.

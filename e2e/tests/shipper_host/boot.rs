@@ -69,9 +69,9 @@ async fn replicas_are_started_once_as_the_deploy_file_says() {
     assert_eq!(bench.docker(&["ps", "--quiet"]).lines().count(), 2);
 
     // There is no proxy: nothing gets traffic.
-    assert_eq!(bench.discard(&plan).await.unwrap(), 2);
+    assert_eq!(bench.discard(&plan, 100).await.unwrap(), 2);
     assert_eq!(bench.containers(), Vec::<String>::new());
-    assert_eq!(bench.discard(&plan).await.unwrap(), 0);
+    assert_eq!(bench.discard(&plan, 100).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,14 +95,14 @@ async fn a_replica_that_can_not_run_is_named_with_its_reason() {
     // Tried again, it is not taken for one that runs.
     let Failure { message, .. } = bench.boot(&crashing, 3).await.unwrap_err();
     assert_eq!(message, expected);
-    assert_eq!(bench.discard(&crashing).await.unwrap(), 2);
+    assert_eq!(bench.discard(&crashing, 100).await.unwrap(), 2);
 
     let mut nobody = bench.plan("cccccc", &digest);
     nobody.release.settings.container.user = Some("nobody-of-this-name".to_owned());
     let failure = bench.boot(&nobody, 4).await.unwrap_err();
     assert!(failure.message.contains("hello-production-cccccc-1") && !failure.retry, "{failure:?}");
     assert!(failure.message.contains("nobody-of-this-name"), "{failure:?}");
-    bench.discard(&nobody).await.unwrap();
+    bench.discard(&nobody, 100).await.unwrap();
 
     // Somebody's own container is never touched.
     bench.docker(&[
@@ -134,10 +134,31 @@ async fn what_a_deployment_has_left_behind_goes_with_the_next_but_never_what_ser
         ["aaaaaa-1", "aaaaaa-2", "cccccc-1", "cccccc-2"].map(|end| format!("hello-production-{end}")).into();
     assert_eq!(bench.containers(), expected);
 
-    let failure = bench.discard(&serving).await.unwrap_err();
-    assert!(failure.message.contains("traffic still goes to") && failure.retry, "{failure:?}");
+    // A worker that comes late removes nothing: the next boot has raised the fence.
+    let failure = bench.discard(&serving, 3).await.unwrap_err();
+    assert!(failure.message.contains("newer claim") && !failure.retry, "{failure:?}");
     assert_eq!(bench.containers(), expected);
-    assert_eq!(bench.discard(&next).await.unwrap(), 2);
+    // And one that comes late to the switch doesn't reach what is being removed.
+    assert_eq!(bench.discard(&next, 6).await.unwrap(), 2);
+    let failure = bench.try_switch(&next, 5, &replicas).await.unwrap_err();
+    assert!(failure.message.contains("newer claim"), "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_restore_has_left_with_traffic_gives_it_back_before_it_goes() {
+    let bench = Bench::up("lost-restore").await;
+    let digest = image(&bench.store, &[&application()]).await;
+    let [good, bad] = ["aaaaaa", "bbbbbb"].map(|end| bench.plan(end, &digest));
+    bench.ship(&good).await.unwrap();
+    bench.start_proxy().await;
+    let replicas = bench.boot(&good, 1).await.unwrap();
+    bench.switch(&good, 2, &replicas).await;
+    let replicas = bench.boot(&bad, 3).await.unwrap();
+    bench.switch(&bad, 4, &replicas).await;
+    assert_eq!(bench.discard(&bad, 5).await.unwrap(), 2);
+    let status = bench.machine.proxy().service(&key()).await.unwrap().unwrap();
+    assert_eq!(status.active.unwrap().deployment, good.deployment.to_string());
+    assert_eq!(bench.containers(), ["hello-production-aaaaaa-1", "hello-production-aaaaaa-2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,12 +183,12 @@ async fn an_address_that_something_else_has_or_the_proxy_knows_is_no_replicas() 
     assert_eq!(last_of(&replicas), [4, 5]);
 
     // What no list of containers names: Docker alone knows, and says so.
-    assert_eq!(bench.discard(&second).await.unwrap(), 2);
+    assert_eq!(bench.discard(&second, 4).await.unwrap(), 2);
     bench.docker(&["network", "rm", "cutover.production.hello"]);
     let taken = format!("printer={}", replicas[0].address.ip());
     let create = ["network", "create", "--subnet", subnet, "--ip-range", range, "--gateway", gateway];
     bench.docker(&[create.as_slice(), &["--aux-address", &taken, "cutover.production.hello"]].concat());
-    let replicas = bench.boot(&third, 4).await.unwrap();
+    let replicas = bench.boot(&third, 5).await.unwrap();
     assert_eq!(last_of(&replicas), [6, 5]);
 }
 
