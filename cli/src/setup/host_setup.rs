@@ -8,14 +8,14 @@ use bollard::query_parameters::{
     RenameContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 use cutover_control::DEFAULT_SOCKET;
-use cutover_host::Host;
+use cutover_fleet::Machine;
 use futures_util::TryStreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::container::{self, ProxyContainer, Standing};
 use super::engine::Engine;
 use super::image::ProxyImage;
-use super::{Error, Options, Step, StepKind, control, port};
+use super::{Error, Options, Step, StepKind, port};
 
 /// Until the proxy answers.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -26,7 +26,7 @@ const LOG_LINES: &str = "10";
 
 /// Makes one host ready.
 pub(super) struct HostSetup<'a> {
-    pub(super) host: &'a Host,
+    pub(super) machine: &'a Machine,
     pub(super) name: &'a str,
     pub(super) image: &'a ProxyImage,
     pub(super) options: &'a Options,
@@ -44,8 +44,8 @@ impl HostSetup<'_> {
     }
 
     async fn steps(&self) -> Result<(), Error> {
-        self.host.connect().await?;
-        let engine = Engine::of(self.host, self.image.architecture).await?;
+        self.machine.host().connect().await?;
+        let engine = Engine::of(self.machine.host(), self.image.architecture).await?;
         self.say(StepKind::Found, format_args!("Docker {}", engine.version));
         if !engine.live_restore {
             self.say(
@@ -59,7 +59,7 @@ impl HostSetup<'_> {
             http_port: self.options.http_port,
             control_group: engine.group,
         };
-        let docker = self.host.docker().await?;
+        let docker = self.machine.host().docker().await?;
         match self.find(&docker, container::NAME).await?.map(|found| proxy.compare(&found)) {
             None => self.install(&docker, &proxy).await?,
             Some(Standing::Right { running: true }) => {
@@ -72,7 +72,7 @@ impl HostSetup<'_> {
             Some(Standing::Other { .. }) => self.replace(&docker, &proxy).await?,
             Some(Standing::Foreign { image }) => {
                 return Err(Error::ForeignContainer {
-                    host: self.host.name().to_owned(),
+                    host: self.machine.host().name().to_owned(),
                     name: container::NAME,
                     image,
                 });
@@ -139,7 +139,7 @@ impl HostSetup<'_> {
     }
 
     async fn load(&self) -> Result<(), Error> {
-        if self.image.load(self.host).await? {
+        if self.image.load(self.machine.host()).await? {
             self.say(StepKind::Done, format_args!("loaded {}", self.image.name));
         }
         Ok(())
@@ -147,9 +147,11 @@ impl HostSetup<'_> {
 
     async fn port_is_free(&self) -> Result<(), Error> {
         let port = self.options.http_port;
-        match port::holder(self.host, port).await? {
+        match port::holder(self.machine.host(), port).await? {
             None => Ok(()),
-            Some(holder) => Err(Error::PortTaken { host: self.host.name().to_owned(), port, holder }),
+            Some(holder) => {
+                Err(Error::PortTaken { host: self.machine.host().name().to_owned(), port, holder })
+            }
         }
     }
 
@@ -158,21 +160,21 @@ impl HostSetup<'_> {
         let began = Instant::now();
         loop {
             let left = ANSWER_LIMIT.saturating_sub(began.elapsed());
-            let asked = timeout(left, control::proxy_version(self.host)).await;
-            let reason = match asked.unwrap_or_else(|_| Err("no answer".to_owned())) {
-                Ok(version) => return Ok(version),
-                Err(reason) => reason,
+            let reason = match timeout(left, self.machine.proxy().version()).await {
+                Ok(Ok(version)) => return Ok(version),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
             };
             let state =
                 self.find(docker, container::NAME).await?.and_then(|found| found.state).unwrap_or_default();
             if state.running != Some(true) || state.restarting == Some(true) {
                 return Err(Error::ProxyEnded {
-                    host: self.host.name().to_owned(),
+                    host: self.machine.host().name().to_owned(),
                     log: self.last_lines(docker).await,
                 });
             }
             if began.elapsed() >= ANSWER_LIMIT {
-                let host = self.host.name().to_owned();
+                let host = self.machine.host().name().to_owned();
                 return Err(Error::ProxySilent { host, socket: DEFAULT_SOCKET, limit: ANSWER_LIMIT, reason });
             }
             sleep(POLL).await;
@@ -196,7 +198,7 @@ impl HostSetup<'_> {
         match docker.inspect_container(name, None::<InspectContainerOptions>).await {
             Ok(found) => Ok(Some(found)),
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(self.host.docker_failed(format!("inspecting {name}"))(error).into()),
+            Err(error) => Err(self.machine.host().docker_failed(format!("inspecting {name}"))(error).into()),
         }
     }
 
@@ -206,25 +208,25 @@ impl HostSetup<'_> {
             ..CreateContainerOptions::default()
         };
         let created = docker.create_container(Some(options), proxy.body()).await;
-        created.map_err(self.host.docker_failed("creating the proxy's container"))?;
+        created.map_err(self.machine.host().docker_failed("creating the proxy's container"))?;
         Ok(())
     }
 
     /// Starts the container and waits until the proxy in it answers.
     async fn start(&self, docker: &Docker) -> Result<(), Error> {
         let started = docker.start_container(container::NAME, None::<StartContainerOptions>).await;
-        started.map_err(self.host.docker_failed("starting the proxy"))?;
+        started.map_err(self.machine.host().docker_failed("starting the proxy"))?;
         self.await_answer(docker).await.map(drop)
     }
 
     async fn stop(&self, docker: &Docker) -> Result<(), Error> {
         let stopped = docker.stop_container(container::NAME, None::<StopContainerOptions>).await;
-        Ok(stopped.map_err(self.host.docker_failed("stopping the proxy"))?)
+        Ok(stopped.map_err(self.machine.host().docker_failed("stopping the proxy"))?)
     }
 
     async fn rename(&self, docker: &Docker, from: &str, to: &str) -> Result<(), Error> {
         let renamed = docker.rename_container(from, RenameContainerOptions { name: to.to_owned() }).await;
-        Ok(renamed.map_err(self.host.docker_failed(format!("renaming {from} to {to}")))?)
+        Ok(renamed.map_err(self.machine.host().docker_failed(format!("renaming {from} to {to}")))?)
     }
 
     /// Removes a container, where there is one.
@@ -234,7 +236,7 @@ impl HostSetup<'_> {
             Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
                 Ok(())
             }
-            Err(error) => Err(self.host.docker_failed(format!("removing {name}"))(error).into()),
+            Err(error) => Err(self.machine.host().docker_failed(format!("removing {name}"))(error).into()),
         }
     }
 

@@ -2,7 +2,6 @@
 //! assembled here. What is right already is left alone: no proxy is restarted without need.
 
 mod container;
-mod control;
 mod elf;
 mod engine;
 mod error;
@@ -13,7 +12,8 @@ mod port;
 use std::path::{Path, PathBuf};
 
 use cutover_core::HostSpec;
-use cutover_host::{HostAddress, Hosts, SshOptions};
+use cutover_fleet::Fleet;
+use cutover_host::{Hosts, SshOptions};
 use futures_util::future::join_all;
 use serde::Serialize;
 
@@ -85,12 +85,12 @@ impl std::fmt::Display for Step {
 pub(crate) async fn setup(options: &Options, report: &dyn Fn(&Step)) -> Result<(), Error> {
     let image = ProxyImage::assemble(&proxy_binary(options.proxy_binary.as_deref())?)?;
     let ssh = SshOptions { accept_new: options.accept_new, ..SshOptions::from_environment()? };
-    let hosts = Hosts::new(ssh, DOCKER_SOCKET);
+    let fleet = Fleet::new(Hosts::new(ssh, DOCKER_SOCKET));
     let setups = options.hosts.iter().map(|spec| async {
-        let host = hosts.get(&HostAddress::new(spec.user.as_str(), spec.name.as_str(), spec.port));
-        let setup = HostSetup { host: &host, name: spec.name.as_str(), image: &image, options, report };
+        let machine = fleet.machine(spec);
+        let setup = HostSetup { machine: &machine, name: spec.name.as_str(), image: &image, options, report };
         let result = setup.run().await;
-        host.close().await;
+        machine.host().close().await;
         result
     });
     let failed: Vec<Error> = join_all(setups).await.into_iter().filter_map(Result::err).collect();

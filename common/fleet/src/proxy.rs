@@ -35,6 +35,17 @@ impl Machine {
 }
 
 impl Proxy<'_> {
+    /// The proxy's version: it is there, and answers.
+    ///
+    /// # Errors
+    /// A proxy that isn't there, or doesn't answer.
+    pub async fn version(&self) -> Result<String, Error> {
+        match self.call(Request::Status).await? {
+            Response::Status { version, .. } => Ok(version),
+            _ => Err(self.not_understood(None)),
+        }
+    }
+
     /// What the proxy says of every service on the host.
     ///
     /// # Errors
