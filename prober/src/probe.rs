@@ -115,7 +115,9 @@ impl Probe<'_> {
         if unready.len() > NAMED {
             said.push(format!("and {} more", unready.len() - NAMED));
         }
-        let last_lines = match unready.first() {
+        let out_of_reach = unready.iter().all(|candidate| candidate.is_out_of_reach());
+        // A host that is gone would only be waited for.
+        let last_lines = match unready.first().filter(|_| !out_of_reach) {
             Some(first) => self.machine.last_lines(&first.replica.name, LAST_LINES).await,
             None => Vec::new(),
         };
@@ -126,7 +128,7 @@ impl Probe<'_> {
             limit: self.limit,
             question: format!("GET {} on port {}", self.readiness.path, self.port()),
             said: said.join("; "),
-            out_of_reach: unready.iter().all(|candidate| candidate.is_out_of_reach()),
+            out_of_reach,
             last_lines,
         }
     }

@@ -54,8 +54,6 @@ impl Prober {
 }
 
 async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Result<u32, Error> {
-    // A host whose proxy would refuse the switch is not ready, and no host switches before every host is.
-    machine.proxy().admits(assignment.key(), &assignment.epoch.journal).await.map_err(Box::new)?;
     let settings = &assignment.plan().release.settings;
     let probe = Probe {
         machine,
@@ -64,7 +62,13 @@ async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Resul
         limit: settings.timeouts.ready,
         elapsed: elapsed(assignment),
     };
-    probe.run(step).await
+    // A host whose proxy would refuse the switch is not ready, and no host switches before every host is.
+    let admits = async {
+        let admitted = machine.proxy().admits(assignment.key(), &assignment.epoch.journal).await;
+        admitted.map_err(|error| Box::new(error).into())
+    };
+    let (asked, ()) = tokio::try_join!(probe.run(step), admits)?;
+    Ok(asked)
 }
 
 /// How long other workers have been at the task before this one, all by the clock of the journal's server: the last fact

@@ -21,15 +21,12 @@ pub(crate) async fn switch(
         return Err(Error::NoReplicas { deployment, host });
     }
     fitness::check(machine, replicas, &plan.release.settings.readiness).await?;
-    let previous = machine.proxy().switch(call(plan, epoch, replicas)).await?;
-    let status = machine.proxy().service(&plan.key).await?;
-    match serving(status.as_ref()) {
-        Some(serving) if serving == plan.deployment.as_str() => Ok(previous),
-        serving => Err(Error::NotServing {
-            host: machine.name().clone(),
-            deployment: plan.deployment.clone(),
-            serving: serving.map(str::to_owned),
-        }),
+    match machine.proxy().switch(call(plan, epoch, replicas)).await? {
+        (previous, Some(serving)) if serving == plan.deployment.as_str() => Ok(previous),
+        (_, serving) => {
+            let (deployment, host) = (plan.deployment.clone(), machine.name().clone());
+            Err(Error::NotServing { host, deployment, serving })
+        }
     }
 }
 
@@ -100,6 +97,7 @@ mod tests {
             soak: Soak { time: Span::seconds(10), max_errors_per_mille: 10, min_requests: 20 },
             timeouts: cutover_core::Timeouts { drain: Span::seconds(0), ..Default::default() },
             database: None,
+            warm: Span::default(),
             retain: 3,
         };
         let release = Release {
@@ -116,6 +114,7 @@ mod tests {
             intent: Intent::Deploy,
             release,
             image: None,
+            warm: None,
             replaces: None,
             hosts: vec![HostSpec { name: "198.18.0.2".parse().unwrap(), port: 22, user: "root".into() }],
             stages: Stage::ALL.to_vec(),

@@ -2,6 +2,7 @@
 //! answer, and the proxy in front of them.
 
 mod container;
+mod control_lines;
 mod error;
 mod label;
 mod machine;

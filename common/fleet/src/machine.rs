@@ -1,43 +1,49 @@
 //! A host of a plan.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::Docker;
 use cutover_core::{HostName, HostSpec};
 use cutover_host::{Host, HostAddress, Hosts};
 
 use crate::Error;
+use crate::control_lines::ControlLines;
 
 /// The hosts that plans name. Connections are shared and kept; cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     hosts: Hosts,
+    known: Arc<Mutex<HashMap<HostAddress, Machine>>>,
 }
 
-/// A host of a plan.
+/// A host of a plan. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Machine {
     name: HostName,
     host: Arc<Host>,
+    control_lines: Arc<ControlLines>,
 }
 
 impl Fleet {
     /// The hosts that are reached through `hosts`.
-    pub const fn new(hosts: Hosts) -> Self {
-        Self { hosts }
+    pub fn new(hosts: Hosts) -> Self {
+        Self { hosts, known: Arc::default() }
     }
 
     /// The host of that description. Nothing is connected yet.
     pub fn machine(&self, spec: &HostSpec) -> Machine {
         let address = HostAddress::new(&spec.user, spec.name.as_str(), spec.port);
-        Machine { name: spec.name.clone(), host: self.hosts.get(&address) }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Machine::new(spec.name.clone(), self.hosts.get(&address));
+        known.entry(address.clone()).or_insert_with(new).clone()
     }
 }
 
 impl Machine {
     /// A host that was reached in another way.
-    pub const fn new(name: HostName, host: Arc<Host>) -> Self {
-        Self { name, host }
+    pub fn new(name: HostName, host: Arc<Host>) -> Self {
+        Self { name, host, control_lines: Arc::default() }
     }
 
     /// Its name in the journal.
@@ -48,6 +54,10 @@ impl Machine {
     /// The way to it.
     pub const fn host(&self) -> &Arc<Host> {
         &self.host
+    }
+
+    pub(crate) fn control_lines(&self) -> &ControlLines {
+        &self.control_lines
     }
 
     /// Its Docker.

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cutover_control::{Call, Epoch, MAX_LINE, Refusal, Request, Response, ServiceKey, ServiceStatus, Switch};
+use cutover_control::{Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, Switch};
 use cutover_core::JournalId;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
+use crate::control_lines::not_understood;
 use crate::{Error, Machine};
 
 /// Where the proxy's control socket is on every host.
@@ -42,7 +42,7 @@ impl Proxy<'_> {
     pub async fn version(&self) -> Result<String, Error> {
         match self.call(Request::Status).await? {
             Response::Status { version, .. } => Ok(version),
-            _ => Err(self.not_understood(None)),
+            _ => Err(self.not_understood()),
         }
     }
 
@@ -53,7 +53,7 @@ impl Proxy<'_> {
     pub async fn status(&self) -> Result<Vec<ServiceStatus>, Error> {
         match self.call(Request::Status).await? {
             Response::Status { services, .. } => Ok(services),
-            _ => Err(self.not_understood(None)),
+            _ => Err(self.not_understood()),
         }
     }
 
@@ -89,18 +89,26 @@ impl Proxy<'_> {
     pub async fn adopt(&self, key: &cutover_core::ServiceKey, journal: &JournalId) -> Result<(), Error> {
         match self.call(Request::Adopt { key: key_of(key), journal: journal.0.clone() }).await? {
             Response::Adopted => Ok(()),
-            _ => Err(self.not_understood(None)),
+            _ => Err(self.not_understood()),
         }
     }
 
-    /// Sends the traffic to a deployment; answers with the one before.
+    /// Sends the traffic to a deployment; answers with the one before, and with the one that the proxy says afterwards that
+    /// it serves.
     ///
     /// # Errors
     /// A refusal, by the fence or for a route that another service has; a proxy that isn't there.
-    pub async fn switch(&self, switch: Switch) -> Result<Option<String>, Error> {
-        match self.call(Request::Switch(Box::new(switch))).await? {
-            Response::Switched { previous } => Ok(previous),
-            _ => Err(self.not_understood(None)),
+    pub async fn switch(&self, switch: Switch) -> Result<(Option<String>, Option<String>), Error> {
+        let key = switch.key.clone();
+        let [switched, status] = self.call_all([Request::Switch(Box::new(switch)), Request::Status]).await?;
+        let switched = switched.map_err(|refusal| self.refused(refusal))?;
+        match (switched, status.map_err(|refusal| self.refused(refusal))?) {
+            (Response::Switched { previous }, Response::Status { services, .. }) => {
+                let service = services.into_iter().find(|service| service.key == key);
+                let serving = service.and_then(|service| service.active).map(|active| active.deployment);
+                Ok((previous, serving))
+            }
+            _ => Err(self.not_understood()),
         }
     }
 
@@ -118,7 +126,7 @@ impl Proxy<'_> {
             Request::Restore { key: key_of(key), epoch: epoch_of(epoch), deployment: deployment.to_string() };
         match self.call(request).await? {
             Response::Restored { serving } => Ok(serving),
-            _ => Err(self.not_understood(None)),
+            _ => Err(self.not_understood()),
         }
     }
 
@@ -140,37 +148,27 @@ impl Proxy<'_> {
                 serving.into_iter().map(|target| target.replica).collect(),
                 draining.into_iter().map(|target| target.replica).collect(),
             )),
-            _ => Err(self.not_understood(None)),
+            _ => Err(self.not_understood()),
         }
     }
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
-        let host = || self.machine.name().to_string();
-        let answered = tokio::time::timeout(LIMIT, self.exchange(request)).await;
-        match answered.map_err(|_| Error::Silent { host: host(), seconds: LIMIT.as_secs() })?? {
-            Ok(response) => Ok(response),
-            Err(refusal) => Err(Error::Refused { host: host(), refusal }),
-        }
+        let [reply] = self.call_all([request]).await?;
+        reply.map_err(|refusal| self.refused(refusal))
     }
 
-    async fn exchange(&self, request: Request) -> Result<Result<Response, Refusal>, Error> {
-        let host = || self.machine.name().to_string();
-        let line = Call::new(request).to_line().map_err(|error| self.not_understood(Some(error)))?;
-        let stream = self.machine.host().connect_unix(self.socket).await.map_err(|source| match source {
-            cutover_host::Error::NotListening { .. } => Error::NoProxy { host: host(), source },
-            source => Error::Host(source),
-        })?;
-        let broken = |source| Error::Broken { host: host(), source };
-        let mut stream = BufReader::new(stream);
-        stream.write_all(&line).await.map_err(broken)?;
-        stream.flush().await.map_err(broken)?;
-        let mut answer = Vec::new();
-        (&mut stream).take(MAX_LINE as u64).read_until(b'\n', &mut answer).await.map_err(broken)?;
-        cutover_control::decode_reply(&answer).map_err(|error| self.not_understood(Some(error)))
+    async fn call_all<const N: usize>(&self, requests: [Request; N]) -> Result<[Reply; N], Error> {
+        let asked = self.machine.control_lines().ask(self.machine, self.socket, requests);
+        let late = |_| Error::Silent { host: self.machine.name().to_string(), seconds: LIMIT.as_secs() };
+        tokio::time::timeout(LIMIT, asked).await.map_err(late)?
     }
 
-    fn not_understood(&self, source: Option<cutover_control::Error>) -> Error {
-        Error::Answer { host: self.machine.name().to_string(), source }
+    fn refused(&self, refusal: Refusal) -> Error {
+        Error::Refused { host: self.machine.name().to_string(), refusal }
+    }
+
+    fn not_understood(&self) -> Error {
+        not_understood(self.machine, None)
     }
 }
 

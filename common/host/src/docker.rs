@@ -78,7 +78,7 @@ async fn local_route(local: &Local) -> Result<Route, Error> {
         Ok(_) => Ok(Route::Socket(socket)),
         Err(Error::NotListening { host, .. }) => Err(Error::NoDocker { host, reason: no_engine(&socket) }),
         Err(Error::Io { host, source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(Error::NoDocker { host, reason: not_allowed(&socket, "this user") })
+            Err(Error::DockerDenied { host, reason: not_allowed(&socket, "this user") })
         }
         Err(error) => Err(error),
     }
@@ -97,7 +97,7 @@ async fn ssh_route(ssh: &Ssh) -> Result<Route, Error> {
     let host = ssh.address().to_string();
     match ssh.run(&["sh", "-c", look, "sh", SOCKET], ssh.limit()).await?.status {
         3 => Err(Error::NoDocker { host, reason: no_engine(socket) }),
-        4 => Err(Error::NoDocker { host, reason: not_allowed(socket, &ssh.address().user) }),
+        4 => Err(Error::DockerDenied { host, reason: not_allowed(socket, &ssh.address().user) }),
         _ => Ok(Route::DialStdio),
     }
 }

@@ -112,9 +112,17 @@ pub enum Error {
         /// The address or the path.
         target: String,
     },
-    /// No Docker Engine answers on the host.
+    /// No Docker Engine answers on the host: there is none, or it doesn't run yet, as on a host that boots.
     #[error("no Docker on {host}: {reason}")]
     NoDocker {
+        /// The host.
+        host: String,
+        /// What was found, and what to do.
+        reason: String,
+    },
+    /// The user may not use the host's Docker Engine.
+    #[error("no Docker for this user on {host}: {reason}")]
+    DockerDenied {
         /// The host.
         host: String,
         /// What was found, and what to do.
@@ -190,6 +198,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::Timeout { .. }
             | Self::NotListening { .. }
+            | Self::NoDocker { .. }
             | Self::Disconnected { .. }
             | Self::Ssh { .. }
             | Self::Io { .. } => true,
@@ -201,7 +210,7 @@ impl Error {
             | Self::AuthenticationFailed { .. }
             | Self::KeyUnreadable { .. }
             | Self::ForwardingRefused { .. }
-            | Self::NoDocker { .. }
+            | Self::DockerDenied { .. }
             | Self::Environment { .. } => false,
         }
     }

@@ -69,7 +69,7 @@ impl Host {
     /// an SSH connection that is lost. An answer may take 120 s to begin ([`Docker::with_timeout`] changes that).
     ///
     /// # Errors
-    /// [`Error::NoDocker`] where none answers or the user may not use it, [`Error::Docker`] where no version is common.
+    /// [`Error::NoDocker`] where none answers, [`Error::DockerDenied`] where the user may not use it, [`Error::Docker`] where no version is common.
     pub async fn docker(&self) -> Result<Docker, Error> {
         self.engine().await.map(|engine| engine.docker.clone())
     }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::machine;
 
-/// A control socket that answers one call with one line, and then hangs up.
+/// A control socket that answers the calls of one connection with these lines, and then hangs up.
 struct Control {
     folder: TempDir,
     called: JoinHandle<Request>,
@@ -23,6 +23,12 @@ struct Control {
 impl Control {
     fn answering(reply: &Reply) -> Self {
         Self::saying(encode_reply(reply).unwrap())
+    }
+
+    /// To a switch, and to the question after it what serves now.
+    fn switching(reply: &Reply) -> Self {
+        let status = Ok(Response::Status { version: "1".into(), services: vec![service("hello")] });
+        Self::saying([encode_reply(reply).unwrap(), encode_reply(&status).unwrap()].concat())
     }
 
     fn saying(line: Vec<u8>) -> Self {
@@ -97,9 +103,10 @@ fn service(name: &str) -> ServiceStatus {
 
 #[tokio::test]
 async fn a_switch_arrives_as_it_was_made_and_answers_with_what_served_before() {
-    let control = Control::answering(&Ok(Response::Switched { previous: Some("before".into()) }));
-    let previous = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap();
+    let control = Control::switching(&Ok(Response::Switched { previous: Some("before".into()) }));
+    let (previous, serving) = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap();
     assert_eq!(previous.as_deref(), Some("before"));
+    assert_eq!(serving.as_deref(), Some(deployment().as_str()));
     assert_eq!(control.asked().await, Request::Switch(Box::new(switch())));
 }
 
@@ -156,7 +163,7 @@ async fn a_service_is_adopted_for_a_journal() {
     assert_eq!(control.asked().await, Request::Adopt { key: key_of(&key()), journal: "other".into() });
 
     let refusal = Refusal::ForeignJournal { journal: "j".into() };
-    let control = Control::answering(&Err(refusal));
+    let control = Control::switching(&Err(refusal));
     let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
     assert!(!error.retryable(), "{error}");
     assert!(Failure::from(error).hint.unwrap().contains("cutover adopt"));
@@ -165,14 +172,14 @@ async fn a_service_is_adopted_for_a_journal() {
 #[tokio::test]
 async fn a_refusal_says_who_refused_and_lasts() {
     let highest = epoch_of(&Epoch { sequence: 8, ..epoch() });
-    let control = Control::answering(&Err(Refusal::StaleEpoch { highest }));
+    let control = Control::switching(&Err(Refusal::StaleEpoch { highest }));
     let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
     assert!(matches!(error, Error::Refused { refusal: Refusal::StaleEpoch { .. }, .. }), "{error}");
     let failure = Failure::from(error);
     assert!(!failure.retry && failure.hint.is_some());
     assert!(failure.message.contains("localhost") && failure.message.contains('8'), "{}", failure.message);
 
-    let control = Control::answering(&Err(Refusal::Storage { message: "the disk is full".into() }));
+    let control = Control::switching(&Err(Refusal::Storage { message: "the disk is full".into() }));
     let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
     assert!(error.retryable(), "{error}");
 }
@@ -187,9 +194,43 @@ async fn a_proxy_that_is_not_there_may_come_back() {
 #[tokio::test]
 async fn what_is_no_answer_to_the_call_is_not_taken_for_one() {
     let other = encode_reply(&Ok(Response::Adopted)).unwrap();
-    for line in [other, b"{\"ok\":".to_vec(), b"hello\n".to_vec(), Vec::new()] {
+    for line in [other, b"{\"ok\":".to_vec(), b"hello\n".to_vec()] {
         let control = Control::saying(line);
-        let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
+        let error = machine().proxy_at(&control.socket()).status().await.unwrap_err();
         assert!(matches!(error, Error::Answer { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_hangs_up_has_said_nothing() {
+    let control = Control::saying(Vec::new());
+    let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
+    assert!(matches!(error, Error::Broken { .. }) && error.retryable(), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_until_the_proxy_is_started_anew() {
+    let folder = TempDir::new().unwrap();
+    let socket = folder.path().join("control.sock");
+    let status = encode_reply(&Ok(Response::Status { version: "1".into(), services: Vec::new() })).unwrap();
+    let machine = machine();
+    // Each of two proxies, one after the other, sees one connection, and answers two calls on it.
+    for _ in 0..2 {
+        let listener = UnixListener::bind(&socket).unwrap();
+        let status = status.clone();
+        let proxy = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            for _ in 0..2 {
+                let mut call = String::new();
+                stream.read_line(&mut call).await.unwrap();
+                stream.write_all(&status).await.unwrap();
+            }
+        });
+        for _ in 0..2 {
+            assert_eq!(machine.proxy_at(&socket).status().await.unwrap(), []);
+        }
+        proxy.await.unwrap();
+        std::fs::remove_file(&socket).unwrap();
     }
 }
