@@ -225,6 +225,9 @@ pub(crate) struct Rollback {
     /// List the releases that are kept, and do nothing
     #[arg(long)]
     pub(crate) list: bool,
+    /// Boot new replicas, even where the old ones are still warm
+    #[arg(long)]
+    pub(crate) boot: bool,
     /// Don't watch
     #[arg(long)]
     pub(crate) detach: bool,

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Claim, Container, Decision, DeploymentId, Digest, Entry, Event, Fact, Failure, HostSpec, Intent,
-    KeptRelease, MigrationFile, Output, PROTOCOL, Plan, Readiness, Release, Replica, Resources, Routing,
-    Service, ServiceKey, Settings, Soak, Source, Span, Stage, Task, Timeouts, Timestamp,
+    KeptRelease, MigrationFile, Output, PROTOCOL, Plan, Readiness, Release, Replica, ReplicaSet, Resources,
+    Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Task, Timeouts, Timestamp,
 };
 
 /// A service, and the time that its journal has come to.
@@ -38,6 +38,7 @@ pub(crate) fn release(version: &str) -> Release {
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        warm: Span::default(),
         retain: 5,
     };
     let migration =
@@ -77,17 +78,19 @@ pub(crate) fn output(stage: Stage) -> Output {
         Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 84_000_000 },
         Stage::Ship => Output::Shipped { sent: 3_149_000 },
         Stage::Expand => Output::Expanded { applied: vec!["1".to_owned()] },
-        Stage::Boot => {
-            let replica = Replica { name: "hello-1".to_owned(), address: ([172, 17, 0, 2], 80).into() };
-            Output::Booted { replicas: vec![replica] }
-        }
+        Stage::Boot => Output::Booted { replicas: vec![replica()] },
         Stage::Probe => Output::Probed { asked: 3 },
         Stage::Switch => Output::Switched { previous: Some("old".to_owned()) },
         Stage::Soak => Output::Soaked(cutover_core::Evidence { requests: 5_012, errors: 1 }),
         Stage::Retire => Output::Retired { stopped: 1 },
+        Stage::Cool => Output::Cooled { stopped: 1 },
         Stage::Restore => Output::Restored { serving: Some("old".to_owned()) },
         Stage::Discard => Output::Discarded { removed: 1 },
     }
+}
+
+fn replica() -> Replica {
+    Replica { name: "hello-1".to_owned(), address: ([172, 17, 0, 2], 80).into() }
 }
 
 impl Transcript {
@@ -100,6 +103,11 @@ impl Transcript {
             image: Digest::of(b"v1"),
             deployment: "01jc0000000000000000000000".parse().unwrap(),
             since: Timestamp(0),
+            replicas: Some(ReplicaSet {
+                booted_by: "01jc0000000000000000000000".parse().unwrap(),
+                hosts: hosts(2).into_iter().map(|host| (host.name, vec![replica()])).collect(),
+            }),
+            warm_until: None,
         });
         transcript.service.is_live = true;
         transcript.now = 1_000_000;
@@ -108,8 +116,13 @@ impl Transcript {
 
     /// The same once `v2` was accepted, to be built for so many hosts.
     pub(crate) fn deploying_v2(number: u8) -> Self {
+        Self::deploying(release("v2").settings, number)
+    }
+
+    /// The same with these settings.
+    pub(crate) fn deploying(settings: Settings, number: u8) -> Self {
         let mut transcript = Self::with_live_v1();
-        let release = release("v2");
+        let release = Release { settings, ..release("v2") };
         let plan = Plan {
             protocol: PROTOCOL,
             deployment: "01jc00000000000000000k3x9p".parse().unwrap(),
@@ -119,6 +132,7 @@ impl Transcript {
             stages: Plan::stages_for(&release, None),
             release,
             image: None,
+            warm: None,
             replaces: transcript.service.live().map(|live| live.id.clone()),
             hosts: hosts(number),
         };
@@ -191,7 +205,9 @@ impl Transcript {
 
     /// Does the stages from the first to the last, 0.4 s each.
     pub(crate) fn through(mut self, from: Stage, to: Stage) -> Self {
-        for stage in Stage::ALL.into_iter().filter(|stage| (from..=to).contains(stage)) {
+        for stage in
+            Stage::ALL.into_iter().filter(|stage| (from..=to).contains(stage) && *stage != Stage::Cool)
+        {
             self = self.done(stage, 400);
         }
         self

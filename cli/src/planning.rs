@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cutover_core::{
     DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, PROTOCOL, Plan, Program,
-    Release, Service, ServiceKey, Settings, Source, Stage, Target,
+    Release, ReplicaSet, Service, ServiceKey, Settings, Source, Stage, Target,
 };
 use ulid::Ulid;
 
@@ -28,13 +28,15 @@ pub(crate) fn deploy(
         stages: Plan::stages_for(&release, image.as_ref()),
         release,
         image,
+        warm: None,
         replaces: service.live().map(|live| live.id.clone()),
         hosts: target.hosts.clone(),
     })
 }
 
 /// The plan that makes a kept release live again. Nothing is built or migrated: it was live, and the schema only grew since.
-/// Nothing is soaked: what a bad soak would bring back is what is being left.
+/// Nothing is soaked: what a bad soak would bring back is what is being left. With its replicas still warm, nothing is booted
+/// either.
 ///
 /// # Errors
 /// As for [`deploy`].
@@ -43,11 +45,15 @@ pub(crate) fn rollback(
     key: ServiceKey,
     hosts: Vec<HostSpec>,
     kept: &KeptRelease,
+    warm: Option<ReplicaSet>,
     by: String,
 ) -> Result<Plan, InvalidName> {
     let image = Some(kept.image.clone());
     let mut stages = Plan::stages_for(&kept.release, image.as_ref());
     stages.retain(|stage| !matches!(stage, Stage::Expand | Stage::Soak));
+    if warm.is_some() {
+        stages = Plan::WARM.to_vec();
+    }
     Ok(Plan {
         protocol: PROTOCOL,
         deployment: new_id()?,
@@ -56,10 +62,24 @@ pub(crate) fn rollback(
         intent: Intent::Rollback,
         release: kept.release.clone(),
         image,
+        warm,
         replaces: service.live().map(|live| live.id.clone()),
         hosts,
         stages,
     })
+}
+
+/// The replicas of a kept release that are still warm, where each of the hosts has some.
+pub(crate) fn warm<'a>(
+    service: &Service,
+    kept: &'a KeptRelease,
+    hosts: &[HostSpec],
+) -> Option<&'a ReplicaSet> {
+    service.warm_until(kept)?;
+    let has_some = |host: &HostSpec, warm: &ReplicaSet| {
+        warm.hosts.get(&host.name).is_some_and(|replicas| !replicas.is_empty())
+    };
+    kept.replicas.as_ref().filter(|warm| hosts.iter().all(|host| has_some(host, warm)))
 }
 
 /// The image that a source is known to become without a build. An image that is named by a tag is looked at each time:
@@ -97,6 +117,7 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         ("readiness_probe", old.readiness != new.readiness),
         ("proxy", old.proxy != new.proxy),
         ("soak", old.soak != new.soak),
+        ("warm", old.warm != new.warm),
         ("timeouts", old.timeouts != new.timeouts),
         ("migrations.database", old.database != new.database),
         ("retain", old.retain != new.retain),

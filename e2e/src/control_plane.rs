@@ -17,6 +17,8 @@ const NATS_SERVER: &str = "/usr/local/lib/cutover/nats-server";
 #[derive(Debug)]
 pub struct ControlPlane {
     home: tempfile::TempDir,
+    /// Where its programs are, `cutover` among them.
+    programs: PathBuf,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -45,9 +47,17 @@ impl ControlPlane {
     /// # Errors
     /// What `cutover up` says.
     pub fn up(hosts: &[&Host], each: usize) -> anyhow::Result<Self> {
+        Self::up_from(&dist(), hosts, each)
+    }
+
+    /// The same with the programs of another folder than that of the build.
+    ///
+    /// # Errors
+    /// What `cutover up` says.
+    pub fn up_from(programs: &Path, hosts: &[&Host], each: usize) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let environment = environment(hosts, home.path())?;
-        Self { home, environment }.started(each)
+        Self { home, programs: programs.to_owned(), environment }.started(each)
     }
 
     /// Starts one whose programs reach the first of these hosts through a relay.
@@ -61,7 +71,7 @@ impl ControlPlane {
         let known = std::fs::read_to_string(&known_hosts)?;
         let through = format!("[{}]:{}", relay.address.ip(), relay.address.port());
         std::fs::write(&known_hosts, known.replace(&hosts[0].address, &through))?;
-        Self { home, environment }.started(1)
+        Self { home, programs: dist(), environment }.started(1)
     }
 
     fn started(self, each: usize) -> anyhow::Result<Self> {
@@ -79,7 +89,7 @@ impl ControlPlane {
 
     /// The command `cutover` with these arguments, in this folder, on this control plane.
     pub fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(dist().join("cutover"));
+        let mut command = Command::new(self.programs.join("cutover"));
         command
             .args(arguments)
             .current_dir(folder)

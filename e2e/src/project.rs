@@ -21,6 +21,8 @@ pub struct App {
     pub version: String,
     /// Its environment; what it means stands in `examples/hello/README.md`.
     pub env: Vec<(&'static str, String)>,
+    /// Replicas on each host.
+    pub replicas: u32,
     /// Mebibytes of random bytes in a layer of their own.
     pub payload: u32,
     /// Hosts.
@@ -33,6 +35,8 @@ pub struct App {
     pub soak: &'static str,
     /// How long it may take until it is ready.
     pub ready: &'static str,
+    /// How long what it replaces goes on running, without traffic; none: it is stopped.
+    pub warm: Option<&'static str>,
 }
 
 impl App {
@@ -41,12 +45,14 @@ impl App {
         Self {
             version: version.to_owned(),
             env: Vec::new(),
+            replicas: 2,
             payload: 0,
             hosts: hosts.iter().map(ToString::to_string).collect(),
             database: None,
             migrations: Vec::new(),
             soak: "3s",
             ready: "5s",
+            warm: None,
         }
     }
 
@@ -55,7 +61,7 @@ impl App {
             "service: hello\n\
              builder: {{context: ., args: {{VERSION: {version}, PAYLOAD: \"{payload}\"}}}}\n\
              port: 3000\n\
-             replicas: 2\n\
+             replicas: {replicas}\n\
              readiness_probe: {{path: /up, period: 250ms, timeout: 1s}}\n\
              resources: {{memory: 64m, pids: 64}}\n\
              container: {{read_only: true}}\n\
@@ -63,6 +69,7 @@ impl App {
              timeouts: {{ready: {ready}, drain: 10s}}\n",
             version = self.version,
             payload = self.payload,
+            replicas = self.replicas,
             soak = self.soak,
             ready = self.ready,
         );
@@ -70,6 +77,9 @@ impl App {
             let env: Vec<String> =
                 self.env.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
             let _ = writeln!(text, "env: {{clear: {{{}}}}}", env.join(", "));
+        }
+        if let Some(warm) = self.warm {
+            let _ = writeln!(text, "warm: {warm}");
         }
         if let Some(database) = &self.database {
             let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"}}");

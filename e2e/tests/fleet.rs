@@ -4,7 +4,7 @@
 
 mod support;
 
-use cutover_core::{Outcome, Stage};
+use cutover_core::{Outcome, Stage, Task};
 use cutover_e2e::App;
 use support::{Expect, Scene, load_on};
 
@@ -66,4 +66,31 @@ async fn a_host_that_crashes_before_the_switch_leaves_the_other_on_the_old_versi
     assert!(report.first_answer_of("v2").is_none(), "a host was switched before the other was ready");
     second.recover().unwrap();
     scene.deploy(&scene.app("v3")).succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_owes_is_paid_by_itself_once_it_is_back() {
+    let scene = Scene::set_with("owes", 1);
+    scene.deploy(&scene.app("v1")).succeeded();
+    let load = scene.load();
+    let second = &scene.others[0];
+    scene.project.write(&App { soak: "2m", ..scene.app("v2") }).unwrap();
+    let deploy = scene.plane.command(scene.project.folder(), &["deploy", "--version", "v2"]).spawn().unwrap();
+    let soak = Task { stage: Stage::Soak, host: None };
+    scene.until(|current| current.state(&soak).is_open()).await;
+    // Both hosts have switched; the second takes what it was told with it, and can't be told anything else.
+    second.crash().unwrap();
+    let status =
+        tokio::task::spawn_blocking(move || deploy.wait_with_output()).await.unwrap().unwrap().status;
+    assert_eq!(status.code(), Some(5), "{status}");
+    scene.cutover(&["hosts"]).exited(0, &[&second.address, "owes restore"]);
+    scene.serves("v1").await;
+
+    second.recover().unwrap();
+    scene.until_service(|service| service.obligations.is_empty()).await;
+    scene.serves_on(second, "v1").await;
+    let left = second.exec(&["docker", "ps", "--all", "--format", "{{.Names}}"]).unwrap();
+    assert_eq!(left.lines().count(), 3, "the proxy, and two replicas of v1: {left}");
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
 }

@@ -18,8 +18,8 @@ use crate::{ContainerSpec, Error, ImageName, Result, environment, fence, network
 /// Each has an address of its own, which it keeps when it or the host is started anew: the proxy remembers where it
 /// listens.
 ///
-/// Replicas that earlier deployments have left behind are removed. `live` is the deployment that is live while this one
-/// is booted.
+/// Replicas that earlier deployments have left behind are removed, but those of the deployments `in_use`: what is live, and
+/// what is kept warm.
 ///
 /// # Errors
 /// A secret without a value, an image that the host doesn't have, a replica that exits at once (its container stays), a
@@ -29,7 +29,7 @@ pub async fn boot(
     plan: &Plan,
     image: &Digest,
     epoch: &Epoch,
-    live: Option<&DeploymentId>,
+    in_use: &[&DeploymentId],
 ) -> Result<Vec<Replica>> {
     let (found, network, env, taken, ()) = tokio::try_join!(
         async { Ok(machine.replicas(&plan.key).await?) },
@@ -50,7 +50,7 @@ pub async fn boot(
         let startup = Startup { machine, docker: &docker, plan, image: &image, network: &network, name };
         startup.run(found, addresses, |address| spec.body(number, address, env.clone())).await
     });
-    let (started, ()) = tokio::join!(join_all(replicas), remove_strays(machine, plan, epoch, live, &found));
+    let (started, ()) = tokio::join!(join_all(replicas), remove_strays(machine, plan, epoch, in_use, &found));
     all(started)
 }
 
@@ -92,17 +92,17 @@ async fn remove_strays(
     machine: &Machine,
     plan: &Plan,
     epoch: &Epoch,
-    live: Option<&DeploymentId>,
+    in_use: &[&DeploymentId],
     found: &[Container],
 ) {
     let removed = async {
-        if strays(found, &plan.deployment, epoch, live, None).is_empty() {
+        if strays(found, &plan.deployment, epoch, in_use, None).is_empty() {
             return Ok(());
         }
         // Asked after the containers were listed: what was given traffic in between is known by now.
         let status = machine.proxy().service(&plan.key).await?;
         let docker = machine.docker().await?;
-        for stray in strays(found, &plan.deployment, epoch, live, status.as_ref()) {
+        for stray in strays(found, &plan.deployment, epoch, in_use, status.as_ref()) {
             remove_now(machine, &docker, &stray.id, &stray.name).await?;
             tracing::info!(host = %machine.name(), container = stray.name, "removed what a deployment had left behind");
         }

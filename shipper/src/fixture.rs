@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        warm: Span::default(),
         retain: 5,
     }
 }
@@ -68,6 +69,7 @@ pub(crate) fn plan(deployment: DeploymentId, settings: Settings) -> Plan {
         stages: Plan::stages_for(&release, Some(&image)),
         release,
         image: Some(image),
+        warm: None,
         replaces: None,
         hosts: vec![HostSpec { name: "198.18.0.2".parse().unwrap(), port: 22, user: "root".to_owned() }],
     }

@@ -1,6 +1,6 @@
 //! What runs on the hosts: images get there, new replicas start beside the old ones, and what is done with goes.
 //!
-//! One function per stage: [`ship`], [`boot`], [`retire`] and [`discard`]. Each first looks at what is there and does only
+//! One function per stage: [`ship`], [`boot`], [`retire`] (which is the cool stage too) and [`discard`]. Each first looks at what is there and does only
 //! the rest. Docker knows no fence, so what serves is safe by other means: names are deterministic, and a replica is
 //! stopped only after the proxy has said that it needs it no more ([`Removal`], [`strays`]).
 

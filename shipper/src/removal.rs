@@ -36,31 +36,33 @@ impl<'a> Removal<'a> {
 }
 
 /// Of all replicas of a service, those that a deployment has left behind which nobody knows any more: not the one that is
-/// being booted under `epoch`, not the live one, and none that the proxy names. Those of another journal are never
+/// being booted under `epoch`, none of those `in_use`, and none that the proxy names. Those of another journal are never
 /// among them: what that one is about to do can't be known here; nor are those of a later claim: a worker that was asleep
 /// must not take what came after it for left behind.
 pub fn strays<'a>(
     replicas: &'a [Container],
     booting: &DeploymentId,
     epoch: &Epoch,
-    live: Option<&DeploymentId>,
+    in_use: &[&DeploymentId],
     status: Option<&ServiceStatus>,
 ) -> Vec<&'a Container> {
     let sets = status
         .into_iter()
         .flat_map(|status| status.active.iter().chain(&status.previous).chain(&status.draining));
-    let named: Vec<&str> = sets.map(|set| set.deployment.as_str()).collect();
-    let known = |labels: &Labels| {
-        labels.deployment == *booting
-            || Some(&labels.deployment) == live
-            || named.contains(&labels.deployment.as_str())
+    // By the replicas' own names: a deployment that went back to warm ones has traffic on those of another.
+    let named: Vec<&str> =
+        sets.flat_map(|set| &set.targets).map(|target| target.replica.as_str()).collect();
+    let known = |replica: &Container| {
+        replica.labels.deployment == *booting
+            || in_use.contains(&&replica.labels.deployment)
+            || named.contains(&replica.name.as_str())
     };
     let older = |labels: &Labels| {
         let made =
             labels.epoch.rsplit_once(':').and_then(|(journal, at)| Some((journal, at.parse::<u64>().ok()?)));
         made.is_some_and(|(journal, sequence)| journal == epoch.journal.0 && sequence < epoch.sequence)
     };
-    replicas.iter().filter(|replica| older(&replica.labels) && !known(&replica.labels)).collect()
+    replicas.iter().filter(|replica| older(&replica.labels) && !known(replica)).collect()
 }
 
 #[cfg(test)]
@@ -137,37 +139,48 @@ mod tests {
         let there = replicas(&["aaaaaa", "bbbbbb", "cccccc", "dddddd"]);
         let booting = deployment("dddddd");
         let live = deployment("aaaaaa");
-        let table: [(Option<&DeploymentId>, Option<ServiceStatus>, &[&str]); 6] = [
-            (None, None, &["aaaaaa", "bbbbbb", "cccccc"]),
-            (Some(&live), None, &["bbbbbb", "cccccc"]),
-            (Some(&live), Some(status(Some("aaaaaa"), None, &[])), &["bbbbbb", "cccccc"]),
+        let warm = deployment("cccccc");
+        let table: [(&[&DeploymentId], Option<ServiceStatus>, &[&str]); 7] = [
+            (&[], None, &["aaaaaa", "bbbbbb", "cccccc"]),
+            (&[&live], None, &["bbbbbb", "cccccc"]),
+            (&[&live, &warm], None, &["bbbbbb"]),
+            (&[&live], Some(status(Some("aaaaaa"), None, &[])), &["bbbbbb", "cccccc"]),
             // The journal is behind the proxy, which is the one that serves.
-            (Some(&live), Some(status(Some("bbbbbb"), None, &[])), &["cccccc"]),
-            (None, Some(status(Some("bbbbbb"), Some("aaaaaa"), &[])), &["cccccc"]),
-            (None, Some(status(Some("bbbbbb"), Some("aaaaaa"), &[("cccccc", [0, 1])])), &[]),
+            (&[&live], Some(status(Some("bbbbbb"), None, &[])), &["cccccc"]),
+            (&[], Some(status(Some("bbbbbb"), Some("aaaaaa"), &[])), &["cccccc"]),
+            (&[], Some(status(Some("bbbbbb"), Some("aaaaaa"), &[("cccccc", [0, 1])])), &[]),
         ];
-        for (live, status, expected) in table {
-            let found = strays(&there, &booting, &later(), live, status.as_ref());
+        for (in_use, status, expected) in table {
+            let found = strays(&there, &booting, &later(), in_use, status.as_ref());
             let expected: Vec<DeploymentId> =
                 expected.iter().flat_map(|end| [deployment(end), deployment(end)]).collect();
             let found: Vec<DeploymentId> =
                 found.iter().map(|found| found.labels.deployment.clone()).collect();
-            assert_eq!(found, expected, "{live:?} {status:?}");
+            assert_eq!(found, expected, "{in_use:?} {status:?}");
         }
+    }
+
+    #[test]
+    fn what_serves_for_another_deployment_is_no_stray() {
+        let there = replicas(&["aaaaaa", "bbbbbb"]);
+        let mut rolled_back = status(Some("aaaaaa"), None, &[]);
+        rolled_back.active.as_mut().unwrap().deployment = deployment("cccccc").to_string();
+        let found = strays(&there, &deployment("dddddd"), &later(), &[], Some(&rolled_back));
+        assert_eq!(names(&found), ["hello-production-bbbbbb-1", "hello-production-bbbbbb-2"]);
     }
 
     #[test]
     fn what_was_made_under_a_later_claim_is_no_stray() {
         let there = replicas(&["aaaaaa"]);
         let booting = deployment("dddddd");
-        assert_eq!(strays(&there, &booting, &later(), None, None).len(), 2);
+        assert_eq!(strays(&there, &booting, &later(), &[], None).len(), 2);
         let asleep_since = Epoch { sequence: 6, ..epoch("j") };
-        assert_eq!(strays(&there, &booting, &asleep_since, None, None), Vec::<&Container>::new());
+        assert_eq!(strays(&there, &booting, &asleep_since, &[], None), Vec::<&Container>::new());
     }
 
     #[test]
     fn what_another_journal_has_made_is_no_stray() {
         let theirs = [replica(&deployment("aaaaaa"), 1, "another")];
-        assert_eq!(strays(&theirs, &deployment("dddddd"), &later(), None, None), Vec::<&Container>::new());
+        assert_eq!(strays(&theirs, &deployment("dddddd"), &later(), &[], None), Vec::<&Container>::new());
     }
 }

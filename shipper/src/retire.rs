@@ -1,8 +1,8 @@
-//! The retire stage: the new release is live for good, and the old one goes.
+//! The retire stage: the new release is live for good, and the old one goes, at once or once it was kept warm for a while.
 
 use bollard::Docker;
 use bollard::models::{ContainerUpdateBody, RestartPolicyNameEnum};
-use cutover_core::{Digest, Epoch, Plan, Progress};
+use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress};
 use cutover_fleet::{Container, Machine};
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
@@ -13,7 +13,8 @@ use crate::stop::stop_and_remove;
 use crate::{Error, Removal, Result, Traffic, drain};
 
 /// Waits until the old replicas have answered their last requests, at most `timeouts.drain` and 5 s; stops and removes
-/// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed.
+/// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed. Those of
+/// the deployments `spared` go on running, without traffic: the cool stage is this one again, with none spared.
 ///
 /// From here on Docker starts the live replicas again when they exit, or when the host does.
 ///
@@ -24,15 +25,18 @@ pub async fn retire(
     machine: &Machine,
     plan: &Plan,
     epoch: &Epoch,
+    spared: &[&DeploymentId],
     images: &[&Digest],
     progress: &watch::Sender<Progress>,
 ) -> Result<u32> {
     let settings = &plan.release.settings;
-    let (live, old): (Vec<Container>, Vec<Container>) = machine
+    let (live, others): (Vec<Container>, Vec<Container>) = machine
         .replicas(&plan.key)
         .await?
         .into_iter()
-        .partition(|replica| replica.labels.deployment == plan.deployment);
+        .partition(|replica| replica.labels.deployment == *plan.booted_by());
+    let old: Vec<Container> =
+        others.into_iter().filter(|replica| !spared.contains(&&replica.labels.deployment)).collect();
     let docker = machine.docker().await?;
     // What the proxy says comes after the list, and is so of all that is on it.
     let ask = async || {
@@ -40,15 +44,22 @@ pub async fn retire(
         Ok(Traffic { serving, draining })
     };
     let limit = drain::limit(settings);
+    // What goes on running may answer its last requests for as long as it likes.
+    let is_old = |name: &str| old.iter().any(|replica| replica.name == name);
     let (_, traffic) = tokio::try_join!(
         try_join_all(live.iter().map(|replica| keep_running(machine, &docker, replica))),
-        drain::wait(limit, |_| true, ask, progress),
+        drain::wait(limit, is_old, ask, progress),
     )?;
     let removal = Removal::of(&old, &traffic);
-    let stopped = stop_and_remove(machine, &removal.free, settings.timeouts.stop.0).await?;
-    if let Err(error) = prune(machine, &plan.key, images).await {
+    let (stopped, pruned) = tokio::join!(
+        stop_and_remove(machine, &removal.free, settings.timeouts.stop.0),
+        // An image that one of them still uses stays until the next time.
+        prune(machine, &plan.key, images)
+    );
+    if let Err(error) = pruned {
         tracing::warn!(error = &error as &dyn std::error::Error, "no image was pruned");
     }
+    let stopped = stopped?;
     if removal.draining.is_empty() {
         Ok(stopped)
     } else {

@@ -1,6 +1,8 @@
 //! One replica starts, and is watched for its first moments.
 
+use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -8,6 +10,8 @@ use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use cutover_core::{Plan, Replica};
 use cutover_fleet::{Condition, Container, LAST_LINES, Machine, Trouble};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
 use crate::network::Network;
@@ -46,20 +50,22 @@ impl Startup<'_> {
             if let Some(stopped) = own {
                 remove_now(self.machine, self.docker, &stopped.id, &self.name).await?;
             }
-            self.make(addresses, body).await?;
+            let address = self.make(addresses, body).await?;
+            return self.watch(Some(address)).await;
         }
-        self.watch().await
+        self.watch(None).await
     }
 
+    /// Answers with the address that it has.
     async fn make(
         &self,
         addresses: &[Ipv4Addr],
         body: impl Fn(Ipv4Addr) -> ContainerCreateBody,
-    ) -> Result<()> {
+    ) -> Result<Ipv4Addr> {
         for address in addresses {
             let id = self.create(body(*address)).await?;
             if self.start().await? {
-                return Ok(());
+                return Ok(*address);
             }
             remove_now(self.machine, self.docker, &id, &self.name).await?;
         }
@@ -115,26 +121,64 @@ impl Startup<'_> {
         Err(self.machine.host().docker_failed(format!("starting {}", self.name))(error).into())
     }
 
-    /// Watches until it listens, exits, or has been watched for long enough.
-    async fn watch(&self) -> Result<Replica> {
+    /// Watches until it listens, exits, or has been watched for long enough. Where its address is known already, both are
+    /// asked for at once.
+    async fn watch(&self, known: Option<Ipv4Addr>) -> Result<Replica> {
+        let port = self.plan.release.settings.port;
+        let known = known.map(|address| SocketAddr::new(address.into(), port));
         let began = Instant::now();
+        let mut listening = pin!(self.listening(known));
+        let mut listens = false;
         loop {
-            let Some(condition) = self.machine.condition(&self.name).await? else {
+            let mut looking = pin!(self.machine.condition(&self.name));
+            let condition = loop {
+                tokio::select! {
+                    condition = &mut looking => break condition?,
+                    () = &mut listening, if !listens => listens = true,
+                }
+            };
+            let Some(condition) = condition else {
                 return Err(Error::Gone { name: self.name.clone(), host: self.machine.name().clone() });
             };
             if let Some(what) = condition.trouble() {
                 return Err(self.trouble(what, &condition).await);
             }
             let long_enough = began.elapsed() >= WATCHED;
-            match condition.socket(self.plan.release.settings.port) {
-                Some(address) if long_enough || self.listens(address).await => {
-                    return Ok(Replica { name: self.name.clone(), address });
+            let address = condition.socket(port);
+            if let Some(address) = address
+                && (long_enough || (known != Some(address) && self.listens(address).await))
+            {
+                return Ok(Replica { name: self.name.clone(), address });
+            }
+            if address.is_none() && long_enough {
+                let (name, host) = (self.name.clone(), self.machine.name().clone());
+                return Err(Error::NoAddress { name, host });
+            }
+            if !listens {
+                tokio::select! {
+                    () = &mut listening => listens = true,
+                    () = sleep(LOOK_EVERY) => {}
                 }
-                None if long_enough => {
-                    let (name, host) = (self.name.clone(), self.machine.name().clone());
-                    return Err(Error::NoAddress { name, host });
+            }
+            if let Some(address) = address.filter(|address| listens && known == Some(*address)) {
+                return Ok(Replica { name: self.name.clone(), address });
+            }
+        }
+    }
+
+    /// Returns once something listens there. It is tried every 20 ms, however long the answers take: far away, each takes
+    /// longer than an application to start.
+    async fn listening(&self, address: Option<SocketAddr>) {
+        let Some(address) = address else { return pending().await };
+        let mut tries = FuturesUnordered::new();
+        loop {
+            tries.push(self.listens(address));
+            let mut next = pin!(sleep(LOOK_EVERY));
+            loop {
+                tokio::select! {
+                    answer = tries.next(), if !tries.is_empty() => if answer == Some(true) { return },
+                    () = &mut next => break,
                 }
-                _ => sleep(LOOK_EVERY).await,
             }
         }
     }

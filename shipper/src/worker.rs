@@ -1,4 +1,4 @@
-//! The stages of the shipper: ship, boot, retire and discard.
+//! The stages of the shipper: ship, boot, retire, cool and discard.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{boot, discard, retire, ship};
 
-/// Does the ship, boot, retire and discard stages.
+/// Does the ship, boot, retire, cool and discard stages.
 #[derive(Debug)]
 pub struct Shipper {
     fleet: Fleet,
@@ -37,13 +37,17 @@ impl Shipper {
                 Output::Shipped { sent }
             }
             Stage::Boot => {
-                let live = assignment.service.live().map(|live| &live.deployment);
-                Output::Booted { replicas: boot(machine, plan, image(assignment)?, epoch, live).await? }
+                let in_use = assignment.service.in_use();
+                Output::Booted { replicas: boot(machine, plan, image(assignment)?, epoch, &in_use).await? }
             }
             Stage::Retire => {
-                let kept: Vec<&Digest> = assignment.service.kept.iter().map(|kept| &kept.image).collect();
-                let images = [kept, vec![image(assignment)?]].concat();
-                Output::Retired { stopped: retire(machine, plan, epoch, &images, progress).await? }
+                let (spared, images) =
+                    (assignment.service.spared(assignment.deployment()), images(assignment)?);
+                Output::Retired { stopped: retire(machine, plan, epoch, &spared, &images, progress).await? }
+            }
+            Stage::Cool => {
+                let images = images(assignment)?;
+                Output::Cooled { stopped: retire(machine, plan, epoch, &[], &images, progress).await? }
             }
             Stage::Discard => Output::Discarded { removed: discard(machine, plan, epoch, progress).await? },
             other => return Err(Failure::lasting(format!("{other} is no stage of the shipper"))),
@@ -59,6 +63,12 @@ impl Performer for Shipper {
             never = tell(assignment, told) => match never {},
         }
     }
+}
+
+/// The images that the host is to keep.
+fn images(assignment: &Assignment) -> Result<Vec<&Digest>, Failure> {
+    let kept = assignment.service.kept.iter().map(|kept| &kept.image);
+    Ok(kept.chain([image(assignment)?]).collect())
 }
 
 /// The image of the deployment.

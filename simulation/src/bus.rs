@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use cutover_core::{Entry, Event, Service, Stage, Timestamp, Work};
+use cutover_core::{Entry, Event, LeaseRecord, Service, Stage, Timestamp, Work};
 
 use crate::chance::Chance;
 use crate::consumer::Consumer;
@@ -68,10 +68,16 @@ pub(crate) struct Bus {
     pub(crate) entries: Vec<Entry>,
     /// Its fold.
     pub(crate) service: Rc<Service>,
+    /// Whether a deployment runs.
+    pub(crate) runs: bool,
     /// Entries that the fold refused.
     pub(crate) illegal: BTreeSet<u64>,
     pub(crate) snapshots: Vec<Snapshot>,
     consumers: [Consumer; Stage::ALL.len()],
+    /// The message that is to be delivered at a time by the server's clock: one for the service, the last that was asked for.
+    timer: Option<Timestamp>,
+    /// The last record of the lease of the sweep.
+    lease: Option<(u64, LeaseRecord)>,
     /// How far the server's clock is off, in milliseconds.
     pub(crate) clock: i64,
 }
@@ -108,18 +114,27 @@ impl Bus {
         self.last_by_subject.insert(message.subject.clone(), last);
         match &message.content {
             Content::Entry(event) => {
-                let at = Timestamp(now.0.saturating_add_signed(self.clock));
+                let at = self.clock_at(now);
                 let entry = Entry { sequence, at, event: event.clone() };
                 if Rc::make_mut(&mut self.service).apply(&entry).is_err() {
                     self.illegal.insert(sequence);
                 }
+                self.runs = self.service.running().is_some();
                 self.entries.push(entry);
             }
             Content::Snapshot(service) => {
                 self.snapshots.push(Snapshot { sequence, service: Rc::clone(service) });
             }
-            Content::Work(work) => self.consumer(work.task.stage).add(sequence, work.clone(), now),
+            Content::Work(work) => {
+                let published = self.clock_at(now);
+                self.consumer(work.task.stage).add(sequence, work.clone(), now, published);
+            }
         }
+    }
+
+    /// The server's clock.
+    pub(crate) const fn clock_at(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add_signed(self.clock))
     }
 
     /// The last message of a subject.
@@ -135,5 +150,42 @@ impl Bus {
     /// When the next message of a stage may be delivered.
     pub(crate) fn next_delivery(&self, stage: Stage) -> Option<Timestamp> {
         self.consumers[stage as usize].next_delivery()
+    }
+
+    /// Whether every work message was acknowledged, but for those of one stage.
+    pub(crate) fn is_idle_but(&self, stage: Stage) -> bool {
+        let others = Stage::ALL.into_iter().filter(|other| *other != stage);
+        others.into_iter().all(|other| self.consumers[other as usize].is_empty())
+    }
+
+    /// Schedules a message.
+    pub(crate) const fn set_timer(&mut self, time: Timestamp) {
+        self.timer = Some(time);
+    }
+
+    /// When the scheduled message is delivered.
+    pub(crate) fn next_timer(&self) -> Option<Timestamp> {
+        self.timer.map(|time| Timestamp(time.0.saturating_add_signed(-self.clock)))
+    }
+
+    /// Delivers the scheduled message, once and to one: it is not acknowledged.
+    pub(crate) fn take_timer(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let clock = self.clock_at(now);
+        self.timer.take_if(|time| *time <= clock)
+    }
+
+    /// The last record of the lease of the sweep.
+    pub(crate) const fn lease(&self) -> Option<&(u64, LeaseRecord)> {
+        self.lease.as_ref()
+    }
+
+    /// Stores a record of the lease where another is still the last; none: it isn't.
+    pub(crate) fn write_lease(&mut self, expected: u64, record: LeaseRecord) -> Option<u64> {
+        let last = self.lease.as_ref().map_or(0, |(sequence, _)| *sequence);
+        (last == expected).then(|| {
+            self.sequence += 1;
+            self.lease = Some((self.sequence, record));
+            self.sequence
+        })
     }
 }

@@ -37,13 +37,18 @@ impl Chance {
 
 /// How rough a day is: what happens once in so many times. 0: never.
 ///
-/// Every seed mixes its own, with most kinds of trouble left out: what one kind hides, another seed shows.
+/// Every seed mixes its own, with most kinds of trouble left out: what one kind hides, another seed shows. Every fourth is one
+/// in which nothing goes well and much is owed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Odds {
     /// A process is killed between two of its steps.
     pub(crate) kill: u32,
     /// A process is stopped between two of its steps, and goes on later as if nothing had been.
     pub(crate) stop: u32,
+    /// The same, while it changes something on a host.
+    pub(crate) stop_in_effect: u32,
+    /// Some processes are stopped when something is decided.
+    pub(crate) stop_at_decision: u32,
     /// A process loses the bus for a while.
     pub(crate) cut: u32,
     /// A host loses all of us for a while; its traffic goes on.
@@ -56,10 +61,20 @@ pub(crate) struct Odds {
     pub(crate) lose: u32,
     /// An acknowledgement is lost.
     pub(crate) lose_ack: u32,
+    /// A scheduled message is lost.
+    pub(crate) lose_timer: u32,
     /// An effect fails, and might go better again.
     pub(crate) stumble: u32,
     /// An effect fails for good.
     pub(crate) fail: u32,
+    /// What takes back or retires fails for good.
+    pub(crate) owe: u32,
+    /// A release is no good.
+    pub(crate) bad: u32,
+    /// Whether people hardly wait between what they do.
+    pub(crate) hasty: bool,
+    /// The longest that a person's machine takes between looking and deciding, in milliseconds.
+    pub(crate) hesitate: u32,
     /// The longest time that a message takes, in milliseconds.
     pub(crate) slow: u64,
 }
@@ -75,18 +90,30 @@ impl Odds {
                 _ => often,
             }
         };
-        Self {
+        let odds = Self {
             kill: kind(40, 300),
             stop: kind(60, 300),
+            stop_in_effect: kind(8, 40),
+            stop_at_decision: kind(2, 8),
             cut: kind(150, 600),
-            lose_host: kind(150, 600),
+            lose_host: kind(100, 500),
             set_clock: kind(300, 1000),
             forge: kind(100, 400),
             lose: kind(25, 150),
             lose_ack: kind(5, 20),
+            lose_timer: kind(1, 4),
             stumble: kind(20, 60),
             fail: kind(60, 200),
+            owe: kind(3, 12),
+            bad: 3,
+            hasty: false,
+            hesitate: kind(6_000, 500),
             slow: u64::from(kind(1500, 50)).max(3),
+        };
+        match chance.below(4) {
+            0 => Self { fail: 0, owe: 2, bad: 1, hasty: true, ..odds },
+            1 => Self { hasty: true, ..odds },
+            _ => odds,
         }
     }
 

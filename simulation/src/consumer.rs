@@ -17,6 +17,8 @@ pub(crate) struct Delivery {
     pub(crate) work: Work,
     /// How often it was delivered by now.
     pub(crate) delivered: u32,
+    /// When it was published, by the server's clock.
+    pub(crate) published: Timestamp,
 }
 
 /// What a worker says of a message.
@@ -34,6 +36,8 @@ pub(crate) enum Ack {
 struct Pending {
     work: Work,
     delivered: u32,
+    /// By the server's clock.
+    published: Timestamp,
     /// When it may be delivered (again).
     from: Timestamp,
 }
@@ -45,8 +49,13 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn add(&mut self, sequence: u64, work: Work, now: Timestamp) {
-        self.pending.insert(sequence, Pending { work, delivered: 0, from: now });
+    pub(crate) fn add(&mut self, sequence: u64, work: Work, now: Timestamp, published: Timestamp) {
+        self.pending.insert(sequence, Pending { work, delivered: 0, published, from: now });
+    }
+
+    /// Whether every message was acknowledged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
     }
 
     pub(crate) fn next_delivery(&self) -> Option<Timestamp> {
@@ -61,7 +70,8 @@ impl Consumer {
         let (sequence, pending) = ready.nth(chance.below(count))?;
         pending.delivered += 1;
         pending.from = now.after(ACK_WAIT);
-        Some(Delivery { sequence: *sequence, work: pending.work.clone(), delivered: pending.delivered })
+        let (work, published) = (pending.work.clone(), pending.published);
+        Some(Delivery { sequence: *sequence, work, delivered: pending.delivered, published })
     }
 
     /// Takes an acknowledgement. The server goes by the message's sequence in the stream alone: what a worker says whose

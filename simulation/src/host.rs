@@ -15,6 +15,8 @@ pub(crate) struct Container {
     pub(crate) replica: Replica,
     pub(crate) deployment: DeploymentId,
     pub(crate) claim: u64,
+    /// Whether it was made by a worker that the journal knew to be gone.
+    pub(crate) late: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Host {
     pub(crate) images: BTreeSet<Digest>,
     /// Nobody of us reaches it before.
     pub(crate) lost_until: Timestamp,
+    /// Somebody has told the journal to forget what it owes: nothing is known of it until it has gone all the way again.
+    pub(crate) forgiven: bool,
     made: u32,
 }
 
@@ -35,7 +39,8 @@ pub(crate) struct NameTaken;
 impl Host {
     pub(crate) fn new(name: HostName, unfenced: bool) -> Self {
         let proxy = Proxy { unfenced, ..Proxy::default() };
-        Self { name, proxy, containers: vec![], images: BTreeSet::new(), lost_until: Timestamp(0), made: 0 }
+        let (containers, images, lost_until) = (Vec::new(), BTreeSet::new(), Timestamp(0));
+        Self { name, proxy, containers, images, lost_until, forgiven: false, made: 0 }
     }
 
     /// Creates and starts a container.
@@ -44,6 +49,7 @@ impl Host {
         name: &str,
         deployment: &DeploymentId,
         claim: u64,
+        late: bool,
     ) -> Result<Container, NameTaken> {
         if self.containers.iter().any(|container| container.replica.name == name) {
             return Err(NameTaken);
@@ -51,7 +57,7 @@ impl Host {
         self.made += 1;
         let [.., b, c, d] = self.made.to_be_bytes();
         let replica = Replica { name: name.to_owned(), address: SocketAddr::from(([10, b, c, d], 3000)) };
-        let container = Container { id: self.made, replica, deployment: deployment.clone(), claim };
+        let container = Container { id: self.made, replica, deployment: deployment.clone(), claim, late };
         self.containers.push(container.clone());
         Ok(container)
     }

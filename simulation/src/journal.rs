@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cutover_core::{
-    Decision, Deployment, Effect, Entry, Event, Refused, Service, ServiceKey, Stage, Subject, Task, Work,
+    Decision, Deployment, DeploymentId, Effect, Entry, Event, Fact, Refused, Service, ServiceKey, Stage,
+    Subject, Task, Timestamp, Work,
 };
 
 use crate::Flaw;
@@ -62,6 +63,7 @@ impl Connection {
             return Ok(true);
         }
         log.service.check(decision).map_err(DecideError::Refused)?;
+        self.world.sleep(self.world.draw(|chance, odds| chance.millis(0, odds.hesitate.into()))).await;
         let expected = log.service.last_decision;
         let message = Message {
             subject: Subject::Decisions(plans::key()).to_string(),
@@ -92,7 +94,7 @@ impl Connection {
         match found {
             None => Ok(false),
             Some(true) => {
-                self.carry_out(log).await?;
+                self.carry_out(log, self.now()).await?;
                 Ok(true)
             }
             Some(false) => match log.service.check(decision) {
@@ -111,9 +113,9 @@ impl Connection {
     ) -> Result<Appended, Lost> {
         let mut next = Service::clone(&log.service);
         let entry = Entry { sequence: next.sequence + 1, at: self.now(), event };
-        let work = match (next.apply(&entry), &next.current) {
-            (Ok(_), Some(deployment)) => self.unpublished(deployment, &next.effects(self.now())),
-            _ => Vec::new(),
+        let work = match next.apply(&entry) {
+            Ok(_) => self.unpublished(&next, &next.effects(self.now())),
+            Err(_) => Vec::new(),
         };
         let messages: Vec<Message> = std::iter::once(message.clone()).chain(work.iter().cloned()).collect();
         let appended = self.append(&messages).await?;
@@ -129,12 +131,12 @@ impl Connection {
         Ok(appended)
     }
 
-    /// Does what follows from the state of a service: publishes the work that is due, writes the snapshot of an end.
-    /// Doing it again does no harm: ids make it a duplicate.
-    pub(crate) async fn carry_out(&self, log: &Log) -> Result<(), Lost> {
+    /// Does what follows from the state of a service at a time: publishes the work that is due, writes the snapshot of an
+    /// end, sees to it that somebody looks again. Doing it again does no harm: ids make it a duplicate.
+    pub(crate) async fn carry_out(&self, log: &Log, now: Timestamp) -> Result<(), Lost> {
         let Some(deployment) = &log.service.current else { return Ok(()) };
-        let effects = log.service.effects(self.now());
-        let work = self.unpublished(deployment, &effects);
+        let effects = log.service.effects(now);
+        let work = self.unpublished(&log.service, &effects);
         if !work.is_empty() {
             let appended = self.append(&work).await?;
             if appended == Appended::Duplicate && work.len() > 1 {
@@ -147,45 +149,63 @@ impl Connection {
         if effects.contains(&Effect::Snapshot) && !log.snapshot_taken {
             self.write_snapshot(log).await?;
         }
-        Ok(())
+        let wake = effects.iter().find_map(|effect| match effect {
+            Effect::Wake(time) => Some(*time),
+            Effect::Run(_) | Effect::Snapshot => None,
+        });
+        match wake {
+            Some(time) => self.schedule(time).await,
+            None => Ok(()),
+        }
     }
 
-    /// Writes what is known of a service after its last end, unless somebody has.
+    /// Writes what is known of a service after its last end, unless somebody has. Another may have written that of an earlier
+    /// one in the meantime, having been asleep: then it is looked at again.
     async fn write_snapshot(&self, log: &Log) -> Result<(), Lost> {
-        let last = self.last_snapshot().await?;
         let decision = log.service.last_decision;
-        if last.as_ref().is_none_or(|last| last.service.last_decision < decision) {
-            let deployment = log.service.current.as_ref().map(Deployment::id);
+        let deployment = log.service.current.as_ref().map(Deployment::id);
+        // The last decision has led to this end: there is one snapshot for each.
+        let id = match deployment {
+            Some(deployment) if self.world.has(Flaw::SnapshotOncePerDeployment) => {
+                format!("{deployment}/snapshot")
+            }
+            _ => format!("{decision}/snapshot"),
+        };
+        loop {
+            let last = self.last_snapshot().await?;
+            if last.as_ref().is_some_and(|last| last.service.last_decision >= decision) {
+                return Ok(());
+            }
             let message = Message {
                 subject: Subject::State(plans::key()).to_string(),
-                // The last decision has led to this end: there is one snapshot for each.
-                id: match deployment {
-                    Some(deployment) if self.world.has(Flaw::SnapshotOncePerDeployment) => {
-                        format!("{deployment}/snapshot")
-                    }
-                    _ => format!("{decision}/snapshot"),
-                },
+                id: id.clone(),
                 expecting: Some(last.map_or(0, |last| last.sequence)),
                 content: Content::Snapshot(Rc::clone(&log.service)),
             };
-            self.append(&[message]).await?;
+            if self.append(&[message]).await? != Appended::Conflict {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The work among effects that isn't known to be in the log.
-    fn unpublished(&self, deployment: &Deployment, effects: &[Effect]) -> Vec<Message> {
+    fn unpublished(&self, service: &Service, effects: &[Effect]) -> Vec<Message> {
         let work = effects.iter().filter_map(|effect| match effect {
-            Effect::Run(work) => Some(self.work_message(deployment, work)),
-            Effect::Snapshot => None,
+            Effect::Run(work) => Some(self.work_message(service.deployment(&work.deployment)?, work)),
+            Effect::Snapshot | Effect::Wake(_) => None,
         });
         work.filter(|message| !self.process.has_published(&message.id)).collect()
     }
 
-    /// A work message. The round is part of its id: attempts are counted by claims, and work that was published but never
-    /// claimed before an abort has the same number in the replay.
+    /// A work message. The round of the deployment that it is of is part of its id, by the decision before the one that began
+    /// it: attempts are counted by claims, and work that was published but never claimed before an abort has the same number
+    /// in the replay.
     fn work_message(&self, deployment: &Deployment, work: &Work) -> Message {
-        let round = if self.world.has(Flaw::WorkIdWithoutRound) { 0 } else { deployment.round };
+        let round = match self.world.has(Flaw::WorkIdWithoutRound) {
+            true => 0,
+            false if self.world.has(Flaw::WorkIdByRoundNumber) => u64::from(deployment.round),
+            false => deployment.round_after,
+        };
         let task = task_id(&work.task);
         Message {
             subject: Subject::Run { stage: work.task.stage, key: plans::key() }.to_string(),
@@ -197,9 +217,22 @@ impl Connection {
 }
 
 /// A task in message ids: `boot/h1`.
-pub(crate) fn task_id(task: &Task) -> String {
+fn task_id(task: &Task) -> String {
     let host = task.host.as_ref().map_or("", |host| host.as_str());
     format!("{}/{host}", task.stage)
+}
+
+/// A fact of a task.
+pub(crate) fn fact_message(deployment: &DeploymentId, task: &Task, attempt: u32, fact: Fact) -> Message {
+    let kind = fact.kind();
+    let subject =
+        Subject::Fact { key: plans::key(), deployment: deployment.clone(), task: task.clone(), kind };
+    Message {
+        subject: subject.to_string(),
+        id: format!("{deployment}/{}/{attempt}/{}", task_id(task), kind.as_str()),
+        expecting: None,
+        content: Content::Entry(Event::Fact { deployment: deployment.clone(), task: task.clone(), fact }),
+    }
 }
 
 /// A work message that nobody has derived from the log.

@@ -1,6 +1,6 @@
-//! People who deploy, abort, replay and roll back, without asking each other.
+//! People who deploy, abort, replay, roll back and forgive, without asking each other.
 
-use cutover_core::{Decision, Service};
+use cutover_core::{Decision, Outcome, Refused, Service};
 
 use crate::journal::DecideError;
 use crate::process::{Connection, Role};
@@ -8,16 +8,22 @@ use crate::tally::Happening;
 use crate::world::World;
 use crate::{invariant, plans};
 
-/// Does what comes to mind, as long as there is something on the agenda.
+/// Does what comes to mind, as long as there is something on the agenda. While a deployment runs, it is mostly waited for.
 pub(crate) async fn person(bus: Connection) {
     let world = &bus.world;
     while world.agenda.get() > 0 {
-        let longest = world.draw(|chance, _| chance.pick(&[1_000, 10_000, 40_000])).unwrap_or_default();
+        let paces = if world.odds.get().hasty { [1_000, 5_000, 10_000] } else { [1_000, 10_000, 40_000] };
+        let longest = world.draw(|chance, _| chance.pick(&paces)).unwrap_or_default();
         world.sleep(world.draw(|chance, _| chance.millis(0, longest))).await;
-        world.agenda.set(world.agenda.get().saturating_sub(1));
         let Ok(log) = bus.read().await else { continue };
+        if log.service.running().is_some() && !world.draw(|chance, _| chance.one_in(4)) {
+            continue;
+        }
+        world.agenda.set(world.agenda.get().saturating_sub(1));
         if let Some(decision) = whim(world, &name(&bus), &log.service) {
-            decide(&bus, decision).await;
+            while decide(&bus, &decision).await == Told::TryAgain {
+                world.sleep(world.draw(|chance, _| chance.millis(500, 5_000))).await;
+            }
         }
     }
 }
@@ -25,7 +31,7 @@ pub(crate) async fn person(bus: Connection) {
 /// Deploys one release that is good.
 pub(crate) async fn deploy(bus: Connection) {
     let plan = plans::deploy(&bus.world, &name(&bus), true);
-    decide(&bus, Decision::Accepted(Box::new(plan))).await;
+    decide(&bus, &Decision::Accepted(Box::new(plan))).await;
 }
 
 fn name(bus: &Connection) -> String {
@@ -36,36 +42,59 @@ fn name(bus: &Connection) -> String {
 }
 
 fn whim(world: &World, by: &str, service: &Service) -> Option<Decision> {
-    let current = service.current.as_ref().map(|current| current.id().clone());
-    let runs = service.running().is_some();
-    let whim = world.draw(|chance, _| chance.below(12));
-    match (whim, current) {
-        (0..3, Some(deployment)) if runs => Some(Decision::Aborted { deployment, by: by.to_owned() }),
-        (0..7, Some(deployment)) if !runs => Some(plans::replay(world, by, &deployment)),
-        (7, Some(deployment)) => Some(Decision::Aborted { deployment, by: by.to_owned() }),
-        (8, Some(deployment)) => Some(plans::replay(world, by, &deployment)),
-        (9, _) => {
+    let accept = |plan| Some(Decision::Accepted(Box::new(plan)));
+    let Some(current) = &service.current else { return accept(plans::deploy(world, by, false)) };
+    let abort = || Decision::Aborted { deployment: current.id().clone(), by: by.to_owned() };
+    let is_live = matches!(current.outcome(), Some(Outcome::Live | Outcome::Degraded { live: true }));
+    let warm = service.kept.iter().find(|kept| service.warm_until(kept).is_some());
+    // What makes sense is the most likely; what doesn't is refused.
+    match (world.draw(|chance, _| chance.below(12)), service.running().is_some()) {
+        (0..4, true) => Some(abort()),
+        (0..4, false) if !is_live => Some(plans::replay(world, by, current.id())),
+        (0..5, false) if let Some(warm) = warm => accept(plans::rollback(world, by, service, warm)),
+        (8, _) => Some(abort()),
+        (9, _) => Some(plans::replay(world, by, current.id())),
+        (10, _) => {
             let kept = world.draw(|chance, _| chance.pick(&service.kept))?;
-            Some(Decision::Accepted(Box::new(plans::rollback(world, by, &kept))))
+            accept(plans::rollback(world, by, service, &kept))
         }
-        _ => Some(Decision::Accepted(Box::new(plans::deploy(world, by, false)))),
+        (11, _) => {
+            let owed = world.draw(|chance, _| chance.pick(&service.obligations))?;
+            let (deployment, host) = (current.id().clone(), owed.task.host?);
+            Some(Decision::Forgiven { deployment, host, by: by.to_owned() })
+        }
+        _ => accept(plans::deploy(world, by, false)),
     }
 }
 
-async fn decide(bus: &Connection, decision: Decision) {
+/// What a person is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Yes, no, or nothing at all.
+    Enough,
+    /// That it may be decided in a moment.
+    TryAgain,
+}
+
+async fn decide(bus: &Connection, decision: &Decision) -> Told {
     let world = &bus.world;
-    bus.say(|| format!("wants: {}", describe(&decision)));
-    match bus.decide(&decision).await {
-        Ok(_) => {
-            bus.say(|| format!("is told that it was taken: {}", describe(&decision)));
-            world.hold(invariant::what_people_are_told_is_so(&world.bus.borrow(), &decision));
+    bus.say(|| format!("wants: {}", describe(decision)));
+    match bus.decide(decision).await {
+        Ok(()) => {
+            bus.say(|| format!("is told that it was taken: {}", describe(decision)));
+            world.hold(invariant::what_people_are_told_is_so(&world.bus.borrow(), decision));
         }
         Err(DecideError::Refused(refused)) => {
             world.count(Happening::Refused);
             bus.say(|| format!("is refused: {refused}"));
+            if let Refused::Settling { .. } = refused {
+                world.count(Happening::Settling);
+                return Told::TryAgain;
+            }
         }
         Err(DecideError::Lost) => bus.say(|| "is told nothing".to_owned()),
     }
+    Told::Enough
 }
 
 /// A decision in a few words.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Container, Decision, Digest, HostName, HostSpec, Intent, KeptRelease, MigrationFile, PROTOCOL, Plan,
-    Readiness, Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
+    Readiness, Release, Resources, Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage,
+    Timeouts,
 };
 
+use crate::chance::Chance;
 use crate::world::World;
 
 /// The service.
@@ -26,26 +28,25 @@ pub(crate) fn host_name(number: usize) -> HostName {
 /// A deployment of a release that nobody has seen before. A good one has nothing that would be found in any stage.
 pub(crate) fn deploy(world: &World, by: &str, good: bool) -> Plan {
     let number = next(world);
-    let release = world.draw(|chance, _| {
-        let soak = chance.below(3) * 2_000;
-        let replicas = 1 + u32::from(chance.one_in(3));
-        let migrates = chance.one_in(4);
-        release(number, u64::try_from(soak).unwrap_or(0), replicas, migrates)
-    });
+    let release = world.draw(|chance, _| release(number, chance));
     let plan = plan(world, by, number, release, None);
-    let stages = [Stage::Build, Stage::Boot, Stage::Probe, Stage::Probe, Stage::Soak, Stage::Soak];
-    let bad = world.draw(|chance, _| if chance.one_in(3) { chance.pick(&stages) } else { None });
+    let stages = [Stage::Build, Stage::Boot, Stage::Probe, Stage::Soak, Stage::Soak, Stage::Soak];
+    let bad = world.draw(|chance, odds| chance.one_in(odds.bad).then(|| chance.pick(&stages)).flatten());
     if let Some(stage) = bad.filter(|_| !good) {
         world.bad.borrow_mut().insert(plan.deployment.clone(), stage);
     }
     plan
 }
 
-/// A deployment of a release that is kept.
-pub(crate) fn rollback(world: &World, by: &str, kept: &KeptRelease) -> Plan {
+/// A deployment of a release that is kept: to its replicas, where they are warm.
+pub(crate) fn rollback(world: &World, by: &str, service: &Service, kept: &KeptRelease) -> Plan {
     let number = next(world);
     let plan = plan(world, by, number, kept.release.clone(), Some(kept.image.clone()));
-    Plan { intent: Intent::Rollback, ..plan }
+    let cold = Plan { intent: Intent::Rollback, ..plan };
+    match service.warm_until(kept) {
+        Some(_) => Plan { warm: kept.replicas.clone(), stages: Plan::WARM.to_vec(), ..cold },
+        None => cold,
+    }
 }
 
 /// A replay, from a stage on or from where it failed; what was wrong with the release may be mended by then.
@@ -78,12 +79,19 @@ fn plan(world: &World, by: &str, number: u32, release: Release, image: Option<Di
         stages: Plan::stages_for(&release, image.as_ref()),
         release,
         image,
+        warm: None,
         replaces: None,
         hosts: specs.collect(),
     }
 }
 
-fn release(number: u32, soak: u64, replicas: u32, migrates: bool) -> Release {
+fn release(number: u32, chance: &mut Chance) -> Release {
+    let soak = chance.pick(&[0, 2_000, 6_000]).unwrap_or_default();
+    let replicas = 1 + u32::from(chance.one_in(3));
+    let migrates = chance.one_in(4);
+    // An hour is longer than any day: those are never to be stopped.
+    let warm = chance.pick(&[0, 0, 5, 60, 3_600]).unwrap_or_default();
+    let retain = chance.pick(&[0, 1, 2, 2]).unwrap_or_default();
     let settings = Settings {
         port: 3000,
         replicas,
@@ -103,7 +111,8 @@ fn release(number: u32, soak: u64, replicas: u32, migrates: bool) -> Release {
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
-        retain: 2,
+        warm: Span::seconds(warm),
+        retain,
     };
     let migration =
         || MigrationFile { version: number.to_string(), name: "add".into(), content: Digest::of(b"sql") };

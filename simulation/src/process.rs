@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cutover_core::{Deployment, DeploymentId, Program, Service, Timestamp};
+use cutover_core::{Deployment, DeploymentId, LeaseRecord, Program, Service, Timestamp};
 
 use crate::bus::{Appended, Last, Message, Snapshot};
 use crate::consumer::Ack;
+use crate::flaw::Flaw;
 use crate::invariant;
 use crate::tally::Happening;
 use crate::world::World;
@@ -35,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) cut_until: Cell<Timestamp>,
     /// It makes no step before.
     pub(crate) stopped_until: Cell<Timestamp>,
+    /// The time that it has had a message scheduled for.
+    pub(crate) scheduled: Cell<Option<Timestamp>>,
     log: RefCell<Option<Log>>,
     published: RefCell<Published>,
 }
@@ -74,6 +77,7 @@ impl Process {
             clock: Cell::new(clock),
             cut_until: never(),
             stopped_until: never(),
+            scheduled: Cell::default(),
             log: RefCell::default(),
             published: RefCell::default(),
         }
@@ -164,6 +168,39 @@ impl Connection {
         let last = self.world.bus.borrow().snapshots.last().cloned();
         self.travel().await?;
         Ok(last)
+    }
+
+    /// Has a message scheduled for a time by the server's clock, at which somebody looks again. One that it has asked for
+    /// isn't asked for again.
+    pub(crate) async fn schedule(&self, time: Timestamp) -> Result<(), Lost> {
+        if self.process.scheduled.get() == Some(time) {
+            return Ok(());
+        }
+        self.travel().await?;
+        let lost = self.world.draw(|chance, odds| chance.one_in(odds.lose_timer));
+        if lost || self.world.has(Flaw::NobodySweeps) {
+            self.world.count(Happening::TimerLost);
+        } else {
+            self.world.bus.borrow_mut().set_timer(time);
+        }
+        self.process.scheduled.set(Some(time));
+        self.travel().await
+    }
+
+    /// The last record of the lease of the sweep.
+    pub(crate) async fn lease(&self) -> Result<Option<(u64, LeaseRecord)>, Lost> {
+        self.travel().await?;
+        let last = self.world.bus.borrow().lease().cloned();
+        self.travel().await?;
+        Ok(last)
+    }
+
+    /// Writes a record of the lease where another is still the last; none: it isn't.
+    pub(crate) async fn write_lease(&self, expected: u64, record: LeaseRecord) -> Result<Option<u64>, Lost> {
+        self.travel().await?;
+        let stored = self.world.bus.borrow_mut().write_lease(expected, record);
+        self.travel().await?;
+        Ok(stored)
     }
 
     /// Says what to do with a work message.

@@ -109,9 +109,9 @@ impl Proxy {
             || displaced.into_iter().any(|set| set.busy_until > now && set.targets.contains(replica))
     }
 
-    /// Whether it names a deployment in any way.
-    pub(crate) fn names(&self, deployment: &DeploymentId, now: Timestamp) -> bool {
-        let draining = self.draining.iter().filter(|set| set.busy_until > now);
-        self.active.iter().chain(&self.previous).chain(draining).any(|set| set.deployment == *deployment)
+    /// The sets that it names in any way.
+    pub(crate) fn sets(&self, now: Timestamp) -> impl Iterator<Item = &Set> {
+        let draining = self.draining.iter().filter(move |set| set.busy_until > now);
+        self.active.iter().chain(&self.previous).chain(draining)
     }
 }

@@ -8,6 +8,8 @@ use std::task::{Context, Waker};
 
 use cutover_core::{Program, Timestamp};
 
+use crate::duty;
+use crate::flaw::Flaw;
 use crate::invariant::Violation;
 use crate::person::person;
 use crate::process::{Connection, Process, Role};
@@ -49,6 +51,10 @@ impl Schedule {
         match role {
             Role::Person(_) => self.add(&bus, person(bus.clone())),
             Role::Worker(program, _) => {
+                self.add(&bus, duty::timer(bus.clone()));
+                if self.world.sweeps.get() && may_sweep(role) {
+                    self.add(&bus, duty::sweep(bus.clone()));
+                }
                 let slots = self.world.draw(|chance, _| 1 + chance.below(2));
                 for stage in program.stages() {
                     for number in 0..slots {
@@ -79,6 +85,35 @@ impl Schedule {
     pub(crate) fn kill(&mut self, process: &Rc<Process>, back: Timestamp) {
         self.actors.retain(|actor| !Rc::ptr_eq(&actor.process, process));
         self.gone.push((back, process.role));
+    }
+
+    /// From now on the workers sweep, and those that come back.
+    pub(crate) fn begin_to_sweep(&mut self) {
+        if self.world.has(Flaw::NobodySweeps) || self.world.sweeps.replace(true) {
+            return;
+        }
+        for process in self.workers().into_iter().filter(|process| may_sweep(process.role)) {
+            let bus = Connection { world: Rc::clone(&self.world), process };
+            self.add(&bus, duty::sweep(bus.clone()));
+        }
+    }
+
+    /// The workers that are there.
+    pub(crate) fn workers(&self) -> Vec<Rc<Process>> {
+        let mut workers: Vec<Rc<Process>> = Vec::new();
+        for Actor { process, .. } in &self.actors {
+            let is_known = workers.iter().any(|known| Rc::ptr_eq(known, process));
+            if matches!(process.role, Role::Worker(..)) && !is_known {
+                workers.push(Rc::clone(process));
+            }
+        }
+        workers
+    }
+
+    /// Whether all processes are there and at it.
+    pub(crate) fn is_everybody_back(&self) -> bool {
+        let now = self.world.now();
+        self.gone.is_empty() && self.actors.iter().all(|actor| actor.process.stopped_until.get() <= now)
     }
 
     /// Whether people still have something to do.
@@ -125,6 +160,7 @@ impl Schedule {
             let at = match actor.wake {
                 Wake::At(at) => at,
                 Wake::Work(stage) => bus.next_delivery(stage)?,
+                Wake::Timer => bus.next_timer()?,
             };
             Some((at.max(actor.process.stopped_until.get()), Next::Actor(index)))
         });
@@ -144,6 +180,11 @@ impl Schedule {
         }
         first
     }
+}
+
+/// One process of each program takes part in the sweep: enough to be in each other's way.
+const fn may_sweep(role: Role) -> bool {
+    matches!(role, Role::Worker(_, 1))
 }
 
 /// The programs, each as often as it is there.

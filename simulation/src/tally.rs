@@ -57,8 +57,26 @@ pub enum Happening {
     Replayed,
     /// A kept release was to be live again.
     RolledBack,
+    /// Among them, to replicas that were warm.
+    RolledBackWarm,
+    /// A host was forgiven what it owes.
+    Forgiven,
+    /// Something that was owed was claimed.
+    OwedClaimed,
+    /// Something that could not be done in its time was done.
+    Paid,
+    /// What was warm was stopped.
+    Cooled,
+    /// Somebody swept.
+    Swept,
+    /// Somebody was woken at the time that was asked for.
+    Woken,
+    /// A scheduled message was lost.
+    TimerLost,
     /// A decision was refused.
     Refused,
+    /// Among them, as something that is owed was being done.
+    Settling,
     /// A decision was stored that was not true any more.
     Overtaken,
     /// Ended live.
@@ -74,7 +92,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 42] = [
         Self::Step,
         Self::Entry,
         Self::Duplicate,
@@ -101,7 +119,16 @@ impl Happening {
         Self::Aborted,
         Self::Replayed,
         Self::RolledBack,
+        Self::RolledBackWarm,
+        Self::Forgiven,
+        Self::OwedClaimed,
+        Self::Paid,
+        Self::Cooled,
+        Self::Swept,
+        Self::Woken,
+        Self::TimerLost,
         Self::Refused,
+        Self::Settling,
         Self::Overtaken,
         Self::EndedLive,
         Self::EndedTakenBack,
@@ -138,7 +165,16 @@ impl Happening {
             Self::Aborted => "aborts",
             Self::Replayed => "replays",
             Self::RolledBack => "rollbacks among the deployments",
+            Self::RolledBackWarm => "rollbacks to warm replicas among these",
+            Self::Forgiven => "hosts forgiven",
+            Self::OwedClaimed => "claims of what is owed",
+            Self::Paid => "debts paid",
+            Self::Cooled => "warm replicas stopped, by host",
+            Self::Swept => "sweeps",
+            Self::Woken => "scheduled messages delivered",
+            Self::TimerLost => "scheduled messages lost",
             Self::Refused => "decisions refused",
+            Self::Settling => "among these, as what was owed was being done",
             Self::Overtaken => "decisions overtaken by facts",
             Self::EndedLive => "ended live",
             Self::EndedTakenBack => "ended taken back",
@@ -155,11 +191,13 @@ pub struct Tally {
     counts: [u64; Happening::ALL.len()],
     /// The longest that deployments went on, in ms, once nothing went wrong any more.
     pub longest_calm: u64,
+    /// The longest until all that was owed was done, in ms, once nothing ran and nothing went wrong any more.
+    pub longest_debt: u64,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { counts: [0; Happening::ALL.len()], longest_calm: 0 }
+        Self { counts: [0; Happening::ALL.len()], longest_calm: 0, longest_debt: 0 }
     }
 }
 
@@ -181,6 +219,7 @@ impl Tally {
             *count += more;
         }
         self.longest_calm = self.longest_calm.max(other.longest_calm);
+        self.longest_debt = self.longest_debt.max(other.longest_debt);
     }
 }
 
@@ -189,10 +228,12 @@ impl fmt::Display for Tally {
         for happening in Happening::ALL {
             writeln!(f, "{:>12}  {}", self.of(happening), happening.as_str())?;
         }
-        let seconds = std::time::Duration::from_millis(self.longest_calm).as_secs_f64();
+        let seconds = |millis| std::time::Duration::from_millis(millis).as_secs_f64();
+        let (calm, debt) = (seconds(self.longest_calm), seconds(self.longest_debt));
         writeln!(
             f,
-            "{seconds:>10.1} s  the longest until a deployment ended, once nothing went wrong any more"
-        )
+            "{calm:>10.1} s  the longest until a deployment ended, once nothing went wrong any more"
+        )?;
+        writeln!(f, "{debt:>10.1} s  the longest until all that was owed after that was done")
     }
 }

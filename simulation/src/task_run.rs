@@ -1,37 +1,25 @@
 //! One work message from its delivery to its acknowledgement: look, claim, read back, do, record, go on. In the words of
 //! `cutover-bus`, step for step; each `await` is a place where the worker may be killed or stopped.
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use cutover_core::{
-    Claim, Deployment, Event, Fact, FactKind, Failure, Permission, Service, Stage, Status, Subject, Task,
-    Timestamp,
-};
+use cutover_core::{Claim, Deployment, Event, Fact, Failure, Permission, Service, Stage, Status, Timestamp};
 
-use crate::bus::{Appended, Content, Message};
+use crate::Flaw;
+use crate::assignment::{Assignment, is_owed};
+use crate::bus::{Appended, Message};
 use crate::consumer::{ACK_WAIT, Ack, Delivery};
-use crate::journal::task_id;
+use crate::journal::fact_message;
 use crate::performer::perform;
 use crate::process::{Connection, Lost};
 use crate::tally::Happening;
 use crate::world::{First, race};
-use crate::{Flaw, plans};
 
 /// How often a worker that has a task looks whether it still should.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a message that came before its time is put off at first.
 const EARLY: Duration = Duration::from_millis(250);
-
-/// A claimed task, and all that the journal says around it.
-pub(crate) struct Assignment {
-    pub(crate) task: Task,
-    /// The claim's sequence: the epoch of all that is done for it.
-    pub(crate) claim: u64,
-    pub(crate) service: Rc<Service>,
-    pub(crate) deployment: Deployment,
-}
 
 /// A work message in a slot.
 struct TaskRun<'a> {
@@ -71,7 +59,7 @@ pub(crate) async fn slot(bus: Connection, stage: Stage, slot: usize) {
 
 impl TaskRun<'_> {
     async fn run(self) {
-        let Delivery { sequence, work, delivered } = &self.hint;
+        let Delivery { sequence, work, delivered, .. } = &self.hint;
         self.bus.say(|| format!("gets #{sequence}, {}, for the {delivered}. time", work.task));
         if *delivered > 1 {
             self.bus.world.count(Happening::Redelivered);
@@ -95,24 +83,22 @@ impl TaskRun<'_> {
     }
 
     async fn verdict(&self) -> Result<Verdict, Lost> {
-        let Delivery { sequence: hint, work, delivered } = &self.hint;
+        let Delivery { sequence: hint, work, .. } = &self.hint;
         let task = &work.task;
-        // A message that was put off comes again after its time by the server's clock, whatever this machine's says.
-        let now = if *delivered > 1 { Timestamp(u64::MAX) } else { self.bus.now() };
         loop {
             let log = self.bus.read().await?;
-            let known = log.service.current.as_ref().filter(|current| *current.id() == work.deployment);
-            let Some(current) = known else { return Ok(Verdict::Done) };
-            let (expected, attempt, failure) = match current.permission(task, *hint, now) {
+            let Some(deployment) = log.service.deployment(&work.deployment) else { return Ok(Verdict::Done) };
+            let now = self.now(&log.service);
+            let (expected, attempt, failure) = match self.permission(&log.service, now) {
                 Permission::Perform { expected, attempt } => (expected, attempt, None),
                 Permission::Close { expected, attempt, failure } => (expected, attempt, Some(failure)),
                 Permission::NotBefore(time) => return Ok(Verdict::Later(time.since(now).min(ACK_WAIT))),
-                Permission::Taken => return Ok(Verdict::Later(ACK_WAIT / 2)),
+                Permission::NotNow => return Ok(Verdict::Later(ACK_WAIT / 2)),
                 Permission::Nothing => return self.go_on().await,
             };
             let worker = self.bus.process.name.clone();
             let claim = Claim { attempt, worker, decision: log.service.last_decision, hint: *hint };
-            let Some(sequence) = self.claim(current, &claim, expected).await? else { continue };
+            let Some(sequence) = self.claim(deployment, &claim, expected).await? else { continue };
             let Some(assignment) = self.assignment(sequence).await? else { return self.go_on().await };
             self.bus.say(|| format!("has {task} by claim {sequence}, attempt {attempt}"));
             let ended = match failure {
@@ -130,11 +116,39 @@ impl TaskRun<'_> {
         }
     }
 
+    /// The time that the task's own times are compared with. A task of a deployment that runs was put off by its own backoff,
+    /// and comes again after that by the server's clock, whatever this machine's says. What is owed may be due in hours, and
+    /// was published once it was due: only a clock says so, the server's at the latest.
+    fn now(&self, service: &Service) -> Timestamp {
+        let runs = service.running().is_some_and(|running| *running.id() == self.hint.work.deployment);
+        if self.hint.delivered > 1 && (runs || self.bus.world.has(Flaw::RedeliveredIsDue)) {
+            return Timestamp(u64::MAX);
+        }
+        self.bus.now().max(self.hint.published)
+    }
+
+    fn permission(&self, service: &Service, now: Timestamp) -> Permission {
+        let Delivery { sequence, work, .. } = &self.hint;
+        let permission = service.permission(work, *sequence, now);
+        let flawed =
+            self.bus.world.has(Flaw::OwedWorkAnyTime) && is_owed(service, &work.deployment, &work.task);
+        if permission == Permission::NotNow && flawed && service.running().is_some() {
+            let state = service.state(&work.deployment, &work.task);
+            return Permission::Perform { expected: state.last_claim, attempt: state.claims + 1 };
+        }
+        permission
+    }
+
     /// Appends a claim; none when another was faster. One whose answer was lost is known by its message's id, which no other
     /// claim has, be it of the same worker for the same message.
-    async fn claim(&self, current: &Deployment, claim: &Claim, expected: u64) -> Result<Option<u64>, Lost> {
-        let message =
-            fact_message(current, &self.hint.work.task, claim.attempt, Fact::Claimed(claim.clone()));
+    async fn claim(
+        &self,
+        deployment: &Deployment,
+        claim: &Claim,
+        expected: u64,
+    ) -> Result<Option<u64>, Lost> {
+        let (task, fact) = (&self.hint.work.task, Fact::Claimed(claim.clone()));
+        let message = fact_message(deployment.id(), task, claim.attempt, fact);
         let unique = match self.bus.world.has(Flaw::ClaimsWithoutId) {
             true => 0,
             false => self.bus.world.draw(|chance, _| chance.below(usize::MAX)),
@@ -165,9 +179,16 @@ impl TaskRun<'_> {
     async fn assignment(&self, claim: u64) -> Result<Option<Assignment>, Lost> {
         let service = self.bus.read().await?.service;
         let task = self.hint.work.task.clone();
-        let Some(deployment) = service.current.clone() else { return Ok(None) };
-        let is_ours = in_force(&deployment, &task, claim) || self.bus.world.has(Flaw::NoReadBack);
-        Ok(is_ours.then_some(Assignment { task, claim, service, deployment }))
+        let Some(deployment) = service.assigned(&self.hint.work.deployment, &task) else { return Ok(None) };
+        let assignment = Assignment { task, claim, service, deployment };
+        Ok((assignment.is_in_force(&assignment.service) || self.is_blind(&assignment)).then_some(assignment))
+    }
+
+    /// Whether the worker doesn't look whether its claim is in force: a mistake.
+    fn is_blind(&self, assignment: &Assignment) -> bool {
+        self.bus.world.has(Flaw::NoReadBack)
+            || (self.bus.world.has(Flaw::CoolBlindly) && assignment.task.stage == Stage::Cool)
+            || (self.bus.world.has(Flaw::OwedWorkAnyTime) && assignment.is_owed())
     }
 
     /// Does the task, saying all the time that it is alive, and looking whether it still should.
@@ -178,7 +199,7 @@ impl TaskRun<'_> {
             Ended::Recordable(Fact::Failed { claim, failure })
         };
         // What it was claimed for may be over by now; the claim is in force, and has to be closed.
-        if !assignment.deployment.holds(&assignment.task, claim) && !self.bus.world.has(Flaw::NoReadBack) {
+        if !assignment.holds(&assignment.service) && !self.is_blind(assignment) {
             return stopped();
         }
         let holder = (self.bus.process.name.clone(), self.slot);
@@ -201,9 +222,7 @@ impl TaskRun<'_> {
     /// Whether the journal says by now that the deployment is taken back, while the claim is still ours.
     async fn is_taken_back(&self, assignment: &Assignment) -> bool {
         let Ok(log) = self.bus.read().await else { return false };
-        let (task, claim) = (&assignment.task, assignment.claim);
-        let current = log.service.current.as_ref();
-        current.is_some_and(|current| in_force(current, task, claim) && !current.holds(task, claim))
+        assignment.is_in_force(&log.service) && !assignment.holds(&log.service)
     }
 
     /// Returns once the task must be dropped: `true` when the deployment is taken back while the claim is still ours,
@@ -216,9 +235,8 @@ impl TaskRun<'_> {
             let limit = world.sleep(ACK_WAIT / 4);
             if let First::Left(Ok(log)) = race(world, self.bus.read(), limit).await {
                 reached = world.now();
-                let Some(current) = &log.service.current else { return false };
-                if !current.holds(&assignment.task, assignment.claim) {
-                    return in_force(current, &assignment.task, assignment.claim);
+                if !assignment.holds(&log.service) && !self.is_blind(assignment) {
+                    return assignment.is_in_force(&log.service);
                 }
             }
             if world.now().since(reached) > ACK_WAIT * 3 / 4 {
@@ -234,10 +252,11 @@ impl TaskRun<'_> {
     /// Records the result together with the work that follows from it.
     async fn record(&self, assignment: &Assignment, fact: Fact) -> Result<Verdict, Lost> {
         let (deployment, task) = (&assignment.deployment, &assignment.task);
-        if self.bus.world.has(Flaw::AckEarly) {
+        let owed_early = self.bus.world.has(Flaw::AckOwedEarly) && assignment.is_owed();
+        if self.bus.world.has(Flaw::AckEarly) || owed_early {
             self.acknowledge(Ack::Done).await;
         }
-        let message = fact_message(deployment, task, deployment.state(task).claims, fact.clone());
+        let message = fact_message(deployment.id(), task, deployment.state(task).claims, fact.clone());
         let event = Event::Fact { deployment: deployment.id().clone(), task: task.clone(), fact };
         let begun = self.bus.world.now();
         loop {
@@ -257,23 +276,23 @@ impl TaskRun<'_> {
     /// Derives from the log what is due and publishes what isn't there yet; says what to do with the message.
     async fn go_on(&self) -> Result<Verdict, Lost> {
         let log = self.bus.read().await?;
-        let (task, now) = (&self.hint.work.task, self.bus.now());
-        self.bus.carry_out(&log).await?;
-        let running = log.service.running().filter(|running| *running.id() == self.hint.work.deployment);
-        let Some(current) = running else { return Ok(Verdict::Done) };
+        let (Delivery { sequence: hint, work, .. }, now) = (&self.hint, self.bus.now());
+        self.bus.carry_out(&log, now).await?;
+        if !log.service.needs(work, *hint) {
+            return Ok(Verdict::Done);
+        }
         // Whoever has the task now needs the message that the claim was made for: an acknowledgement counts for every
         // delivery of a message.
-        let state = current.state(task);
-        if matches!(&state.status, Status::Claimed { claim, .. } if claim.hint == self.hint.sequence) {
+        let state = log.service.state(&work.deployment, &work.task);
+        if matches!(&state.status, Status::Claimed { claim, .. } if claim.hint == *hint) {
             let flawed = self.bus.world.has(Flaw::AckForOthers);
             return Ok(if flawed { Verdict::Done } else { Verdict::Leave });
         }
-        if !current.needs(task, self.hint.sequence) {
-            return Ok(Verdict::Done);
-        }
-        // A failed attempt is repeated by the same message, after its backoff. What isn't due yet was published together
-        // with an entry from which it seemed to follow, but others were stored in between; it isn't published twice.
-        let due = current.due().into_iter().find(|due| due.task == *task);
+        // A failed attempt of a deployment that runs is repeated by the same message, after its backoff. What isn't due yet
+        // was published together with an entry from which it seemed to follow, but others were stored in between; it isn't
+        // published twice.
+        let running = log.service.running().filter(|running| *running.id() == work.deployment);
+        let due = running.and_then(|running| running.due().into_iter().find(|due| due.task == work.task));
         let backoff = due.map(|due| due.not_before.since(now)).filter(|wait| !wait.is_zero());
         Ok(match backoff {
             None if self.bus.world.has(Flaw::EarlyIsForgotten) => Verdict::Done,
@@ -284,27 +303,5 @@ impl TaskRun<'_> {
     /// How long a message is put off that came before its time.
     fn early(&self) -> Duration {
         EARLY * self.hint.delivered.clamp(1, 8)
-    }
-}
-
-/// Whether a claim is the one that the task is done under, wanted or not.
-fn in_force(deployment: &Deployment, task: &Task, claim: u64) -> bool {
-    let state = deployment.state(task);
-    state.is_open() && state.in_force == claim
-}
-
-fn fact_message(deployment: &Deployment, task: &Task, attempt: u32, fact: Fact) -> Message {
-    let kind: FactKind = fact.kind();
-    let subject =
-        Subject::Fact { key: plans::key(), deployment: deployment.id().clone(), task: task.clone(), kind };
-    Message {
-        subject: subject.to_string(),
-        id: format!("{}/{}/{attempt}/{}", deployment.id(), task_id(task), kind.as_str()),
-        expecting: None,
-        content: Content::Entry(Event::Fact {
-            deployment: deployment.id().clone(),
-            task: task.clone(),
-            fact,
-        }),
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use cutover_core::{PROTOCOL, Stage, Task, Work};
+use cutover_core::{Deployment, PROTOCOL, Stage, Task, Work};
 
 use crate::chance::Chance;
 use crate::process::Process;
@@ -18,12 +18,16 @@ pub(crate) fn strike(schedule: &mut Schedule, process: &Rc<Process>) {
     let odds = world.odds.get();
     let strikes = |n: u32| world.draw(|chance, _| chance.one_in(n));
     let in_effect = world.in_effect.take();
-    let sooner = |n: u32| if in_effect { n.div_ceil(4) } else { n };
-    if strikes(sooner(odds.stop)) {
-        let wait = while_(&world, &[3_000, 20_000, 150_000]);
-        world.count(Happening::Stopped);
-        world.say(&process.name, || format!("is stopped for {wait:?}"));
-        process.stopped_until.set(world.now().after(wait));
+    if strikes(if in_effect { odds.stop_in_effect } else { odds.stop }) {
+        stop(&world, process);
+    }
+    // What is decided is decided over the heads of those that are asleep.
+    if world.decided.take() && strikes(odds.stop_at_decision) {
+        for worker in schedule.workers() {
+            if strikes(2) {
+                stop(&world, &worker);
+            }
+        }
     }
     if strikes(odds.cut) {
         let wait = while_(&world, &[2_000, 20_000]);
@@ -40,12 +44,19 @@ pub(crate) fn strike(schedule: &mut Schedule, process: &Rc<Process>) {
     if strikes(odds.forge) {
         forge(&world);
     }
-    if strikes(sooner(odds.kill)) {
+    if strikes(if in_effect { odds.kill.div_ceil(4) } else { odds.kill }) {
         let wait = while_(&world, &[100, 5_000, 30_000]);
         world.count(Happening::Killed);
         world.say(&process.name, || format!("is killed, and another comes in {wait:?}"));
         schedule.kill(process, world.now().after(wait));
     }
+}
+
+fn stop(world: &World, process: &Process) {
+    let wait = while_(world, &[3_000, 20_000, 150_000]);
+    world.count(Happening::Stopped);
+    world.say(&process.name, || format!("is stopped for {wait:?}"));
+    process.stopped_until.set(world.now().after(wait));
 }
 
 /// Up to one of these times.
@@ -57,7 +68,7 @@ fn while_(world: &World, longest: &[u64]) -> Duration {
 }
 
 fn lose_host(world: &World) {
-    let wait = while_(world, &[5_000, 30_000, 240_000]);
+    let wait = while_(world, &[5_000, 30_000, 120_000, 480_000]);
     let mut hosts = world.hosts.borrow_mut();
     let index = world.draw(|chance, _| chance.below(hosts.len()));
     if let Some(host) = hosts.get_mut(index) {
@@ -83,18 +94,25 @@ fn set_clock(world: &World, process: &Process) {
     }
 }
 
-/// A work message with any task in it, of the deployment that runs or ran last.
+/// A work message with any task in it, of the deployment that runs or ran last, or of one that owes something.
 fn forge(world: &World) {
     let service = Rc::clone(&world.bus.borrow().service);
-    let Some(current) = &service.current else { return };
+    let known: Vec<&Deployment> = service.current.iter().chain(&service.owing).collect();
     let draw = |chance: &mut Chance| {
-        let stage = chance.pick(&Stage::ALL).unwrap_or(Stage::Switch);
-        let host = chance.pick(&current.plan.hosts).filter(|_| stage.per_host()).map(|host| host.name);
-        (Task { stage, host }, u32::try_from(chance.below(3)).unwrap_or(0), chance.below(usize::MAX))
+        let deployment = chance.pick(&known)?;
+        let stage = chance.pick(&Stage::ALL)?;
+        let host = chance.pick(&deployment.plan.hosts).filter(|_| stage.per_host()).map(|host| host.name);
+        let task = Task { stage, host };
+        // Every other one is of the attempt that would be next.
+        let attempt = match chance.below(6) {
+            number @ 0..3 => u32::try_from(number).ok()?,
+            _ => service.state(deployment.id(), &task).claims + 1,
+        };
+        let work = Work { protocol: PROTOCOL, deployment: deployment.id().clone(), task, attempt };
+        Some((work, chance.below(usize::MAX)))
     };
-    let (task, attempt, id) = world.draw(|chance, _| draw(chance));
-    let work = Work { protocol: PROTOCOL, deployment: current.id().clone(), task, attempt };
+    let Some((work, id)) = world.draw(|chance, _| draw(chance)) else { return };
     world.count(Happening::Forged);
-    world
-        .append("somebody", &[journal::forged(&plans::key(), work.task.stage, format!("forged/{id}"), work)]);
+    let message = journal::forged(&plans::key(), work.task.stage, format!("forged/{id}"), work);
+    world.append("somebody", &[message]);
 }

@@ -24,6 +24,8 @@ pub(crate) enum Wake {
     At(Timestamp),
     /// A work message of this stage.
     Work(Stage),
+    /// The message that was scheduled.
+    Timer,
 }
 
 /// The world. Everything in it changes between two waits of one actor at a time.
@@ -41,6 +43,10 @@ pub(crate) struct World {
     pub(crate) bad: RefCell<HashMap<DeploymentId, Stage>>,
     /// Whether the last step was one of an effect on a host: that is when trouble is worth the most.
     pub(crate) in_effect: Cell<bool>,
+    /// Whether anybody sweeps.
+    pub(crate) sweeps: Cell<bool>,
+    /// Whether the last step was one in which something was decided.
+    pub(crate) decided: Cell<bool>,
     /// How much people still want to do.
     pub(crate) agenda: Cell<u32>,
     /// Deployments that were thought of.
@@ -54,7 +60,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(mut chance: Chance, hosts: Vec<Host>, flaw: Option<Flaw>, trace: bool) -> Self {
         let plans = Cell::new(0);
-        let agenda = Cell::new(1 + u32::try_from(chance.below(7)).unwrap_or(0));
+        let agenda = Cell::new(1 + u32::try_from(chance.below(11)).unwrap_or(0));
         Self {
             now: Cell::new(Timestamp(1_000_000)),
             wake: Cell::new(None),
@@ -67,6 +73,8 @@ impl World {
             store: RefCell::default(),
             bad: RefCell::default(),
             in_effect: Cell::new(false),
+            sweeps: Cell::new(false),
+            decided: Cell::new(false),
             agenda,
             plans,
             tally: RefCell::default(),
@@ -132,7 +140,7 @@ impl World {
         if let Some(entry) = bus.entries.get(stored) {
             let legal = !bus.illegal.contains(&entry.sequence);
             let mut watch = self.watch.borrow_mut();
-            let held = watch.entry(self, entry, legal, &before, &bus.service, &self.hosts.borrow());
+            let held = watch.entry(self, entry, legal, &before, &bus.service, &mut self.hosts.borrow_mut());
             self.hold(held);
         }
         appended
@@ -164,6 +172,18 @@ impl World {
                     self.wake.set(Some(Wake::Work(stage)));
                     Poll::Pending
                 }
+            }
+        })
+        .await
+    }
+
+    /// Waits for the scheduled message; answers with the time that it was scheduled for.
+    pub(crate) async fn timer(&self) -> Timestamp {
+        poll_fn(|_| match self.bus.borrow_mut().take_timer(self.now()) {
+            Some(time) => Poll::Ready(time),
+            None => {
+                self.wake.set(Some(Wake::Timer));
+                Poll::Pending
             }
         })
         .await

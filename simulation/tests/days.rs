@@ -32,6 +32,15 @@ fn the_invariants_hold() {
         Happening::Outlived,
         Happening::Fenced,
         Happening::Replayed,
+        Happening::RolledBackWarm,
+        Happening::Forgiven,
+        Happening::OwedClaimed,
+        Happening::Paid,
+        Happening::Cooled,
+        Happening::Swept,
+        Happening::Woken,
+        Happening::TimerLost,
+        Happening::Settling,
         Happening::Overtaken,
         Happening::EndedLive,
         Happening::EndedTakenBack,
@@ -48,7 +57,7 @@ fn the_invariants_hold() {
 fn every_flaw_is_found() {
     let search = |flaw: Flaw| {
         std::thread::spawn(move || {
-            (flaw, (0..1_000).find(|seed| run(*seed, Some(flaw), false).violation.is_some()))
+            (flaw, (0..2_000).find(|seed| run(*seed, Some(flaw), false).violation.is_some()))
         })
     };
     let searches: Vec<_> = Flaw::value_variants().iter().copied().map(search).collect();

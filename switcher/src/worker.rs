@@ -29,7 +29,7 @@ impl Performer for Switcher {
                 // What is owed from an earlier deployment is paid first: what this one would be taken back to has to be
                 // the version that was live, and not the one that couldn't be taken back.
                 for debt in assignment.service.debts_of(machine.name()) {
-                    if debt.stage == Stage::Restore {
+                    if debt.task.stage == Stage::Restore {
                         restore(&machine, plan, epoch, &debt.deployment).await?;
                     }
                 }

@@ -1,4 +1,4 @@
-use cutover_core::{BuildContext, Decision, ImageSource, Reference};
+use cutover_core::{BuildContext, Decision, ImageSource, Reference, Span};
 
 use super::*;
 use crate::fixture::{Transcript, hosts, key, release};
@@ -39,10 +39,25 @@ fn ids_sort_by_the_time_they_were_made() {
 fn a_rollback_builds_migrates_and_soaks_nothing() {
     let Transcript { service, .. } = Transcript::with_live_v1();
     let kept = service.kept.first().unwrap();
-    let plan = rollback(&service, key(), hosts(2), kept, by()).unwrap();
+    let plan = rollback(&service, key(), hosts(2), kept, None, by()).unwrap();
     assert_eq!(plan.check(), Ok(()));
     assert_eq!(plan.image.as_ref(), Some(&kept.image));
     assert_eq!(plan.stages, [Stage::Ship, Stage::Boot, Stage::Probe, Stage::Switch, Stage::Retire]);
+}
+
+#[test]
+fn a_rollback_to_warm_replicas_is_a_switch() {
+    let Transcript { service, .. } =
+        Transcript::deploying(Settings { warm: Span::seconds(600), ..release("v2").settings }, 2)
+            .through(Stage::Build, Stage::Retire);
+    let [live, kept] = service.kept.as_slice() else { panic!("{:?}", service.kept) };
+    assert_eq!(warm(&service, live, &hosts(2)), None);
+    let replicas = warm(&service, kept, &hosts(2)).cloned();
+    assert_eq!(warm(&service, kept, &hosts(3)), None, "a host that was added has none");
+    let plan = rollback(&service, key(), hosts(2), kept, replicas, by()).unwrap();
+    assert_eq!(plan.stages, [Stage::Probe, Stage::Switch, Stage::Retire]);
+    assert_eq!(plan.booted_by(), &kept.deployment);
+    assert!(service.check(&Decision::Accepted(Box::new(plan))).is_ok());
 }
 
 #[test]
@@ -75,7 +90,7 @@ fn the_programs_are_those_of_the_stages_and_of_the_way_back() {
         programs(&plan),
         [Program::Builder, Program::Shipper, Program::Prober, Program::Switcher, Program::Migrator]
     );
-    let plan = rollback(&service, key(), hosts(1), service.kept.first().unwrap(), by()).unwrap();
+    let plan = rollback(&service, key(), hosts(1), service.kept.first().unwrap(), None, by()).unwrap();
     assert_eq!(programs(&plan), [Program::Shipper, Program::Prober, Program::Switcher]);
 }
 

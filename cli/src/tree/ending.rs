@@ -46,11 +46,18 @@ pub(crate) fn ended(service: &Service, deployment: &Deployment, outcome: Outcome
             None => format!("{} is owed: {}", task.stage, printable(&failure.message)),
         })
         .collect();
+    if let Some((kept, until)) = service.kept.iter().find_map(|kept| Some((kept, service.warm_until(kept)?)))
+    {
+        let (version, until) = (&kept.release.version, clock::date_and_time(until));
+        notes.push(format!("{version} stays warm until {until}: cutover rollback goes back to it at once"));
+    }
     if matches!(outcome, Outcome::TakenBack | Outcome::Failed | Outcome::Degraded { live: false }) {
         notes.push("once mended: cutover replay; if code or deploy file changed: cutover deploy".to_owned());
     }
     if matches!(outcome, Outcome::Degraded { .. }) {
-        notes.push("the next deployment pays it; if the host is gone: cutover hosts forget HOST".to_owned());
+        notes.push(
+            "it is tried again until it is done; if the host is gone: cutover hosts forget HOST".to_owned(),
+        );
     }
     Ending { outcome, text, notes }
 }

@@ -26,6 +26,9 @@ pub(crate) fn output(output: &Output) -> String {
         Output::Retired { stopped } => {
             format!("{} stopped", count(u64::from(*stopped), "old replica", "old replicas"))
         }
+        Output::Cooled { stopped } => {
+            format!("{} stopped", count(u64::from(*stopped), "warm replica", "warm replicas"))
+        }
         Output::Restored { serving: Some(_) } => "traffic back to the old replicas".to_owned(),
         Output::Restored { serving: None } => "no traffic any more".to_owned(),
         Output::Discarded { removed } => {

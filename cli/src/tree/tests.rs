@@ -225,7 +225,8 @@ fn degraded_when_a_host_owes_something() {
 degraded: hello v2 is live, but not all is done
   host 198.18.0.3 owes retire: cannot reach root@198.18.0.3:22: connection
   refused
-  the next deployment pays it; if the host is gone: cutover hosts forget HOST
+  it is tried again until it is done; if the host is gone: cutover hosts forget
+  HOST
 ";
     assert!(text.ends_with(end), "{text}");
 }

@@ -1,6 +1,6 @@
 //! `cutover hosts`: where the service runs, and what each host owes; `hosts forget` forgives it.
 
-use cutover_core::{Debt, Decision, HostName, HostSpec};
+use cutover_core::{Decision, HostName, HostSpec, Obligation};
 use serde::Serialize;
 
 use crate::args::{Global, Hosts, HostsAction};
@@ -17,7 +17,7 @@ struct Line<'a> {
     host: &'a HostName,
     /// Whether the deploy file names it.
     listed: bool,
-    owes: Vec<&'a Debt>,
+    owes: Vec<&'a Obligation>,
 }
 
 pub(super) async fn run(options: &Global, args: Hosts, console: Console) -> anyhow::Result<Exit> {
@@ -33,7 +33,7 @@ pub(super) async fn run(options: &Global, args: Hosts, console: Console) -> anyh
     }
     let service = log.service();
     let listed = project.target.hosts.iter().map(|HostSpec { name, .. }| (name, true));
-    let unlisted = service.debts.iter().map(|debt| (&debt.host, false));
+    let unlisted = service.obligations.iter().filter_map(Obligation::host).map(|host| (host, false));
     let mut hosts: Vec<(&HostName, bool)> = Vec::new();
     for (host, in_file) in listed.chain(unlisted) {
         if !hosts.iter().any(|(known, _)| *known == host) {
@@ -41,22 +41,30 @@ pub(super) async fn run(options: &Global, args: Hosts, console: Console) -> anyh
         }
     }
     for (host, listed) in hosts {
-        let owes: Vec<&Debt> = service.debts_of(host).collect();
+        let owes: Vec<&Obligation> =
+            service.obligations.iter().filter(|obligation| obligation.host() == Some(host)).collect();
         if console.json {
             console.object(&Line { host, listed, owes })?;
             continue;
         }
         let not_listed = if listed { "" } else { "  (no longer in the deploy file)" };
         console.line(format_args!("{host}{not_listed}"))?;
-        for debt in owes {
-            let since = clock::date_and_time(debt.since);
-            let reason = crate::tree::printable(&debt.reason);
-            console.line(format_args!(
-                "  owes {} of {} since {since}: {reason}",
-                debt.stage,
-                debt.deployment.short()
-            ))?;
+        for obligation in owes {
+            console.line(format_args!("  {}", owed(obligation)))?;
         }
     }
     Ok(Exit::Ok)
+}
+
+fn owed(obligation: &Obligation) -> String {
+    let (stage, deployment) = (obligation.task.stage, obligation.deployment.short());
+    let next = clock::date_and_time(obligation.not_before());
+    let next = if obligation.state.is_open() { "now".to_owned() } else { next };
+    match &obligation.reason {
+        Some(reason) => {
+            let (since, reason) = (clock::date_and_time(obligation.since), crate::tree::printable(reason));
+            format!("owes {stage} of {deployment} since {since}, tried next {next}: {reason}")
+        }
+        None => format!("{stage} of {deployment} is due {next}"),
+    }
 }

@@ -80,7 +80,7 @@ async fn replicas(
         let labels = vec![
             format!("cutover.service={}", project.target.key.service),
             format!("cutover.destination={}", project.target.key.destination),
-            format!("cutover.deployment={}", live.deployment),
+            format!("cutover.deployment={}", live.booted_by()),
         ];
         let reader =
             Reader { host, spec: spec.clone(), lines: sender.clone(), tail: args.tail, follow: args.follow };

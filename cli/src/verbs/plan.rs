@@ -121,7 +121,7 @@ fn row(stage: &str, host: &str, what: &str) -> String {
 /// What a stage would do, on each host where it has hosts.
 fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
     let release = &plan.release;
-    let Settings { replicas, readiness, soak, timeouts, retain, .. } = &release.settings;
+    let Settings { replicas, readiness, soak, warm, timeouts, retain, .. } = &release.settings;
     match stage {
         Stage::Build => match &release.source {
             Source::Context(context) => format!(
@@ -147,11 +147,14 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
             format!("watched for {}; taken back above {whole}.{tenth} % server errors", soak.time)
         }
         Stage::Retire => match before {
+            Some(old) if !warm.is_zero() => {
+                format!("{old} stays warm for {warm}: back to it is a switch; {retain} releases are kept")
+            }
             Some(old) => {
                 format!("{old} stops once drained (at most {}); {retain} releases are kept", timeouts.drain)
             }
             None => format!("nothing to stop; {retain} releases are kept"),
         },
-        Stage::Restore | Stage::Discard => String::new(),
+        Stage::Cool | Stage::Restore | Stage::Discard => String::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! `cutover rollback`: makes a kept release live again.
 
 use cutover_bus::ServiceLog;
-use cutover_core::{Decision, DeploymentId, ReleaseId, Timestamp};
+use cutover_core::{Decision, DeploymentId, KeptRelease, Refused, ReleaseId, ReplicaSet, Target, Timestamp};
 use serde::Serialize;
 
 use crate::args::{Global, Rollback};
@@ -19,6 +19,8 @@ struct Kept<'a> {
     release: &'a ReleaseId,
     version: &'a str,
     live: bool,
+    /// Until when its replicas are warm.
+    warm_until: Option<Timestamp>,
     since: Timestamp,
     deployment: &'a DeploymentId,
 }
@@ -42,15 +44,40 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
             .line(format_args!("nothing to do: release {} ({}) is live", live.id, live.release.version))?;
         return Ok(Exit::Ok);
     }
+    let kept = kept.clone();
+    let warm = planning::warm(log.service(), &kept, &project.target.hosts).filter(|_| !args.boot);
+    if let Some(warm) = warm {
+        let how =
+            format_args!("back to {} (release {}), whose replicas are warm", kept.release.version, kept.id);
+        console.note(how);
+        match decided(&session, log.clone(), &project, &kept, Some(warm.clone()), args.detach, console).await
+        {
+            // They were about to be stopped when this was decided.
+            Err(error) if matches!(error.downcast_ref(), Some(Error::Refused(Refused::NotWarm(_)))) => {}
+            done => return done,
+        }
+    }
     if !session.store().await?.contains(&kept.image).await? {
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
     require_secrets(&session, &kept.release.settings, false)?;
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
-    let plan =
-        planning::rollback(log.service(), project.target.key, project.target.hosts, kept, person::by())?;
-    require_programs(&session, &plan).await?;
-    decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console).await
+    decided(&session, log, &project, &kept, None, args.detach, console).await
+}
+
+async fn decided(
+    session: &Session,
+    log: ServiceLog,
+    project: &Project,
+    kept: &KeptRelease,
+    warm: Option<ReplicaSet>,
+    detach: bool,
+    console: Console,
+) -> anyhow::Result<Exit> {
+    let Target { key, hosts, .. } = project.target.clone();
+    let plan = planning::rollback(log.service(), key, hosts, kept, warm, person::by())?;
+    require_programs(session, &plan).await?;
+    decide(session, log, Decision::Accepted(Box::new(plan)), detach, console).await
 }
 
 fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {
@@ -63,12 +90,19 @@ fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {
                 release: &kept.id,
                 version: &kept.release.version,
                 live: is_live,
+                warm_until: service.warm_until(kept),
                 since: kept.since,
                 deployment: &kept.deployment,
             })?;
             continue;
         }
-        let mark = if is_live { "live" } else { "" };
+        let mark = if is_live {
+            "live"
+        } else if service.warm_until(kept).is_some() {
+            "warm"
+        } else {
+            ""
+        };
         let (since, version) = (clock::date_and_time(kept.since), &kept.release.version);
         console.line(format_args!(
             "{mark:4}  {}  {since}  {}  {version}",

@@ -92,6 +92,14 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
         }
         None => console.line("serving: nothing yet")?,
     }
+    for (kept, until) in service.kept.iter().filter_map(|kept| Some((kept, service.warm_until(kept)?))) {
+        let (version, until) = (&kept.release.version, clock::date_and_time(until));
+        console.line(format_args!("warm: {version} (release {}) until {until}", kept.id))?;
+    }
+    let debts = service.debts().count();
+    if debts > 0 {
+        console.line(format_args!("owed: {debts} (cutover hosts says what, and by which host)"))?;
+    }
     Ok(())
 }
 

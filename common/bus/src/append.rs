@@ -1,13 +1,14 @@
 //! Appending to the journal: one message, or several that are stored together or not at all.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::HeaderMap;
 use async_nats::header::{
     NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
-    NATS_MESSAGE_ID,
+    NATS_MESSAGE_ID, NATS_SCHEDULE, NATS_SCHEDULE_TARGET,
 };
 use bytes::Bytes;
+use cutover_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -60,11 +61,25 @@ struct Answer {
 impl Message {
     /// A message whose id makes a second one of the same id a duplicate.
     pub(crate) fn new<T: Serialize>(subject: String, id: &str, content: &T) -> Result<Self, Error> {
+        let mut message = Self::repeatable(subject, content)?;
+        message.headers.insert(NATS_MESSAGE_ID, id);
+        Ok(message)
+    }
+
+    /// A message that takes the place of the one before it on its subject, be it the same.
+    pub(crate) fn repeatable<T: Serialize>(subject: String, content: &T) -> Result<Self, Error> {
         let content =
             serde_json::to_vec(content).map_err(|source| Error::Content { doing: "written", source })?.into();
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, id);
-        Ok(Self { subject, headers, content })
+        Ok(Self { subject, headers: HeaderMap::new(), content })
+    }
+
+    /// Kept by the server until a time, and put onto `target` then; at once, when that is past.
+    pub(crate) fn scheduled(mut self, time: Timestamp, target: &str) -> Self {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(time.0);
+        let schedule = format!("@at {}", humantime::format_rfc3339_millis(time));
+        self.headers.insert(NATS_SCHEDULE, schedule);
+        self.headers.insert(NATS_SCHEDULE_TARGET, target);
+        self
     }
 
     /// Stored only if the last message on its subject has this sequence; 0: if there is none.

@@ -13,6 +13,13 @@ use crate::{Error, Journal};
 pub(crate) const LOG: &str = "cutover";
 /// The stream of build and container output: in no one's way, and gone after a week.
 pub(crate) const OUTPUT: &str = "cutover-output";
+/// The stream of timers. One of its own, as schedules bring rollups with them: were they allowed on the journal's stream, whoever
+/// may publish a hint there could wipe all of it with one header.
+pub(crate) const TIMER: &str = "cutover-timer";
+/// The durable consumer of timers that have gone off, which all programs share.
+pub(crate) const WAKE: &str = "wake";
+/// The stream of leases: the last record of each.
+pub(crate) const LEASE: &str = "cutover-lease";
 /// The key of the journal's id in the stream's metadata.
 pub(crate) const JOURNAL_ID: &str = "cutover.journal";
 
@@ -41,9 +48,7 @@ impl Bus {
             .name(name)
             .connection_timeout(CONNECT_LIMIT)
             .ping_interval(Duration::from_secs(10))
-            .reconnect_delay_callback(|attempts| {
-                Duration::from_millis(100 * u64::try_from(attempts.min(20)).unwrap_or(20))
-            });
+            .reconnect_delay_callback(delay);
         let account = |address: &async_nats::ServerAddr| {
             address.username().map(str::to_owned).zip(address.password().map(str::to_owned))
         };
@@ -74,16 +79,26 @@ impl Bus {
 
     /// The stream of the journal, without a question to the server.
     pub(crate) async fn log(&self) -> Result<Stream<()>, Error> {
+        self.stream(LOG).await
+    }
+
+    /// Any stream, without a question to the server.
+    pub(crate) async fn stream(&self, name: &str) -> Result<Stream<()>, Error> {
         self.jetstream
-            .get_stream_no_info(LOG)
+            .get_stream_no_info(name)
             .await
-            .map_err(|error| Error::Request { doing: "opening the journal", message: error.to_string() })
+            .map_err(|error| Error::Request { doing: "opening a stream", message: error.to_string() })
     }
 
     /// How often the connection was made: another number means that another server may be behind it.
     pub(crate) fn connects(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)
     }
+}
+
+/// How long an attempt to connect is put off: the first, which is counted too, not at all, the later ones for up to 2 s.
+fn delay(attempts: usize) -> Duration {
+    Duration::from_millis(100 * u64::try_from(attempts.saturating_sub(1).min(20)).unwrap_or(20))
 }
 
 /// The durable consumer that the workers of a stage share.

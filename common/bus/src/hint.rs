@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_nats::jetstream::Message;
-use cutover_core::{ServiceKey, Stage, Subject, Work};
+use cutover_core::{Service, ServiceKey, Stage, Subject, Timestamp, Work};
+
+use crate::stored::published;
 
 /// How long one that came too early is put off at first.
 const EARLY: Duration = Duration::from_millis(250);
@@ -16,6 +18,8 @@ pub(crate) struct Hint {
     pub(crate) sequence: u64,
     /// How often it was delivered, this time included.
     pub(crate) delivered: i64,
+    /// When it was published, by the server's clock.
+    published: Timestamp,
 }
 
 impl Hint {
@@ -28,7 +32,16 @@ impl Hint {
             return Err(format!("it is for {}, on the subject of {stage}", work.task));
         }
         let (sequence, delivered) = (info.stream_sequence, info.delivered);
-        Ok(Self { key: subject.key().clone(), work, sequence, delivered })
+        let published = published(&info);
+        Ok(Self { key: subject.key().clone(), work, sequence, delivered, published })
+    }
+
+    /// The time that the task's own times are compared with. A task of a deployment that runs was put off by its own backoff,
+    /// and comes again after that by the server's clock, whatever this machine's says. What is owed may be due in hours, and
+    /// was published once it was due: only a clock says so, the server's at the latest.
+    pub(crate) fn now(&self, service: &Service, clock: Timestamp) -> Timestamp {
+        let runs = service.running().is_some_and(|running| *running.id() == self.work.deployment);
+        if runs && self.delivered > 1 { Timestamp(u64::MAX) } else { clock.max(self.published) }
     }
 
     /// How long it is put off when it came before its time: it was published together with an entry from which it seemed to

@@ -1,24 +1,17 @@
-//! The journal: reading it, and taking decisions in it.
+//! The journal: taking decisions in it, and carrying out what follows.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_core::{
-    Decision, Deployment, Effect, Entry, Event, Illegal, JournalId, Service, ServiceKey, Subject, Timestamp,
-    Work,
+    Decision, Effect, Entry, Event, Illegal, JournalId, Service, ServiceKey, Subject, Timestamp, Work,
 };
-use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use crate::append::{Appended, BATCH_LIMIT, Message, append};
-use crate::bus::LOG;
 use crate::published::work_id;
 use crate::service_log::Taken;
 use crate::stored::{Stored, now};
 use crate::{Bus, DecideError, Error, ServiceLog};
-
-/// Entries that are read one by one, from the leader, before the others are read many at once.
-const FEW: usize = 3;
 
 /// How long a decision is tried: races that are lost, and a bus that can't serve, such as in an election.
 const DECIDE_LIMIT: Duration = Duration::from_secs(20);
@@ -45,46 +38,6 @@ impl Journal {
     /// The connection.
     pub const fn bus(&self) -> &Bus {
         &self.bus
-    }
-
-    /// Reads all that the journal says of a service.
-    ///
-    /// # Errors
-    /// A bus that doesn't answer, or a snapshot that can't be read.
-    pub async fn service(&self, key: &ServiceKey) -> Result<ServiceLog, Error> {
-        let service = match Stored::last(&self.bus, &Subject::State(key.clone()).to_string()).await? {
-            Some(stored) => Service { snapshot_taken: true, ..snapshot(&stored)? },
-            None => Service::default(),
-        };
-        let mut log = ServiceLog::new(key.clone(), service);
-        self.catch_up(&mut log).await?;
-        Ok(log)
-    }
-
-    /// Takes in what has come since; says whether it changed anything. All that was acknowledged before the call is read.
-    ///
-    /// # Errors
-    /// A bus that doesn't answer.
-    pub async fn catch_up(&self, log: &mut ServiceLog) -> Result<bool, Error> {
-        let mut taken = Vec::new();
-        self.read_on(log, &mut taken).await?;
-        Ok(taken.iter().any(Taken::has_changed))
-    }
-
-    /// Takes in what has come since, and adds it to `taken`, as far as it came where it fails. The leader has the last word:
-    /// another replica may be behind.
-    async fn read_on(&self, log: &mut ServiceLog, taken: &mut Vec<Taken>) -> Result<(), Error> {
-        let filter = Subject::log_of(log.key());
-        let mut read = 0;
-        while let Some(stored) = Stored::next(&self.bus, log.next(), &filter).await? {
-            taken.extend(log.take_in(&stored));
-            read += 1;
-            if read >= FEW {
-                let stored = Stored::many(&self.bus, log.next(), &filter).await?;
-                taken.extend(stored.iter().filter_map(|stored| log.take_in(stored)));
-            }
-        }
-        Ok(())
     }
 
     /// Takes a decision, if it may be taken, and publishes the work that follows from it. One writer wins: who loses the
@@ -167,9 +120,9 @@ impl Journal {
     ) -> Result<Appended, Error> {
         let mut next = log.service().clone();
         let entry = Entry { sequence: log.next(), at: now(), event };
-        let work = match (next.apply(&entry), &next.current) {
-            (Ok(_), Some(deployment)) => unpublished(log, deployment, &next.effects(now()))?,
-            _ => Vec::new(),
+        let work = match next.apply(&entry) {
+            Ok(_) => unpublished(log, &next, &next.effects(now()))?,
+            Err(_) => Vec::new(),
         };
         let work: Vec<_> = work.into_iter().take(BATCH_LIMIT).collect();
         let messages = std::iter::once(message.clone()).chain(work.iter().map(|(_, work)| work.clone()));
@@ -178,8 +131,8 @@ impl Journal {
             // what follows is derived from the log.
             Appended::Duplicate if !work.is_empty() => append(&self.bus.client, doing, vec![message]).await,
             appended => {
-                if let (Appended::At(_), Some(deployment)) = (appended, &next.current) {
-                    log.published().add(deployment, work.into_iter().map(|(id, _)| id));
+                if let (Appended::At(_), Some(current)) = (appended, &next.current) {
+                    log.published().add(current, work.into_iter().map(|(id, _)| id));
                 }
                 Ok(appended)
             }
@@ -187,12 +140,12 @@ impl Journal {
     }
 
     /// Does what follows from the state of a service at a time: publishes the work that is due, writes the snapshot of an
-    /// end. Doing it again does no harm: ids make it a duplicate.
+    /// end, sets the timer for what is due later. Doing it again does no harm: ids make it a duplicate.
     pub(crate) async fn carry_out(&self, log: &mut ServiceLog, now: Timestamp) -> Result<(), Error> {
         const DOING: &str = "publishing what is due";
-        let Some(deployment) = &log.service().current else { return Ok(()) };
+        let Some(current) = &log.service().current else { return Ok(()) };
         let effects = log.service().effects(now);
-        for batch in unpublished(log, deployment, &effects)?.chunks(BATCH_LIMIT) {
+        for batch in unpublished(log, log.service(), &effects)?.chunks(BATCH_LIMIT) {
             let (ids, messages): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
             let appended = append(&self.bus.client, DOING, messages.clone()).await?;
             if appended == Appended::Duplicate && messages.len() > 1 {
@@ -200,10 +153,15 @@ impl Journal {
                     append(&self.bus.client, DOING, vec![message]).await?;
                 }
             }
-            log.published().add(deployment, ids);
+            log.published().add(current, ids);
         }
         if effects.contains(&Effect::Snapshot) {
             self.write_snapshot(log).await?;
+        }
+        for effect in effects {
+            if let Effect::Wake(time) = effect {
+                self.set_timer(log, time).await;
+            }
         }
         Ok(())
     }
@@ -213,7 +171,7 @@ impl Journal {
         let subject = Subject::State(log.key().clone()).to_string();
         let service = log.service();
         let last = Stored::last(&self.bus, &subject).await?;
-        let known = last.as_ref().map(snapshot).transpose()?;
+        let known = last.as_ref().map(Stored::snapshot).transpose()?;
         if known.is_none_or(|known| known.last_decision < service.last_decision) {
             // The last decision has led to this end: there is one snapshot for each.
             let id = format!("{}/{}/snapshot", log.key(), service.last_decision);
@@ -226,39 +184,18 @@ impl Journal {
         log.snapshot_is_taken(now());
         Ok(())
     }
-
-    /// Every service that the journal knows.
-    ///
-    /// # Errors
-    /// A bus that doesn't answer.
-    pub async fn services(&self) -> Result<Vec<ServiceKey>, Error> {
-        let failed = |message: String| Error::Request { doing: "listing services", message };
-        let stream = self.bus.jetstream.get_stream(LOG).await.map_err(|error| failed(error.to_string()))?;
-        let subjects = stream
-            .info_with_subjects("cutover.log.*.*.decisions")
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let keys: BTreeSet<ServiceKey> = subjects
-            .map(|subject| subject.map(|(subject, _)| subject))
-            .map_err(|error| failed(error.to_string()))
-            .try_filter_map(async |subject| {
-                Ok(subject.parse::<Subject>().ok().map(|subject| subject.key().clone()))
-            })
-            .try_collect()
-            .await?;
-        Ok(keys.into_iter().collect())
-    }
 }
 
-/// The work among effects that isn't known to be in the log, each message with its id.
+/// The work among the effects of a state that isn't known to be in the log, each message with its id. It may be of an earlier
+/// deployment than the current one, that still owes it.
 fn unpublished(
     log: &ServiceLog,
-    deployment: &Deployment,
+    service: &Service,
     effects: &[Effect],
 ) -> Result<Vec<(String, Message)>, Error> {
     let work = effects.iter().filter_map(|effect| match effect {
-        Effect::Run(work) => Some((work_id(deployment, work), work)),
-        Effect::Snapshot => None,
+        Effect::Run(work) => Some((work_id(service.deployment(&work.deployment)?, work), work)),
+        Effect::Snapshot | Effect::Wake(_) => None,
     });
     work.filter(|(id, _)| !log.published().has(id))
         .map(|(id, work)| Ok((id.clone(), work_message(log.key(), &id, work)?)))
@@ -267,8 +204,4 @@ fn unpublished(
 
 fn work_message(key: &ServiceKey, id: &str, work: &Work) -> Result<Message, Error> {
     Message::new(Subject::Run { stage: work.task.stage, key: key.clone() }.to_string(), id, work)
-}
-
-fn snapshot(stored: &Stored) -> Result<Service, Error> {
-    serde_json::from_slice(&stored.content).map_err(|source| Error::Content { doing: "read", source })
 }

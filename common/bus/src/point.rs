@@ -16,6 +16,8 @@ pub enum Point {
     Done,
     /// The result is in the journal; the message is not acknowledged, and what follows may not be published.
     Recorded,
+    /// What follows is published; the message is not acknowledged.
+    BeforeAck,
 }
 
 /// Called whenever a task reaches a point.
@@ -23,7 +25,8 @@ pub type AtPoint = fn(Stage, Point);
 
 impl Point {
     /// Every point, in order.
-    pub const ALL: [Self; 4] = [Self::BeforeClaim, Self::Claimed, Self::Done, Self::Recorded];
+    pub const ALL: [Self; 5] =
+        [Self::BeforeClaim, Self::Claimed, Self::Done, Self::Recorded, Self::BeforeAck];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +34,7 @@ impl Point {
             Self::Claimed => "claimed",
             Self::Done => "done",
             Self::Recorded => "recorded",
+            Self::BeforeAck => "before-ack",
         }
     }
 }

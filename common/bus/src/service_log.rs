@@ -41,7 +41,7 @@ impl ServiceLog {
         &self.service
     }
 
-    /// The work that is known to be in the log.
+    /// The work that is known to be in the log, and the timer that is set.
     pub(crate) const fn published(&self) -> &Published {
         &self.published
     }
@@ -67,6 +67,11 @@ impl ServiceLog {
             tracing::warn!(%subject, sequence, error = %illegal, "an entry of the journal can't be true");
         }
         Some(Taken { entry, applied })
+    }
+
+    /// Goes on from a snapshot that is ahead.
+    pub(crate) fn go_on_from(&mut self, snapshot: Service) {
+        self.service = snapshot;
     }
 
     pub(crate) fn snapshot_is_taken(&mut self, at: Timestamp) {

@@ -4,10 +4,10 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::message::{Info, StreamMessage};
 use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind};
 use bytes::Bytes;
-use cutover_core::Timestamp;
+use cutover_core::{Service, Timestamp};
 use futures_util::StreamExt;
 use serde::Serialize;
 
@@ -32,12 +32,21 @@ pub(crate) struct Stored {
     pub(crate) content: Bytes,
 }
 
+/// Subjects whose last messages are read by one request: the server allows 1,024.
+const SUBJECTS: usize = 1000;
+
 /// A request for many messages at once (NATS ADR-31, batch direct get).
 #[derive(Serialize)]
-struct DirectGet<'a> {
+struct Batch<'a> {
     seq: u64,
     next_by_subj: &'a str,
     batch: u32,
+}
+
+/// A request for the last messages of many subjects (NATS ADR-31, multi-subject requests).
+#[derive(Serialize)]
+struct MultiLast<'a> {
+    multi_last: &'a [String],
 }
 
 impl Stored {
@@ -55,15 +64,32 @@ impl Stored {
     /// Many messages that match, from a sequence on, without a gap. Any replica answers, and one may be behind: that there
     /// are no more of them means nothing.
     pub(crate) async fn many(bus: &Bus, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
+        Self::direct(bus, LOG, &Batch { seq: from, next_by_subj: filter, batch: MANY }).await
+    }
+
+    /// The last message of each of the subjects, where there is one, as any replica of a stream has it.
+    pub(crate) async fn last_of_each(
+        bus: &Bus,
+        stream: &str,
+        subjects: &[String],
+    ) -> Result<Vec<Self>, Error> {
+        let mut last = Vec::new();
+        for subjects in subjects.chunks(SUBJECTS) {
+            last.extend(Self::direct(bus, stream, &MultiLast { multi_last: subjects }).await?);
+        }
+        Ok(last)
+    }
+
+    /// All answers to a request that has many.
+    async fn direct(bus: &Bus, stream: &str, request: &impl Serialize) -> Result<Vec<Self>, Error> {
         let failed = |message: String| Error::Request { doing: DOING, message };
-        let request = DirectGet { seq: from, next_by_subj: filter, batch: MANY };
         let payload =
-            serde_json::to_vec(&request).map_err(|source| Error::Content { doing: "written", source })?;
+            serde_json::to_vec(request).map_err(|source| Error::Content { doing: "written", source })?;
         let inbox = bus.client.new_inbox();
         let mut answers =
             bus.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
         bus.client
-            .publish_with_reply(format!("$JS.API.DIRECT.GET.{LOG}"), inbox, payload.into())
+            .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, payload.into())
             .await
             .map_err(|error| failed(error.to_string()))?;
         let mut stored: Vec<Self> = Vec::new();
@@ -97,6 +123,13 @@ impl Stored {
         Ok(stored)
     }
 
+    /// The service that a snapshot says.
+    pub(crate) fn snapshot(&self) -> Result<Service, Error> {
+        let service = serde_json::from_slice(&self.content)
+            .map_err(|source| Error::Content { doing: "read", source })?;
+        Ok(Service { snapshot_taken: true, ..service })
+    }
+
     fn read(headers: &HeaderMap, content: Bytes) -> Option<Self> {
         let at = humantime::parse_rfc3339(headers.get("Nats-Time-Stamp")?.as_str()).ok()?;
         Some(Self {
@@ -111,11 +144,10 @@ impl Stored {
 
 impl From<StreamMessage> for Stored {
     fn from(message: StreamMessage) -> Self {
-        let millis = message.time.unix_timestamp_nanos() / 1_000_000;
         Self {
             subject: message.subject.to_string(),
             sequence: message.sequence,
-            at: Timestamp(u64::try_from(millis).unwrap_or_default()),
+            at: at(message.time.unix_timestamp_nanos()),
             id: header(&message.headers, MESSAGE_ID),
             content: message.payload,
         }
@@ -135,6 +167,15 @@ fn found(answer: Result<StreamMessage, RawMessageError>) -> Result<Option<Stored
 
 fn header<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
     headers.get(name)?.as_str().parse().ok()
+}
+
+/// When a delivered message was published, by the server's clock.
+pub(crate) fn published(info: &Info<'_>) -> Timestamp {
+    at(info.published.unix_timestamp_nanos())
+}
+
+fn at(nanos: i128) -> Timestamp {
+    Timestamp(u64::try_from(nanos / 1_000_000).unwrap_or_default())
 }
 
 fn timestamp(time: SystemTime) -> Timestamp {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::{AckKind, Message as Delivery};
 use cutover_core::{
-    Claim, Deployment, Event, Fact, Failure, Output, PROTOCOL, Permission, ServiceKey, Stage, Status,
-    Subject, Task, Timestamp,
+    Claim, Deployment, Event, Fact, Failure, Output, PROTOCOL, Permission, Service, ServiceKey, Stage,
+    Status, Subject, Task,
 };
 use cutover_telemetry::TaskResult;
 use tokio::time::Instant;
@@ -62,7 +62,10 @@ impl<'a, P: Performer> TaskRun<'a, P> {
     /// Runs it to its acknowledgement. What fails on the way is left for another delivery.
     pub(crate) async fn run(self, hand_back: &CancellationToken) {
         let kind = match self.verdict(hand_back).await {
-            Ok(Verdict::Done) => AckKind::Ack,
+            Ok(Verdict::Done) => {
+                self.shared.options.reach(self.stage, Point::BeforeAck);
+                AckKind::Ack
+            }
             Ok(Verdict::Later(wait)) => AckKind::Nak(Some(wait)),
             Ok(Verdict::Leave) => return,
             Ok(Verdict::Unreadable) => AckKind::Term,
@@ -87,7 +90,6 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 return Ok(Verdict::Unreadable);
             }
         };
-        let (key, task) = (&hint.key, &hint.work.task);
         if hint.delivered > 1 {
             self.shared.metrics.redelivered(self.stage);
         }
@@ -99,24 +101,21 @@ impl<'a, P: Performer> TaskRun<'a, P> {
             );
             return Ok(Verdict::Later(ACK_WAIT));
         }
-        // A message that was put off comes again after its time by the server's clock, whatever this machine's says.
-        let now = if hint.delivered > 1 { Timestamp(u64::MAX) } else { now() };
         loop {
-            let log = self.read(key).await?;
+            let log = self.read(&hint.key).await?;
             let service = log.service();
-            let Some(current) =
-                service.current.as_ref().filter(|current| *current.id() == hint.work.deployment)
-            else {
+            let Some(deployment) = service.deployment(&hint.work.deployment) else {
                 let has_ended = service.history.iter().any(|ended| ended.deployment == hint.work.deployment);
                 // A replica that was read may be behind; a message of a deployment that nobody knows is not waited for long.
                 let is_over = has_ended || hint.delivered > 3;
                 return Ok(if is_over { Verdict::Done } else { Verdict::Later(hint.early()) });
             };
-            let (expected, attempt, failure) = match current.permission(task, hint.sequence, now) {
+            let now = hint.now(service, now());
+            let (expected, attempt, failure) = match service.permission(&hint.work, hint.sequence, now) {
                 Permission::Perform { expected, attempt } => (expected, attempt, None),
                 Permission::Close { expected, attempt, failure } => (expected, attempt, Some(failure)),
                 Permission::NotBefore(time) => return Ok(Verdict::Later(time.since(now).min(ACK_WAIT))),
-                Permission::Taken => return Ok(Verdict::Later(ACK_WAIT / 2)),
+                Permission::NotNow => return Ok(Verdict::Later(ACK_WAIT / 2)),
                 Permission::Nothing => return self.go_on(&hint, 0).await,
             };
             self.shared.options.reach(self.stage, Point::BeforeClaim);
@@ -126,7 +125,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
                 decision: service.last_decision,
                 hint: hint.sequence,
             };
-            let Some(sequence) = self.claim(&hint, current, claim, expected).await? else {
+            let Some(sequence) = self.claim(&hint, deployment, claim, expected).await? else {
                 self.shared.metrics.claim_lost(self.stage);
                 continue;
             };
@@ -149,17 +148,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
 
     /// What the journal says of the service now.
     async fn read(&self, key: &ServiceKey) -> Result<ServiceLog, Error> {
-        let shared = self.shared.log(key);
-        let mut cached = shared.lock().await;
-        let log = match cached.take() {
-            Some(mut log) => {
-                self.shared.journal.catch_up(&mut log).await?;
-                log
-            }
-            None => self.shared.journal.service(key).await?,
-        };
-        *cached = Some(log.clone());
-        Ok(log)
+        self.shared.logs.read(key).await
     }
 
     /// What the journal says of the service, once it says what stands at a sequence: a replica that has just become the
@@ -223,9 +212,9 @@ impl<'a, P: Performer> TaskRun<'a, P> {
     async fn assignment(&self, hint: &Hint, claim: u64) -> Result<Option<Assignment>, Error> {
         let service = self.read_to(&hint.key, claim).await?.service().clone();
         let task = hint.work.task.clone();
-        let Some(deployment) = service.current.clone() else { return Ok(None) };
+        let Some(deployment) = service.assigned(&hint.work.deployment, &task) else { return Ok(None) };
         let journal = self.shared.journal.clone();
-        let is_ours = in_force(&deployment, &task, claim);
+        let is_ours = service.is_in_force(deployment.id(), &task, claim);
         Ok(is_ours.then(|| Assignment::new(journal, service, deployment, task, claim)))
     }
 
@@ -239,7 +228,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
             Ended::Recordable(Fact::Failed { claim, failure })
         };
         // What it was claimed for may be over by now; the claim is in force, and has to be closed.
-        if !assignment.deployment().holds(&assignment.task, claim) {
+        if !holds(&assignment.service, assignment) {
             return stopped();
         }
         let result: Result<Output, Failure> = tokio::select! {
@@ -264,10 +253,8 @@ impl<'a, P: Performer> TaskRun<'a, P> {
 
     /// Whether the journal says by now that the deployment is taken back, while the claim is still ours.
     async fn is_taken_back(&self, assignment: &Assignment) -> bool {
-        let (task, claim) = (&assignment.task, assignment.epoch.sequence);
         let log = self.read(assignment.key()).await;
-        let current = log.ok().and_then(|log| log.service().current.clone());
-        current.is_some_and(|current| in_force(&current, task, claim) && !current.holds(task, claim))
+        log.is_ok_and(|log| in_force(log.service(), assignment) && !holds(log.service(), assignment))
     }
 
     /// Returns once the task must be dropped: `true` when the deployment is taken back while the claim is still ours,
@@ -280,9 +267,8 @@ impl<'a, P: Performer> TaskRun<'a, P> {
             match tokio::time::timeout(ACK_WAIT / 4, self.read(assignment.key())).await {
                 Ok(Ok(log)) => {
                     reached = Instant::now();
-                    let Some(current) = &log.service().current else { return false };
-                    if !current.holds(&assignment.task, assignment.epoch.sequence) {
-                        return in_force(current, &assignment.task, assignment.epoch.sequence);
+                    if !holds(log.service(), assignment) {
+                        return in_force(log.service(), assignment);
                     }
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "the bus can't be reached"),
@@ -333,26 +319,31 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let mut log = self.read_to(&hint.key, sequence).await?;
         let (task, now) = (&hint.work.task, now());
         self.shared.journal.carry_out(&mut log, now).await?;
-        let running = log.service().running().filter(|running| *running.id() == hint.work.deployment);
-        let Some(current) = running else { return Ok(Verdict::Done) };
-        let state = current.state(task);
-        if matches!(&state.status, Status::Claimed { claim, .. } if claim.hint == hint.sequence) {
+        let service = log.service();
+        let state = service.state(&hint.work.deployment, task);
+        let needed = service.needs(&hint.work, hint.sequence);
+        if needed && matches!(&state.status, Status::Claimed { claim, .. } if claim.hint == hint.sequence) {
             return Ok(Verdict::Leave);
         }
-        if !current.needs(task, hint.sequence) {
+        if !needed {
             return Ok(Verdict::Done);
         }
-        // A failed attempt is repeated by the same message, after its backoff.
-        let due = current.due().into_iter().find(|due| due.task == *task);
+        // A failed attempt of a deployment that runs is repeated by the same message, after its backoff.
+        let running = service.running().filter(|running| *running.id() == hint.work.deployment);
+        let due = running.and_then(|running| running.due().into_iter().find(|due| due.task == *task));
         let backoff = due.map(|due| due.not_before.since(now)).filter(|wait| !wait.is_zero());
         Ok(Verdict::Later(backoff.map_or_else(|| hint.early(), |wait| wait.min(ACK_WAIT))))
     }
 }
 
-/// Whether a claim is the one that the task is done under, wanted or not.
-fn in_force(deployment: &Deployment, task: &Task, claim: u64) -> bool {
-    let state = deployment.state(task);
-    state.is_open() && state.in_force == claim
+/// Whether the assignment's claim is the one that its task is done under, wanted or not.
+fn in_force(service: &Service, assignment: &Assignment) -> bool {
+    service.is_in_force(assignment.deployment().id(), &assignment.task, assignment.epoch.sequence)
+}
+
+/// Whether it is, and still wanted.
+fn holds(service: &Service, assignment: &Assignment) -> bool {
+    service.holds(assignment.deployment().id(), &assignment.task, assignment.epoch.sequence)
 }
 
 fn fact_subject(deployment: &Deployment, task: &Task, fact: &Fact) -> String {

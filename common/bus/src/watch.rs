@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
-use cutover_core::{Service, ServiceKey, Subject, Timestamp};
+use cutover_core::{Service, ServiceKey, Subject};
 use futures_util::StreamExt;
 
 use crate::bus::LOG;
-use crate::stored::Stored;
+use crate::stored::{Stored, published};
 use crate::{Error, Journal, ServiceLog};
 
 /// How long a broken subscription is left alone before it is made again.
@@ -65,16 +65,25 @@ impl Watch {
                 continue;
             };
             let Ok(info) = entry.info() else { continue };
-            let millis = info.published.unix_timestamp_nanos() / 1_000_000;
-            let at = Timestamp(u64::try_from(millis).unwrap_or_default());
             let stored = Stored {
                 subject: entry.subject.to_string(),
                 sequence: info.stream_sequence,
-                at,
+                at: published(&info),
                 id: None,
                 content: entry.payload.clone(),
             };
-            if self.log.take_in(&stored).is_some_and(|taken| taken.has_changed()) {
+            // Were this dropped at the next line, the entry would have to be read again.
+            let entries = self.entries.take();
+            let has_skipped = match self.journal.go_over_gap(&mut self.log, &stored).await {
+                Ok(has_skipped) => has_skipped,
+                Err(error) if error.retryable() => {
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.entries = entries;
+            if self.log.take_in(&stored).is_some_and(|taken| taken.has_changed()) || has_skipped {
                 return Ok(());
             }
         }

@@ -1,26 +1,22 @@
-//! The worker loop: takes work for the stages of one program, one message for each free slot.
+//! The worker loop: takes work for the stages of one program, one message for each free slot. Beside it, what every program
+//! takes part in: timers that go off, and duties.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{PullConsumer, pull};
-use cutover_core::{Program, ServiceKey, Stage};
+use cutover_core::{Program, Stage};
 use cutover_telemetry::Metrics;
-use futures_util::StreamExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{LOG, consumer_of};
+use crate::duties::sweep;
+use crate::logs::Logs;
+use crate::pull::Pull;
 use crate::task_run::TaskRun;
-use crate::{AtPoint, Error, Journal, Performer, Point, ServiceLog};
+use crate::timer::look_when_due;
+use crate::{AtPoint, Error, Journal, Pace, Performer, Point};
 
-/// How long one request for work stays open. Without heartbeats: async-nats 0.51 takes one for the end of what there is to
-/// wake up for, and a slot that has been idle would sleep on while work comes in.
-const PULL: Duration = Duration::from_secs(10);
-/// How long a failed request for work is left alone.
-const AGAIN: Duration = Duration::from_millis(500);
 /// How long tasks may go on after the worker was told to stop; then others take them over.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -53,9 +49,7 @@ pub(crate) struct Shared<P> {
     pub(crate) performer: P,
     pub(crate) options: WorkerOptions,
     pub(crate) metrics: Metrics,
-    /// How often the connection had been made when the journal behind it was looked at last.
-    checked: AtomicU64,
-    logs: Mutex<HashMap<ServiceKey, Arc<tokio::sync::Mutex<Option<ServiceLog>>>>>,
+    pub(crate) logs: Arc<Logs>,
 }
 
 /// Works until it is told to stop: then takes no more, lets what it has end within 10 s, and hands the rest back.
@@ -70,17 +64,26 @@ pub async fn work<P: Performer>(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    work_at(Pace::default(), journal, options, performer, metrics, stop).await
+}
+
+/// The same, at another pace: for tests that can't wait.
+#[doc(hidden)]
+pub async fn work_at<P: Performer>(
+    pace: Pace,
+    journal: Journal,
+    options: WorkerOptions,
+    performer: P,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let presence = journal.bus().announce(options.program, &options.version).await?;
-    let shared = Arc::new(Shared {
-        journal,
-        performer,
-        options,
-        metrics,
-        checked: AtomicU64::default(),
-        logs: Mutex::default(),
-    });
+    let logs = Arc::new(Logs::new(journal.clone()));
     let hand_back = CancellationToken::new();
     let mut slots = JoinSet::new();
+    slots.spawn(look_when_due(Arc::clone(&logs), stop.clone()));
+    slots.spawn(sweep(Arc::clone(&logs), pace, options.name.clone(), stop.clone()));
+    let shared = Arc::new(Shared { journal, performer, options, metrics, logs });
     for stage in shared.options.program.stages() {
         for _ in 0..shared.options.slots {
             slots.spawn(slot(Arc::clone(&shared), stage, stop.clone(), hand_back.clone()));
@@ -115,83 +118,9 @@ async fn slot<P: Performer>(
     stop: CancellationToken,
     hand_back: CancellationToken,
 ) -> Result<(), Error> {
-    let mut consumer = None;
-    while !stop.is_cancelled() {
-        let message = tokio::select! {
-            message = next(&shared.journal, &mut consumer, stage) => message,
-            () = stop.cancelled() => break,
-        };
-        match message {
-            Ok(Some(message)) => match shared.check_journal().await {
-                Ok(()) => TaskRun::new(&shared, stage, message).run(&hand_back).await,
-                Err(error @ Error::OtherJournal { .. }) => return Err(error),
-                Err(error) => tracing::warn!(%stage, %error, "work is left alone"),
-            },
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%stage, %error, "no work can be fetched");
-                consumer = None;
-                tokio::select! { () = tokio::time::sleep(AGAIN) => {}, () = stop.cancelled() => {} }
-            }
-        }
+    let mut work = Pull::new(Arc::clone(&shared.logs), LOG, consumer_of(stage));
+    while let Some(message) = work.next(&stop).await? {
+        TaskRun::new(&shared, stage, message).run(&hand_back).await;
     }
     Ok(())
-}
-
-/// The next work message of a stage, if there is one before the request ends.
-async fn next(
-    journal: &Journal,
-    consumer: &mut Option<PullConsumer>,
-    stage: Stage,
-) -> Result<Option<async_nats::jetstream::Message>, Error> {
-    let failed = |message: String| Error::Request { doing: "fetching work", message };
-    let consumer = match consumer {
-        Some(consumer) => consumer,
-        None => {
-            let made = journal
-                .bus()
-                .jetstream
-                .get_consumer_from_stream::<pull::Config, _, _>(consumer_of(stage), LOG)
-                .await
-                .map_err(|error| failed(error.to_string()))?;
-            consumer.insert(made)
-        }
-    };
-    let mut batch = consumer
-        .batch()
-        .max_messages(1)
-        .expires(PULL)
-        .messages()
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let connects = journal.bus().connects();
-    loop {
-        tokio::select! {
-            message = batch.next() => return message.transpose().map_err(|error| failed(error.to_string())),
-            // A server that was started again knows nothing of the request.
-            () = tokio::time::sleep(AGAIN) => if journal.bus().connects() != connects { return Ok(None) },
-        }
-    }
-}
-
-impl<P> Shared<P> {
-    /// Makes sure, after a reconnection, that the server still has the journal that was opened: all that is known here, and
-    /// the epochs of all that is done, are of that one.
-    async fn check_journal(&self) -> Result<(), Error> {
-        let connects = self.journal.bus().connects();
-        if self.checked.load(Ordering::Acquire) != connects {
-            let now = self.journal.bus().open().await?.id().clone();
-            if now != *self.journal.id() {
-                return Err(Error::OtherJournal { before: self.journal.id().clone(), now });
-            }
-            self.checked.store(connects, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// What has been read of a service's log, shared by all slots: each reads only what is new.
-    pub(crate) fn log(&self, key: &ServiceKey) -> Arc<tokio::sync::Mutex<Option<ServiceLog>>> {
-        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(logs.entry(key.clone()).or_default())
-    }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_state::{Applied, IllegalFact};
 use crate::{
-    Claim, DeploymentId, Digest, Fact, Failure, HostName, Output, Plan, Replica, Stage, Status, Task,
-    TaskState, Timestamp,
+    Claim, DeploymentId, Digest, Fact, Failure, HostName, Obligation, Output, Plan, Replica, ReplicaSet,
+    Stage, Status, Task, TaskState, Timestamp,
 };
 
 /// A deployment, folded from its facts.
@@ -15,12 +15,20 @@ use crate::{
 pub struct Deployment {
     /// What it was to do.
     pub plan: Plan,
+    /// The sequence of the decision that accepted it.
+    #[serde(default)]
+    pub sequence: u64,
     /// When it was accepted.
     pub accepted: Timestamp,
     /// Which round it is: 1, and one more with every replay.
     pub round: u32,
     /// The sequence of the decision that began the round.
     pub round_began: u64,
+    /// The sequence of the decision before that one; 0: there was none. It names the round in the ids of work, which is
+    /// published together with the decision: it is known before that is stored, and another one that turned out to be
+    /// illegal, whose work is in the log all the same, had another before it.
+    #[serde(default)]
+    pub round_after: u64,
     /// When the round began.
     pub round_at: Timestamp,
     /// The abort of this round.
@@ -89,8 +97,8 @@ pub enum Permission {
     },
     /// Not before this time.
     NotBefore(Timestamp),
-    /// Another worker has it.
-    Taken,
+    /// Another worker has it, or a deployment runs that comes first.
+    NotNow,
     /// Nothing is to be done.
     Nothing,
 }
@@ -108,12 +116,14 @@ pub struct Due {
 
 impl Deployment {
     /// A deployment that was just accepted.
-    pub(crate) fn new(plan: Plan, sequence: u64, at: Timestamp) -> Self {
+    pub(crate) fn new(plan: Plan, sequence: u64, after: u64, at: Timestamp) -> Self {
         Self {
             plan,
+            sequence,
             accepted: at,
             round: 1,
             round_began: sequence,
+            round_after: after,
             round_at: at,
             abort: None,
             last: at,
@@ -149,11 +159,33 @@ impl Deployment {
 
     /// The new replicas on a host.
     pub fn replicas(&self, host: &HostName) -> &[Replica] {
+        if let Some(warm) = &self.plan.warm {
+            return warm.hosts.get(host).map_or(&[], Vec::as_slice);
+        }
         let task = Task { stage: Stage::Boot, host: Some(host.clone()) };
         match self.tasks.get(&task).map(|state| &state.status) {
             Some(Status::Finished { output: Output::Booted { replicas }, .. }) => replicas,
             _ => &[],
         }
+    }
+
+    /// The new replicas on all hosts.
+    pub(crate) fn replica_set(&self) -> ReplicaSet {
+        let hosts =
+            self.plan.hosts.iter().map(|host| (host.name.clone(), self.replicas(&host.name).to_vec()));
+        ReplicaSet { booted_by: self.plan.booted_by().clone(), hosts: hosts.collect() }
+    }
+
+    /// The deployment as the worker of an obligation sees it: with the state of that in the task's place.
+    pub(crate) fn owing(&self, obligation: &Obligation) -> Self {
+        let mut seen = self.clone();
+        seen.tasks.insert(obligation.task.clone(), obligation.state.clone());
+        seen
+    }
+
+    /// Counts a claim that was made for what it still owes after its end.
+    pub(crate) fn count_later_claim(&mut self, task: &Task, sequence: u64) {
+        self.tasks.entry(task.clone()).or_default().count_void_claim(sequence);
     }
 
     /// Takes a fact in.
@@ -183,9 +215,9 @@ impl Deployment {
         Ok(applied)
     }
 
-    /// Whether the plan has the task, or what takes it back.
+    /// Whether the plan has the task, or what takes it back, or it may be owed after the end.
     fn is_planned(&self, task: &Task) -> bool {
-        (task.stage.takes_back() || self.plan.stages.contains(&task.stage))
+        (!task.stage.is_planned() || self.plan.stages.contains(&task.stage))
             && self.plan.tasks_of(task.stage).any(|known| known == *task)
     }
 
@@ -207,23 +239,24 @@ impl Deployment {
     }
 
     /// Begins a new round. What was built, shipped and expanded is kept, unless it comes at or after `from`.
-    pub(crate) fn replay(&mut self, sequence: u64, at: Timestamp, from: Option<Stage>) {
+    pub(crate) fn replay(&mut self, sequence: u64, after: u64, at: Timestamp, from: Option<Stage>) {
         self.round += 1;
         self.round_began = sequence;
+        self.round_after = after;
         self.round_at = at;
         self.last = at;
         self.abort = None;
         for (task, state) in &mut self.tasks {
             let kept = task.stage.output_is_kept() && from.is_none_or(|from| task.stage < from);
             if !(kept && state.is_finished()) {
-                state.begin_round();
+                *state = state.in_new_round();
             }
         }
     }
 
     /// Whether the old replicas may be gone already: from then on it can't be aborted.
     pub(crate) fn is_past_return(&self) -> bool {
-        self.plan.tasks_of(Stage::Retire).any(|task| self.state(&task).was_claimed())
+        self.plan.tasks_of(Stage::Retire).any(|task| self.was_claimed(&task))
     }
 
     /// Why it is taken back; none while it goes forward. Replicas that couldn't be retired are a debt, no cause.
@@ -242,7 +275,7 @@ impl Deployment {
 
     /// The tasks that take back what was done: wherever a switch was claimed a restore, wherever a boot was a discard.
     fn undo(&self) -> Vec<Task> {
-        let claimed = |stage: Stage| self.plan.tasks_of(stage).filter(|task| self.state(task).was_claimed());
+        let claimed = |stage: Stage| self.plan.tasks_of(stage).filter(|task| self.was_claimed(task));
         claimed(Stage::Switch)
             .map(|task| task.beside(Stage::Restore))
             .chain(claimed(Stage::Boot).map(|task| task.beside(Stage::Discard)))
@@ -252,9 +285,10 @@ impl Deployment {
     /// The tasks that are due, in the order of the pipeline. A task that a worker has is not among them.
     pub fn due(&self) -> Vec<Due> {
         let candidates: Vec<Task> = if self.cause().is_some() {
-            self.undo().into_iter().filter(|task| self.may_take_back(task)).collect()
+            self.may_take_back()
         } else {
-            self.plan.tasks().filter(|task| self.may_go_forward(task)).collect()
+            let done = self.done();
+            self.plan.tasks().filter(|task| self.may_go_forward(task, &done)).collect()
         };
         candidates
             .into_iter()
@@ -266,13 +300,23 @@ impl Deployment {
             .collect()
     }
 
-    /// Whether all that a task of the way forward needs is there.
-    fn may_go_forward(&self, task: &Task) -> bool {
-        let all = |stage: Stage| {
-            !self.plan.stages.contains(&stage)
-                || self.plan.tasks_of(stage).all(|other| self.state(&other).is_finished())
+    /// The stages of which nothing is left to do, those that the plan doesn't have included.
+    fn done(&self) -> Vec<Stage> {
+        let is_done = |stage: &Stage| {
+            !self.plan.stages.contains(stage)
+                || self.plan.tasks_of(*stage).all(|task| self.is_finished(&task))
         };
-        let own = |stage: Stage| self.state(&task.beside(stage)).is_finished();
+        Stage::ALL.into_iter().filter(is_done).collect()
+    }
+
+    fn is_finished(&self, task: &Task) -> bool {
+        self.tasks.get(task).is_some_and(TaskState::is_finished)
+    }
+
+    /// Whether all that a task of the way forward needs is there.
+    fn may_go_forward(&self, task: &Task, done: &[Stage]) -> bool {
+        let all = |stage: Stage| done.contains(&stage);
+        let own = |stage: Stage| all(stage) || self.is_finished(&task.beside(stage));
         match task.stage {
             Stage::Build => true,
             Stage::Ship => all(Stage::Build),
@@ -284,24 +328,32 @@ impl Deployment {
             Stage::Switch => all(Stage::Probe),
             Stage::Soak => all(Stage::Switch),
             Stage::Retire => all(Stage::Switch) && all(Stage::Soak),
-            Stage::Restore | Stage::Discard => false,
+            Stage::Cool | Stage::Restore | Stage::Discard => false,
         }
     }
 
-    /// Whether a task that takes back may begin. Traffic comes back at once, with the fence; replicas are removed once no
+    /// The tasks that take back and may begin. Traffic comes back at once, with the fence; replicas are removed once no
     /// traffic can reach them and no worker is still making any.
-    fn may_take_back(&self, task: &Task) -> bool {
-        task.stage == Stage::Restore
-            || (!self.has_open_claims()
-                && self.undo().iter().filter(|other| other.stage == Stage::Restore).all(|restore| {
-                    let state = self.state(restore);
-                    state.is_finished() || (restore.host != task.host && state.is_settled(Stage::Restore))
-                }))
+    fn may_take_back(&self) -> Vec<Task> {
+        let undo = self.undo();
+        let restores = || undo.iter().filter(|task| task.stage == Stage::Restore);
+        let settled = |task: &Task| self.tasks.get(task).is_some_and(|state| state.is_settled(task.stage));
+        let all_back = !self.has_open_claims() && restores().all(settled);
+        let own_back = |task: &Task| {
+            let restore = task.beside(Stage::Restore);
+            self.is_finished(&restore) || !self.was_claimed(&task.beside(Stage::Switch))
+        };
+        let may = |task: &&Task| task.stage == Stage::Restore || (all_back && own_back(task));
+        undo.iter().filter(may).cloned().collect()
+    }
+
+    fn was_claimed(&self, task: &Task) -> bool {
+        self.tasks.get(task).is_some_and(TaskState::was_claimed)
     }
 
     /// Whether a worker has a task of the way forward.
     fn has_open_claims(&self) -> bool {
-        self.plan.tasks().any(|task| self.state(&task).is_open())
+        self.plan.tasks().any(|task| self.tasks.get(&task).is_some_and(TaskState::is_open))
     }
 
     /// How it ended; none while it runs.
@@ -350,7 +402,7 @@ impl Deployment {
         let (expected, attempt) = (state.last_claim, state.claims + 1);
         if let Status::Claimed { claim, .. } = &state.status {
             if claim.hint != hint {
-                return Permission::Taken;
+                return Permission::NotNow;
             }
             let close =
                 |message: String| Permission::Close { expected, attempt, failure: Failure::lasting(message) };

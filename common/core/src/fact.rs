@@ -108,6 +108,11 @@ pub enum Output {
         /// Containers stopped and removed.
         stopped: u32,
     },
+    /// The old replicas that were kept warm are gone.
+    Cooled {
+        /// Containers stopped and removed.
+        stopped: u32,
+    },
     /// The old replicas have the traffic.
     Restored {
         /// The deployment that serves now on this host.

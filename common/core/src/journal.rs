@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::{
-    Decision, DeploymentId, DestinationName, Fact, FactKind, HostName, ServiceKey, ServiceName, Stage, Task,
-    Timestamp,
+    Decision, DeploymentId, DestinationName, Duty, Fact, FactKind, HostName, ServiceKey, ServiceName, Stage,
+    Task, Timestamp,
 };
 
 /// One entry of the journal.
@@ -105,6 +105,11 @@ impl Subject {
         format!("cutover.run.{stage}.>")
     }
 
+    /// The subjects of the work of one service, as a filter.
+    pub fn runs_for(key: &ServiceKey) -> String {
+        format!("cutover.run.*.{}.{}", key.destination, key.service)
+    }
+
     /// The subject that the output of a task goes to. It is not part of the journal.
     pub fn output_of(key: &ServiceKey, deployment: &DeploymentId, task: &Task) -> String {
         format!(
@@ -126,6 +131,28 @@ impl Subject {
         let mut tokens = subject.rsplit('.');
         let host = parse_host(tokens.next()?)?;
         Some(Task { stage: tokens.next()?.parse().ok()?, host })
+    }
+
+    /// The subject of a service's timer: one schedule, that says when somebody should look at it. Not part of the journal.
+    pub fn timer_of(key: &ServiceKey) -> String {
+        format!("cutover.timer.at.{}.{}", key.destination, key.service)
+    }
+
+    /// The subject on which a service's timer goes off.
+    pub fn due_of(key: &ServiceKey) -> String {
+        format!("cutover.timer.due.{}.{}", key.destination, key.service)
+    }
+
+    /// The service whose timer has gone off.
+    pub fn due_key(subject: &str) -> Option<ServiceKey> {
+        let tokens: Vec<&str> = subject.split('.').collect();
+        let ["cutover", "timer", "due", destination, service] = tokens.as_slice() else { return None };
+        parse_key(destination, service)
+    }
+
+    /// The subject of a lease's records. Not part of the journal.
+    pub fn lease_of(duty: Duty, key: &ServiceKey) -> String {
+        format!("cutover.lease.{duty}.{}.{}", key.destination, key.service)
     }
 
     /// The service that it belongs to.
@@ -171,6 +198,12 @@ fn parse_host(token: &str) -> Option<Option<HostName>> {
     token.replace('_', ".").replace('=', ":").parse().ok().map(Some)
 }
 
+fn parse_key(destination: &str, service: &str) -> Option<ServiceKey> {
+    let destination: DestinationName = destination.parse().ok()?;
+    let service: ServiceName = service.parse().ok()?;
+    Some(ServiceKey { destination, service })
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -194,30 +227,27 @@ impl FromStr for Subject {
     type Err = UnknownSubject;
 
     fn from_str(text: &str) -> Result<Self, UnknownSubject> {
-        let key = |destination: &str, service: &str| -> Option<ServiceKey> {
-            let destination: DestinationName = destination.parse().ok()?;
-            let service: ServiceName = service.parse().ok()?;
-            Some(ServiceKey { destination, service })
-        };
         let tokens: Vec<&str> = text.split('.').collect();
         let subject = match tokens.as_slice() {
             ["cutover", "log", destination, service, "decisions"] => {
-                key(destination, service).map(Self::Decisions)
+                parse_key(destination, service).map(Self::Decisions)
             }
             ["cutover", "log", destination, service, deployment, stage, host, kind] => (|| {
                 let task = Task { stage: stage.parse().ok()?, host: parse_host(host)? };
                 let kind = FactKind::ALL.into_iter().find(|known| known.as_str() == *kind)?;
                 Some(Self::Fact {
-                    key: key(destination, service)?,
+                    key: parse_key(destination, service)?,
                     deployment: deployment.parse().ok()?,
                     task,
                     kind,
                 })
             })(),
-            ["cutover", "state", destination, service] => key(destination, service).map(Self::State),
-            ["cutover", "run", stage, destination, service] => {
-                stage.parse().ok().zip(key(destination, service)).map(|(stage, key)| Self::Run { stage, key })
-            }
+            ["cutover", "state", destination, service] => parse_key(destination, service).map(Self::State),
+            ["cutover", "run", stage, destination, service] => stage
+                .parse()
+                .ok()
+                .zip(parse_key(destination, service))
+                .map(|(stage, key)| Self::Run { stage, key }),
             _ => None,
         };
         subject.ok_or_else(|| UnknownSubject(text.to_owned()))

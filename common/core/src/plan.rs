@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, DestinationName, Digest, HostName, Release, ReleaseId, ServiceName, Stage, Task};
+use crate::{
+    DeploymentId, DestinationName, Digest, HostName, Release, ReleaseId, ReplicaSet, ServiceName, Stage, Task,
+};
 
 /// The version of the journal's protocol that this build writes. A worker hands back work of a version it doesn't know.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A service at a destination: what two deployments of must never run at once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +56,9 @@ pub struct Plan {
     pub release: Release,
     /// The image, where it is known before: a kept release's, or one that an unchanged source was built to.
     pub image: Option<Digest>,
+    /// Replicas of the release that were kept warm, on all hosts: none are booted.
+    #[serde(default)]
+    pub warm: Option<ReplicaSet>,
     /// The release that is live while this is planned.
     pub replaces: Option<ReleaseId>,
     /// The hosts, in the order of the deploy file.
@@ -73,9 +78,12 @@ pub enum InvalidPlan {
     HostTwice(HostName),
     /// The stages are not a part of the pipeline in its order.
     #[error(
-        "the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing"
+        "the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing, or build where no image is known"
     )]
     Stages,
+    /// It relies on replicas that were kept warm, and names none for this host.
+    #[error("host {0} has no replicas that were kept warm")]
+    NotWarm(HostName),
 }
 
 impl Plan {
@@ -87,10 +95,13 @@ impl Plan {
                 Stage::Build => image.is_none(),
                 Stage::Expand => !release.migrations.is_empty(),
                 Stage::Soak => !release.settings.soak.time.is_zero(),
-                stage => !stage.takes_back(),
+                stage => stage.is_planned(),
             })
             .collect()
     }
+
+    /// The stages of a way back to replicas that were kept warm: they are looked at once more, and get the traffic.
+    pub const WARM: [Stage; 3] = [Stage::Probe, Stage::Switch, Stage::Retire];
 
     /// Refuses a plan that the state machine can't run.
     ///
@@ -105,12 +116,21 @@ impl Plan {
                 return Err(InvalidPlan::HostTwice(host.name.clone()));
             }
         }
+        let has_image = self.image.is_some() || self.stages.contains(&Stage::Build);
+        if let Some(warm) = &self.warm {
+            let cold = self.hosts.iter().find(|host| warm.hosts.get(&host.name).is_none_or(Vec::is_empty));
+            return match cold {
+                Some(host) => Err(InvalidPlan::NotWarm(host.name.clone())),
+                None if self.stages == Self::WARM && has_image => Ok(()),
+                None => Err(InvalidPlan::Stages),
+            };
+        }
         let ordered =
-            self.stages.is_sorted_by(|a, b| a < b) && !self.stages.iter().any(|stage| stage.takes_back());
+            self.stages.is_sorted_by(|a, b| a < b) && self.stages.iter().all(|stage| stage.is_planned());
         let whole = [Stage::Ship, Stage::Boot, Stage::Probe, Stage::Switch, Stage::Retire]
             .iter()
             .all(|stage| self.stages.contains(stage));
-        if ordered && whole { Ok(()) } else { Err(InvalidPlan::Stages) }
+        if ordered && whole && has_image { Ok(()) } else { Err(InvalidPlan::Stages) }
     }
 
     /// The tasks of one stage: one for each host, or one in all.
@@ -123,6 +143,11 @@ impl Plan {
     /// All tasks of the way forward, in the order of the pipeline.
     pub fn tasks(&self) -> impl Iterator<Item = Task> {
         self.stages.iter().flat_map(|stage| self.tasks_of(*stage))
+    }
+
+    /// The deployment whose id the containers carry that serve once this one is live.
+    pub fn booted_by(&self) -> &DeploymentId {
+        self.warm.as_ref().map_or(&self.deployment, |warm| &warm.booted_by)
     }
 
     /// How the host of that name is reached.

@@ -82,6 +82,11 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The database that the migrations run on.
     pub database: Option<Reference>,
+    /// How long the replicas that this release replaces go on running, so that going back to them is a switch and nothing
+    /// else. No time at all: they stop at once. It isn't written then, so that the release's id is the one that it had before
+    /// there was this setting.
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub warm: Span,
     /// Releases kept for rollback, the live one not counted.
     pub retain: u32,
 }

@@ -1,15 +1,17 @@
-//! A service at a destination: what is live, what is kept, and the deployment that runs or ran last.
+//! A service at a destination: what is live, what is kept, what is owed, and the deployment that runs or ran last.
+
+mod deciding;
+mod settling;
 
 use serde::{Deserialize, Serialize};
 
-use crate::task_state::{Applied, IllegalFact};
+use crate::obligation::SINCE_PROTOCOL;
+use crate::task_state::Applied;
 use crate::{
-    Cause, Decision, Deployment, DeploymentId, Digest, Entry, Event, HostName, Intent, Outcome, Release,
-    ReleaseId, Stage, Task, Timestamp,
+    Decision, Deployment, DeploymentId, Digest, Effect, Ended, Entry, Event, Fact, HostName, Illegal,
+    KeptRelease, Obligation, Permission, Release, Stage, Task, TaskState, Timestamp, Work,
 };
-
-/// Ended deployments that are remembered for `history`.
-const REMEMBERED: usize = 100;
+use settling::stays_warm;
 
 /// All that the journal says of a service. Folded from its entries, from the first or from a snapshot on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +24,12 @@ pub struct Service {
     pub current: Option<Deployment>,
     /// Deployments that ended, the last first.
     pub history: Vec<Ended>,
-    /// What hosts owe since a deployment could not be brought to its end on them.
+    /// What deployments that have ended still owe.
     #[serde(default)]
-    pub debts: Vec<Debt>,
+    pub obligations: Vec<Obligation>,
+    /// Earlier deployments than the current one, as long as they owe something.
+    #[serde(default)]
+    pub owing: Vec<Deployment>,
     /// The sequence of the last decision: the next one is appended expecting it.
     pub last_decision: u64,
     /// The sequence of the last entry taken in.
@@ -33,161 +38,15 @@ pub struct Service {
     pub snapshot_taken: bool,
 }
 
-/// A release that can be made live again without a build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptRelease {
-    /// Its id.
-    pub id: ReleaseId,
-    /// All of it.
-    pub release: Release,
-    /// The image that it was live with.
-    pub image: Digest,
-    /// The deployment that made it live last.
-    pub deployment: DeploymentId,
-    /// When it went live last.
-    pub since: Timestamp,
-}
-
-/// What a host owes: the end of a deployment, forward or back, that failed on it for good. It is paid before the host
-/// takes traffic for another deployment, and remembered until then, or until somebody forgives it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Debt {
-    /// Who owes it.
-    pub host: HostName,
-    /// What: retire, restore or discard.
-    pub stage: Stage,
-    /// Of which deployment.
-    pub deployment: DeploymentId,
-    /// Why it could not be done.
-    pub reason: String,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-/// How a deployment ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// Which.
-    pub deployment: DeploymentId,
-    /// What it was to make live.
-    pub release: ReleaseId,
-    /// The release's name in front of people.
-    pub version: String,
-    /// Why there was one.
-    pub intent: Intent,
-    /// Who asked for it.
-    pub by: String,
-    /// When it was accepted.
-    pub accepted: Timestamp,
-    /// When it ended.
-    pub at: Timestamp,
-    /// How.
-    pub outcome: Outcome,
-    /// What made it end so.
-    pub reason: Option<String>,
-}
-
-/// A decision that can't be taken now.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// One runs.
-    #[error("deployment {} of {} runs, asked for by {by}", .deployment.short(), .key)]
-    Running {
-        /// Which.
-        deployment: DeploymentId,
-        /// Of what.
-        key: crate::ServiceKey,
-        /// Who asked for it.
-        by: String,
-        /// When.
-        since: Timestamp,
-    },
-    /// There is none of that id, or it is not the last one.
-    #[error("deployment {0} is not the last one of this service")]
-    NotCurrent(DeploymentId),
-    /// It has ended.
-    #[error("deployment {} has ended", .0.short())]
-    HasEnded(DeploymentId),
-    /// It still runs.
-    #[error("deployment {} still runs", .0.short())]
-    StillRuns(DeploymentId),
-    /// Its release has the traffic: nothing to go on with.
-    #[error("deployment {} ended with its release live: there is nothing to replay", .0.short())]
-    IsLive(DeploymentId),
-    /// The old replicas may be gone: nothing to go back to but by a rollback.
-    #[error("deployment {} is past its soak and retires the old replicas: roll back once it has ended", .0.short())]
-    PastReturn(DeploymentId),
-    /// Nothing is owed there.
-    #[error("host {0} owes nothing")]
-    OwesNothing(HostName),
-    /// The plan itself is wrong.
-    #[error(transparent)]
-    Plan(#[from] crate::InvalidPlan),
-}
-
-/// An entry of the journal that can't be true. It is left out of the fold.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Illegal {
-    /// A fact.
-    #[error("{task} of deployment {deployment}: {source}")]
-    Fact {
-        /// Of which deployment.
-        deployment: DeploymentId,
-        /// Of which task.
-        task: Task,
-        /// Why.
-        source: IllegalFact,
-    },
-    /// A decision.
-    #[error("illegal decision: {0}")]
-    Decision(#[from] Refused),
-}
-
-/// What follows from the state of a service, to be carried out by whoever recorded the last fact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Publish work.
-    Run(Work),
-    /// Write a snapshot.
-    Snapshot,
-}
-
-/// A work message: a hint that a task is due. It carries no authority; whoever gets it looks in the journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Work {
-    /// The protocol that the worker must know.
-    pub protocol: u32,
-    /// Of which deployment.
-    pub deployment: DeploymentId,
-    /// Which task.
-    pub task: Task,
-    /// The number of the attempt.
-    pub attempt: u32,
-}
-
-impl Debt {
-    /// Whether a deployment that has ended has left nothing of it. What is live now, above all, is never to be taken back.
-    fn is_paid(&self, ended: &Deployment, outcome: Outcome) -> bool {
-        if ended.plan.host(&self.host).is_none() {
-            return false;
-        }
-        let done = |stage| ended.state(&Task { stage, host: Some(self.host.clone()) }).is_finished();
-        let own = self.deployment == *ended.id();
-        match (outcome, self.stage) {
-            // A host that went all the way has nothing left of what came before.
-            (Outcome::Live, _) => true,
-            (Outcome::Degraded { live: true }, _) if own || done(Stage::Retire) => true,
-            // A switch takes back first what is owed.
-            (_, Stage::Restore) => done(Stage::Switch) || (own && done(Stage::Restore)),
-            (_, stage) => own && done(stage),
-        }
-    }
-}
-
 impl Service {
-    /// What a host owes.
-    pub fn debts_of(&self, host: &HostName) -> impl Iterator<Item = &Debt> {
-        self.debts.iter().filter(move |debt| debt.host == *host)
+    /// What a host failed to do in its time.
+    pub fn debts_of(&self, host: &HostName) -> impl Iterator<Item = &Obligation> {
+        self.debts().filter(move |debt| debt.host() == Some(host))
+    }
+
+    /// What hosts failed to do in its time.
+    pub fn debts(&self) -> impl Iterator<Item = &Obligation> {
+        self.obligations.iter().filter(|obligation| obligation.is_debt())
     }
 
     /// The release that has the traffic.
@@ -195,9 +54,128 @@ impl Service {
         self.kept.first().filter(|_| self.is_live)
     }
 
+    /// Until when the replicas of a kept release are warm: running on all its hosts, without traffic. None: they are not.
+    pub fn warm_until(&self, kept: &KeptRelease) -> Option<Timestamp> {
+        let replicas = kept.replicas.as_ref()?;
+        let untouched = |host: &HostName| {
+            self.obligations.iter().any(|obligation| {
+                obligation.task.stage == Stage::Cool
+                    && obligation.host() == Some(host)
+                    && !obligation.state.was_claimed()
+            })
+        };
+        kept.warm_until.filter(|_| replicas.hosts.keys().all(untouched))
+    }
+
+    /// The deployments whose replicas a retire of `deployment` leaves running, its own not counted.
+    pub fn spared(&self, deployment: &Deployment) -> Vec<&DeploymentId> {
+        if self.running().is_none_or(|running| running.id() != deployment.id()) {
+            return self
+                .kept
+                .iter()
+                .filter(|kept| kept.warm_until.is_some())
+                .map(KeptRelease::booted_by)
+                .collect();
+        }
+        let replaced = self.live().filter(|live| stays_warm(live, deployment));
+        replaced.map(KeptRelease::booted_by).into_iter().collect()
+    }
+
+    /// The deployments whose replicas a new one must leave alone: of what is live, and of what is warm.
+    pub fn in_use(&self) -> Vec<&DeploymentId> {
+        let used = |(index, kept): &(usize, &KeptRelease)| {
+            (*index == 0 && self.is_live) || kept.warm_until.is_some()
+        };
+        self.kept.iter().enumerate().filter(used).map(|(_, kept)| kept.booted_by()).collect()
+    }
+
     /// The deployment that runs.
     pub fn running(&self) -> Option<&Deployment> {
         self.current.as_ref().filter(|deployment| deployment.outcome().is_none())
+    }
+
+    /// The deployment of that id, as long as anything may happen to it: it runs, ran last, or owes something.
+    pub fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {
+        self.current.iter().chain(&self.owing).find(|deployment| deployment.id() == id)
+    }
+
+    fn deployment_mut(&mut self, id: &DeploymentId) -> Option<&mut Deployment> {
+        self.current.iter_mut().chain(&mut self.owing).find(|deployment| deployment.id() == id)
+    }
+
+    /// The deployment as the worker of a task sees it: while it runs as it is, afterwards with what it owes.
+    pub fn assigned(&self, id: &DeploymentId, task: &Task) -> Option<Deployment> {
+        let deployment = self.deployment(id)?;
+        Some(match self.obligation(id, task) {
+            Some(obligation) => deployment.owing(obligation),
+            None => deployment.clone(),
+        })
+    }
+
+    /// What a deployment owes: none while it runs.
+    fn obligation(&self, id: &DeploymentId, task: &Task) -> Option<&Obligation> {
+        let obligation = self.obligations.iter().find(|obligation| obligation.is(id, task))?;
+        self.running().is_none_or(|running| running.id() != id).then_some(obligation)
+    }
+
+    /// Where a task stands: in its deployment while that runs, as an obligation afterwards.
+    pub fn state(&self, id: &DeploymentId, task: &Task) -> TaskState {
+        match self.obligation(id, task) {
+            Some(obligation) => obligation.state.clone(),
+            None => self.deployment(id).map(|deployment| deployment.state(task)).unwrap_or_default(),
+        }
+    }
+
+    /// What the worker that was handed the work message `hint` (its sequence) may do, at a time.
+    pub fn permission(&self, work: &Work, hint: u64, now: Timestamp) -> Permission {
+        match self.obligation(&work.deployment, &work.task) {
+            Some(obligation) if self.running().is_some() && obligation.needs(work, hint) => {
+                Permission::NotNow
+            }
+            Some(obligation) => obligation.permission(work, hint, now),
+            None => self
+                .deployment(&work.deployment)
+                .map_or(Permission::Nothing, |deployment| deployment.permission(&work.task, hint, now)),
+        }
+    }
+
+    /// Whether the work message `hint` must not be acknowledged yet.
+    pub fn needs(&self, work: &Work, hint: u64) -> bool {
+        match self.obligation(&work.deployment, &work.task) {
+            Some(obligation) => obligation.needs(work, hint),
+            None => {
+                let deployment = self.deployment(&work.deployment);
+                deployment.is_some_and(|deployment| deployment.needs(&work.task, hint))
+                    || self.comes_later(work, hint)
+            }
+        }
+    }
+
+    /// Whether it follows from something that is still owed: it may have been published together with a result that another
+    /// worker was faster than. Its message, once forgotten, could not be published again, as that would be a duplicate.
+    fn comes_later(&self, work: &Work, hint: u64) -> bool {
+        let before = match work.task.stage {
+            Stage::Discard => Stage::Restore,
+            Stage::Cool => Stage::Retire,
+            _ => return false,
+        };
+        let is_of_this_round = |owing: &Deployment| hint > owing.round_began;
+        self.obligation(&work.deployment, &work.task.beside(before)).is_some()
+            && self.deployment(&work.deployment).is_some_and(is_of_this_round)
+    }
+
+    /// Whether the claim of that sequence is the one in force, wanted or not.
+    pub fn is_in_force(&self, id: &DeploymentId, task: &Task, claim: u64) -> bool {
+        let state = self.state(id, task);
+        state.is_open() && state.in_force == claim
+    }
+
+    /// Whether the claim of that sequence is the one in force, and what it was made for still wanted.
+    pub fn holds(&self, id: &DeploymentId, task: &Task, claim: u64) -> bool {
+        match self.obligation(id, task) {
+            Some(_) => self.is_in_force(id, task, claim),
+            None => self.deployment(id).is_some_and(|deployment| deployment.holds(task, claim)),
+        }
     }
 
     /// Takes an entry in. Entries come in the order of their sequences; one that was taken in changes nothing.
@@ -211,19 +189,20 @@ impl Service {
         self.sequence = entry.sequence;
         match &entry.event {
             Event::Decision(decision) => {
-                self.last_decision = entry.sequence;
+                let before = std::mem::replace(&mut self.last_decision, entry.sequence);
                 self.check(decision)?;
-                self.decide(entry.sequence, entry.at, decision);
+                self.decide(entry.sequence, before, entry.at, decision);
                 if matches!(decision, Decision::Forgiven { .. }) {
                     // No deployment has ended by it.
                     return Ok(Applied::Changed);
                 }
             }
             Event::Fact { deployment, task, fact } => {
-                let Some(current) = self.current.as_mut().filter(|current| current.id() == deployment) else {
-                    return Ok(Applied::Nothing);
-                };
-                let applied = current.apply(entry.sequence, entry.at, task, fact);
+                if self.obligation(deployment, task).is_some() {
+                    return self.take_in(entry, deployment, task, fact);
+                }
+                let Some(known) = self.deployment_mut(deployment) else { return Ok(Applied::Nothing) };
+                let applied = known.apply(entry.sequence, entry.at, task, fact);
                 let illegal =
                     |source| Illegal::Fact { deployment: deployment.clone(), task: task.clone(), source };
                 if applied.map_err(illegal)? == Applied::Nothing {
@@ -239,138 +218,77 @@ impl Service {
         Ok(Applied::Changed)
     }
 
-    /// Whether a decision may be taken now.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn check(&self, decision: &Decision) -> Result<(), Refused> {
-        if let Decision::Accepted(plan) = decision {
-            plan.check()?;
-            return match self.running() {
-                None => Ok(()),
-                Some(running) => Err(Refused::Running {
-                    deployment: running.id().clone(),
-                    key: running.plan.key.clone(),
-                    by: running.plan.by.clone(),
-                    since: running.accepted,
-                }),
-            };
-        }
-        if let Decision::Forgiven { host, .. } = decision {
-            return match self.debts.iter().any(|debt| debt.host == *host) {
-                true => Ok(()),
-                false => Err(Refused::OwesNothing(host.clone())),
-            };
-        }
-        let id = decision.deployment();
-        let Some(current) = self.current.as_ref().filter(|current| current.id() == id) else {
-            return Err(Refused::NotCurrent(id.clone()));
-        };
-        match (decision, current.outcome()) {
-            (Decision::Aborted { .. }, Some(_)) => Err(Refused::HasEnded(id.clone())),
-            (Decision::Aborted { .. }, None) if current.is_past_return() => {
-                Err(Refused::PastReturn(id.clone()))
-            }
-            (Decision::Replayed { .. }, None) => Err(Refused::StillRuns(id.clone())),
-            (Decision::Replayed { .. }, Some(Outcome::Live | Outcome::Degraded { live: true })) => {
-                Err(Refused::IsLive(id.clone()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn decide(&mut self, sequence: u64, at: Timestamp, decision: &Decision) {
-        match (decision, self.current.as_mut()) {
-            (Decision::Accepted(plan), _) => {
-                self.current = Some(Deployment::new(plan.as_ref().clone(), sequence, at));
-            }
-            (Decision::Aborted { by, .. }, Some(current)) if current.abort.is_none() => {
-                current.abort(sequence, by)
-            }
-            (Decision::Replayed { from, .. }, Some(current)) => current.replay(sequence, at, *from),
-            (Decision::Forgiven { host, .. }, _) => self.debts.retain(|debt| debt.host != *host),
-            _ => {}
-        }
-        self.snapshot_taken = false;
-    }
-
-    /// Once the current deployment has ended: what is live now, and the line in the history.
-    fn settle(&mut self, at: Timestamp) {
-        let Some(current) = &self.current else { return };
-        let Some(outcome) = current.outcome() else { return };
-        let id = current.plan.release.id();
-        if matches!(outcome, Outcome::Live | Outcome::Degraded { live: true })
-            && let Some(image) = current.image()
+    /// Takes in a fact of an obligation. A claim is void while a deployment runs, after a decision that it has not seen, or for
+    /// a message of an attempt that is over.
+    fn take_in(
+        &mut self,
+        entry: &Entry,
+        id: &DeploymentId,
+        task: &Task,
+        fact: &Fact,
+    ) -> Result<Applied, Illegal> {
+        let runs = self.running().is_some();
+        if matches!(fact, Fact::Claimed(_))
+            && let Some(owing) = self.deployment_mut(id)
         {
-            let live = KeptRelease {
-                id: id.clone(),
-                release: current.plan.release.clone(),
-                image: image.clone(),
-                deployment: current.id().clone(),
-                since: at,
-            };
-            let retain = usize::try_from(current.plan.release.settings.retain).unwrap_or(usize::MAX);
-            self.kept.retain(|kept| kept.id != id);
-            self.kept.insert(0, live);
-            self.kept.truncate(retain.saturating_add(1));
-            self.is_live = true;
+            owing.count_later_claim(task, entry.sequence);
         }
-        self.debts.retain(|debt| !debt.is_paid(current, outcome));
-        for (task, failure) in current.debts() {
-            let Some(host) = task.host else { continue };
-            let debt = Debt {
-                host,
-                stage: task.stage,
-                deployment: current.id().clone(),
-                reason: failure.message,
-                since: at,
-            };
-            self.debts.retain(|known| {
-                (&known.host, known.stage, &known.deployment) != (&debt.host, debt.stage, &debt.deployment)
-            });
-            self.debts.push(debt);
+        let Some(obligation) = self.obligations.iter_mut().find(|obligation| obligation.is(id, task)) else {
+            return Ok(Applied::Nothing);
+        };
+        if let Fact::Claimed(claim) = fact
+            && (runs || claim.decision < self.last_decision || claim.hint < obligation.follows)
+        {
+            obligation.state.count_void_claim(entry.sequence);
+            return Ok(Applied::Nothing);
         }
-        let reason = current.cause().map(|cause| match cause {
-            Cause::Aborted(abort) => format!("aborted by {}", abort.by),
-            Cause::Failed(task, failure) => format!("{task}: {}", failure.message),
-        });
-        self.history.insert(
-            0,
-            Ended {
-                deployment: current.id().clone(),
-                release: id,
-                version: current.plan.release.version.clone(),
-                intent: current.plan.intent.clone(),
-                by: current.plan.by.clone(),
-                accepted: current.round_at,
-                at,
-                outcome,
-                reason,
-            },
-        );
-        self.history.truncate(REMEMBERED);
+        let illegal = |source| Illegal::Fact { deployment: id.clone(), task: task.clone(), source };
+        let applied = obligation.state.apply(entry.sequence, entry.at, fact).map_err(illegal)?;
+        if applied == Applied::Changed {
+            match fact {
+                Fact::Failed { failure, .. } => {
+                    obligation.follows = entry.sequence;
+                    // What was put off is a debt from now on: it could not be done in its time either.
+                    obligation.reason = Some(failure.message.clone());
+                }
+                Fact::Finished { claim, .. } => self.pay(id, task, *claim, entry.at),
+                _ => {}
+            }
+        }
+        Ok(applied)
     }
 
     /// What follows from the state. Whoever has changed it, or finds it so, carries it out; doing it twice does no harm.
     /// Work that is not due yet is left out.
     pub fn effects(&self, now: Timestamp) -> Vec<Effect> {
         let Some(current) = &self.current else { return Vec::new() };
-        if current.outcome().is_some() {
-            return if self.snapshot_taken { Vec::new() } else { vec![Effect::Snapshot] };
+        let work = |protocol, deployment: &Deployment, task: &Task, attempt| {
+            Effect::Run(Work { protocol, deployment: deployment.id().clone(), task: task.clone(), attempt })
+        };
+        if current.outcome().is_none() {
+            let due = current.due().into_iter().filter(|due| due.not_before <= now);
+            return due.map(|due| work(current.plan.protocol, current, &due.task, due.attempt)).collect();
         }
-        current
-            .due()
-            .into_iter()
-            .filter(|due| due.not_before <= now)
-            .map(|due| {
-                Effect::Run(Work {
-                    protocol: current.plan.protocol,
-                    deployment: current.id().clone(),
-                    task: due.task,
-                    attempt: due.attempt,
-                })
-            })
-            .collect()
+        let idle = || self.obligations.iter().filter(|obligation| !obligation.state.is_open());
+        let due = idle().filter(|obligation| obligation.not_before() <= now).filter_map(|obligation| {
+            let owing = self.deployment(&obligation.deployment)?;
+            let protocol = owing.plan.protocol.max(SINCE_PROTOCOL);
+            Some(work(protocol, owing, &obligation.task, obligation.state.claims + 1))
+        });
+        let later = idle().map(Obligation::not_before).filter(|time| *time > now).min();
+        let snapshot = (!self.snapshot_taken).then_some(Effect::Snapshot);
+        snapshot.into_iter().chain(due).chain(later.map(Effect::Wake)).collect()
+    }
+
+    /// The sequence below which nothing of the service is needed any more, so that `remembered` ended deployments keep their
+    /// entries, and all that still owe something. None: all is needed. What a snapshot doesn't cover, always is.
+    pub fn needless_below(&self, remembered: usize) -> Option<u64> {
+        // A line of the history is a round.
+        let mut ended: Vec<u64> = self.history.iter().map(|ended| ended.sequence).collect();
+        ended.dedup();
+        let oldest = *ended.get(remembered.checked_sub(1)?)?;
+        let needed = self.owing.iter().chain(&self.current).map(|deployment| deployment.sequence);
+        Some(needed.fold(oldest, u64::min)).filter(|sequence| self.snapshot_taken && *sequence > 0)
     }
 
     /// The kept release whose image was made of the same source: it needs no build.
@@ -381,7 +299,7 @@ impl Service {
     /// The stage that a replay of the current deployment would enter at.
     pub fn replay_entry(&self, from: Option<Stage>) -> Option<Stage> {
         let mut next = self.current.clone()?;
-        next.replay(self.sequence + 1, Timestamp::default(), from);
+        next.replay(self.sequence + 1, self.last_decision, Timestamp::default(), from);
         next.due().first().map(|due| due.task.stage)
     }
 }

@@ -23,8 +23,10 @@ pub enum Stage {
     Switch,
     /// Errors and liveness of the new version under real traffic, for a declared time.
     Soak,
-    /// The old replicas stop once drained; images beyond the retained releases go.
+    /// The old replicas stop once drained, or stay warm; images beyond the retained releases go.
     Retire,
+    /// The old replicas that were kept warm stop. No stage of a deployment: it is owed once that has ended.
+    Cool,
     /// Takes back a switch: the old replicas get the traffic, and the fence goes up.
     Restore,
     /// Takes back a boot: the new replicas are removed.
@@ -54,7 +56,7 @@ pub struct UnknownStage(String);
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Build,
         Self::Ship,
         Self::Expand,
@@ -63,6 +65,7 @@ impl Stage {
         Self::Switch,
         Self::Soak,
         Self::Retire,
+        Self::Cool,
         Self::Restore,
         Self::Discard,
     ];
@@ -71,7 +74,7 @@ impl Stage {
     pub const fn program(self) -> Program {
         match self {
             Self::Build => Program::Builder,
-            Self::Ship | Self::Boot | Self::Retire | Self::Discard => Program::Shipper,
+            Self::Ship | Self::Boot | Self::Retire | Self::Cool | Self::Discard => Program::Shipper,
             Self::Expand => Program::Migrator,
             Self::Probe | Self::Soak => Program::Prober,
             Self::Switch | Self::Restore => Program::Switcher,
@@ -86,6 +89,11 @@ impl Stage {
     /// Whether the stage takes something back.
     pub const fn takes_back(self) -> bool {
         matches!(self, Self::Restore | Self::Discard)
+    }
+
+    /// Whether it is a step of the way forward that a plan may have.
+    pub const fn is_planned(self) -> bool {
+        !matches!(self, Self::Cool) && !self.takes_back()
     }
 
     /// Whether what the stage made is still there, and of use, when a deployment is replayed after it was taken back.
@@ -110,6 +118,7 @@ impl Stage {
             Self::Switch => "switch",
             Self::Soak => "soak",
             Self::Retire => "retire",
+            Self::Cool => "cool",
             Self::Restore => "restore",
             Self::Discard => "discard",
         }

@@ -140,9 +140,9 @@ impl TaskState {
         self.claims_in_round += 1;
     }
 
-    /// Begins a new round: what was done counts no more, the order of claims goes on.
-    pub(crate) fn begin_round(&mut self) {
-        *self = Self { claims: self.claims, last_claim: self.last_claim, ..Self::default() };
+    /// The state at the beginning of a new round: what was done counts no more, the order of claims goes on.
+    pub(crate) fn in_new_round(&self) -> Self {
+        Self { claims: self.claims, last_claim: self.last_claim, ..Self::default() }
     }
 
     /// Whether a worker has taken it in this round.

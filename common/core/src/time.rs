@@ -24,7 +24,7 @@ impl Timestamp {
 }
 
 /// A duration with a unit, as in `500ms`, `30s`, `2m`, `1h 30m`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(pub Duration);
 
@@ -40,7 +40,7 @@ impl Span {
     }
 
     /// Whether it is no time at all.
-    pub const fn is_zero(self) -> bool {
+    pub const fn is_zero(&self) -> bool {
         self.0.is_zero()
     }
 }

@@ -90,6 +90,7 @@ fn a_file_of_five_lines_is_enough() {
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        warm: Span::default(),
         retain: 5,
     };
     assert_eq!(target.settings, expected);

@@ -55,6 +55,7 @@ impl Bench {
             stages: Plan::stages_for(&release, Some(image)),
             release,
             image: Some(image.clone()),
+            warm: None,
             replaces: None,
             hosts: vec![spec(&self.host)],
         }
@@ -67,12 +68,12 @@ impl Bench {
 
     pub async fn boot(&self, plan: &Plan, claim: u64) -> Result<Vec<Replica>, Failure> {
         let image = plan.image.as_ref().unwrap();
-        Ok(cutover_shipper::boot(&self.machine, plan, image, &epoch(claim), None).await?)
+        Ok(cutover_shipper::boot(&self.machine, plan, image, &epoch(claim), &[]).await?)
     }
 
     pub async fn retire(&self, plan: &Plan, claim: u64, images: &[&Digest]) -> Result<u32, Failure> {
         let (machine, progress) = (&self.machine, &self.progress);
-        Ok(cutover_shipper::retire(machine, plan, &epoch(claim), images, progress).await?)
+        Ok(cutover_shipper::retire(machine, plan, &epoch(claim), &[], images, progress).await?)
     }
 
     pub async fn discard(&self, plan: &Plan, claim: u64) -> Result<u32, Failure> {
@@ -190,6 +191,7 @@ fn settings(version: &str) -> Settings {
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
         database: None,
+        warm: Span::default(),
         retain: 5,
     }
 }

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cutover_core::Deployment;
+use cutover_core::{Deployment, Service};
 use cutover_e2e::{App, ControlPlane, Ended, Host, Load, LoadPlan, Project};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -64,22 +64,31 @@ impl Scene {
 
     /// Waits until the last deployment is as `reached` says.
     pub async fn until(&self, reached: impl Fn(&Deployment) -> bool) -> Deployment {
+        let reached = |service: &Service| service.current.as_ref().is_some_and(&reached);
+        self.until_service(reached).await.current.unwrap()
+    }
+
+    /// Waits until the journal says of the service what `reached` wants.
+    pub async fn until_service(&self, reached: impl Fn(&Service) -> bool) -> Service {
         let journal = self.plane.journal().await.unwrap();
         let mut watch = journal.watch(&ControlPlane::key().unwrap()).await.unwrap();
         let wait = async {
-            loop {
-                match &watch.service().current {
-                    Some(current) if reached(current) => return current.clone(),
-                    _ => watch.changed().await.unwrap(),
-                }
+            while !reached(watch.service()) {
+                watch.changed().await.unwrap();
             }
+            watch.service().clone()
         };
-        tokio::time::timeout(Duration::from_secs(90), wait).await.expect("not reached within 90 s")
+        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("not reached within 120 s")
     }
 
     /// Waits until the proxy of the host answers with this version on 20 new connections in a row, so on each replica.
     pub async fn serves(&self, version: &str) {
-        let address = self.host.http().unwrap();
+        self.serves_on(&self.host, version).await;
+    }
+
+    /// The same of another host.
+    pub async fn serves_on(&self, host: &Host, version: &str) {
+        let address = host.http().unwrap();
         let expected = format!("x-version: {version}\r\n");
         let wait = async {
             let mut in_a_row = 0;

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use cutover_core::{Digest, Failure, HostName, Output, Plan, Stage};
 
+use crate::assignment::Assignment;
 use crate::host::{Container, Host};
-use crate::invariant;
+use crate::invariant::{self, Removal};
 use crate::process::Connection;
 use crate::proxy::Refusal;
 use crate::tally::Happening;
-use crate::task_run::Assignment;
 
 /// How long a host that can't be reached is waited for.
 const REACH_LIMIT: Duration = Duration::from_secs(3);
@@ -26,7 +26,9 @@ pub(crate) async fn perform(bus: &Connection, assignment: &Assignment) -> Result
     let stage = assignment.task.stage;
     hand.take_time(0, 20).await;
     let bad = bus.world.bad.borrow().get(assignment.deployment.id()) == Some(&stage);
-    if bad || bus.world.draw(|chance, odds| chance.one_in(odds.fail)) {
+    let at_the_end = stage >= Stage::Retire;
+    let fails = bus.world.draw(|chance, odds| chance.one_in(if at_the_end { odds.owe } else { odds.fail }));
+    if bad || fails {
         return Err(Failure::lasting(format!("{stage} is broken")));
     }
     match stage {
@@ -35,6 +37,7 @@ pub(crate) async fn perform(bus: &Connection, assignment: &Assignment) -> Result
         Stage::Ship => shipper::ship(&hand).await,
         Stage::Boot => shipper::boot(&hand).await,
         Stage::Retire => shipper::retire(&hand).await,
+        Stage::Cool => shipper::cool(&hand).await,
         Stage::Discard => shipper::discard(&hand).await,
         Stage::Probe => prober::probe(&hand).await,
         Stage::Soak => prober::soak(&hand).await,
@@ -119,18 +122,20 @@ impl Hand<'_> {
             self.take_time(0, 50).await;
             let world = &self.bus.world;
             self.change(&format!("removes {}", container.replica.name), |host| {
-                world.hold(invariant::what_serves_is_never_removed(host, container, world.now()));
-                world.hold(invariant::what_is_removed_is_fenced_off(&world.watch.borrow(), host, container));
-                let service = &world.bus.borrow().service;
-                world.hold(invariant::what_others_boot_is_left_alone(
-                    service,
-                    host,
-                    container,
-                    self.assignment,
-                ));
+                if host.containers.iter().any(|there| there.id == container.id) {
+                    let removal = Removal { host, container, by: self.assignment };
+                    let service = &world.bus.borrow().service;
+                    world.hold(invariant::what_serves_is_never_removed(&removal, world.now()));
+                    world.hold(invariant::what_is_removed_is_fenced_off(&world.watch.borrow(), &removal));
+                    world.hold(invariant::what_others_boot_is_left_alone(service, &removal));
+                    world.hold(invariant::what_is_live_stays(service, &removal));
+                    world.hold(invariant::what_is_warm_stays_so(service, &removal));
+                }
                 host.remove(container.id);
             })
             .await?;
+            // Docker waits for what it has told to stop.
+            self.take_time(0, if world.draw(|chance, _| chance.one_in(5)) { 3_000 } else { 50 }).await;
             removed += 1;
         }
         Ok(removed)
@@ -142,6 +147,13 @@ impl Hand<'_> {
             Refusal::Stale { highest } => {
                 self.bus.world.count(Happening::Fenced);
                 self.bus.say(|| format!("claim {} is refused, {highest} was here", self.assignment.claim));
+                let world = &self.bus.world;
+                world.hold(invariant::what_is_owed_fences_off_no_later_deployment(
+                    &world.bus.borrow().service,
+                    &world.watch.borrow(),
+                    self.assignment,
+                    highest,
+                ));
                 Failure::lasting("something newer was decided for this service")
             }
             Refusal::NotActive => Failure::lasting("it is not the active deployment: nothing was retired"),

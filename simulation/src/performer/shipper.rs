@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use cutover_core::{Failure, Output};
+use cutover_core::{DeploymentId, Failure, KeptRelease, Output};
 
 use super::Hand;
 use super::switcher::fence_off;
 use crate::host::{Container, Host};
+use crate::proxy::Set;
 use crate::tally::Happening;
 use crate::{Flaw, invariant};
 
@@ -31,11 +32,21 @@ pub(super) async fn ship(hand: &Hand<'_>) -> Result<Output, Failure> {
 pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
     let (host, image) = (hand.host()?, hand.image()?);
     let world = &hand.bus.world;
-    fence_off(hand).await?;
+    // The host is asked while the fence goes up.
+    let fence_first = world.draw(|chance, _| chance.one_in(2));
+    if fence_first {
+        fence_off(hand).await?;
+    }
     if !hand.on(host, |there| there.images.contains(image)).await? {
         return Err(Failure::lasting("the host doesn't have the image"));
     }
     let found = hand.on(host, |there| there.containers.clone()).await?;
+    if !fence_first {
+        fence_off(hand).await?;
+    }
+    let (left, found): (Vec<Container>, _) =
+        found.into_iter().partition(|container| is_left(hand, container));
+    stop_drained(hand, &left).await?;
     let strays_first = world.draw(|chance, _| chance.one_in(2));
     if strays_first {
         remove_strays(hand, &found).await?;
@@ -51,8 +62,9 @@ pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
         hand.take_time(20, 300).await;
         let starts = format!("starts {name}");
         let made = hand.change(&starts, |there| {
-            world.hold(invariant::what_is_discarded_stays_so(&world.bus.borrow().service, hand.assignment));
-            there.run(&name, deployment, claim)
+            let service = &world.bus.borrow().service;
+            world.hold(invariant::what_is_discarded_stays_so(service, hand.assignment));
+            there.run(&name, deployment, claim, !hand.assignment.is_in_force(service))
         });
         match made.await? {
             Ok(container) => replicas.push(container.replica),
@@ -68,21 +80,33 @@ pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
     Ok(Output::Booted { replicas })
 }
 
-/// Removes what earlier deployments have left behind: not what is booted, not what is live, nothing that the proxy names,
-/// and nothing that was made under a later claim: the worker may have been asleep.
+/// Whether a container was made in an earlier round of the deployment. Whoever was to discard it may only have been asleep,
+/// and would remove it once it serves: what is made anew has another id, and nobody who is asleep has seen that.
+fn is_left(hand: &Hand<'_>, container: &Container) -> bool {
+    let deployment = &hand.assignment.deployment;
+    let is_earlier = container.deployment == *deployment.id() && container.claim < deployment.round_began;
+    is_earlier && !hand.bus.world.has(Flaw::KeptFromEarlierRound)
+}
+
+/// Removes what earlier deployments have left behind: not what is booted, not what is live or warm, nothing that the proxy
+/// names, and nothing that was made under a later claim: the worker may have been asleep.
 async fn remove_strays(hand: &Hand<'_>, found: &[Container]) -> Result<(), Failure> {
     let world = &hand.bus.world;
-    let live = hand.assignment.service.live().map(|live| &live.deployment);
+    let in_use = in_use(hand);
     let unknown = |container: &Container| {
         container.deployment != *hand.assignment.deployment.id()
-            && Some(&container.deployment) != live
+            && !in_use.contains(&&container.deployment)
             && container.claim < hand.assignment.claim
     };
     if !found.iter().any(unknown) {
         return Ok(());
     }
     let unnamed = |there: &mut Host| {
-        let named = |container: &Container| there.proxy.names(&container.deployment, world.now());
+        let names = |set: &Set, container: &Container| match world.has(Flaw::StraysByDeployment) {
+            true => set.deployment == container.deployment,
+            false => set.targets.contains(&container.replica),
+        };
+        let named = |container: &Container| there.proxy.sets(world.now()).any(|set| names(set, container));
         found.iter().filter(|container| unknown(container) && !named(container)).cloned().collect::<Vec<_>>()
     };
     for stray in hand.on(hand.host()?, unnamed).await? {
@@ -92,13 +116,51 @@ async fn remove_strays(hand: &Hand<'_>, found: &[Container]) -> Result<(), Failu
     Ok(())
 }
 
-/// The old replicas go, once the proxy has given up the way back to them and their last requests have ended.
+/// The deployments whose replicas a boot leaves alone.
+fn in_use<'a>(hand: &'a Hand<'_>) -> Vec<&'a DeploymentId> {
+    let (service, world) = (&hand.assignment.service, &hand.bus.world);
+    if world.has(Flaw::StraysByDeployment) {
+        return service.live().map(|live| &live.deployment).into_iter().collect();
+    }
+    if world.has(Flaw::WarmIsStray) {
+        return service.live().map(KeptRelease::booted_by).into_iter().collect();
+    }
+    service.in_use()
+}
+
+/// The old replicas go, but for those that stay warm.
 pub(super) async fn retire(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let spared = match hand.bus.world.has(Flaw::WarmIsRetired) {
+        true => Vec::new(),
+        false => hand.assignment.service.spared(&hand.assignment.deployment),
+    };
+    let stopped = stop_old(hand, &spared).await?;
+    prune(hand).await?;
+    Ok(Output::Retired { stopped })
+}
+
+/// The old replicas that were kept warm go.
+pub(super) async fn cool(hand: &Hand<'_>) -> Result<Output, Failure> {
+    let stopped = stop_old(hand, &[]).await?;
+    prune(hand).await?;
+    Ok(Output::Cooled { stopped })
+}
+
+/// The images go that no kept release needs.
+async fn prune(hand: &Hand<'_>) -> Result<(), Failure> {
+    let mut images: Vec<_> = hand.assignment.service.kept.iter().map(|kept| kept.image.clone()).collect();
+    images.push(hand.image()?.clone());
+    hand.change("prunes images", |there| there.images.retain(|image| images.contains(image))).await
+}
+
+/// Stops all replicas but those of the deployment and those that are spared, once the proxy has given up the way back to
+/// them and their last requests have ended.
+async fn stop_old(hand: &Hand<'_>, spared: &[&DeploymentId]) -> Result<u32, Failure> {
     let (host, world) = (hand.host()?, &hand.bus.world);
     let (deployment, claim) = (hand.assignment.deployment.id(), hand.assignment.claim);
+    let stays = |id: &DeploymentId| id == hand.plan().booted_by() || spared.contains(&id);
     let found = hand.on(host, |there| there.containers.clone()).await?;
-    let old: Vec<Container> =
-        found.into_iter().filter(|container| container.deployment != *deployment).collect();
+    let old: Vec<Container> = found.into_iter().filter(|container| !stays(&container.deployment)).collect();
     let began = world.now();
     let free = loop {
         let asked = hand.change("retires", |there| {
@@ -107,7 +169,7 @@ pub(super) async fn retire(hand: &Hand<'_>) -> Result<Output, Failure> {
         });
         let free = asked.await?.map_err(|refusal| hand.refused(refusal))?;
         if free.len() == old.len() || world.has(Flaw::RetireBlindly) {
-            break old;
+            break old.clone();
         }
         if world.now().since(began) > DRAIN_LIMIT {
             break free;
@@ -115,43 +177,50 @@ pub(super) async fn retire(hand: &Hand<'_>) -> Result<Output, Failure> {
         world.sleep(Duration::from_millis(500)).await;
     };
     let stopped = hand.remove(&free).await?;
-    let mut images: Vec<_> = hand.assignment.service.kept.iter().map(|kept| kept.image.clone()).collect();
-    images.push(hand.image()?.clone());
-    hand.change("prunes images", |there| there.images.retain(|image| images.contains(image))).await?;
-    Ok(Output::Retired { stopped })
+    if free.len() < old.len() {
+        return Err(Failure::passing("their last requests don't end"));
+    }
+    Ok(stopped)
 }
 
 /// Takes a boot back, once the proxy has said that nothing of it has traffic, and has raised the fence: the last restore
 /// may have failed for good, in an earlier round.
 pub(super) async fn discard(hand: &Hand<'_>) -> Result<Output, Failure> {
-    let (host, world) = (hand.host()?, &hand.bus.world);
-    fence_off(hand).await?;
-    let found = hand.on(host, |there| there.containers.clone()).await?;
+    let found = hand.on(hand.host()?, |there| there.containers.clone()).await?;
     let deployment = hand.assignment.deployment.id();
     let own: Vec<Container> =
         found.into_iter().filter(|container| container.deployment == *deployment).collect();
     if own.is_empty() {
         return Ok(Output::Discarded { removed: 0 });
     }
+    fence_off(hand).await?;
+    Ok(Output::Discarded { removed: stop_drained(hand, &own).await? })
+}
+
+/// Stops replicas that don't serve, once their last requests have ended.
+async fn stop_drained(hand: &Hand<'_>, replicas: &[Container]) -> Result<u32, Failure> {
+    let (host, world) = (hand.host()?, &hand.bus.world);
     let began = world.now();
-    loop {
+    while !replicas.is_empty() {
         let (serves, free) = hand
             .on(host, |there| {
-                let serves = own.iter().any(|container| there.proxy.serves(&container.replica));
-                (serves, free(there, &own, world.now()))
+                let serves = replicas.iter().any(|container| there.proxy.serves(&container.replica));
+                (serves, free(there, replicas, world.now()))
             })
             .await?;
         if serves {
             return Err(Failure::passing("what is to be discarded has the traffic"));
         }
-        if free.len() == own.len() || world.has(Flaw::DiscardAtOnce) {
-            return Ok(Output::Discarded { removed: hand.remove(&own).await? });
+        if free.len() == replicas.len() || world.has(Flaw::DiscardAtOnce) {
+            return hand.remove(replicas).await;
         }
         if world.now().since(began) > DRAIN_LIMIT {
-            return Err(Failure::passing("its last requests don't end"));
+            hand.remove(&free).await?;
+            return Err(Failure::passing("their last requests don't end"));
         }
         world.sleep(Duration::from_millis(500)).await;
     }
+    Ok(0)
 }
 
 /// Those that the proxy sends nothing to and waits for nothing from.

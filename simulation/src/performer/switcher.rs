@@ -16,7 +16,7 @@ pub(super) async fn switch(hand: &Hand<'_>) -> Result<Output, Failure> {
     }
     // What is owed from an earlier deployment is paid first: what this one would be taken back to has to be the version
     // that was live, and not the one that couldn't be taken back.
-    for debt in hand.assignment.service.debts_of(host).filter(|debt| debt.stage == Stage::Restore) {
+    for debt in hand.assignment.service.debts_of(host).filter(|debt| debt.task.stage == Stage::Restore) {
         if !hand.bus.world.has(Flaw::DebtsUnpaid) {
             take_back(hand, &debt.deployment).await?;
         }

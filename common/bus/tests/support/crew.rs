@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover_bus::{Assignment, Journal, Performer, WorkerOptions, work};
+use cutover_bus::{Assignment, Journal, Pace, Performer, WorkerOptions, work_at};
 use cutover_core::{Digest, Evidence, Failure, Output, Program, Replica, Stage, Task};
 use cutover_telemetry::Metrics;
 use tokio::task::JoinHandle;
@@ -19,21 +19,25 @@ pub(crate) struct Script {
     pub(crate) hang_once_in: Option<Stage>,
     pub(crate) fail_once_in: Option<Stage>,
     pub(crate) fail_in: Option<Stage>,
+    /// Fails for good in a stage, so many times.
+    pub(crate) fail_times_in: Option<(Stage, usize)>,
 }
 
 impl Performer for Script {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
         let task = assignment.task.clone();
-        let first = {
+        let times = {
             let mut done = self.done.lock().unwrap();
             done.push(task.clone());
-            done.iter().filter(|other| **other == task).count() == 1
+            done.iter().filter(|other| **other == task).count()
         };
+        let first = times == 1;
         tokio::time::sleep(self.takes).await;
         if self.hang_in == Some(task.stage) || (first && self.hang_once_in == Some(task.stage)) {
             std::future::pending::<()>().await;
         }
-        if self.fail_in == Some(task.stage) {
+        let fails_now = |(stage, failures)| stage == task.stage && times <= failures;
+        if self.fail_in == Some(task.stage) || self.fail_times_in.is_some_and(fails_now) {
             return Err(Failure::lasting("it is broken"));
         }
         if self.fail_once_in == Some(task.stage) && first {
@@ -62,6 +66,7 @@ pub(crate) fn output(stage: Stage) -> Output {
         Stage::Switch => Output::Switched { previous: None },
         Stage::Soak => Output::Soaked(Evidence::default()),
         Stage::Retire => Output::Retired { stopped: 0 },
+        Stage::Cool => Output::Cooled { stopped: 1 },
         Stage::Restore => Output::Restored { serving: None },
         Stage::Discard => Output::Discarded { removed: 1 },
     }
@@ -69,20 +74,31 @@ pub(crate) fn output(stage: Stage) -> Output {
 
 /// Workers, until they are told to stop.
 pub(crate) struct Crew {
+    pub(crate) pace: Pace,
     pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
     pub(crate) workers: Vec<JoinHandle<Result<(), cutover_bus::Error>>>,
 }
 
 impl Crew {
-    /// Nobody yet.
+    /// Nobody yet. They will purge nothing, so that the whole log can be checked.
     pub(crate) fn new() -> Self {
-        Self { metrics: Metrics::new().unwrap(), stop: CancellationToken::new(), workers: Vec::new() }
+        Self::at(Pace { kept_deployments: None, ..Pace::default() })
+    }
+
+    /// Nobody yet; they will do their duties at this pace.
+    pub(crate) fn at(pace: Pace) -> Self {
+        Self { pace, metrics: Metrics::new().unwrap(), stop: CancellationToken::new(), workers: Vec::new() }
     }
 
     /// One worker of each program.
     pub(crate) fn of_each(journal: &Journal, performer: &(impl Performer + Clone)) -> Self {
-        Program::ALL.into_iter().fold(Self::new(), |crew, program| crew.with(journal, performer, program))
+        Self::new().and_each(journal, performer)
+    }
+
+    /// One more worker of each program.
+    pub(crate) fn and_each(self, journal: &Journal, performer: &(impl Performer + Clone)) -> Self {
+        Program::ALL.into_iter().fold(self, |crew, program| crew.with(journal, performer, program))
     }
 
     /// One more worker.
@@ -96,7 +112,7 @@ impl Crew {
         let options = WorkerOptions { program, version: "0.0.1".into(), name, slots: 2, at_point: None };
         let (journal, performer) = (journal.clone(), performer.clone());
         let (metrics, stop) = (self.metrics.clone(), self.stop.clone());
-        self.workers.push(tokio::spawn(work(journal, options, performer, metrics, stop)));
+        self.workers.push(tokio::spawn(work_at(self.pace, journal, options, performer, metrics, stop)));
         self
     }
 

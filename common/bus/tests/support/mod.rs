@@ -4,6 +4,7 @@
 pub(crate) mod checker;
 pub(crate) mod cluster;
 pub(crate) mod crew;
+pub(crate) mod leases;
 pub(crate) mod node;
 pub(crate) mod notes;
 pub(crate) mod relay;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use cutover_bus::{Bus, Copies, DecideError, Journal};
 use cutover_core::{
     Container, Decision, Deployment, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release, Resources,
-    Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+    Routing, Service, ServiceKey, Settings, Soak, Source, Span, Timeouts,
 };
 use node::Node;
 
@@ -48,18 +49,36 @@ impl Server {
     }
 }
 
-/// Follows the service until `reached` says so.
+/// Follows the service until `reached` says so of its deployment.
 pub(crate) async fn until(journal: &Journal, reached: impl Fn(&Deployment) -> bool) -> Deployment {
+    let service = until_service(journal, |service| service.current.as_ref().is_some_and(&reached)).await;
+    service.current.unwrap()
+}
+
+/// Follows the service until `reached` says so.
+pub(crate) async fn until_service(journal: &Journal, reached: impl Fn(&Service) -> bool) -> Service {
     let mut watch = journal.watch(&key()).await.unwrap();
     let wait = async {
-        loop {
-            match &watch.service().current {
-                Some(current) if reached(current) => return current.clone(),
-                _ => watch.changed().await.unwrap(),
-            }
+        while !reached(watch.service()) {
+            watch.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("not reached within a minute")
+    let reached_it = tokio::time::timeout(Duration::from_secs(60), wait).await;
+    reached_it.expect("not reached within a minute");
+    watch.service().clone()
+}
+
+/// Asks again and again until something is there.
+pub(crate) async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("not there within a minute")
 }
 
 /// Follows the service until its deployment has ended.
@@ -98,6 +117,7 @@ pub(crate) fn plan_of(key: ServiceKey, n: u32, hosts: &[&str]) -> Box<Plan> {
         stages: Plan::stages_for(&release, None),
         release,
         image: None,
+        warm: None,
         replaces: None,
         hosts: hosts
             .iter()
@@ -126,6 +146,7 @@ fn settings() -> Settings {
         soak: Soak { time: Span::seconds(1), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        warm: Span::default(),
         retain: 5,
     }
 }

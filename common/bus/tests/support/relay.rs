@@ -1,10 +1,12 @@
-//! A relay before a server, that can lose the answer to what it has passed on.
+//! A relay before a server, that can lose the answer to what it has passed on, and hold all back for a while.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Passes bytes on until it sees a text that it was told to wait for: that is passed on too, but its connection ends before
 /// an answer comes back.
@@ -12,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Relay {
     port: u16,
     cut_after: Arc<Mutex<Option<&'static str>>>,
+    held: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -19,12 +22,13 @@ impl Relay {
     pub(crate) async fn before(url: &str) -> Self {
         let server = url.trim_start_matches("nats://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let relay = Self { port: listener.local_addr().unwrap().port(), cut_after: Arc::default() };
-        let cut_after = Arc::clone(&relay.cut_after);
+        let port = listener.local_addr().unwrap().port();
+        let relay = Self { port, cut_after: Arc::default(), held: watch::Sender::new(false) };
+        let (cut_after, held) = (Arc::clone(&relay.cut_after), relay.held.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&server).await else { continue };
-                tokio::spawn(pass(client, server, Arc::clone(&cut_after)));
+                tokio::spawn(pass(client, server, Arc::clone(&cut_after), held.subscribe()));
             }
         });
         relay
@@ -39,16 +43,31 @@ impl Relay {
         *self.cut_after.lock().unwrap() = Some(text);
     }
 
+    /// Holds all that comes, in both directions, until `go_on`.
+    pub(crate) fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Passes on what was held, and what comes.
+    pub(crate) fn go_on(&self) {
+        self.held.send_replace(false);
+    }
+
     /// Whether it has lost it.
     pub(crate) fn has_lost_it(&self) -> bool {
         self.cut_after.lock().unwrap().is_none()
     }
 }
 
-async fn pass(client: TcpStream, server: TcpStream, cut_after: Arc<Mutex<Option<&'static str>>>) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+async fn pass(
+    client: TcpStream,
+    server: TcpStream,
+    cut_after: Arc<Mutex<Option<&'static str>>>,
+    mut held: watch::Receiver<bool>,
+) {
+    let (mut from_client, to_client) = client.into_split();
+    let (from_server, mut to_server) = server.into_split();
+    let back = tokio::spawn(pass_back(from_server, to_client, held.clone()));
     let mut buffer = vec![0; 64 << 10];
     let mut rest = None;
     loop {
@@ -58,6 +77,7 @@ async fn pass(client: TcpStream, server: TcpStream, cut_after: Arc<Mutex<Option<
             None => Ok(from_client.read(&mut buffer).await),
         };
         let Ok(Ok(read @ 1..)) = read else { break };
+        held.wait_for(|held| !held).await.unwrap();
         let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
         let cut = cut_after.lock().unwrap().take_if(|wanted| text.contains(*wanted)).is_some();
         if cut {
@@ -69,4 +89,14 @@ async fn pass(client: TcpStream, server: TcpStream, cut_after: Arc<Mutex<Option<
         }
     }
     back.abort();
+}
+
+async fn pass_back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut held: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        held.wait_for(|held| !held).await.unwrap();
+        if to.write_all(&buffer[..read]).await.is_err() {
+            break;
+        }
+    }
 }

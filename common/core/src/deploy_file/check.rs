@@ -188,6 +188,7 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
             .map(|section| resources(section, problems))
             .unwrap_or_default(),
         soak: section.section("soak", problems).map(|section| soak(section, problems)).unwrap_or_default(),
+        warm: section.value("warm", span, problems),
         migrations: section
             .section("migrations", problems)
             .map(|part| migrations(part, problems))

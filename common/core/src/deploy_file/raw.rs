@@ -40,6 +40,7 @@ pub(super) struct Layer {
     pub(super) proxy: Proxy,
     pub(super) resources: Resources,
     pub(super) soak: Soak,
+    pub(super) warm: Option<Span>,
     pub(super) migrations: Migrations,
     pub(super) timeouts: Timeouts,
     pub(super) ssh: Ssh,
@@ -120,6 +121,7 @@ impl Layer {
                 max_errors_per_mille: self.soak.max_errors_per_mille.or(under.soak.max_errors_per_mille),
                 min_requests: self.soak.min_requests.or(under.soak.min_requests),
             },
+            warm: self.warm.or(under.warm),
             migrations: Migrations {
                 place: self.migrations.place.or(under.migrations.place),
                 folder: self.migrations.folder.or(under.migrations.folder),

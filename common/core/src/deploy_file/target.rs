@@ -112,6 +112,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             migrate: layer.timeouts.migrate.unwrap_or(usual.migrate),
         },
         database: migrations.database,
+        warm: layer.warm.unwrap_or_default(),
         retain: raw.retain.unwrap_or(5),
     };
     Some(Target {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use cutover_bus::Watch;
-use cutover_core::Outcome;
+use cutover_core::{Outcome, Stage};
 use cutover_e2e::{App, ControlPlane, Database, Host, Load, LoadPlan, Project};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -47,7 +47,7 @@ impl Scene {
         let plane = ControlPlane::up(&[&host], 2)?;
         let project = Project::new()?;
         let scene = Self { project, plane, database, host };
-        scene.write(0, false, "first")?;
+        scene.write(0, Stage::Build, "first")?;
         for arguments in [["setup"].as_slice(), ["deploy", "--version", "first"].as_slice()] {
             let ended = scene.plane.run(scene.project.folder(), arguments)?;
             if ended.code != Some(0) {
@@ -57,7 +57,8 @@ impl Scene {
         Ok(scene)
     }
 
-    fn write(&self, number: usize, bad: bool, version: &str) -> anyhow::Result<()> {
+    /// Writes a release in whose deployment the stage takes place.
+    fn write(&self, number: usize, stage: Stage, version: &str) -> anyhow::Result<()> {
         let url = self.project.folder().join("database-url");
         std::fs::write(&url, &self.database.url)?;
         let folder = self.project.folder().join("migrations");
@@ -67,7 +68,8 @@ impl Scene {
         std::fs::write(folder.join(format!("{number:03}_applied.sql")), sql)?;
         let mut app = App { soak: "1s", ..App::new(version, &[&self.host.address]) };
         app.database = Some(format!("file://{}", url.display()));
-        if bad {
+        app.warm = (stage == Stage::Cool).then_some("1s");
+        if stage.takes_back() {
             app.env = vec![("FAIL_RATE", "1".to_owned())];
         }
         self.project.write(&app)
@@ -77,7 +79,7 @@ impl Scene {
     pub(crate) async fn play(&self, number: usize, case: &Case) -> anyhow::Result<Seen> {
         let taken_back = case.stage.takes_back();
         let version = format!("case-{number}");
-        self.write(number, taken_back, &version)?;
+        self.write(number, case.stage, &version)?;
         let fault = self.plane.fault();
         let taken = fault.with_extension("taken");
         let _ = std::fs::remove_file(&taken);
@@ -134,7 +136,7 @@ impl Scene {
         let format = "{{.Label \"cutover.deployment\"}} {{.State}}";
         let filter = "label=cutover.service=hello";
         let listed = self.host.exec(&["docker", "ps", "--all", "--filter", filter, "--format", format])?;
-        let running = format!("{} running", live.deployment);
+        let running = format!("{} running", live.booted_by());
         if listed.lines().count() != 2 || listed.lines().any(|line| line != running) {
             wrong.push(format!("replicas: {}", listed.trim().replace('\n', ", ")));
         }
@@ -181,7 +183,7 @@ async fn fail(taken: PathBuf, how: How) -> anyhow::Result<Instant> {
     Ok(at)
 }
 
-/// When each word came into the journal, until the deployment of that version has ended, and how it did.
+/// When each word came into the journal, until the deployment of that version has ended and owes nothing, and how it did.
 async fn follow(mut watch: Watch, version: String) -> anyhow::Result<(Vec<Instant>, Outcome)> {
     let mut changes = Vec::new();
     loop {
@@ -189,7 +191,8 @@ async fn follow(mut watch: Watch, version: String) -> anyhow::Result<(Vec<Instan
         changes.push(Instant::now());
         let current =
             watch.service().current.as_ref().filter(|current| current.plan.release.version == version);
-        if let Some(outcome) = current.and_then(cutover_core::Deployment::outcome) {
+        let outcome = current.and_then(cutover_core::Deployment::outcome);
+        if let Some(outcome) = outcome.filter(|_| watch.service().obligations.is_empty()) {
             return Ok((changes, outcome));
         }
     }

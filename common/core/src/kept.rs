@@ -1,0 +1,44 @@
+//! Releases that can be made live again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeploymentId, Digest, HostName, Release, ReleaseId, Replica, Timestamp};
+
+/// A release that can be made live again without a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRelease {
+    /// Its id.
+    pub id: ReleaseId,
+    /// All of it.
+    pub release: Release,
+    /// The image that it was live with.
+    pub image: Digest,
+    /// The deployment that made it live last.
+    pub deployment: DeploymentId,
+    /// When it went live last.
+    pub since: Timestamp,
+    /// The replicas that it was live on.
+    #[serde(default)]
+    pub replicas: Option<ReplicaSet>,
+    /// Until when these replicas are to be kept running although it isn't live; none: they are not.
+    #[serde(default)]
+    pub warm_until: Option<Timestamp>,
+}
+
+/// The replicas of a release on all hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSet {
+    /// The deployment that booted them: their containers carry its id. One that went back to warm replicas has booted none.
+    pub booted_by: DeploymentId,
+    /// Where they are.
+    pub hosts: BTreeMap<HostName, Vec<Replica>>,
+}
+
+impl KeptRelease {
+    /// The deployment whose id the containers carry that it was live on.
+    pub fn booted_by(&self) -> &DeploymentId {
+        self.replicas.as_ref().map_or(&self.deployment, |replicas| &replicas.booted_by)
+    }
+}

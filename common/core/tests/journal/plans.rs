@@ -1,0 +1,92 @@
+//! Plans and releases for tests. Numbers tell them apart.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{
+    DeploymentId, Digest, HostName, HostSpec, Intent, KeptRelease, PROTOCOL, Plan, Readiness, Release,
+    Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+};
+
+/// A plan of every stage but expand, on these hosts. `number` tells deployments and releases apart.
+pub fn plan(number: u8, hosts: &[&str]) -> Plan {
+    let release = release(number);
+    Plan {
+        protocol: PROTOCOL,
+        deployment: id(number),
+        key: ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() },
+        by: "ada@desk".into(),
+        intent: Intent::Deploy,
+        image: None,
+        warm: None,
+        replaces: None,
+        hosts: hosts
+            .iter()
+            .map(|host| HostSpec { name: super::host_name(host), port: 22, user: "root".into() })
+            .collect(),
+        stages: Plan::stages_for(&release, None),
+        release,
+    }
+}
+
+/// The plan of a rollback to the release of that number.
+pub fn rollback(number: u8, release: u8, hosts: &[&str]) -> Plan {
+    let release = self::release(release);
+    let image = Some(Digest::of(b"image"));
+    let stages = Plan::stages_for(&release, image.as_ref());
+    Plan { intent: Intent::Rollback, image, release, stages, ..plan(number, hosts) }
+}
+
+/// The plan of a rollback to a kept release whose replicas are said to be warm, on the hosts that they are on.
+pub fn warm_rollback(number: u8, kept: &KeptRelease) -> Plan {
+    let replicas = kept.replicas.as_ref().unwrap();
+    let hosts: Vec<&str> = replicas.hosts.keys().map(HostName::as_str).collect();
+    Plan {
+        intent: Intent::Rollback,
+        image: Some(kept.image.clone()),
+        warm: Some(replicas.clone()),
+        release: kept.release.clone(),
+        stages: Plan::WARM.to_vec(),
+        ..plan(number, &hosts)
+    }
+}
+
+/// The same plan, for a release that keeps what it replaces warm for so long.
+pub fn keeping_warm(mut plan: Plan, time: Span) -> Plan {
+    plan.release.settings.warm = time;
+    plan
+}
+
+pub fn id(number: u8) -> DeploymentId {
+    format!("{number:026}").parse().unwrap()
+}
+
+pub fn release(number: u8) -> Release {
+    let settings = Settings {
+        port: 3000,
+        replicas: 1,
+        command: vec![],
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        resources: cutover_core::Resources::default(),
+        container: cutover_core::Container::default(),
+        readiness: Readiness {
+            path: "/up".into(),
+            initial_delay: Span::seconds(0),
+            period: Span::seconds(1),
+            timeout: Span::seconds(5),
+            successes: 1,
+        },
+        proxy: Routing { hosts: vec![], response_timeout: Span::seconds(30) },
+        soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
+        timeouts: Timeouts::default(),
+        database: None,
+        warm: Span::default(),
+        retain: 2,
+    };
+    Release {
+        version: format!("v{number}"),
+        source: Source::Image(format!("hello:{number}")),
+        settings,
+        migrations: vec![],
+    }
+}
