@@ -6,7 +6,8 @@
 build:
 	scripts/build.sh
 
-# Deploys, failures and a rollback of a real application on a separate Docker host, under load.
+# Deploys, failures and rollbacks of a real application on two separate Docker hosts, under load, while programs are
+# killed and replaced and a host loses its power: about three minutes.
 demo:
 	scripts/demo.sh
 

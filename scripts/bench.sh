@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install.sh
-scripts/build.sh release
+scripts/build.sh release "$1"
 stop() { scripts/docker.sh stop; }
 trap stop EXIT
 scripts/docker.sh start

@@ -129,7 +129,8 @@ connect_to_nothing() {
   ip address add "$(machine_address "$network")/30" dev "$device"
   ip link set "$device-x" up
   ip link set "$device" up
-  ip neighbour add "$(host_address "$network")" lladdr 02:00:00:00:00:00 dev "$device"
+  # Whoever sends to it in this moment has made an entry already.
+  ip neighbour replace "$(host_address "$network")" lladdr 02:00:00:00:00:00 dev "$device"
 }
 
 start() {

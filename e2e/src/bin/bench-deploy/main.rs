@@ -1,16 +1,19 @@
-//! `make bench-deploy`: how long a deploy takes, from the start of the command to its end, and to the first answer of the
-//! new version. The control plane is up, the image is on the hosts, the application is ready at once, nothing is soaked,
-//! the old replicas are retired.
+//! `make bench-deploy`: how long a deploy takes, from the start of the command to its end, to the switch of the last proxy,
+//! and to the first answer of the new version. The control plane is up, the image is on the hosts, the application is ready
+//! at once, nothing is soaked, the old replicas are retired. One replica on each host, but where it says otherwise: that is
+//! all that Kamal starts.
 
 #![allow(clippy::print_stdout)]
 
+mod by_hand;
 mod measure;
-mod script;
+mod row;
 
 use std::time::Duration;
 
 use cutover_e2e::{ControlPlane, Host, Project, Relay};
-use measure::{Bench, Row};
+use measure::Bench;
+use row::Row;
 
 /// Deploys of each kind: medians are shown.
 const RUNS: usize = 7;
@@ -26,11 +29,15 @@ async fn main() -> anyhow::Result<()> {
 
     let plane = ControlPlane::up(&[&first, &second], 1)?;
     let near = Bench::new(&plane, &project, &first, vec![first.address.clone()])?;
-    rows.push(near.deploys("deploy, one host", RUNS).await?);
-    rows.push(near.rollbacks("rollback, one host", RUNS).await?);
-    rows.push(script::runs("by hand: one SSH script, no proxy", &first, RUNS)?);
+    rows.push(near.deploys("deploy", RUNS).await?);
+    rows.push(near.rollbacks("rollback", RUNS).await?);
+    rows.push(near.warm().rollbacks("rollback to warm replicas", RUNS).await?);
+    rows.push(near.replicas(2).deploys("deploy, two replicas", RUNS).await?);
+    rows.push(by_hand::docker("Docker alone: run, stop, rm", &first, RUNS)?);
+    rows.push(by_hand::script("by hand: one SSH script, no proxy", &first, RUNS)?);
     let two = Bench::new(&plane, &project, &first, vec![first.address.clone(), second.address.clone()])?;
     rows.push(two.deploys("deploy, two hosts", RUNS).await?);
+    rows.push(two.warm().rollbacks("rollback to warm replicas, two hosts", RUNS).await?);
     drop(plane);
 
     let plane = ControlPlane::up_through(&[&first], &relay)?;
@@ -38,8 +45,8 @@ async fn main() -> anyhow::Result<()> {
     // Another journal: the host is given to it, as it would be by a reinstalled control plane.
     measure::reset(&first)?;
     let distant = Bench::new(&plane, &project, &first, vec![far])?;
-    rows.push(distant.deploys("deploy, one host at 20 ms round trip", RUNS).await?);
+    rows.push(distant.deploys("deploy, 20 ms round trip", RUNS).await?);
 
-    measure::print(&rows);
+    row::print(&rows);
     Ok(())
 }

@@ -1,18 +1,13 @@
 //! Measuring whole commands.
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
-use cutover_core::Stage;
+use cutover_core::{Deployment, Stage, Status, Task, Timestamp};
 use cutover_e2e::{App, ControlPlane, Host, Load, LoadPlan, Project, StageSeconds};
 
-/// Medians of one kind of command.
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    pub(crate) command: Duration,
-    pub(crate) first_answer: Option<Duration>,
-    pub(crate) stages: Vec<(Stage, Duration)>,
-}
+use crate::row::{Row, median};
 
 /// An application that is deployed again and again, each time with another setting.
 pub(crate) struct Bench<'a> {
@@ -20,11 +15,16 @@ pub(crate) struct Bench<'a> {
     project: &'a Project,
     host: &'a Host,
     hosts: Vec<String>,
+    replicas: u32,
+    warm: Option<&'static str>,
+    /// Versions that were deployed: each has a name of its own.
+    versions: Cell<usize>,
 }
 
 /// What one command took.
 struct Run {
     command: Duration,
+    switched: Option<Duration>,
     first_answer: Option<Duration>,
     seconds: StageSeconds,
 }
@@ -37,58 +37,97 @@ impl<'a> Bench<'a> {
         host: &'a Host,
         hosts: Vec<String>,
     ) -> anyhow::Result<Self> {
-        let bench = Self { plane, project, host, hosts };
-        bench.write("first")?;
-        for arguments in [vec!["setup"], vec!["deploy", "--version", "first"]] {
-            let ended = plane.run(project.folder(), &arguments)?;
-            ensure!(ended.code == Some(0), "cutover {}: {}{}", arguments.join(" "), ended.out, ended.err);
-        }
+        let bench = Self { plane, project, host, hosts, replicas: 1, warm: None, versions: Cell::default() };
+        let version = bench.next_version()?;
+        bench.command(&["setup"])?;
+        bench.command(&["deploy", "--version", &version])?;
         Ok(bench)
+    }
+
+    /// The same with so many replicas on each host.
+    pub(crate) fn replicas(&self, replicas: u32) -> Self {
+        Self { replicas, versions: self.versions.clone(), hosts: self.hosts.clone(), ..*self }
+    }
+
+    /// The same where what is replaced stays warm.
+    pub(crate) fn warm(&self) -> Self {
+        Self { warm: Some("10m"), versions: self.versions.clone(), hosts: self.hosts.clone(), ..*self }
     }
 
     /// Deploys so many versions, each with the same image and another setting.
     pub(crate) async fn deploys(&self, name: &'static str, runs: usize) -> anyhow::Result<Row> {
         let mut all = Vec::new();
-        for number in 0..runs {
-            let version = format!("{}-{number}", self.hosts.len());
-            self.write(&version)?;
+        for _ in 0..runs {
+            let version = self.next_version()?;
             all.push(self.run(&["deploy", "--version", &version], &version).await?);
         }
         Ok(row(name, &all))
     }
 
-    /// Goes back and forth between the last two releases.
+    /// Deploys two versions, and goes back and forth between them.
     pub(crate) async fn rollbacks(&self, name: &'static str, runs: usize) -> anyhow::Result<Row> {
+        let mut versions = Vec::new();
+        for _ in 0..2 {
+            let version = self.next_version()?;
+            self.command(&["deploy", "--version", &version])?;
+            versions.push(version);
+        }
         let mut all = Vec::new();
-        for _ in 0..runs {
-            all.push(self.run(&["rollback"], "").await?);
+        for version in versions.iter().cycle().take(runs) {
+            all.push(self.run(&["rollback"], version).await?);
         }
         Ok(row(name, &all))
     }
 
-    fn write(&self, version: &str) -> anyhow::Result<()> {
+    /// Writes the next version into the deploy file.
+    fn next_version(&self) -> anyhow::Result<String> {
+        let number = self.versions.get() + 1;
+        self.versions.set(number);
+        // The name is of this control plane's service, whichever bench of it deploys.
+        let kind = self.warm.map_or("", |_| "-warm");
+        let version = format!("{}x{}{kind}-{number}", self.hosts.len(), self.replicas);
         let hosts: Vec<&str> = self.hosts.iter().map(String::as_str).collect();
-        let mut app = App { soak: "0s", ..App::new("v1", &hosts) };
-        app.env = vec![("RELEASE", version.to_owned()), ("VERSION", version.to_owned())];
-        self.project.write(&app)
+        let mut app = App { soak: "0s", replicas: self.replicas, warm: self.warm, ..App::new("v1", &hosts) };
+        app.env = vec![("RELEASE", version.clone()), ("VERSION", version.clone())];
+        self.project.write(&app)?;
+        Ok(version)
+    }
+
+    fn command(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let ended = self.plane.run(self.project.folder(), arguments)?;
+        ensure!(ended.code == Some(0), "cutover {}: {}{}", arguments.join(" "), ended.out, ended.err);
+        Ok(())
     }
 
     async fn run(&self, arguments: &[&str], version: &str) -> anyhow::Result<Run> {
         let plan = LoadPlan { rate: 200, ..LoadPlan::new(self.host.http()?, "bench.example") };
         let load = Load::start(plan);
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let begun = Instant::now();
-        let ended = self.plane.run(self.project.folder(), arguments)?;
+        let (begun, clock) = (Instant::now(), now()?);
+        self.command(arguments)?;
         let command = begun.elapsed();
-        ensure!(ended.code == Some(0), "cutover {}: {}{}", arguments.join(" "), ended.out, ended.err);
         tokio::time::sleep(Duration::from_millis(50)).await;
         let report = load.stop().await;
         ensure!(report.failed.is_empty(), "requests failed: {:?}", report.failed.first());
         let first_answer = report.first_answer_of(version).map(|at| at.into_std().duration_since(begun));
         let log = self.plane.journal().await?.service(&ControlPlane::key()?).await?;
         let deployment = log.service().current.clone().context("there was no deployment")?;
-        Ok(Run { command, first_answer, seconds: StageSeconds::of(&deployment) })
+        let switched = last_switch(&deployment).map(|at| at.since(clock));
+        Ok(Run { command, switched, first_answer, seconds: StageSeconds::of(&deployment) })
     }
+}
+
+/// When the last proxy had switched, by the clock of the journal's server, which is this machine's.
+fn last_switch(deployment: &Deployment) -> Option<Timestamp> {
+    let ended = |task: Task| match deployment.state(&task).status {
+        Status::Finished { at, .. } => Some(at),
+        _ => None,
+    };
+    deployment.plan.tasks_of(Stage::Switch).filter_map(ended).max()
+}
+
+fn now() -> anyhow::Result<Timestamp> {
+    Ok(Timestamp::default().after(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?))
 }
 
 /// Gives a host back: no proxy, no replicas, no record.
@@ -106,31 +145,8 @@ fn row(name: &'static str, runs: &[Run]) -> Row {
     Row {
         name,
         command: median(runs.iter().map(|run| run.command).collect()).unwrap_or_default(),
+        switched: median(runs.iter().filter_map(|run| run.switched).collect()),
         first_answer: median(runs.iter().filter_map(|run| run.first_answer).collect()),
         stages,
     }
-}
-
-/// The middle one; none of nothing.
-pub(crate) fn median(mut all: Vec<Duration>) -> Option<Duration> {
-    all.sort();
-    all.get(all.len() / 2).copied()
-}
-
-/// Prints the table, with what the real Kamal took on such hosts beside it.
-pub(crate) fn print(rows: &[Row]) {
-    println!("\n{:<40}{:>9}{:>14}   stages", "medians, seconds", "command", "first answer");
-    for row in rows {
-        let first = row.first_answer.map_or_else(String::new, |first| format!("{:.2}", first.as_secs_f64()));
-        print!("{:<40}{:>9.2}{first:>14}  ", row.name, row.command.as_secs_f64());
-        for (stage, seconds) in &row.stages {
-            print!(" {stage} {:.2}", seconds.as_secs_f64());
-        }
-        println!();
-    }
-    println!(
-        "{:<40}{:>9}{:>14}   measured before, not in this run",
-        "Kamal 2.12: deploy, no build", "3.31", "2.4"
-    );
-    println!("{:<40}{:>9}{:>14}   measured before, not in this run", "Kamal 2.12: rollback", "2.05", "");
 }
