@@ -50,8 +50,7 @@ pub fn strays<'a>(
         .into_iter()
         .flat_map(|status| status.active.iter().chain(&status.previous).chain(&status.draining));
     // By the replicas' own names: a deployment that went back to warm ones has traffic on those of another.
-    let named: Vec<&str> =
-        sets.flat_map(|set| &set.targets).map(|target| target.replica.as_str()).collect();
+    let named: Vec<&str> = sets.flat_map(|set| &set.targets).map(|target| target.replica.as_str()).collect();
     let known = |replica: &Container| {
         replica.labels.deployment == *booting
             || in_use.contains(&&replica.labels.deployment)
