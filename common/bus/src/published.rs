@@ -12,7 +12,7 @@ pub(crate) struct Published(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    round: Option<(DeploymentId, u32)>,
+    round: Option<(DeploymentId, u64)>,
     ids: HashSet<String>,
     timer: Option<Timestamp>,
 }
@@ -26,7 +26,7 @@ impl Published {
     /// is forgotten.
     pub(crate) fn add(&self, current: &Deployment, ids: impl IntoIterator<Item = String>) {
         let mut known = self.known();
-        let round = Some((current.id().clone(), current.round));
+        let round = Some((current.id().clone(), current.round_after));
         if known.round != round {
             *known = Known { round, ..Known::default() };
         }
@@ -51,9 +51,9 @@ impl Published {
     }
 }
 
-/// The message id of work. The round is part of it: attempts are counted by claims, and work that was published but never
-/// claimed before an abort has the same number in the replay.
+/// The message id of work. The round is part of it, by the decision before it: attempts are counted by claims, and work that
+/// was published but never claimed before an abort, or with a replay that came to nothing, has the same number in the replay.
 pub(crate) fn work_id(deployment: &Deployment, work: &Work) -> String {
     let host = work.task.host.as_ref().map_or("", |host| host.as_str());
-    format!("{}/{}/{host}/{}.{}/run", work.deployment, work.task.stage, deployment.round, work.attempt)
+    format!("{}/{}/{host}/{}.{}/run", work.deployment, work.task.stage, deployment.round_after, work.attempt)
 }

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::logs::Logs;
 
-/// How long one request for messages stays open. Without heartbeats: async-nats 0.51 takes one for the end of what there is
-/// to wake up for, and a slot that has been idle would sleep on while work comes in.
-const PULL: Duration = Duration::from_secs(10);
+/// How long one request for messages stays open. Less than a worker may be silent: the requests of one that is stopped are
+/// over when its message comes again, or it would get that again. Without heartbeats: async-nats 0.51 takes one for the end
+/// of what there is to wake up for, and a slot that has been idle would sleep on while work comes in.
+const PULL: Duration = Duration::from_secs(5);
 /// How long a failed request is left alone.
 const AGAIN: Duration = Duration::from_millis(500);
 

@@ -90,7 +90,7 @@ async fn a_result_lands_though_the_work_that_follows_was_published_by_another() 
         attempt: 1,
     };
     let mut headers = async_nats::HeaderMap::new();
-    headers.insert("Nats-Msg-Id", format!("{}/ship/a/1.1/run", plan.deployment));
+    headers.insert("Nats-Msg-Id", format!("{}/ship/a/0.1/run", plan.deployment));
     let subject = Subject::Run { stage: Stage::Ship, key: key() }.to_string();
     let payload = serde_json::to_vec(&ship).unwrap().into();
     let jetstream = jetstream::new(server.client().await);
