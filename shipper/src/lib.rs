@@ -1,8 +1,8 @@
 //! What runs on the hosts: images get there, new replicas start beside the old ones, and what is done with goes.
 //!
-//! One function per stage: [`ship`], [`boot`], [`retire`] (which is the cool stage too) and [`discard`]. Each first looks at what is there and does only
-//! the rest. Docker knows no fence, so what serves is safe by other means: names are deterministic, and a replica is
-//! stopped only after the proxy has said that it needs it no more ([`Removal`], [`strays`]).
+//! One function per stage: [`ship`], [`boot`], [`retire`] (which is the cool stage too) and [`discard`]. Each first looks
+//! at what is there and does only the rest. Docker knows no fence, so what serves is safe by other means: names are
+//! deterministic, and a replica is stopped only after the proxy has said that it needs it no more ([`Removal`], [`strays`]).
 
 mod address_pool;
 mod boot;

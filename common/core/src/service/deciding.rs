@@ -1,7 +1,6 @@
 //! Which decisions may be taken, and what they change.
 
-use crate::KeptRelease;
-use crate::{Decision, Deployment, Obligation, Outcome, Plan, Refused, Service, Timestamp};
+use crate::{Decision, Deployment, KeptRelease, Obligation, Outcome, Plan, Refused, Service, Timestamp};
 
 impl Service {
     /// Whether a decision may be taken now.
