@@ -1,7 +1,7 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cutover_control::HealthCheck;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -36,19 +36,12 @@ impl Watch {
 }
 
 async fn watch(target: Arc<Target>, check: HealthCheck) {
-    let limit = Duration::from_millis(check.timeout_ms);
     let mut ticks = interval(Duration::from_millis(check.interval_ms));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failures = 0;
     loop {
         ticks.tick().await;
-        let found = match timeout(limit, ask(&target, &check.path)).await {
-            Ok(Ok(response)) if response.status().is_success() => Ok(()),
-            Ok(Ok(response)) => Err(format!("it answered {}", response.status())),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {limit:?}")),
-        };
-        match found {
+        match check_once(target.address(), &check).await {
             Ok(()) => {
                 failures = 0;
                 if target.set_healthy(true) {
@@ -66,16 +59,26 @@ async fn watch(target: Arc<Target>, check: HealthCheck) {
     }
 }
 
-/// One check, on a connection of its own: an application that no longer accepts is not healthy.
+/// One check, on a connection of its own: an application that no longer accepts is not healthy. Says what is wrong.
+pub(crate) async fn check_once(address: SocketAddr, check: &HealthCheck) -> Result<(), String> {
+    let limit = Duration::from_millis(check.timeout_ms);
+    match timeout(limit, ask(address, &check.path)).await {
+        Ok(Ok(response)) if response.status().is_success() => Ok(()),
+        Ok(Ok(response)) => Err(format!("it answered {}", response.status())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {limit:?}")),
+    }
+}
+
 async fn ask(
-    target: &Target,
+    address: SocketAddr,
     path: &str,
 ) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(target.address()).await?;
+    let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake::<_, RequestBody>(TokioIo::new(stream)).await?;
     let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
     let request = Request::get(path)
-        .header(HOST, Bytes::from(target.address().to_string()).as_ref())
+        .header(HOST, address.to_string())
         .header(USER_AGENT, concat!("cutover-proxy/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close")
         .body(RequestBody::Empty)?;

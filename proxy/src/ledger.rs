@@ -51,6 +51,13 @@ impl Ledger {
         Ok(service.previous.as_ref().map(|previous| previous.deployment.clone()))
     }
 
+    /// The targets of a switch that get no new requests yet.
+    pub(crate) fn newcomers(&self, switch: &Switch) -> Vec<Target> {
+        let active = self.services.get(&switch.key).and_then(|service| service.active.as_ref());
+        let is_active = |target: &&Target| active.is_some_and(|active| active.targets.contains(target));
+        switch.targets.iter().filter(|target| !is_active(target)).cloned().collect()
+    }
+
     /// Takes a deployment back if it is active, and raises the fence in any case; gives the deployment that serves.
     pub(crate) fn restore(
         &mut self,

@@ -1,10 +1,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cutover_control::{Call, Epoch, PROTOCOL, Refusal, Reply, Request, Response, ServiceKey};
+use cutover_control::{
+    Call, Epoch, HealthCheck, PROTOCOL, Refusal, Reply, Request, Response, ServiceKey, Target,
+};
+use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 
 use crate::error::Error;
+use crate::health::check_once;
 use crate::ledger::Ledger;
 use crate::live_service::LiveService;
 use crate::route_table::{RouteTable, Routes};
@@ -46,6 +50,14 @@ impl Plane {
         match call.request {
             Request::Status => Ok(held.status()),
             Request::Switch(switch) => {
+                // Decided once to refuse at once what must be refused, and again afterwards: the look takes its time, and
+                // a newer claim may come meanwhile.
+                next.switch(&switch)?;
+                let newcomers = held.ledger.newcomers(&switch);
+                drop(held);
+                look(&newcomers, switch.health.as_ref()).await?;
+                let mut held = self.held.lock().await;
+                let mut next = held.ledger.clone();
                 let previous = next.switch(&switch)?;
                 self.commit(&mut held, next).await?;
                 tracing::info!(key = %switch.key, deployment = switch.deployment, previous, "switched");
@@ -116,6 +128,16 @@ impl Held {
             draining: self.services.get_mut(key).map(LiveService::draining).unwrap_or_default(),
         }
     }
+}
+
+/// One health check of each, all side by side.
+async fn look(targets: &[Target], check: Option<&HealthCheck>) -> Result<(), Refusal> {
+    let Some(check) = check else { return Ok(()) };
+    let looks = targets.iter().map(async |target| {
+        let passed = check_once(target.address, check).await;
+        passed.map_err(|found| Refusal::Unready { replica: target.replica.clone(), found })
+    });
+    try_join_all(looks).await.map(drop)
 }
 
 fn storage(error: &Error) -> Refusal {

@@ -3,33 +3,47 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use cutover_core::{DeploymentId, Digest, Epoch, Plan, Replica};
+use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress, Replica};
 use cutover_fleet::{Container, Machine};
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
 use crate::container_spec::replica_name;
+use crate::discard::remove_drained;
 use crate::startup::Startup;
 use crate::stop::remove_now;
 use crate::{ContainerSpec, Error, ImageName, Result, environment, fence, network, strays};
 
+/// What the journal says of replicas that may be on the host already.
+#[derive(Clone, Copy, Debug)]
+pub struct Existing<'a> {
+    /// The sequence at which the round of the deployment began.
+    pub round_began: u64,
+    /// The deployments whose replicas are live, or kept warm.
+    pub in_use: &'a [&'a DeploymentId],
+}
+
 /// Starts the replicas of the deployment on the host, all side by side, and answers with where they listen. One that runs
-/// already is kept. Each is watched until it listens or 300 ms have passed; whether it is ready, the probe stage asks.
+/// already is kept, unless an earlier round of the deployment made it: it is removed, and made anew. Whoever was to discard
+/// that round may only have been asleep, and would remove it once it serves; a new one has an id that he hasn't seen.
+/// Each is watched until it listens or 300 ms have passed; whether it is ready, the probe stage asks.
 ///
 /// Each has an address of its own, which it keeps when it or the host is started anew: the proxy remembers where it
 /// listens.
 ///
-/// Replicas that earlier deployments have left behind are removed, but those of the deployments `in_use`: what is live, and
-/// what is kept warm.
+/// Replicas that earlier deployments have left behind are removed, but those of the deployments in use.
 ///
 /// # Errors
 /// A secret without a value, an image that the host doesn't have, a replica that exits at once (its container stays), a
-/// host or a Docker that can't be reached, a proxy that is there but refuses or doesn't answer.
+/// host or a Docker that can't be reached, a proxy that is there but refuses or doesn't answer, replicas of an earlier round
+/// that never end their last requests.
 pub async fn boot(
     machine: &Machine,
     plan: &Plan,
     image: &Digest,
     epoch: &Epoch,
-    in_use: &[&DeploymentId],
+    existing: Existing<'_>,
+    progress: &watch::Sender<Progress>,
 ) -> Result<Vec<Replica>> {
     let (found, network, env, taken, ()) = tokio::try_join!(
         async { Ok(machine.replicas(&plan.key).await?) },
@@ -39,6 +53,11 @@ pub async fn boot(
         taken(machine),
         Box::pin(async { Ok(fence::raise(machine, plan, epoch).await?) }),
     )?;
+    let (left, found): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|replica| is_left(replica, plan, existing.round_began));
+    if !left.is_empty() {
+        Box::pin(remove_drained(machine, plan, &left.iter().collect::<Vec<_>>(), progress)).await?;
+    }
     let docker = machine.docker().await?;
     let image = ImageName::new(&plan.key, image);
     let spec = ContainerSpec { plan, epoch, image: &image, network: &network.id };
@@ -50,8 +69,14 @@ pub async fn boot(
         let startup = Startup { machine, docker: &docker, plan, image: &image, network: &network, name };
         startup.run(found, addresses, |address| spec.body(number, address, env.clone())).await
     });
-    let (started, ()) = tokio::join!(join_all(replicas), remove_strays(machine, plan, epoch, in_use, &found));
+    let (started, ()) =
+        tokio::join!(join_all(replicas), remove_strays(machine, plan, epoch, existing.in_use, &found));
     all(started)
+}
+
+/// Whether an earlier round of the deployment has left a replica.
+fn is_left(replica: &Container, plan: &Plan, round_began: u64) -> bool {
+    replica.labels.deployment == plan.deployment && replica.labels.epoch.sequence < round_began
 }
 
 /// The addresses that no new replica may have: those that any container has, or will have when it is started again, and

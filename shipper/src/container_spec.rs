@@ -86,7 +86,7 @@ impl ContainerSpec<'_> {
             role: WEB.to_owned(),
             replica: number,
             deployment: self.plan.deployment.clone(),
-            epoch: Labels::epoch_text(self.epoch),
+            epoch: self.epoch.clone(),
         }
     }
 }
@@ -198,7 +198,7 @@ mod tests {
         let labels = Labels::from_map(&body(settings()).labels.unwrap()).unwrap();
         assert_eq!((labels.key, labels.replica, labels.role.as_str()), (key(), 2, "web"));
         assert_eq!(labels.deployment, deployment("k3x9pq"));
-        assert_eq!(labels.epoch, "j:7");
+        assert_eq!(labels.epoch, epoch("j"));
     }
 
     /// A guard of the dependency's feature that keeps the bodies of requests, and so secrets, out of every log.

@@ -20,7 +20,6 @@ pub async fn discard(
     epoch: &Epoch,
     progress: &watch::Sender<Progress>,
 ) -> Result<u32> {
-    let settings = &plan.release.settings;
     let found = machine.replicas(&plan.key).await?;
     let own: Vec<&Container> =
         found.iter().filter(|replica| replica.labels.deployment == plan.deployment).collect();
@@ -32,6 +31,21 @@ pub async fn discard(
         Ok(()) | Err(cutover_fleet::Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. }) => {}
         Err(error) => return Err(error.into()),
     }
+    remove_drained(machine, plan, &own, progress).await
+}
+
+/// Removes replicas that no new request goes to, once they have answered their last ones, within `timeouts.drain` and 5 s.
+/// They were listed, and the fence was raised, before. Answers with their number.
+///
+/// # Errors
+/// Those of [`discard`].
+pub(crate) async fn remove_drained(
+    machine: &Machine,
+    plan: &Plan,
+    own: &[&Container],
+    progress: &watch::Sender<Progress>,
+) -> Result<u32> {
+    let settings = &plan.release.settings;
     // Asked after the containers were listed: what was given traffic in between is known by now.
     let ask = async || match machine.proxy().service(&plan.key).await {
         Ok(status) => Ok(Traffic::of(status.as_ref())),

@@ -87,7 +87,7 @@ pub(crate) fn replica(deployment: &DeploymentId, number: u32, journal: &str) -> 
             role: "web".to_owned(),
             replica: number,
             deployment: deployment.clone(),
-            epoch: Labels::epoch_text(&epoch(journal)),
+            epoch: epoch(journal),
         },
         running: true,
     }

@@ -27,7 +27,7 @@ mod temporary_name;
 mod traffic;
 mod worker;
 
-pub use boot::boot;
+pub use boot::{Existing, boot};
 pub use container_spec::{ContainerSpec, replica_name};
 pub use discard::discard;
 pub use error::Error;

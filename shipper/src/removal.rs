@@ -2,7 +2,7 @@
 
 use cutover_control::ServiceStatus;
 use cutover_core::{DeploymentId, Epoch};
-use cutover_fleet::{Container, Labels};
+use cutover_fleet::Container;
 
 use crate::Traffic;
 
@@ -56,12 +56,8 @@ pub fn strays<'a>(
             || in_use.contains(&&replica.labels.deployment)
             || named.contains(&replica.name.as_str())
     };
-    let older = |labels: &Labels| {
-        let made =
-            labels.epoch.rsplit_once(':').and_then(|(journal, at)| Some((journal, at.parse::<u64>().ok()?)));
-        made.is_some_and(|(journal, sequence)| journal == epoch.journal.0 && sequence < epoch.sequence)
-    };
-    replicas.iter().filter(|replica| older(&replica.labels) && !known(replica)).collect()
+    let older = |made: &Epoch| made.journal == epoch.journal && made.sequence < epoch.sequence;
+    replicas.iter().filter(|replica| older(&replica.labels.epoch) && !known(replica)).collect()
 }
 
 #[cfg(test)]

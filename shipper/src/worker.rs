@@ -9,7 +9,7 @@ use cutover_fleet::Fleet;
 use cutover_store::Store;
 use tokio::sync::watch;
 
-use crate::{boot, discard, retire, ship};
+use crate::{Existing, boot, discard, retire, ship};
 
 /// Does the ship, boot, retire, cool and discard stages.
 #[derive(Debug)]
@@ -37,8 +37,11 @@ impl Shipper {
                 Output::Shipped { sent }
             }
             Stage::Boot => {
-                let in_use = assignment.service.in_use();
-                Output::Booted { replicas: boot(machine, plan, image(assignment)?, epoch, &in_use).await? }
+                let (in_use, round_began) =
+                    (assignment.service.in_use(), assignment.deployment().round_began);
+                let existing = Existing { round_began, in_use: &in_use };
+                let replicas = boot(machine, plan, image(assignment)?, epoch, existing, progress).await?;
+                Output::Booted { replicas }
             }
             Stage::Retire => {
                 let (spared, images) =

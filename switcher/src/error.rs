@@ -1,7 +1,7 @@
 //! Why traffic could not be moved.
 
 use cutover_core::{DeploymentId, Failure, HostName};
-use cutover_fleet::{Answer, NoAnswer, Trouble};
+use cutover_fleet::Trouble;
 
 /// A reason why traffic was not moved, or not for sure.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +22,8 @@ pub enum Error {
     /// A replica that was ready can't serve any more.
     #[error("{0} after it was ready, and before it had any traffic")]
     Trouble(Box<Trouble>),
-    /// A replica that was ready says that it isn't.
-    #[error("{replica} on {host} was ready, and now answers {path} with {answer}")]
+    /// A replica that was ready failed the proxy's health check.
+    #[error("{replica} on {host} was ready, and now fails its health check GET {path}: {found}")]
     NotReady {
         /// The replica.
         replica: String,
@@ -31,22 +31,8 @@ pub enum Error {
         host: HostName,
         /// The readiness path.
         path: String,
-        /// What it says.
-        answer: Answer,
-        /// The last lines that it wrote.
-        last_lines: Vec<String>,
-    },
-    /// A replica that was ready doesn't answer.
-    #[error("{replica} on {host} was ready, and now doesn't answer {path}")]
-    NoAnswer {
-        /// The replica.
-        replica: String,
-        /// Its host.
-        host: HostName,
-        /// The readiness path.
-        path: String,
-        /// Why not.
-        source: NoAnswer,
+        /// What it answered, or why it didn't.
+        found: String,
         /// The last lines that it wrote.
         last_lines: Vec<String>,
     },
@@ -78,7 +64,6 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Fleet(source) => source.retryable(),
-            Self::NoAnswer { source, .. } => source.retryable(),
             Self::NotReady { .. } | Self::NotServing { .. } | Self::StillServing { .. } => true,
             Self::NoReplicas { .. } | Self::Trouble(_) => false,
         }
@@ -91,9 +76,7 @@ impl From<Error> for Failure {
         match error {
             Error::Fleet(source) => source.into(),
             Error::Trouble(trouble) => Self { message: failure.message, ..(*trouble).into() },
-            Error::NotReady { last_lines, .. } | Error::NoAnswer { last_lines, .. } => {
-                failure.tail(last_lines)
-            }
+            Error::NotReady { last_lines, .. } => failure.tail(last_lines),
             Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),
             Error::NotServing { .. } | Error::StillServing { .. } => failure,
         }

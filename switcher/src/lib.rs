@@ -1,11 +1,10 @@
 //! Moving traffic: to the new replicas of a deployment, and back.
 //!
-//! A switch is one call to the proxy of a host, made under the claim's epoch, after each replica has been looked at
-//! once more; a restore is one call too, and needs nothing but the proxy. Neither is believed because it was answered:
-//! the proxy's own status is read after it.
+//! A switch is one call to the proxy of a host, made under the claim's epoch; the proxy looks at each replica once more
+//! before it sends anybody there. A restore is one call too, and needs nothing but the proxy. Neither is believed because
+//! it was answered: the proxy's own status is read after it.
 
 mod error;
-mod fitness;
 mod restore;
 mod switch;
 mod worker;

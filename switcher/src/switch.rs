@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use cutover_control::{HealthCheck, Route, ServiceStatus, Switch, Target, Timeouts};
+use cutover_control::{HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts};
 use cutover_core::{Epoch, Plan, Replica, Span};
-use cutover_fleet::{Machine, epoch_of, key_of};
+use cutover_fleet::{LAST_LINES, Machine, epoch_of, key_of};
 
-use crate::{Error, fitness};
+use crate::Error;
 
-/// Sends the traffic of a host to `replicas`, once each has been looked at, and answers with the deployment that served
+/// Sends the traffic of a host to `replicas`, at which its proxy looks once more, and answers with the deployment that served
 /// before. Done again, it changes nothing.
 pub(crate) async fn switch(
     machine: &Machine,
@@ -20,14 +20,36 @@ pub(crate) async fn switch(
         let (deployment, host) = (plan.deployment.clone(), machine.name().clone());
         return Err(Error::NoReplicas { deployment, host });
     }
-    fitness::check(machine, replicas, &plan.release.settings.readiness).await?;
-    match machine.proxy().switch(call(plan, epoch, replicas)).await? {
-        (previous, Some(serving)) if serving == plan.deployment.as_str() => Ok(previous),
-        (_, serving) => {
+    let switched = machine.proxy().switch(call(plan, epoch, replicas)).await;
+    match switched {
+        Ok((previous, Some(serving))) if serving == plan.deployment.as_str() => Ok(previous),
+        Ok((_, serving)) => {
             let (deployment, host) = (plan.deployment.clone(), machine.name().clone());
             Err(Error::NotServing { host, deployment, serving })
         }
+        Err(cutover_fleet::Error::Refused { refusal: Refusal::Unready { replica, found }, .. }) => {
+            Err(unready(machine, plan, replicas, replica, found).await?)
+        }
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Why a replica that was ready failed its health check: what became of its container tells more, if anything did.
+async fn unready(
+    machine: &Machine,
+    plan: &Plan,
+    replicas: &[Replica],
+    replica: String,
+    found: String,
+) -> Result<Error, Error> {
+    if let Some(known) = replicas.iter().find(|known| known.name == replica)
+        && let Some(trouble) = machine.trouble(known).await?
+    {
+        return Ok(Error::Trouble(Box::new(trouble)));
+    }
+    let last_lines = machine.last_lines(&replica, LAST_LINES).await;
+    let (host, path) = (machine.name().clone(), plan.release.settings.readiness.path.clone());
+    Ok(Error::NotReady { replica, host, path, found, last_lines })
 }
 
 /// The deployment that gets the traffic.

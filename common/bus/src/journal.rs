@@ -170,15 +170,19 @@ impl Journal {
     async fn write_snapshot(&self, log: &mut ServiceLog) -> Result<(), Error> {
         let subject = Subject::State(log.key().clone()).to_string();
         let service = log.service();
-        let last = Stored::last(&self.bus, &subject).await?;
-        let known = last.as_ref().map(Stored::snapshot).transpose()?;
-        if known.is_none_or(|known| known.last_decision < service.last_decision) {
+        loop {
+            let last = Stored::last(&self.bus, &subject).await?;
+            let known = last.as_ref().map(Stored::snapshot).transpose()?;
+            if known.is_some_and(|known| known.last_decision >= service.last_decision) {
+                break;
+            }
             // The last decision has led to this end: there is one snapshot for each.
             let id = format!("{}/{}/snapshot", log.key(), service.last_decision);
             let message =
-                Message::new(subject, &id, service)?.expecting(last.map_or(0, |last| last.sequence));
-            if append(&self.bus.client, "writing a snapshot", vec![message]).await? == Appended::Conflict {
-                return Ok(());
+                Message::new(subject.clone(), &id, service)?.expecting(last.map_or(0, |last| last.sequence));
+            // In a conflict somebody has written one, maybe of an end before: each is of a later one, so this ends.
+            if append(&self.bus.client, "writing a snapshot", vec![message]).await? != Appended::Conflict {
+                break;
             }
         }
         log.snapshot_is_taken(now());

@@ -81,6 +81,9 @@ pub enum Request {
 /// Idempotent: when the deployment is already active only its targets and settings are updated, and what was previous
 /// stays. Otherwise the active set becomes the previous one: it gets no new requests, what it has in flight goes on
 /// for [`drain_ms`](Self::drain_ms), and its counters stay readable.
+///
+/// Each target that isn't active yet must first pass the health check, once: one that died since it was ready must never
+/// get any traffic. The proxy asks over the very way that the requests will take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switch {
     /// The service.
@@ -95,7 +98,7 @@ pub struct Switch {
     pub route: Route,
     /// Where they go; at least one.
     pub targets: Vec<Target>,
-    /// How the targets are watched from then on; `None` leaves them unwatched.
+    /// How the targets are looked at before the switch, and watched from then on; `None` leaves them unwatched.
     pub health: Option<HealthCheck>,
     /// How long the application may take.
     pub timeouts: Timeouts,

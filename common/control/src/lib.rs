@@ -8,7 +8,7 @@
 //! use cutover_control::{Call, LineBuffer, Request, decode_reply};
 //!
 //! let line = Call::new(Request::Status).to_line()?;            // write this to the socket
-//! assert_eq!(line, b"{\"protocol\":1,\"request\":\"status\"}\n");
+//! assert_eq!(line, b"{\"protocol\":2,\"request\":\"status\"}\n");
 //!
 //! let mut received = LineBuffer::default();                     // and feed what is read into this
 //! received.extend(b"{\"refused\":{\"reason\":\"unknown_service\"}}\n");
@@ -34,7 +34,7 @@ pub use reply::{Reply, Response, decode_reply, encode_reply};
 pub use status::{ServiceStatus, SetStatus, TargetStatus};
 
 /// The version of this protocol; every [`Call`] names the one it speaks.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest line that either side accepts, in bytes, without its newline: 1 MiB.
 pub const MAX_LINE: usize = 1 << 20;

@@ -34,6 +34,14 @@ pub enum Refusal {
         /// What is wrong and how to mend it.
         message: String,
     },
+    /// A replica that was to get traffic, and has none yet, failed its health check: nobody must be sent there.
+    #[error("{replica} failed its health check just before the switch: {found}")]
+    Unready {
+        /// The replica.
+        replica: String,
+        /// What was found: what it answered, or why it didn't.
+        found: String,
+    },
     /// The new state could not be made durable, so nothing was changed.
     #[error("the proxy could not store its state: {message}")]
     Storage {
@@ -45,6 +53,6 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the same call may succeed later without anybody changing it.
     pub fn retryable(&self) -> bool {
-        matches!(self, Self::Storage { .. })
+        matches!(self, Self::Unready { .. } | Self::Storage { .. })
     }
 }

@@ -27,7 +27,7 @@ fn a_switch_reads_as_it_was_written() {
     assert_eq!(
         text(&line),
         concat!(
-            r#"{"protocol":1,"request":{"switch":{"key":"production/app","epoch":{"journal":"j1","sequence":7},"#,
+            r#"{"protocol":2,"request":{"switch":{"key":"production/app","epoch":{"journal":"j1","sequence":7},"#,
             r#""deployment":"d2","release":"r2","route":{"hosts":["example.org"]},"#,
             r#""targets":[{"replica":"app-web-1","address":"172.18.0.2:3000"}],"#,
             r#""health":{"path":"/up","interval_ms":1000,"timeout_ms":500},"timeouts":{"response_ms":30000},"#,
@@ -56,7 +56,7 @@ fn replies_are_ok_or_refused() {
 
 #[test]
 fn what_is_no_call_is_an_error() {
-    for line in ["", "status", "{}", r#"{"protocol":1,"request":"reboot"}"#] {
+    for line in ["", "status", "{}", r#"{"protocol":2,"request":"reboot"}"#] {
         assert!(Call::from_line(line.as_bytes()).is_err(), "{line}");
     }
 }

@@ -57,7 +57,7 @@ impl Error {
         match self {
             Self::Host(source) => source.retryable(),
             Self::NoProxy { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
-            Self::Refused { refusal, .. } => matches!(refusal, Refusal::Storage { .. }),
+            Self::Refused { refusal, .. } => refusal.retryable(),
             Self::Answer { .. } => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cutover_core::{DeploymentId, Epoch, ReleaseId, ServiceKey};
+use cutover_core::{DeploymentId, Epoch, JournalId, ReleaseId, ServiceKey};
 
 const SERVICE: &str = "cutover.service";
 const DESTINATION: &str = "cutover.destination";
@@ -25,16 +25,11 @@ pub struct Labels {
     pub replica: u32,
     /// The deployment that made it.
     pub deployment: DeploymentId,
-    /// The claim under which it was made: `<journal>:<sequence>`.
-    pub epoch: String,
+    /// The claim under which it was made; a label writes it `<journal>:<sequence>`.
+    pub epoch: Epoch,
 }
 
 impl Labels {
-    /// The epoch as a label writes it.
-    pub fn epoch_text(epoch: &Epoch) -> String {
-        format!("{}:{}", epoch.journal, epoch.sequence)
-    }
-
     /// As Docker takes them.
     pub fn to_map(&self) -> HashMap<String, String> {
         [
@@ -44,7 +39,7 @@ impl Labels {
             (ROLE, self.role.clone()),
             (REPLICA, self.replica.to_string()),
             (DEPLOYMENT, self.deployment.to_string()),
-            (EPOCH, self.epoch.clone()),
+            (EPOCH, format!("{}:{}", self.epoch.journal, self.epoch.sequence)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -62,7 +57,7 @@ impl Labels {
             role: label(ROLE)?.clone(),
             replica: label(REPLICA)?.parse().ok()?,
             deployment: label(DEPLOYMENT)?.parse().ok()?,
-            epoch: label(EPOCH)?.clone(),
+            epoch: epoch(label(EPOCH)?)?,
         })
     }
 
@@ -79,6 +74,11 @@ impl Labels {
     }
 }
 
+fn epoch(label: &str) -> Option<Epoch> {
+    let (journal, sequence) = label.rsplit_once(':')?;
+    Some(Epoch { journal: JournalId(journal.to_owned()), sequence: sequence.parse().ok()? })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -92,7 +92,7 @@ mod tests {
             role: "web".into(),
             replica: 2,
             deployment: "01jdzzzzzzzzzzzzzzzzzzzzzz".parse().unwrap(),
-            epoch: "j:7".into(),
+            epoch: Epoch { journal: JournalId("j".into()), sequence: 7 },
         };
         assert_eq!(Labels::from_map(&labels.to_map()), Some(labels));
         let kamal = HashMap::from([("service".to_owned(), "hello".to_owned())]);

@@ -12,7 +12,8 @@ use crate::{Error, Machine};
 /// Where the proxy's control socket is on every host.
 pub const SOCKET: &str = "/run/cutover/control.sock";
 
-/// How long a call may take: a switch is written to disk before it is answered.
+/// How long a call may take: a switch is written to disk before it is answered. The health checks before it have a limit of
+/// their own beside it.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The proxy on a host.
@@ -97,10 +98,14 @@ impl Proxy<'_> {
     /// it serves.
     ///
     /// # Errors
-    /// A refusal, by the fence or for a route that another service has; a proxy that isn't there.
+    /// A refusal, by the fence, for a route that another service has, or for a replica that fails its health check; a proxy
+    /// that isn't there.
     pub async fn switch(&self, switch: Switch) -> Result<(Option<String>, Option<String>), Error> {
         let key = switch.key.clone();
-        let [switched, status] = self.call_all([Request::Switch(Box::new(switch)), Request::Status]).await?;
+        let checks = switch.health.as_ref().map_or(0, |check| check.timeout_ms);
+        let limit = LIMIT.saturating_add(Duration::from_millis(checks));
+        let requests = [Request::Switch(Box::new(switch)), Request::Status];
+        let [switched, status] = self.call_all(requests, limit).await?;
         let switched = switched.map_err(|refusal| self.refused(refusal))?;
         match (switched, status.map_err(|refusal| self.refused(refusal))?) {
             (Response::Switched { previous }, Response::Status { services, .. }) => {
@@ -153,14 +158,18 @@ impl Proxy<'_> {
     }
 
     async fn call(&self, request: Request) -> Result<Response, Error> {
-        let [reply] = self.call_all([request]).await?;
+        let [reply] = self.call_all([request], LIMIT).await?;
         reply.map_err(|refusal| self.refused(refusal))
     }
 
-    async fn call_all<const N: usize>(&self, requests: [Request; N]) -> Result<[Reply; N], Error> {
+    async fn call_all<const N: usize>(
+        &self,
+        requests: [Request; N],
+        limit: Duration,
+    ) -> Result<[Reply; N], Error> {
         let asked = self.machine.control_lines().ask(self.machine, self.socket, requests);
-        let late = |_| Error::Silent { host: self.machine.name().to_string(), seconds: LIMIT.as_secs() };
-        tokio::time::timeout(LIMIT, asked).await.map_err(late)?
+        let late = |_| Error::Silent { host: self.machine.name().to_string(), seconds: limit.as_secs() };
+        tokio::time::timeout(limit, asked).await.map_err(late)?
     }
 
     fn refused(&self, refusal: Refusal) -> Error {

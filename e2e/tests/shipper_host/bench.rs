@@ -11,6 +11,7 @@ use cutover_core::{
 use cutover_e2e::{Host, dist};
 use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
 use cutover_host::{Hosts, SshOptions};
+use cutover_shipper::Existing;
 use cutover_store::Store;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -67,8 +68,20 @@ impl Bench {
     }
 
     pub async fn boot(&self, plan: &Plan, claim: u64) -> Result<Vec<Replica>, Failure> {
+        self.boot_in_round(plan, 0, claim).await
+    }
+
+    /// The same in a round that began at a sequence.
+    pub async fn boot_in_round(
+        &self,
+        plan: &Plan,
+        round_began: u64,
+        claim: u64,
+    ) -> Result<Vec<Replica>, Failure> {
         let image = plan.image.as_ref().unwrap();
-        Ok(cutover_shipper::boot(&self.machine, plan, image, &epoch(claim), &[]).await?)
+        let existing = Existing { round_began, in_use: &[] };
+        let (machine, progress) = (&self.machine, &self.progress);
+        Ok(cutover_shipper::boot(machine, plan, image, &epoch(claim), existing, progress).await?)
     }
 
     pub async fn retire(&self, plan: &Plan, claim: u64, images: &[&Digest]) -> Result<u32, Failure> {

@@ -145,6 +145,31 @@ async fn what_a_deployment_has_left_behind_goes_with_the_next_but_never_what_ser
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_round_has_left_is_made_anew() {
+    let bench = Bench::up("rounds").await;
+    let digest = image(&bench.store, &[&application()]).await;
+    let plan = bench.plan("aaaaaa", &digest);
+    bench.ship(&plan).await.unwrap();
+    bench.start_proxy().await;
+    let ids = async || {
+        let replicas = bench.machine.replicas(&key()).await.unwrap();
+        replicas.into_iter().map(|replica| replica.id).collect::<Vec<_>>()
+    };
+    let first = bench.boot_in_round(&plan, 1, 2).await.unwrap();
+    let of_the_first_round = ids().await;
+    assert_eq!(bench.boot_in_round(&plan, 1, 3).await.unwrap(), first);
+    assert_eq!(ids().await, of_the_first_round);
+    // What the first round had sent traffic to as well: a switch that was never taken back gives it up first.
+    bench.switch(&plan, 4, &first).await;
+    bench.boot_in_round(&plan, 5, 6).await.unwrap();
+    let of_the_second = ids().await;
+    assert_eq!(of_the_second.len(), 2);
+    assert!(of_the_second.iter().all(|id| !of_the_first_round.contains(id)), "{of_the_second:?}");
+    let status = bench.machine.proxy().service(&key()).await.unwrap().unwrap();
+    assert!(status.active.is_none(), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_lost_restore_has_left_with_traffic_gives_it_back_before_it_goes() {
     let bench = Bench::up("lost-restore").await;
     let digest = image(&bench.store, &[&application()]).await;

@@ -15,7 +15,7 @@ use crate::proxy::{Proxy, switch};
 #[tokio::test]
 async fn a_line_that_is_no_call_is_refused_with_a_reason() {
     let proxy = Proxy::start().await;
-    for line in ["nonsense\n", "{}\n", "{\"protocol\":2,\"request\":\"status\"}\n"] {
+    for line in ["nonsense\n", "{}\n", "{\"protocol\":99,\"request\":\"status\"}\n"] {
         let reply = decode_reply(&proxy.say(line.as_bytes()).await).unwrap();
         assert!(matches!(reply, Err(Refusal::Invalid { .. })), "{line}: {reply:?}");
     }

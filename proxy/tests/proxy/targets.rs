@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use cutover_control::{HealthCheck, Request};
+use cutover_control::{HealthCheck, Refusal, Request};
 use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -106,6 +107,7 @@ async fn when_all_are_down_all_are_still_used() {
     })
     .await;
     let proxy = Proxy::start().await;
+    proxy.switch(1, &[app.target()]).await;
     let mut watched = switch(1, &[app.target()]);
     watched.health = Some(HealthCheck { path: "/wrong".to_owned(), interval_ms: 5, timeout_ms: 5_000 });
     proxy.call(Request::Switch(Box::new(watched))).await.unwrap();
@@ -254,4 +256,64 @@ async fn kept_connections_are_used_again() {
         assert_eq!(client.ask(get("/")).await.unwrap().0, StatusCode::OK);
     }
     assert_eq!(connections.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn what_fails_its_health_check_never_gets_traffic_and_what_serves_is_not_asked() {
+    let up = Arc::new(AtomicBool::new(true));
+    let answer = Arc::clone(&up);
+    let sick = Application::serve(move |_| {
+        let status = if answer.load(Relaxed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        async move { text(status, "sick") }
+    })
+    .await;
+    let well = Application::named("well").await;
+    let proxy = Proxy::start().await;
+    let checked = |sequence, targets: &[cutover_control::Target]| {
+        let health = Some(HealthCheck { path: "/up".into(), interval_ms: 60_000, timeout_ms: 5_000 });
+        Request::Switch(Box::new(cutover_control::Switch { health, ..switch(sequence, targets) }))
+    };
+    proxy.call(checked(1, &[well.target()])).await.unwrap();
+    up.store(false, Relaxed);
+    let unready = |reply| match reply {
+        Err(Refusal::Unready { replica, found }) => (replica, found),
+        other => panic!("{other:?}"),
+    };
+    let (replica, found) = unready(proxy.call(checked(2, &[well.target(), sick.target()])).await);
+    assert_eq!((replica, found.contains("503")), (sick.target().replica, true), "{found}");
+    let (replica, _) = unready(proxy.call(checked(2, &[target(nobody().await)])).await);
+    assert!(replica.starts_with("replica-"));
+    assert_eq!(get_once(proxy.address, "a").await, (StatusCode::OK, "well".to_owned()));
+    // A refused switch has not been at the fence: the same claim may come again.
+    assert_eq!(proxy.status().await.epoch.sequence, 1);
+    up.store(true, Relaxed);
+    proxy.call(checked(2, &[sick.target()])).await.unwrap();
+    // What has the traffic already isn't asked again: the settings of an ailing service can be changed.
+    up.store(false, Relaxed);
+    proxy.call(checked(2, &[sick.target()])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_that_comes_during_the_health_check_overtakes_it() {
+    let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, wait) = (Arc::clone(&asked), Arc::clone(&go));
+    let slow = Application::serve(move |_| {
+        let (told, wait) = (Arc::clone(&told), Arc::clone(&wait));
+        async move {
+            told.notify_one();
+            wait.notified().await;
+            text(StatusCode::OK, "slow")
+        }
+    })
+    .await;
+    let proxy = Proxy::start().await;
+    let health = Some(HealthCheck { path: "/up".into(), interval_ms: 60_000, timeout_ms: 20_000 });
+    let late = cutover_control::Switch { health, ..switch(1, &[slow.target()]) };
+    let newer = async {
+        asked.notified().await;
+        assert_eq!(proxy.restore(2, "d1").await, Ok(None));
+        go.notify_one();
+    };
+    let (refused, ()) = tokio::join!(proxy.call(Request::Switch(Box::new(late))), newer);
+    assert!(matches!(refused, Err(Refusal::StaleEpoch { .. })), "{refused:?}");
 }
