@@ -33,10 +33,11 @@ async fn main() -> anyhow::Result<()> {
     rows.push(near.rollbacks("rollback", RUNS).await?);
     rows.push(near.warm().rollbacks("rollback to warm replicas", RUNS).await?);
     rows.push(near.replicas(2).deploys("deploy, two replicas", RUNS).await?);
-    rows.push(by_hand::docker("Docker alone: run, stop, rm", &first, RUNS)?);
+    rows.push(by_hand::docker("Docker alone: run, stop, rm", &[&first], RUNS)?);
     rows.push(by_hand::script("by hand: one SSH script, no proxy", &first, RUNS)?);
     let two = Bench::new(&plane, &project, &first, vec![first.address.clone(), second.address.clone()])?;
     rows.push(two.deploys("deploy, two hosts", RUNS).await?);
+    rows.push(by_hand::docker("Docker alone, two hosts", &[&first, &second], RUNS)?);
     rows.push(two.warm().rollbacks("rollback to warm replicas, two hosts", RUNS).await?);
     drop(plane);
 
