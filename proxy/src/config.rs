@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
@@ -32,4 +33,7 @@ pub struct ServeOptions {
     /// The folder that keeps routes and fences over a restart; made when it is missing.
     #[arg(long, env = "CUTOVER_PROXY_STATE", default_value = "/var/lib/cutover/proxy")]
     pub state: PathBuf,
+    /// How many threads carry requests, each on its own; without it, one for each core.
+    #[arg(long, env = "CUTOVER_PROXY_WORKERS")]
+    pub workers: Option<NonZero<usize>>,
 }

@@ -17,6 +17,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A thread that carries requests can't be started.
+    #[error("starting a worker")]
+    Worker(#[source] io::Error),
     /// The control socket can't be made.
     #[error("making the control socket {}", path.display())]
     ControlSocket {

@@ -29,6 +29,8 @@ pub(crate) struct Exchange {
     /// Upgraded connections.
     tunnels: TaskTracker,
     ids: RequestIds,
+    /// The worker that it runs on.
+    worker: usize,
 }
 
 /// An application's response, and the connection it comes on where that can be kept.
@@ -39,8 +41,13 @@ struct Answer {
 }
 
 impl Exchange {
-    pub(crate) fn new(routes: Arc<RouteTable>, closing: CancellationToken, tunnels: TaskTracker) -> Self {
-        Self { routes, closing, tunnels, ids: RequestIds::default() }
+    pub(crate) fn new(
+        routes: Arc<RouteTable>,
+        closing: CancellationToken,
+        tunnels: TaskTracker,
+        worker: usize,
+    ) -> Self {
+        Self { routes, closing, tunnels, ids: RequestIds::default(), worker }
     }
 
     /// Answers one request; `client` is the address it came from.
@@ -100,10 +107,10 @@ impl Exchange {
                 Ok(lease) => lease,
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
-            let kept = if may_reuse { lease.target().pool().reuse().await } else { None };
+            let kept = if may_reuse { lease.target().pool().reuse(self.worker).await } else { None };
             let connection = match kept {
                 Some(connection) => Ok(connection),
-                None => lease.target().pool().connect().await,
+                None => lease.target().pool().connect(self.worker).await,
             };
             let (rejection, reused) = match connection {
                 Ok(connection) => {

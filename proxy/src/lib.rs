@@ -4,7 +4,7 @@
 //! [`cutover_control`]; what it was told stands in a file, so that a restart comes back with the same routes and the
 //! same fences. It goes on serving when everything else of Cutover is gone.
 //!
-//! The way of a request: [`listener`] accepts its connection, [`exchange`] finds the target in [`route_table`],
+//! The way of a request: [`listener`] accepts its connection and hands it to a [`worker`], [`exchange`] finds the target in [`route_table`],
 //! borrows a connection from the target's [`pool`] and streams both bodies through. The way of a call:
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
 //! only then swaps the table.
@@ -37,6 +37,7 @@ mod store;
 mod target;
 mod target_set;
 mod tunnel;
+mod worker;
 
 pub use config::{Command, ServeOptions};
 pub use error::Error;

@@ -1,40 +1,29 @@
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::header::HeaderValue;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::TcpKeepalive;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
-use crate::exchange::Exchange;
 use crate::pool::KEEPALIVE;
-
-/// How long a client may be silent before and within the head of a request.
-const HEAD_LIMIT: Duration = Duration::from_secs(75);
-
-/// How long an idle connection of a client is left open once the proxy is about to end: a request may be on its way,
-/// and is then answered with `Connection: close` instead of a reset.
-const IDLE_GRACE: Duration = Duration::from_secs(1);
+use crate::worker::{Accepted, Worker};
 
 /// The pause after a failed accept: the process is out of descriptors, and others have to be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts the connections of clients.
+/// Connections that may wait to be accepted; the kernel allows at most `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Accepts the connections of clients, and hands each to the worker that has the fewest.
+///
+/// There is one socket for all workers, as a connection that waits in the queue of a socket is lost with that socket: one
+/// per worker would lose some whenever their number changes.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    exchange: Arc<Exchange>,
-    closing: CancellationToken,
-    connections: TaskTracker,
 }
 
 impl Listener {
@@ -43,19 +32,11 @@ impl Listener {
     /// # Errors
     ///
     /// [`Error::Listen`].
-    pub(crate) async fn bind(
-        address: SocketAddr,
-        exchange: Exchange,
-        closing: CancellationToken,
-        connections: TaskTracker,
-    ) -> Result<Self, Error> {
+    pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
         let listen_error = |source| Error::Listen { address, source };
-        let socket = TcpListener::bind(address).await.map_err(listen_error)?;
-        // Inherited by every connection that is accepted.
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-        SockRef::from(&socket).set_tcp_keepalive(&keepalive).map_err(listen_error)?;
+        let socket = listen(address).map_err(listen_error)?;
         let address = socket.local_addr().map_err(listen_error)?;
-        Ok(Self { socket, address, exchange: Arc::new(exchange), closing, connections })
+        Ok(Self { socket: TcpListener::from_std(socket).map_err(listen_error)?, address })
     }
 
     /// The address that was taken.
@@ -63,18 +44,19 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until the proxy is about to end; what was accepted goes on in the tracked tasks.
-    pub(crate) async fn run(self) {
+    /// Accepts until the proxy is about to end; gives the workers back.
+    pub(crate) async fn run(self, workers: Vec<Worker>, closing: CancellationToken) -> Vec<Worker> {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return,
-                accepted = self.socket.accept() => accepted,
+                () = closing.cancelled() => return workers,
+                accepted = self.accept() => accepted,
             };
             match accepted {
-                Ok((stream, client)) => {
-                    let exchange = Arc::clone(&self.exchange);
-                    self.connections.spawn(serve(stream, client.ip(), exchange, self.closing.clone()));
+                Ok(accepted) => {
+                    if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
+                        worker.hand(accepted);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
@@ -83,33 +65,26 @@ impl Listener {
             }
         }
     }
+
+    /// The next connection, no longer known to this runtime.
+    async fn accept(&self) -> io::Result<Accepted> {
+        let (stream, client) = self.socket.accept().await?;
+        Ok((stream.into_std()?, client.ip()))
+    }
 }
 
-async fn serve(stream: TcpStream, client: IpAddr, exchange: Arc<Exchange>, closing: CancellationToken) {
-    let written = HeaderValue::from_maybe_shared(Bytes::from(client.to_canonical().to_string()));
-    let (Ok(client), Ok(())) = (written, stream.set_nodelay(true)) else { return };
-    let service = service_fn(|request| {
-        let (exchange, client) = (&exchange, &client);
-        async move { Ok::<_, Infallible>(exchange.serve(client, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let idle_over = async {
-        closing.cancelled().await;
-        tokio::time::sleep(IDLE_GRACE).await;
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = idle_over => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended early");
-    }
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    // Inherited by every connection that is accepted.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    Ok(socket.into())
 }

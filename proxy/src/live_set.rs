@@ -14,14 +14,15 @@ use crate::target_set::TargetSet;
 #[derive(Debug)]
 pub(crate) struct LiveSet {
     deployed: Deployed,
+    workers: usize,
     set: Arc<TargetSet>,
     watch: Option<Watch>,
     drain: Option<Drain>,
 }
 
 impl LiveSet {
-    pub(crate) fn start(deployed: &Deployed) -> Self {
-        Self::of(deployed, new_targets(deployed), Arc::default()).watched()
+    pub(crate) fn start(deployed: &Deployed, workers: usize) -> Self {
+        Self::of(deployed, new_targets(deployed, workers), Arc::default(), workers).watched()
     }
 
     pub(crate) fn is(&self, deployed: &Deployed) -> bool {
@@ -45,12 +46,14 @@ impl LiveSet {
             .partition(|target| deployed.targets.iter().any(|wire| target.is(wire)));
         let targets = deployed.targets.iter().map(|wire| {
             let known = kept.iter().find(|target| target.is(wire)).cloned();
-            known.unwrap_or_else(|| Arc::new(Target::new(wire)))
+            known.unwrap_or_else(|| Arc::new(Target::new(wire, self.workers)))
         });
         let counters = Arc::clone(&self.set.counters);
-        let rest = (!removed.is_empty()).then(|| Self::of(&self.deployed, removed, Arc::clone(&counters)));
+        let rest = (!removed.is_empty())
+            .then(|| Self::of(&self.deployed, removed, Arc::clone(&counters), self.workers));
         let drain = self.drain.take();
-        *self = Self { drain, ..Self::of(deployed, targets.collect(), counters).watched() };
+        let targets = targets.collect();
+        *self = Self { drain, ..Self::of(deployed, targets, counters, self.workers).watched() };
         rest
     }
 
@@ -60,7 +63,8 @@ impl LiveSet {
             return;
         }
         let counters = Arc::clone(&self.set.counters);
-        *self = Self::of(&self.deployed, new_targets(&self.deployed), counters).watched();
+        let targets = new_targets(&self.deployed, self.workers);
+        *self = Self::of(&self.deployed, targets, counters, self.workers).watched();
     }
 
     /// No new requests come here any more; what is in flight is cut after the limit. Said again, it changes nothing.
@@ -80,10 +84,10 @@ impl LiveSet {
         self.set.targets.iter().map(|target| target.status()).filter(|target| target.in_flight > 0)
     }
 
-    fn of(deployed: &Deployed, targets: Vec<Arc<Target>>, counters: Arc<Counters>) -> Self {
+    fn of(deployed: &Deployed, targets: Vec<Arc<Target>>, counters: Arc<Counters>, workers: usize) -> Self {
         let response_limit = Duration::from_millis(deployed.response_ms);
         let set = TargetSet::new(&deployed.deployment, &deployed.release, targets, counters, response_limit);
-        Self { deployed: deployed.clone(), set: Arc::new(set), watch: None, drain: None }
+        Self { deployed: deployed.clone(), workers, set: Arc::new(set), watch: None, drain: None }
     }
 
     fn watched(mut self) -> Self {
@@ -92,6 +96,6 @@ impl LiveSet {
     }
 }
 
-fn new_targets(deployed: &Deployed) -> Vec<Arc<Target>> {
-    deployed.targets.iter().map(|wire| Arc::new(Target::new(wire))).collect()
+fn new_targets(deployed: &Deployed, workers: usize) -> Vec<Arc<Target>> {
+    deployed.targets.iter().map(|wire| Arc::new(Target::new(wire, workers))).collect()
 }

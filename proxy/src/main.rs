@@ -6,7 +6,8 @@ use cutover_proxy::{Command, ServeOptions, Server, pipe};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
+// What is left for this runtime beside the workers' own: accepting, the control socket, the health checks.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Serve(options) => serve(options).await,
@@ -27,6 +28,6 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         })
-        .await;
+        .await?;
     Ok(())
 }

@@ -27,13 +27,15 @@ pub(crate) struct Plane {
 #[derive(Debug)]
 struct Held {
     ledger: Ledger,
+    /// How many there are to serve the targets.
+    workers: usize,
     services: BTreeMap<ServiceKey, LiveService>,
 }
 
 impl Plane {
-    /// Brings up what a ledger says.
-    pub(crate) async fn start(store: Store, ledger: Ledger, routes: Arc<RouteTable>) -> Self {
-        let mut held = Held { ledger, services: BTreeMap::new() };
+    /// Brings up what a ledger says, for a number of workers.
+    pub(crate) async fn start(store: Store, ledger: Ledger, routes: Arc<RouteTable>, workers: usize) -> Self {
+        let mut held = Held { ledger, workers, services: BTreeMap::new() };
         routes.install(held.follow()).await;
         Self { routes, store, held: Mutex::new(held) }
     }
@@ -105,14 +107,14 @@ impl Held {
         let mut routes = Routes::default();
         for (key, service) in &self.ledger.services {
             let live = self.services.entry(key.clone()).or_default();
-            live.follow(service);
+            live.follow(service, self.workers);
             routes.add(&service.route.hosts, live.serving());
         }
         routes
     }
 
     fn status(&mut self) -> Response {
-        let Self { ledger, services } = self;
+        let Self { ledger, services, .. } = self;
         let unseen = Epoch { journal: String::new(), sequence: 0 };
         let services = ledger.services.iter().filter_map(|(key, service)| {
             let epoch = ledger.fences.highest(key).unwrap_or(&unseen);

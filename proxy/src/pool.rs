@@ -15,7 +15,7 @@ use crate::request_body::RequestBody;
 /// How long a target may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Idle connections beyond this many are closed, the longest idle first.
+/// Idle connections of a worker beyond this many are closed, the longest idle first.
 const MAX_IDLE: usize = 256;
 
 /// How long a connection may take to be free again after the response that it delivered has ended.
@@ -27,7 +27,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// The silence after which the kernel asks whether the peer of a connection is still there.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// The kept-alive connections to one target.
+/// The kept-alive connections to one target, those of each worker apart.
 ///
 /// An application may close an idle connection at any moment, also the very one in which a request is being written
 /// to it; the request is then lost without anybody knowing whether it was seen. So only what can be sent again is sent
@@ -36,7 +36,8 @@ pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Pool {
     address: SocketAddr,
-    idle: Mutex<VecDeque<Idle>>,
+    /// By worker. Nobody ever waits for such a lock but one who clears the pool.
+    idle: Box<[Mutex<VecDeque<Idle>>]>,
 }
 
 #[derive(Debug)]
@@ -51,40 +52,42 @@ pub(crate) struct Connection {
     pub(crate) sender: SendRequest<RequestBody>,
     /// Whether it has carried a request before.
     pub(crate) reused: bool,
+    /// The worker whose runtime drives it.
+    worker: usize,
 }
 
 impl Pool {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, idle: Mutex::new(VecDeque::new()) }
+    pub(crate) fn new(address: SocketAddr, workers: usize) -> Self {
+        Self { address, idle: (0..workers).map(|_| Mutex::default()).collect() }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A kept connection that is still open as far as is known, the most recently used first.
-    pub(crate) async fn reuse(&self) -> Option<Connection> {
+    /// A kept connection of a worker that is still open as far as is known, the most recently used first.
+    pub(crate) async fn reuse(&self, worker: usize) -> Option<Connection> {
         loop {
-            let mut sender = self.pop()?;
+            let mut sender = self.pop(worker)?;
             // The task that drives a connection may be a moment behind the response that it has delivered.
             if sender.is_ready() || matches!(timeout(SETTLE_LIMIT, sender.ready()).await, Ok(Ok(()))) {
-                return Some(Connection { sender, reused: true });
+                return Some(Connection { sender, reused: true, worker });
             }
         }
     }
 
-    /// A new connection.
+    /// A new connection; to be called on the worker.
     ///
     /// # Errors
     ///
     /// Of kind [`io::ErrorKind::TimedOut`] when the target does not accept within [`CONNECT_LIMIT`].
-    pub(crate) async fn connect(&self) -> io::Result<Connection> {
+    pub(crate) async fn connect(&self, worker: usize) -> io::Result<Connection> {
         let stream = timeout(CONNECT_LIMIT, TcpStream::connect(self.address)).await??;
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection.with_upgrades());
-        Ok(Connection { sender, reused: false })
+        Ok(Connection { sender, reused: false, worker })
     }
 
     /// Keeps a connection whose response has ended.
@@ -93,7 +96,7 @@ impl Pool {
             return;
         }
         let since = Instant::now();
-        let mut idle = self.idle();
+        let Some(mut idle) = self.idle(connection.worker) else { return };
         while idle.len() >= MAX_IDLE || idle.front().is_some_and(|oldest| oldest.is_spent(since)) {
             idle.pop_front();
         }
@@ -102,12 +105,12 @@ impl Pool {
 
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
-        self.idle().clear();
+        self.idle.iter().for_each(|idle| lock(idle).clear());
     }
 
-    fn pop(&self) -> Option<SendRequest<RequestBody>> {
+    fn pop(&self, worker: usize) -> Option<SendRequest<RequestBody>> {
         let now = Instant::now();
-        let mut idle = self.idle();
+        let mut idle = self.idle(worker)?;
         while let Some(newest) = idle.pop_back() {
             if !newest.is_spent(now) {
                 return Some(newest.sender);
@@ -116,9 +119,13 @@ impl Pool {
         None
     }
 
-    fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self, worker: usize) -> Option<MutexGuard<'_, VecDeque<Idle>>> {
+        self.idle.get(worker).map(lock)
     }
+}
+
+fn lock(idle: &Mutex<VecDeque<Idle>>) -> MutexGuard<'_, VecDeque<Idle>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Idle {

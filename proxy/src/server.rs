@@ -1,8 +1,10 @@
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +16,7 @@ use crate::listener::Listener;
 use crate::plane::Plane;
 use crate::route_table::RouteTable;
 use crate::store::Store;
+use crate::worker::{Orders, Worker};
 
 /// How long what is in flight may take once the proxy was asked to end.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -23,9 +26,8 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 pub struct Server {
     listener: Listener,
     control: ControlServer,
-    address: SocketAddr,
-    closing: CancellationToken,
-    connections: TaskTracker,
+    routes: Arc<RouteTable>,
+    workers: usize,
 }
 
 impl Server {
@@ -39,40 +41,62 @@ impl Server {
         let (store, ledger) = Store::open(&options.state)?;
         let control = ControlServer::bind(&options.control, options.control_gid).await?;
         let routes = Arc::new(RouteTable::default());
-        let plane = Plane::start(store, ledger, Arc::clone(&routes)).await;
-        let closing = CancellationToken::new();
-        let connections = TaskTracker::new();
-        let exchange = Exchange::new(routes, closing.clone(), connections.clone());
-        let listener = Listener::bind(options.http, exchange, closing.clone(), connections.clone()).await?;
-        let address = listener.address();
-        Ok(Self { listener, control: control.with(plane), address, closing, connections })
+        let workers = options.workers.map_or_else(cores, NonZero::get);
+        let plane = Plane::start(store, ledger, Arc::clone(&routes), workers).await;
+        let listener = Listener::bind(options.http)?;
+        Ok(Self { listener, control: control.with(plane), routes, workers })
     }
 
     /// The address that HTTP is served on.
     pub fn http_address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// Serves until `stop`. Then nothing more is accepted, what is in flight is finished with `Connection: close`,
     /// and what is still not finished after 30 seconds is dropped.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        tracing::info!(http = %self.address, version = env!("CARGO_PKG_VERSION"), "serving");
-        let accepting = tokio::spawn(self.listener.run());
-        let answering = tokio::spawn(self.control.run(self.closing.clone()));
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Worker`] when a worker can't be started.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let (closing, over, connections) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        // Also where this future is dropped: threads must not outlive it.
+        let _over = over.clone().drop_guard();
+        let orders =
+            Orders { closing: closing.clone(), over: over.clone(), connections: connections.clone() };
+        let workers: Result<Vec<Worker>, _> = (0..self.workers)
+            .map(|number| {
+                let routes = Arc::clone(&self.routes);
+                let exchange = Exchange::new(routes, closing.clone(), connections.clone(), number);
+                Worker::start(number, exchange, orders.clone())
+            })
+            .collect();
+        let workers = workers.map_err(Error::Worker)?;
+        let address = self.http_address();
+        tracing::info!(http = %address, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
+        let accepting = tokio::spawn(self.listener.run(workers, closing.clone()));
+        let answering = tokio::spawn(self.control.run(closing.clone()));
         stop.await;
-        tracing::info!(connections = self.connections.len(), "ending");
-        self.closing.cancel();
-        self.connections.close();
-        if tokio::time::timeout(END_LIMIT, self.connections.wait()).await.is_err() {
-            tracing::warn!(
-                connections = self.connections.len(),
-                "time is over, dropping what is still in flight"
-            );
+        tracing::info!(connections = connections.len(), "ending");
+        closing.cancel();
+        let workers = accepting.await;
+        connections.close();
+        if tokio::time::timeout(END_LIMIT, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "time is over, dropping what is still in flight");
         }
-        for (task, name) in [(accepting, "the listener"), (answering, "the control server")] {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "{name} failed");
-            }
+        over.cancel();
+        if let Err(error) = answering.await {
+            tracing::error!(%error, "the control server failed");
         }
+        let joined = spawn_blocking(|| workers.into_iter().flatten().for_each(Worker::join));
+        if let Err(error) = joined.await {
+            tracing::error!(%error, "waiting for the workers failed");
+        }
+        Ok(())
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }

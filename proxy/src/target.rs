@@ -37,10 +37,10 @@ pub(crate) enum Standing {
 
 impl Target {
     /// A target that is taken for healthy until a check says otherwise.
-    pub(crate) fn new(wire: &cutover_control::Target) -> Self {
+    pub(crate) fn new(wire: &cutover_control::Target, workers: usize) -> Self {
         Self {
             replica: wire.replica.clone(),
-            pool: Pool::new(wire.address),
+            pool: Pool::new(wire.address, workers),
             cut: CancellationToken::new(),
             in_flight: AtomicU64::new(0),
             healthy: AtomicBool::new(true),

@@ -73,10 +73,13 @@ mod tests {
 
     fn set(ports: &[u16]) -> Arc<TargetSet> {
         let target = |port: &u16| {
-            Arc::new(Target::new(&cutover_control::Target {
-                replica: format!("app-{port}"),
-                address: SocketAddr::from(([127, 0, 0, 1], *port)),
-            }))
+            Arc::new(Target::new(
+                &cutover_control::Target {
+                    replica: format!("app-{port}"),
+                    address: SocketAddr::from(([127, 0, 0, 1], *port)),
+                },
+                1,
+            ))
         };
         let targets = ports.iter().map(target).collect();
         Arc::new(TargetSet::new("d1", "r1", targets, Arc::default(), Duration::from_secs(1)))

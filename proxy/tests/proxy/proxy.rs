@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use cutover_control::{
     Call, Epoch, LineBuffer, Refusal, Reply, Request, Response, Route, ServiceKey, ServiceStatus, Switch,
     Target, TargetStatus, Timeouts, decode_reply,
 };
-use cutover_proxy::{ServeOptions, Server};
+use cutover_proxy::{Error, ServeOptions, Server};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -23,7 +24,7 @@ pub(crate) struct Proxy {
     pub(crate) options: ServeOptions,
     folder: Arc<TempDir>,
     stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<()>,
+    running: JoinHandle<Result<(), Error>>,
 }
 
 impl Proxy {
@@ -34,6 +35,7 @@ impl Proxy {
             control: folder.path().join("run/control.sock"),
             control_gid: None,
             state: folder.path().join("state"),
+            workers: NonZero::new(2),
         };
         Self::start_with(options, folder).await
     }
@@ -51,7 +53,7 @@ impl Proxy {
     /// Asks the proxy to end; the future is over when it has.
     pub(crate) fn end(&mut self) -> impl Future<Output = ()> + use<'_> {
         self.stop.take().unwrap().send(()).unwrap();
-        async { timeout(LIMIT, &mut self.running).await.unwrap().unwrap() }
+        async { timeout(LIMIT, &mut self.running).await.unwrap().unwrap().unwrap() }
     }
 
     /// Another process with the same state, on another port.
