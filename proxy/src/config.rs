@@ -33,6 +33,13 @@ pub struct ServeOptions {
     /// The folder that keeps routes and fences over a restart; made when it is missing.
     #[arg(long, env = "CUTOVER_PROXY_STATE", default_value = "/var/lib/cutover/proxy")]
     pub state: PathBuf,
+    /// Take over from the proxy that serves with the same control socket, where there is one: its sockets come here with
+    /// all that waits in them, it finishes what it has in flight, and nobody notices.
+    #[arg(long, env = "CUTOVER_PROXY_TAKE_OVER")]
+    pub take_over: bool,
+    /// How long what is in flight may take once another proxy has taken over, or this one was asked to end, in seconds.
+    #[arg(long, env = "CUTOVER_PROXY_END_LIMIT", default_value_t = 30)]
+    pub end_limit: u64,
     /// How many threads carry requests, each on its own; without it, one for each core.
     #[arg(long, env = "CUTOVER_PROXY_WORKERS")]
     pub workers: Option<NonZero<usize>>,

@@ -1,4 +1,5 @@
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::Path;
 use std::sync::Arc;
@@ -41,8 +42,18 @@ impl ControlServer<()> {
         Ok(Self { socket, plane: () })
     }
 
-    pub(crate) fn with(self, plane: Plane) -> ControlServer {
-        ControlServer { socket: self.socket, plane: Arc::new(plane) }
+    /// The socket of a proxy that hands over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Inherited`].
+    pub(crate) fn inherit(socket: OwnedFd) -> Result<Self, Error> {
+        let socket = UnixListener::from_std(socket.into()).map_err(Error::Inherited)?;
+        Ok(Self { socket, plane: () })
+    }
+
+    pub(crate) fn with(self, plane: Arc<Plane>) -> ControlServer {
+        ControlServer { socket: self.socket, plane }
     }
 }
 
@@ -67,6 +78,15 @@ fn make(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
 }
 
 impl ControlServer {
+    /// A copy of the socket, to be handed over.
+    ///
+    /// # Errors
+    ///
+    /// When there are no descriptors left.
+    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
+    }
+
     /// Answers calls until the proxy is about to end; a call that has begun is answered.
     pub(crate) async fn run(self, closing: CancellationToken) {
         let callers = TaskTracker::new();
@@ -112,7 +132,11 @@ async fn answer(mut stream: UnixStream, plane: &Plane, closing: &CancellationTok
             let reply = match lines.next_line() {
                 Ok(None) => break,
                 Ok(Some(line)) => match Call::from_line(&line) {
-                    Ok(call) => plane.call(call).await,
+                    Ok(call) => match plane.call(call).await {
+                        Some(reply) => reply,
+                        // Whoever asks again reaches the proxy that has taken over.
+                        None => return Ok(()),
+                    },
                     Err(error) => invalid(&error),
                 },
                 Err(error) => {

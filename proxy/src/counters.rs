@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cutover_control::SetStatus;
 use hyper::StatusCode;
 
 /// Upper bounds of the latency histogram in milliseconds, inclusive.
@@ -17,6 +18,19 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Goes on from what another proxy has counted.
+    pub(crate) fn resume(&self, before: &SetStatus) {
+        self.requests.fetch_add(before.requests, Relaxed);
+        self.server_errors.fetch_add(before.server_errors, Relaxed);
+        self.proxy_errors.fetch_add(before.proxy_errors, Relaxed);
+        for (bound, count) in &before.latency {
+            let bucket = BOUNDS_MS.iter().zip(&self.latency).find(|(known, _)| *known == bound);
+            if let Some((_, bucket)) = bucket {
+                bucket.fetch_add(*count, Relaxed);
+            }
+        }
+    }
+
     /// The application answered; `took` is the time to the head of its response.
     pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
         self.count(took);

@@ -17,6 +17,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The proxy that serves doesn't hand over.
+    #[error("taking over from the proxy that waits at {}", path.display())]
+    TakeOver {
+        /// Where it waits for a successor.
+        path: PathBuf,
+        /// What it said, or why it said nothing.
+        #[source]
+        source: io::Error,
+    },
+    /// A socket that was handed over can't be used.
+    #[error("using a socket that was handed over")]
+    Inherited(#[source] io::Error),
     /// A thread that carries requests can't be started.
     #[error("starting a worker")]
     Worker(#[source] io::Error),

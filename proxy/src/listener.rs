@@ -1,5 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use socket2::TcpKeepalive;
@@ -37,6 +38,26 @@ impl Listener {
         let socket = listen(address).map_err(listen_error)?;
         let address = socket.local_addr().map_err(listen_error)?;
         Ok(Self { socket: TcpListener::from_std(socket).map_err(listen_error)?, address })
+    }
+
+    /// The socket of a proxy that hands over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Inherited`].
+    pub(crate) fn inherit(socket: OwnedFd) -> Result<Self, Error> {
+        let socket = TcpListener::from_std(socket.into()).map_err(Error::Inherited)?;
+        let address = socket.local_addr().map_err(Error::Inherited)?;
+        Ok(Self { socket, address })
+    }
+
+    /// A copy of the socket, to be handed over.
+    ///
+    /// # Errors
+    ///
+    /// When there are no descriptors left.
+    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// The address that was taken.

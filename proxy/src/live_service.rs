@@ -46,6 +46,19 @@ impl LiveService {
         self.active.as_ref().map(LiveSet::set)
     }
 
+    /// Goes on from what another proxy has counted and found out.
+    pub(crate) fn resume(&self, before: &ServiceStatus) {
+        let sets = [(&self.active, &before.active), (&self.previous, &before.previous)];
+        for (live, before) in sets {
+            match (live, before) {
+                (Some(live), Some(before)) if live.set().deployment == before.deployment => {
+                    live.set().resume(before);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// The targets that were displaced for good and still have something in flight.
     pub(crate) fn draining(&mut self) -> Vec<TargetStatus> {
         self.forget_drained();

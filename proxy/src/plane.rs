@@ -1,16 +1,19 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use cutover_control::{
-    Call, Epoch, HealthCheck, PROTOCOL, Refusal, Reply, Request, Response, ServiceKey, Target,
+    Call, Epoch, HealthCheck, PROTOCOL, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, Target,
 };
 use futures_util::future::try_join_all;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::error::Error;
 use crate::health::check_once;
 use crate::ledger::Ledger;
 use crate::live_service::LiveService;
+use crate::overlap;
+use crate::predecessor::Predecessor;
 use crate::route_table::{RouteTable, Routes};
 use crate::store::Store;
 
@@ -30,27 +33,82 @@ struct Held {
     /// How many there are to serve the targets.
     workers: usize,
     services: BTreeMap<ServiceKey, LiveService>,
+    /// The proxy that served before, as long as it has something in flight.
+    predecessor: Option<Predecessor>,
+    /// Another proxy has taken over.
+    handed_over: bool,
 }
+
+/// The plane while nothing can change.
+#[derive(Debug)]
+pub(crate) struct Frozen<'a>(MutexGuard<'a, Held>);
 
 impl Plane {
     /// Brings up what a ledger says, for a number of workers.
     pub(crate) async fn start(store: Store, ledger: Ledger, routes: Arc<RouteTable>, workers: usize) -> Self {
-        let mut held = Held { ledger, workers, services: BTreeMap::new() };
+        let services = BTreeMap::new();
+        let mut held = Held { ledger, workers, services, predecessor: None, handed_over: false };
         routes.install(held.follow()).await;
         Self { routes, store, held: Mutex::new(held) }
     }
 
-    /// Answers one call. To be polled to its end: dropped in between, a change may be stored and not yet in force,
-    /// until the next call or start.
-    pub(crate) async fn call(&self, call: Call) -> Reply {
+    /// Goes on where another proxy was, and from now on says what that one has in flight as its own.
+    pub(crate) async fn succeed(&self, predecessor: Predecessor, services: &[ServiceStatus]) {
+        let mut held = self.held.lock().await;
+        for before in services {
+            if let Some(live) = held.services.get(&before.key) {
+                live.resume(before);
+            }
+        }
+        held.predecessor = Some(predecessor);
+    }
+
+    /// Has the predecessor, where there is one, accept nothing more.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be reached any more.
+    pub(crate) async fn relieve(&self) -> io::Result<()> {
+        match &mut self.held.lock().await.predecessor {
+            Some(predecessor) => predecessor.relieve().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the calls that are being carried out end, and no other begin.
+    pub(crate) async fn freeze(&self) -> Frozen<'_> {
+        Frozen(self.held.lock().await)
+    }
+
+    /// Does what the successor was told, which has stored it.
+    pub(crate) async fn follow(&self, ledger: Ledger) {
+        let mut held = self.held.lock().await;
+        held.ledger = ledger;
+        self.routes.install(held.follow()).await;
+    }
+
+    /// Answers one call; none: another proxy has taken over, and is to be asked. To be polled to its end: dropped in
+    /// between, a change may be stored and not yet in force, until the next call or start.
+    pub(crate) async fn call(&self, call: Call) -> Option<Reply> {
+        match self.carry_out(call).await {
+            Ok(response) => Some(Ok(response)),
+            Err(Stop::Refused(refusal)) => Some(Err(refusal)),
+            Err(Stop::HandedOver) => None,
+        }
+    }
+
+    async fn carry_out(&self, call: Call) -> Result<Response, Stop> {
         if call.protocol != PROTOCOL {
             let message = format!("this proxy speaks protocol {PROTOCOL}, the call is in {}", call.protocol);
-            return Err(Refusal::Invalid { message });
+            return Err(Refusal::Invalid { message }.into());
         }
-        let mut held = self.held.lock().await;
+        let mut held = self.changing().await?;
         let mut next = held.ledger.clone();
         match call.request {
-            Request::Status => Ok(held.status()),
+            Request::Status => {
+                let services = held.all_services().await;
+                Ok(Response::Status { version: env!("CARGO_PKG_VERSION").to_owned(), services })
+            }
             Request::Switch(switch) => {
                 // Decided once to refuse at once what must be refused, and again afterwards: the look takes its time, and
                 // a newer claim may come meanwhile.
@@ -58,7 +116,7 @@ impl Plane {
                 let newcomers = held.ledger.newcomers(&switch);
                 drop(held);
                 look(&newcomers, switch.health.as_ref()).await?;
-                let mut held = self.held.lock().await;
+                let mut held = self.changing().await?;
                 let mut next = held.ledger.clone();
                 let previous = next.switch(&switch)?;
                 self.commit(&mut held, next).await?;
@@ -74,7 +132,7 @@ impl Plane {
             Request::Retire { key, epoch, deployment } => {
                 next.retire(&key, &epoch, &deployment)?;
                 self.commit(&mut held, next).await?;
-                Ok(held.retired(&key))
+                Ok(held.retired(&key).await)
             }
             Request::Adopt { key, journal } => {
                 next.fences.adopt(&key, &journal);
@@ -83,6 +141,11 @@ impl Plane {
                 Ok(Response::Adopted)
             }
         }
+    }
+
+    async fn changing(&self) -> Result<MutexGuard<'_, Held>, Stop> {
+        let held = self.held.lock().await;
+        if held.handed_over { Err(Stop::HandedOver) } else { Ok(held) }
     }
 
     async fn commit(&self, held: &mut Held, next: Ledger) -> Result<(), Refusal> {
@@ -98,7 +161,39 @@ impl Plane {
         }
         held.ledger = next;
         self.routes.install(held.follow()).await;
+        let Held { ledger, predecessor, .. } = held;
+        if let Some(other) = predecessor
+            && let Err(error) = other.follow(ledger).await
+        {
+            tracing::info!(%error, "the proxy before this one has ended");
+            *predecessor = None;
+        }
         Ok(())
+    }
+}
+
+/// Why a call was not carried out.
+#[derive(Debug)]
+enum Stop {
+    Refused(Refusal),
+    HandedOver,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Frozen<'_> {
+    /// What became of the requests so far, of those of this process alone.
+    pub(crate) fn services(&mut self) -> Vec<ServiceStatus> {
+        self.0.own_services()
+    }
+
+    /// Another proxy has taken over: no call is carried out here any more.
+    pub(crate) fn hand_over(mut self) {
+        self.0.handed_over = true;
     }
 }
 
@@ -113,21 +208,46 @@ impl Held {
         routes
     }
 
-    fn status(&mut self) -> Response {
+    fn own_services(&mut self) -> Vec<ServiceStatus> {
         let Self { ledger, services, .. } = self;
         let unseen = Epoch { journal: String::new(), sequence: 0 };
         let services = ledger.services.iter().filter_map(|(key, service)| {
             let epoch = ledger.fences.highest(key).unwrap_or(&unseen);
             Some(services.get_mut(key)?.status(key, epoch, service))
         });
-        Response::Status { version: env!("CARGO_PKG_VERSION").to_owned(), services: services.collect() }
+        services.collect()
     }
 
-    fn retired(&mut self, key: &ServiceKey) -> Response {
+    /// The same together with what the predecessor still has in flight.
+    async fn all_services(&mut self) -> Vec<ServiceStatus> {
+        let mut services = self.own_services();
+        for theirs in self.predecessors().await {
+            if let Some(ours) = services.iter_mut().find(|ours| ours.key == theirs.key) {
+                overlap::add(ours, theirs);
+            }
+        }
+        services
+    }
+
+    async fn retired(&mut self, key: &ServiceKey) -> Response {
         let active = self.ledger.services.get(key).and_then(|service| service.active.as_ref());
-        Response::Retired {
-            serving: active.map(|active| active.targets.clone()).unwrap_or_default(),
-            draining: self.services.get_mut(key).map(LiveService::draining).unwrap_or_default(),
+        let serving = active.map(|active| active.targets.clone()).unwrap_or_default();
+        let mut draining = self.services.get_mut(key).map(LiveService::draining).unwrap_or_default();
+        let theirs = self.predecessors().await.into_iter().filter(|theirs| theirs.key == *key);
+        draining.extend(theirs.flat_map(overlap::draining));
+        Response::Retired { serving, draining }
+    }
+
+    /// What the predecessor says; nothing: there is none, or it has ended.
+    async fn predecessors(&mut self) -> Vec<ServiceStatus> {
+        let Some(predecessor) = &mut self.predecessor else { return Vec::new() };
+        match predecessor.busy().await {
+            Ok(services) => services,
+            Err(error) => {
+                tracing::info!(%error, "the proxy before this one has ended");
+                self.predecessor = None;
+                Vec::new()
+            }
         }
     }
 }

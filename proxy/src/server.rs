@@ -1,6 +1,8 @@
-use std::future::Future;
+use std::future::{Future, pending};
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,39 +14,56 @@ use crate::config::ServeOptions;
 use crate::control_server::ControlServer;
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::handover::path_beside;
 use crate::listener::Listener;
 use crate::plane::Plane;
+use crate::predecessor::{Inheritance, Predecessor};
 use crate::route_table::RouteTable;
 use crate::store::Store;
+use crate::successor::{Succession, Successor};
 use crate::worker::{Orders, Worker};
-
-/// How long what is in flight may take once the proxy was asked to end.
-const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// A proxy that listens, with the routes and fences that it had when it last ran.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
     control: ControlServer,
+    plane: Arc<Plane>,
     routes: Arc<RouteTable>,
     workers: usize,
+    /// Where a successor finds it.
+    handover: PathBuf,
+    end_limit: Duration,
 }
 
 impl Server {
-    /// Reads the state and takes both sockets; clients can connect from then on.
+    /// Reads the state and takes the sockets, from the proxy that serves where that is asked for; clients can connect from
+    /// then on.
     ///
     /// # Errors
     ///
     /// When a socket can't be had, another proxy has it, or the state can't be read: a proxy never starts empty
     /// because its state is damaged.
     pub async fn bind(options: &ServeOptions) -> Result<Self, Error> {
+        let handover = path_beside(&options.control);
+        let inheritance = if options.take_over { Predecessor::meet(&handover).await? } else { None };
+        // The predecessor changes nothing any more: what is read now is what it had.
         let (store, ledger) = Store::open(&options.state)?;
-        let control = ControlServer::bind(&options.control, options.control_gid).await?;
         let routes = Arc::new(RouteTable::default());
         let workers = options.workers.map_or_else(cores, NonZero::get);
-        let plane = Plane::start(store, ledger, Arc::clone(&routes), workers).await;
-        let listener = Listener::bind(options.http)?;
-        Ok(Self { listener, control: control.with(plane), routes, workers })
+        let plane = Arc::new(Plane::start(store, ledger, Arc::clone(&routes), workers).await);
+        let (control, listener) = match inheritance {
+            Some(Inheritance { predecessor, control, http, services }) => {
+                plane.succeed(predecessor, &services).await;
+                (ControlServer::inherit(control)?, Listener::inherit(http)?)
+            }
+            None => {
+                let control = ControlServer::bind(&options.control, options.control_gid).await?;
+                (control, Listener::bind(options.http)?)
+            }
+        };
+        let (control, end_limit) = (control.with(Arc::clone(&plane)), Duration::from_secs(options.end_limit));
+        Ok(Self { listener, control, plane, routes, workers, handover, end_limit })
     }
 
     /// The address that HTTP is served on.
@@ -52,12 +71,13 @@ impl Server {
         self.listener.address()
     }
 
-    /// Serves until `stop`. Then nothing more is accepted, what is in flight is finished with `Connection: close`,
-    /// and what is still not finished after 30 seconds is dropped.
+    /// Serves until `stop`, or until another proxy has taken over. Then nothing more is accepted, what is in flight is
+    /// finished with `Connection: close`, and what is still not finished after the limit is dropped.
     ///
     /// # Errors
     ///
-    /// [`Error::Worker`] when a worker can't be started.
+    /// [`Error::Worker`] when a worker can't be started, [`Error::TakeOver`] when the predecessor is gone before it has
+    /// handed over.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let (closing, over, connections) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
@@ -65,24 +85,30 @@ impl Server {
         let _over = over.clone().drop_guard();
         let orders =
             Orders { closing: closing.clone(), over: over.clone(), connections: connections.clone() };
-        let workers: Result<Vec<Worker>, _> = (0..self.workers)
-            .map(|number| {
-                let routes = Arc::clone(&self.routes);
-                let exchange = Exchange::new(routes, closing.clone(), connections.clone(), number);
-                Worker::start(number, exchange, orders.clone())
-            })
-            .collect();
-        let workers = workers.map_err(Error::Worker)?;
-        let address = self.http_address();
-        tracing::info!(http = %address, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
+        let workers = self.start_workers(&orders)?;
+        let sockets = self.sockets().map_err(Error::Inherited)?;
+        let take_over = |source| Error::TakeOver { path: self.handover.clone(), source };
+        self.plane.relieve().await.map_err(take_over)?;
+        let succession = Succession::bind(&self.handover, sockets)?;
+        let (http, plane) = (self.listener.address(), self.plane);
+        tracing::info!(%http, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
         let accepting = tokio::spawn(self.listener.run(workers, closing.clone()));
         let answering = tokio::spawn(self.control.run(closing.clone()));
-        stop.await;
-        tracing::info!(connections = connections.len(), "ending");
+
+        let successor = tokio::select! {
+            () = stop => None,
+            successor = succession.run(&plane) => Some(successor),
+        };
+        tracing::info!(connections = connections.len(), handed_over = successor.is_some(), "ending");
         closing.cancel();
         let workers = accepting.await;
         connections.close();
-        if tokio::time::timeout(END_LIMIT, connections.wait()).await.is_err() {
+        let ended = tokio::time::timeout(self.end_limit, connections.wait());
+        let ended = tokio::select! {
+            ended = ended => ended,
+            never = obey(successor, &plane) => match never {},
+        };
+        if ended.is_err() {
             tracing::warn!(connections = connections.len(), "time is over, dropping what is still in flight");
         }
         over.cancel();
@@ -95,6 +121,28 @@ impl Server {
         }
         Ok(())
     }
+
+    fn start_workers(&self, orders: &Orders) -> Result<Vec<Worker>, Error> {
+        let start = |number| {
+            let (routes, closing) = (Arc::clone(&self.routes), orders.closing.clone());
+            let exchange = Exchange::new(routes, closing, orders.connections.clone(), number);
+            Worker::start(number, exchange, orders.clone()).map_err(Error::Worker)
+        };
+        (0..self.workers).map(start).collect()
+    }
+
+    /// Copies of the open sockets, in the order of the handover.
+    fn sockets(&self) -> io::Result<[std::os::fd::OwnedFd; 2]> {
+        Ok([self.control.copy()?, self.listener.copy()?])
+    }
+}
+
+/// Does as the successor says, where there is one, and never ends.
+async fn obey(successor: Option<Successor>, plane: &Plane) -> std::convert::Infallible {
+    if let Some(successor) = successor {
+        successor.obey(plane).await;
+    }
+    pending().await
 }
 
 fn cores() -> usize {

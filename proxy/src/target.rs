@@ -50,7 +50,11 @@ impl Target {
     }
 
     pub(crate) fn is(&self, wire: &cutover_control::Target) -> bool {
-        self.replica == wire.replica && self.address() == wire.address
+        self.is_at(&wire.replica, wire.address)
+    }
+
+    pub(crate) fn is_at(&self, replica: &str, address: SocketAddr) -> bool {
+        self.replica == replica && self.address() == address
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

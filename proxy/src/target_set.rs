@@ -53,6 +53,17 @@ impl TargetSet {
             .map(|(_, target)| Lease::new(Arc::clone(self), Arc::clone(target)))
     }
 
+    /// Goes on from what another proxy has counted and found out.
+    pub(crate) fn resume(&self, before: &SetStatus) {
+        self.counters.resume(before);
+        for target in &self.targets {
+            let known = before.targets.iter().find(|known| target.is_at(&known.replica, known.address));
+            if let Some(known) = known {
+                target.set_healthy(known.healthy);
+            }
+        }
+    }
+
     pub(crate) fn status(&self) -> SetStatus {
         SetStatus {
             deployment: self.deployment.clone(),

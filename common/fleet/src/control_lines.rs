@@ -18,6 +18,9 @@ pub(crate) struct ControlLines {
 
 type Line = BufReader<Stream>;
 
+/// New connections that are made for a question that gets no answer.
+const CONNECTIONS: u32 = 3;
+
 /// Why there was no answer.
 enum Failure {
     /// The connection broke, or was closed, before the first answer.
@@ -30,8 +33,8 @@ impl ControlLines {
     /// Sends the requests in one go, and waits for the answer to each: one round trip, whatever their number. The proxy
     /// carries them out one after the other, the next one also where one before it was refused.
     ///
-    /// A connection that was kept may have been closed in the meantime, by a proxy that was started anew: then a new one is
-    /// made. All requests may be made twice.
+    /// A connection may be closed without an answer: one that was kept, by a proxy that was started anew; a new one, by a
+    /// proxy that has just handed over to another. Then another one is made: all requests may be made twice.
     pub(crate) async fn ask<const N: usize>(
         &self,
         machine: &Machine,
@@ -43,24 +46,24 @@ impl ControlLines {
             let line = Call::new(request).to_line();
             calls.extend(line.map_err(|error| not_understood(machine, Some(error)))?);
         }
-        let broken = |source| Error::Broken { host: name_of(machine), source };
-        if let Some(kept) = self.take(socket) {
-            match self.exchange(machine, socket, kept, &calls).await {
+        let mut made = 0;
+        loop {
+            let line = match self.take(socket) {
+                Some(kept) => kept,
+                None => {
+                    made += 1;
+                    connect(machine, socket).await?
+                }
+            };
+            match self.exchange(machine, socket, line, &calls).await {
+                Err(Failure::Unanswered(source)) if made >= CONNECTIONS => {
+                    return Err(Error::Broken { host: name_of(machine), source });
+                }
                 Err(Failure::Unanswered(_)) => {}
                 Err(Failure::Error(error)) => return Err(error),
                 Ok(replies) => return Ok(replies),
             }
         }
-        let stream = machine.host().connect_unix(socket).await.map_err(|source| match source {
-            cutover_host::Error::NotListening { .. } => Error::NoProxy { host: name_of(machine), source },
-            source => Error::Host(source),
-        })?;
-        self.exchange(machine, socket, BufReader::new(stream), &calls).await.map_err(
-            |failure| match failure {
-                Failure::Unanswered(source) => broken(source),
-                Failure::Error(error) => error,
-            },
-        )
     }
 
     /// One exchange on one connection, which is kept where all went well.
@@ -107,6 +110,14 @@ impl ControlLines {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.entry(socket.to_owned()).or_default().push(line);
     }
+}
+
+async fn connect(machine: &Machine, socket: &Path) -> Result<Line, Error> {
+    let stream = machine.host().connect_unix(socket).await.map_err(|source| match source {
+        cutover_host::Error::NotListening { .. } => Error::NoProxy { host: name_of(machine), source },
+        source => Error::Host(source),
+    })?;
+    Ok(BufReader::new(stream))
 }
 
 impl std::fmt::Debug for ControlLines {

@@ -10,5 +10,6 @@ mod proxy;
 mod routing;
 mod streaming;
 mod swap;
+mod takeover;
 mod targets;
 mod upgrade;

@@ -36,6 +36,8 @@ impl Proxy {
             control_gid: None,
             state: folder.path().join("state"),
             workers: NonZero::new(2),
+            take_over: false,
+            end_limit: 30,
         };
         Self::start_with(options, folder).await
     }
@@ -56,30 +58,53 @@ impl Proxy {
         async { timeout(LIMIT, &mut self.running).await.unwrap().unwrap().unwrap() }
     }
 
+    /// Another proxy that takes over from this one, which goes on until it has nothing in flight.
+    pub(crate) async fn successor(&self) -> Self {
+        let options = ServeOptions { take_over: true, ..self.options.clone() };
+        Self::start_with(options, Arc::clone(&self.folder)).await
+    }
+
+    /// Waits until the proxy has ended by itself.
+    pub(crate) async fn ended(&mut self) {
+        timeout(LIMIT, &mut self.running).await.unwrap().unwrap().unwrap();
+    }
+
     /// Another process with the same state, on another port.
     pub(crate) async fn restart(mut self) -> Self {
         self.end().await;
         Self::start_with(self.options.clone(), Arc::clone(&self.folder)).await
     }
 
+    /// A proxy that has just handed over may close the connection: then the call is made again, as by the switcher.
     pub(crate) async fn call(&self, request: Request) -> Reply {
         let line = Call::new(request).to_line().unwrap();
+        for _ in 0..2 {
+            if let Some(answer) = self.try_say(&line).await {
+                return decode_reply(&answer).unwrap();
+            }
+        }
         decode_reply(&self.say(&line).await).unwrap()
     }
 
     /// Sends a line as it is and gives the line that is answered.
     pub(crate) async fn say(&self, line: &[u8]) -> Vec<u8> {
+        self.try_say(line).await.expect("the control connection ended without an answer")
+    }
+
+    async fn try_say(&self, line: &[u8]) -> Option<Vec<u8>> {
         let answering = async {
             let mut socket = UnixStream::connect(&self.options.control).await.unwrap();
-            socket.write_all(line).await.unwrap();
+            socket.write_all(line).await.ok()?;
             let mut lines = LineBuffer::default();
             loop {
                 if let Some(line) = lines.next_line().unwrap() {
-                    return line;
+                    return Some(line);
                 }
                 let mut piece = [0; 4096];
-                let length = socket.read(&mut piece).await.unwrap();
-                assert!(length > 0, "the control connection ended without an answer");
+                let length = socket.read(&mut piece).await.unwrap_or_default();
+                if length == 0 {
+                    return None;
+                }
                 lines.extend(&piece[..length]);
             }
         };

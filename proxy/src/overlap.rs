@@ -1,0 +1,88 @@
+//! What two proxies say together, while one takes over from the other.
+
+use cutover_control::{ServiceStatus, SetStatus, TargetStatus};
+
+/// Adds what the other proxy has in flight of a service to what this one says. What became of its requests isn't added:
+/// this one began with what the other one had counted, and the few that end there since are in neither's sum.
+pub(crate) fn add(ours: &mut ServiceStatus, theirs: ServiceStatus) {
+    let sets = [(&mut ours.active, theirs.active), (&mut ours.previous, theirs.previous)];
+    for (ours, theirs) in sets {
+        match (ours, theirs) {
+            (Some(ours), Some(theirs)) if ours.deployment == theirs.deployment => {
+                ours.targets.iter_mut().for_each(|target| target.in_flight += in_flight(&theirs, target));
+            }
+            _ => {}
+        }
+    }
+    ours.draining.extend(theirs.draining.into_iter().filter(|set| busy(set).next().is_some()));
+}
+
+/// The displaced targets of a service that the other proxy still has something in flight on.
+pub(crate) fn draining(theirs: ServiceStatus) -> Vec<TargetStatus> {
+    theirs.draining.iter().flat_map(busy).cloned().collect()
+}
+
+fn busy(set: &SetStatus) -> impl Iterator<Item = &TargetStatus> {
+    set.targets.iter().filter(|target| target.in_flight > 0)
+}
+
+fn in_flight(set: &SetStatus, target: &TargetStatus) -> u64 {
+    let same =
+        set.targets.iter().filter(|other| other.replica == target.replica && other.address == target.address);
+    same.map(|other| other.in_flight).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use cutover_control::{Epoch, Route};
+
+    use super::*;
+
+    fn set(deployment: &str, in_flight: u64) -> SetStatus {
+        SetStatus {
+            deployment: deployment.to_owned(),
+            release: "r".to_owned(),
+            targets: vec![TargetStatus {
+                replica: "app-1".to_owned(),
+                address: "127.0.0.1:3000".parse().unwrap(),
+                healthy: true,
+                in_flight,
+            }],
+            requests: 10,
+            server_errors: 0,
+            proxy_errors: 0,
+            latency: Vec::new(),
+        }
+    }
+
+    fn service(active: SetStatus, draining: Vec<SetStatus>) -> ServiceStatus {
+        ServiceStatus {
+            key: "production/app".parse().unwrap(),
+            epoch: Epoch { journal: "j".to_owned(), sequence: 1 },
+            route: Route::default(),
+            active: Some(active),
+            previous: None,
+            draining,
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_in_either_is_in_flight() {
+        let mut ours = service(set("d2", 1), vec![]);
+        let theirs = service(set("d2", 3), vec![set("d1", 2), set("d0", 0)]);
+        assert_eq!(draining(theirs.clone()).iter().map(|target| target.in_flight).collect::<Vec<_>>(), [2]);
+        add(&mut ours, theirs);
+        let active = ours.active.unwrap();
+        assert_eq!((active.targets[0].in_flight, active.requests), (4, 10));
+        let draining: Vec<_> = ours.draining.iter().map(|set| set.deployment.as_str()).collect();
+        assert_eq!(draining, ["d1"]);
+    }
+
+    #[test]
+    fn another_deployment_of_theirs_is_not_ours() {
+        let mut ours = service(set("d2", 1), vec![]);
+        add(&mut ours, service(set("d1", 3), vec![]));
+        assert_eq!(ours.active.unwrap().targets[0].in_flight, 1);
+    }
+}

@@ -1,0 +1,110 @@
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use cutover_control::ServiceStatus;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::error::Error;
+use crate::handover::{Answer, Ask, PROTOCOL, Peer, SOCKETS};
+use crate::ledger::Ledger;
+
+/// How long the other proxy may take to answer: it has nothing to wait for but a call that it is carrying out.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The proxy that served here before, and finishes what it has in flight.
+///
+/// It goes on as its successor is told: until the last of its clients has gone, a request may still come on a connection
+/// that it has.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    peer: Peer,
+}
+
+/// What the other proxy gives away.
+#[derive(Debug)]
+pub(crate) struct Inheritance {
+    /// The one that gives it; it waits for [`Predecessor::relieve`], and goes on as before if that never comes.
+    pub(crate) predecessor: Predecessor,
+    /// Its control socket.
+    pub(crate) control: OwnedFd,
+    /// Its socket for HTTP.
+    pub(crate) http: OwnedFd,
+    /// What became of its requests so far.
+    pub(crate) services: Vec<ServiceStatus>,
+}
+
+impl Predecessor {
+    /// Asks the proxy that waits at `path` for its sockets; none: nobody does. It changes nothing from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TakeOver`] when it refuses, or doesn't answer.
+    pub(crate) async fn meet(path: &Path) -> Result<Option<Inheritance>, Error> {
+        let Ok(stream) = UnixStream::connect(path).await else { return Ok(None) };
+        let mut predecessor = Self { peer: Peer::new(stream) };
+        let failed = |source| Error::TakeOver { path: path.to_owned(), source };
+        let answer = predecessor.ask(&Ask::TakeOver { protocol: PROTOCOL }).await.map_err(failed)?;
+        let services = match answer {
+            Answer::Offer { services } => services,
+            Answer::Refused { message } => return Err(failed(io::Error::other(message))),
+            other => return Err(failed(unexpected(&other))),
+        };
+        let sockets: Result<[OwnedFd; SOCKETS], _> = predecessor.peer.take_sockets().try_into();
+        let [control, http] = sockets.map_err(|sockets| {
+            let message = format!("{} sockets came, and not {SOCKETS}", sockets.len());
+            failed(io::Error::new(io::ErrorKind::InvalidData, message))
+        })?;
+        Ok(Some(Inheritance { predecessor, control, http, services }))
+    }
+
+    /// Everything is ready here: it accepts nothing more from then on.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone, or has lost its patience: then it may still be accepting.
+    pub(crate) async fn relieve(&mut self) -> io::Result<()> {
+        match self.ask(&Ask::Ready).await? {
+            Answer::HandedOver => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Has it follow what was decided here.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub(crate) async fn follow(&mut self, ledger: &Ledger) -> io::Result<()> {
+        match self.ask(&Ask::Follow(Box::new(ledger.clone()))).await? {
+            Answer::Followed => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What it still has in flight.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub(crate) async fn busy(&mut self) -> io::Result<Vec<ServiceStatus>> {
+        match self.ask(&Ask::Busy).await? {
+            Answer::Busy { services } => Ok(services),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn ask(&mut self, ask: &Ask) -> io::Result<Answer> {
+        let answered = async {
+            self.peer.say(ask).await?;
+            self.peer.hear().await
+        };
+        timeout(LIMIT, answered).await?
+    }
+}
+
+fn unexpected(answer: &Answer) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the other proxy answered something else: {answer:?}"))
+}

@@ -1,0 +1,115 @@
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::time::timeout;
+
+use crate::error::Error;
+use crate::handover::{Answer, Ask, PROTOCOL, Peer, SOCKETS};
+use crate::plane::Plane;
+
+/// How long a successor may take to get ready. Control calls wait meanwhile; clients don't.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// The pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits for a proxy that is to take over.
+#[derive(Debug)]
+pub(crate) struct Succession {
+    listener: UnixListener,
+    /// Copies of the open sockets, in the order of the handover.
+    sockets: [OwnedFd; SOCKETS],
+}
+
+/// The proxy that has taken over.
+#[derive(Debug)]
+pub(crate) struct Successor {
+    peer: Peer,
+}
+
+impl Succession {
+    /// Listens at a path; what is there belongs to a proxy that is gone, or has handed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ControlSocket`].
+    pub(crate) fn bind(path: &Path, sockets: [OwnedFd; SOCKETS]) -> Result<Self, Error> {
+        let failed = |source| Error::ControlSocket { path: PathBuf::from(path), source };
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, sockets })
+    }
+
+    /// Returns once a successor has taken over: this proxy's control calls are refused from then on, and it must stop
+    /// accepting. One that fails before is forgotten, and all goes on as it was.
+    pub(crate) async fn run(self, plane: &Plane) -> Successor {
+        loop {
+            let peer = match self.listener.accept().await {
+                Ok((stream, _)) => Peer::new(stream),
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a successor failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            match self.hand_over(peer, plane).await {
+                Ok(successor) => return successor,
+                Err(error) => tracing::warn!(%error, "a successor did not take over, going on"),
+            }
+        }
+    }
+
+    async fn hand_over(&self, mut peer: Peer, plane: &Plane) -> io::Result<Successor> {
+        match timeout(READY_LIMIT, peer.hear()).await?? {
+            Ask::TakeOver { protocol: PROTOCOL } => {}
+            other => {
+                let message = format!("this proxy hands over by protocol {PROTOCOL}, asked was {other:?}");
+                peer.say(&Answer::Refused { message: message.clone() }).await?;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+        }
+        let mut frozen = plane.freeze().await;
+        let sockets = self.sockets.each_ref().map(AsFd::as_fd);
+        peer.say_with(&Answer::Offer { services: frozen.services() }, &sockets).await?;
+        match timeout(READY_LIMIT, peer.hear()).await?? {
+            Ask::Ready => {}
+            other => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other:?} came too early")));
+            }
+        }
+        peer.say(&Answer::HandedOver).await?;
+        frozen.hand_over();
+        Ok(Successor { peer })
+    }
+}
+
+impl Successor {
+    /// Does as the successor says, until it is gone.
+    pub(crate) async fn obey(mut self, plane: &Plane) {
+        let ended: io::Result<Infallible> = async {
+            loop {
+                let answer = match self.peer.hear().await? {
+                    Ask::Follow(ledger) => {
+                        plane.follow(*ledger).await;
+                        Answer::Followed
+                    }
+                    Ask::Busy => Answer::Busy { services: plane.freeze().await.services() },
+                    other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other:?}"))),
+                };
+                self.peer.say(&answer).await?;
+            }
+        }
+        .await;
+        let Err(error) = ended;
+        tracing::info!(%error, "the successor says nothing more");
+    }
+}
