@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Down,
     /// Make the hosts of a destination ready: Docker, the network, the proxy
     Setup(Setup),
+    /// Upgrade the proxies
+    Proxy(Proxy),
     /// Take the service over from another control plane, which can't deploy it any more: the proxies obey this one
     Adopt(Adopt),
     /// Say what a deployment would do, and do nothing (exit code 0: nothing, 1: something)
@@ -120,15 +122,28 @@ pub(crate) struct Setup {
     /// Write the keys of hosts that are unknown into known_hosts, after showing them; a changed key is always refused
     #[arg(long)]
     pub(crate) accept_new: bool,
-    /// The port that the proxy answers on
-    #[arg(long, value_name = "PORT", default_value_t = 80)]
-    pub(crate) http_port: u16,
+    /// The port that the proxy answers on [default: where it does, and else 80]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) http_port: Option<u16>,
     /// The proxy's program, built to run from scratch [default: beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) proxy_binary: Option<PathBuf>,
-    /// Replace a proxy of another version, although that stops it for a moment
-    #[arg(long)]
-    pub(crate) upgrade_proxy: bool,
+}
+
+/// Options of `proxy`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Proxy {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: ProxyAction,
+}
+
+/// What can be done about proxies.
+#[derive(Subcommand, Debug)]
+pub(crate) enum ProxyAction {
+    /// Replace the proxies by those of this version, one host after the other: a new one takes the open sockets over, and no
+    /// request is lost
+    Upgrade(Setup),
 }
 
 /// Options of `adopt`.

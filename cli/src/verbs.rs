@@ -9,6 +9,7 @@ mod hosts;
 mod init;
 mod logs;
 mod plan;
+mod proxy;
 mod replay;
 mod rollback;
 mod setup;
@@ -43,6 +44,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Up(args) => up::run(options, args, console).await,
         Verb::Down => down::run(options, console).await,
         Verb::Setup(args) => Box::pin(setup::run(options, args, console)).await,
+        Verb::Proxy(args) => Box::pin(proxy::run(options, args, console)).await,
         Verb::Adopt(args) => Box::pin(adopt::run(options, args, console)).await,
         Verb::Plan(args) => plan::run(options, args, console).await,
         Verb::Deploy(args) => deploy::run(options, args, console).await,

@@ -40,15 +40,18 @@ impl Listener {
         Ok(Self { socket: TcpListener::from_std(socket).map_err(listen_error)?, address })
     }
 
-    /// The socket of a proxy that hands over.
+    /// The socket of a proxy that hands over, unless this one is to listen elsewhere.
     ///
     /// # Errors
     ///
-    /// [`Error::Inherited`].
-    pub(crate) fn inherit(socket: OwnedFd) -> Result<Self, Error> {
+    /// [`Error::Inherited`], [`Error::Listen`].
+    pub(crate) fn inherit(socket: OwnedFd, wanted: SocketAddr) -> Result<Self, Error> {
         let socket = TcpListener::from_std(socket.into()).map_err(Error::Inherited)?;
         let address = socket.local_addr().map_err(Error::Inherited)?;
-        Ok(Self { socket, address })
+        if wanted.ip() == address.ip() && [0, address.port()].contains(&wanted.port()) {
+            return Ok(Self { socket, address });
+        }
+        Self::bind(wanted)
     }
 
     /// A copy of the socket, to be handed over.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ use crate::store::Store;
 pub(crate) struct Plane {
     routes: Arc<RouteTable>,
     store: Store,
+    /// This process, in words that no other one has.
+    instance: String,
     held: Mutex<Held>,
 }
 
@@ -49,7 +52,8 @@ impl Plane {
         let services = BTreeMap::new();
         let mut held = Held { ledger, workers, services, predecessor: None, handed_over: false };
         routes.install(held.follow()).await;
-        Self { routes, store, held: Mutex::new(held) }
+        let instance = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+        Self { routes, store, instance, held: Mutex::new(held) }
     }
 
     /// Goes on where another proxy was, and from now on says what that one has in flight as its own.
@@ -107,7 +111,8 @@ impl Plane {
         match call.request {
             Request::Status => {
                 let services = held.all_services().await;
-                Ok(Response::Status { version: env!("CARGO_PKG_VERSION").to_owned(), services })
+                let (version, instance) = (env!("CARGO_PKG_VERSION").to_owned(), self.instance.clone());
+                Ok(Response::Status { version, instance, services })
             }
             Request::Switch(switch) => {
                 // Decided once to refuse at once what must be refused, and again afterwards: the look takes its time, and

@@ -55,7 +55,7 @@ impl Server {
         let (control, listener) = match inheritance {
             Some(Inheritance { predecessor, control, http, services }) => {
                 plane.succeed(predecessor, &services).await;
-                (ControlServer::inherit(control)?, Listener::inherit(http)?)
+                (ControlServer::inherit(control)?, Listener::inherit(http, options.http)?)
             }
             None => {
                 let control = ControlServer::bind(&options.control, options.control_gid).await?;

@@ -13,8 +13,11 @@ const COMPONENT_LABEL: &str = "cutover.component";
 const COMPONENT: &str = "proxy";
 /// Where the proxy keeps its routes, in a volume of the same name as the container.
 const STATE: &str = "/var/lib/cutover/proxy";
-/// How long the requests in flight have when the proxy is told to stop, in seconds.
-const STOP_TIMEOUT: i64 = 30;
+const HTTP: &str = "--http";
+/// Every address of the host.
+const ANY: &str = "0.0.0.0:";
+/// How long the requests in flight have when the proxy is told to stop, or has handed over, in seconds.
+pub(super) const END_LIMIT: u16 = 30;
 
 /// The proxy's container as it should be.
 #[derive(Clone, Debug)]
@@ -70,10 +73,7 @@ impl ProxyContainer {
             network_mode: Some(text("host")),
             // Not unless-stopped: a dockerd that was killed takes what it stops at its next start, for want of
             // live-restore, for stopped by hand, and leaves it down.
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::ALWAYS),
-                maximum_retry_count: None,
-            }),
+            restart_policy: Some(restart(RestartPolicyNameEnum::ALWAYS)),
             cap_drop: Some(vec![text("ALL")]),
             cap_add: Some(vec![text("NET_BIND_SERVICE")]),
             // Without CAP_CHOWN only a member may give its socket to a group (chown(2)).
@@ -94,17 +94,22 @@ impl ProxyContainer {
                 (text(COMPONENT_LABEL), text(COMPONENT)),
                 (text("cutover.version"), text(env!("CARGO_PKG_VERSION"))),
             ])),
-            stop_timeout: Some(STOP_TIMEOUT),
+            // The proxy drops by itself what takes longer.
+            stop_timeout: Some(i64::from(END_LIMIT) + 5),
             host_config: Some(host_config),
             ..ContainerCreateBody::default()
         }
     }
 
     fn command(&self) -> Vec<String> {
-        let (http, group) = (format!("0.0.0.0:{}", self.http_port), self.control_group.to_string());
+        let (http, group) = (format!("{ANY}{}", self.http_port), self.control_group.to_string());
+        let limit = END_LIMIT.to_string();
         let words = [
             "serve",
-            "--http",
+            "--take-over",
+            "--end-limit",
+            &limit,
+            HTTP,
             &http,
             "--control",
             DEFAULT_SOCKET,
@@ -115,6 +120,18 @@ impl ProxyContainer {
         ];
         words.map(str::to_owned).to_vec()
     }
+}
+
+/// The port that a proxy's container was told to answer on.
+pub(super) fn http_port(found: &ContainerInspectResponse) -> Option<u16> {
+    let command = found.config.as_ref()?.cmd.as_ref()?;
+    let at = command.iter().position(|word| word == HTTP)?;
+    command.get(at + 1)?.strip_prefix(ANY)?.parse().ok()
+}
+
+/// A restart policy without a limit of its own.
+pub(super) const fn restart(name: RestartPolicyNameEnum) -> RestartPolicy {
+    RestartPolicy { name: Some(name), maximum_retry_count: None }
 }
 
 #[cfg(test)]
@@ -154,6 +171,13 @@ mod tests {
         assert_eq!(wanted().compare(&found(&other)), Standing::Other { running: true });
         let other = ProxyContainer { http_port: 8080, ..wanted() };
         assert_eq!(wanted().compare(&found(&other)), Standing::Other { running: true });
+    }
+
+    #[test]
+    fn its_port_is_read_from_its_command() {
+        let proxy = ProxyContainer { http_port: 8080, ..wanted() };
+        assert_eq!(http_port(&found(&proxy)), Some(8080));
+        assert_eq!(http_port(&ContainerInspectResponse::default()), None);
     }
 
     #[test]

@@ -11,6 +11,18 @@ const HOW_TO_BUILD: &str = "`make build` links it statically (-C target-feature=
 /// Why hosts are not ready.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The proxy that runs can't be asked to hand over.
+    #[error(
+        "the proxy that runs on {host} doesn't answer as one that could hand over: `docker rm -f cutover-proxy` there, then \
+         `cutover setup`, replaces it, and no request is answered in between"
+    )]
+    NoHandover {
+        /// The host.
+        host: String,
+        /// What it answered, or why it didn't.
+        #[source]
+        source: Box<cutover_fleet::Error>,
+    },
     /// The proxy's binary can't be read.
     #[error("could not read the proxy's binary {}: {source}; {HOW_TO_BUILD}", path.display())]
     Binary {

@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, ContainerUpdateBody, RestartPolicyNameEnum};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, LogsOptions, RemoveContainerOptions,
-    RenameContainerOptions, StartContainerOptions, StopContainerOptions,
+    RenameContainerOptions, StartContainerOptions, WaitContainerOptions,
 };
 use cutover_control::DEFAULT_SOCKET;
-use cutover_fleet::Machine;
-use futures_util::TryStreamExt;
+use cutover_fleet::{Machine, ProxyIdentity};
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::container::{self, ProxyContainer, Standing};
@@ -23,6 +23,10 @@ const POLL: Duration = Duration::from_millis(100);
 /// The name of a proxy that is being replaced, until its successor answers.
 const REPLACED: &str = "cutover-proxy-replaced";
 const LOG_LINES: &str = "10";
+/// Where a proxy answers, unless it is said otherwise.
+const HTTP_PORT: u16 = 80;
+/// How long a proxy that has handed over may still run, and a bit.
+const END_LIMIT: Duration = Duration::from_secs(container::END_LIMIT as u64 + 10);
 
 /// Makes one host ready.
 pub(super) struct HostSetup<'a> {
@@ -54,22 +58,26 @@ impl HostSetup<'_> {
                  /etc/docker/daemon.json, then `systemctl reload docker`",
             );
         }
+        let docker = self.machine.host().docker().await?;
+        self.take_up(&docker).await?;
+        let found = self.find(&docker, container::NAME).await?;
+        let http_port = self.options.http_port.or_else(|| container::http_port(found.as_ref()?));
         let proxy = ProxyContainer {
             image: self.image.name.clone(),
-            http_port: self.options.http_port,
+            http_port: http_port.unwrap_or(HTTP_PORT),
             control_group: engine.group,
         };
-        let docker = self.machine.host().docker().await?;
-        match self.find(&docker, container::NAME).await?.map(|found| proxy.compare(&found)) {
+        match found.map(|found| proxy.compare(&found)) {
             None => self.install(&docker, &proxy).await?,
             Some(Standing::Right { running: true }) => {
                 self.say(StepKind::Found, format_args!("{} runs", proxy.image))
             }
-            Some(Standing::Right { running: false }) => self.restart(&docker).await?,
+            Some(Standing::Right { running: false }) => self.restart(&docker, &proxy).await?,
             Some(Standing::Other { running: true }) if !self.options.upgrade_proxy => {
-                self.say(StepKind::Advice, self.advice());
+                self.say(StepKind::Advice, advice(&proxy));
             }
-            Some(Standing::Other { .. }) => self.replace(&docker, &proxy).await?,
+            Some(Standing::Other { running: true }) => self.succeed(&docker, &proxy).await?,
+            Some(Standing::Other { running: false }) => self.replace(&docker, &proxy).await?,
             Some(Standing::Foreign { image }) => {
                 return Err(Error::ForeignContainer {
                     host: self.machine.host().name().to_owned(),
@@ -78,22 +86,29 @@ impl HostSetup<'_> {
                 });
             }
         }
-        let version = self.await_answer(&docker).await?;
+        let version = self.await_answer(&docker, None).await?;
         self.say(StepKind::Found, format_args!("proxy {version} answers"));
         Ok(())
     }
 
-    fn advice(&self) -> String {
-        format!(
-            "the proxy that runs is not the one of this setup ({}, port {}): --upgrade-proxy replaces it, and stops it for \
-             a moment",
-            self.image.name, self.options.http_port
-        )
+    /// Goes on where an upgrade was cut off: the proxy that was to be replaced has its name again, or is gone where its
+    /// successor serves.
+    async fn take_up(&self, docker: &Docker) -> Result<(), Error> {
+        let Some(replaced) = self.find(docker, REPLACED).await? else { return Ok(()) };
+        if self.find(docker, container::NAME).await?.is_none() {
+            self.rename(docker, REPLACED, container::NAME).await?;
+            return self.restarts(docker, RestartPolicyNameEnum::ALWAYS).await;
+        }
+        match replaced.state.and_then(|state| state.running) {
+            // It may still have something in flight.
+            Some(true) => Ok(()),
+            _ => self.remove(docker, REPLACED).await,
+        }
     }
 
     /// No proxy is there.
     async fn install(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
-        self.port_is_free().await?;
+        self.port_is_free(proxy).await?;
         self.load().await?;
         self.create(docker, proxy).await?;
         if let Err(error) = self.start(docker).await {
@@ -101,41 +116,66 @@ impl HostSetup<'_> {
             self.remove(docker, container::NAME).await?;
             return Err(error);
         }
-        // What a replacement that was cut off has left.
-        self.remove(docker, REPLACED).await?;
         self.say(StepKind::Done, format_args!("started {}", proxy.image));
         Ok(())
     }
 
     /// The right proxy is there, but was stopped.
-    async fn restart(&self, docker: &Docker) -> Result<(), Error> {
-        self.port_is_free().await?;
+    async fn restart(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
+        self.port_is_free(proxy).await?;
         self.start(docker).await?;
         self.say(StepKind::Done, "started the proxy, which was stopped");
         Ok(())
     }
 
-    /// Another proxy is there. It comes back when its successor doesn't answer.
+    /// Another proxy is there, and is stopped.
     async fn replace(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
         self.load().await?;
-        self.remove(docker, REPLACED).await?;
-        self.stop(docker).await?;
-        self.rename(docker, container::NAME, REPLACED).await?;
-        if let Err(error) = self.succeed(docker, proxy).await {
-            self.remove(docker, container::NAME).await?;
-            self.rename(docker, REPLACED, container::NAME).await?;
-            self.start(docker).await?;
-            return Err(error);
-        }
-        self.remove(docker, REPLACED).await?;
-        self.say(StepKind::Done, format_args!("replaced the proxy by {}", proxy.image));
+        self.port_is_free(proxy).await?;
+        self.remove(docker, container::NAME).await?;
+        self.create(docker, proxy).await?;
+        self.start(docker).await?;
+        self.say(StepKind::Done, format_args!("replaced the proxy, which was stopped, by {}", proxy.image));
         Ok(())
     }
 
+    /// Another proxy serves: a new one takes over from it. It goes on as before where that fails.
     async fn succeed(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
-        self.port_is_free().await?;
-        self.create(docker, proxy).await?;
-        self.start(docker).await
+        self.load().await?;
+        self.remove(docker, REPLACED).await?;
+        let before = self.machine.proxy().identity().await.map_err(|source| Error::NoHandover {
+            host: self.machine.host().name().to_owned(),
+            source: Box::new(source),
+        })?;
+        // Once it has handed over it ends, and must not come back.
+        self.restarts(docker, RestartPolicyNameEnum::NO).await?;
+        self.rename(docker, container::NAME, REPLACED).await?;
+        let succeeded = async {
+            self.create(docker, proxy).await?;
+            self.launch(docker).await?;
+            self.await_answer(docker, Some(&before)).await
+        };
+        if let Err(error) = succeeded.await {
+            self.remove(docker, container::NAME).await?;
+            self.rename(docker, REPLACED, container::NAME).await?;
+            self.restarts(docker, RestartPolicyNameEnum::ALWAYS).await?;
+            self.start(docker).await?;
+            return Err(error);
+        }
+        self.say(
+            StepKind::Done,
+            format_args!("{} took over; the one before ends its last requests", proxy.image),
+        );
+        self.await_end(docker).await
+    }
+
+    /// Waits until the proxy that was replaced has ended, and removes it.
+    async fn await_end(&self, docker: &Docker) -> Result<(), Error> {
+        let options = WaitContainerOptions { condition: "not-running".to_owned() };
+        let ended = async { docker.wait_container(REPLACED, Some(options)).next().await };
+        // Whatever it says: what has not ended by then has dropped what it had.
+        let _ = timeout(END_LIMIT, ended).await;
+        self.remove(docker, REPLACED).await
     }
 
     async fn load(&self) -> Result<(), Error> {
@@ -145,8 +185,8 @@ impl HostSetup<'_> {
         Ok(())
     }
 
-    async fn port_is_free(&self) -> Result<(), Error> {
-        let port = self.options.http_port;
+    async fn port_is_free(&self, proxy: &ProxyContainer) -> Result<(), Error> {
+        let port = proxy.http_port;
         match port::holder(self.machine.host(), port).await? {
             None => Ok(()),
             Some(holder) => {
@@ -155,13 +195,14 @@ impl HostSetup<'_> {
         }
     }
 
-    /// Waits until the proxy answers, and fails early when its container ends.
-    async fn await_answer(&self, docker: &Docker) -> Result<String, Error> {
+    /// Waits until the proxy answers, and not the one `before`; fails early when its container ends. Gives its version.
+    async fn await_answer(&self, docker: &Docker, before: Option<&ProxyIdentity>) -> Result<String, Error> {
         let began = Instant::now();
         loop {
             let left = ANSWER_LIMIT.saturating_sub(began.elapsed());
-            let reason = match timeout(left, self.machine.proxy().version()).await {
-                Ok(Ok(version)) => return Ok(version),
+            let reason = match timeout(left, self.machine.proxy().identity()).await {
+                Ok(Ok(answering)) if before != Some(&answering) => return Ok(answering.version),
+                Ok(Ok(_)) => "the one before still answers".to_owned(),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer".to_owned(),
             };
@@ -214,14 +255,24 @@ impl HostSetup<'_> {
 
     /// Starts the container and waits until the proxy in it answers.
     async fn start(&self, docker: &Docker) -> Result<(), Error> {
-        let started = docker.start_container(container::NAME, None::<StartContainerOptions>).await;
-        started.map_err(self.machine.host().docker_failed("starting the proxy"))?;
-        self.await_answer(docker).await.map(drop)
+        self.launch(docker).await?;
+        self.await_answer(docker, None).await.map(drop)
     }
 
-    async fn stop(&self, docker: &Docker) -> Result<(), Error> {
-        let stopped = docker.stop_container(container::NAME, None::<StopContainerOptions>).await;
-        Ok(stopped.map_err(self.machine.host().docker_failed("stopping the proxy"))?)
+    async fn launch(&self, docker: &Docker) -> Result<(), Error> {
+        let started = docker.start_container(container::NAME, None::<StartContainerOptions>).await;
+        Ok(started.map_err(self.machine.host().docker_failed("starting the proxy"))?)
+    }
+
+    /// Says whether Docker starts the proxy again when it has ended.
+    async fn restarts(&self, docker: &Docker, policy: RestartPolicyNameEnum) -> Result<(), Error> {
+        let update = ContainerUpdateBody {
+            restart_policy: Some(container::restart(policy)),
+            ..ContainerUpdateBody::default()
+        };
+        let updated = docker.update_container(container::NAME, update).await;
+        updated.map_err(self.machine.host().docker_failed("setting the proxy's restart policy"))?;
+        Ok(())
     }
 
     async fn rename(&self, docker: &Docker, from: &str, to: &str) -> Result<(), Error> {
@@ -243,4 +294,12 @@ impl HostSetup<'_> {
     fn say(&self, kind: StepKind, text: impl ToString) {
         (self.report)(&Step { host: self.name.to_owned(), kind, text: text.to_string() });
     }
+}
+
+fn advice(proxy: &ProxyContainer) -> String {
+    format!(
+        "the proxy that runs is not the one of this setup ({}, port {}): `cutover proxy upgrade` replaces it, and loses no \
+         request",
+        proxy.image, proxy.http_port
+    )
 }

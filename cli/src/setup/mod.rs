@@ -32,11 +32,11 @@ pub(crate) struct Options {
     pub(crate) hosts: Vec<HostSpec>,
     /// Whether the keys of unknown hosts are recorded.
     pub(crate) accept_new: bool,
-    /// The port that the proxy answers on.
-    pub(crate) http_port: u16,
+    /// The port that the proxy answers on; none: where it does, and else 80.
+    pub(crate) http_port: Option<u16>,
     /// The proxy's static binary; without one, the one beside `cutover`.
     pub(crate) proxy_binary: Option<PathBuf>,
-    /// Whether a proxy of another image is replaced, although that stops it for a moment.
+    /// Whether a proxy of another image is replaced; one host after the other then, and none after one that failed.
     pub(crate) upgrade_proxy: bool,
 }
 
@@ -77,7 +77,7 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// Makes all hosts ready, at the same time; `report` gets every step as it is taken. A host that fails stops no other.
+/// Makes all hosts ready, at the same time unless proxies are upgraded; `report` gets every step as it is taken.
 ///
 /// # Errors
 /// A proxy binary that can't run from scratch, before any host is touched; else [`Error::Hosts`] with the error of
@@ -93,6 +93,12 @@ pub(crate) async fn setup(options: &Options, report: &dyn Fn(&Step)) -> Result<(
         machine.host().close().await;
         result
     });
+    if options.upgrade_proxy {
+        for setup in setups {
+            Box::pin(setup).await?;
+        }
+        return Ok(());
+    }
     let failed: Vec<Error> = join_all(setups).await.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(Error::Hosts(failed)) }
 }

@@ -14,6 +14,8 @@ pub enum Response {
     Status {
         /// The proxy's version.
         version: String,
+        /// Which process answers: another one after a start, and after an upgrade. Not to be guessed.
+        instance: String,
         /// Every service that was ever switched to, by key.
         services: Vec<ServiceStatus>,
     },

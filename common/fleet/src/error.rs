@@ -76,7 +76,7 @@ impl From<Error> for Failure {
             Error::Refused { refusal: Refusal::StaleEpoch { .. }, .. } => {
                 failure.hint("something newer was decided for this service: `cutover status` says what")
             }
-            Error::Answer { .. } => failure.hint("the proxy may be of another version: `cutover setup --upgrade-proxy`"),
+            Error::Answer { .. } => failure.hint("the proxy may be of another version: `cutover proxy upgrade`"),
             _ => failure,
         }
     }

@@ -14,6 +14,6 @@ pub use container::{Condition, Container};
 pub use error::Error;
 pub use label::Labels;
 pub use machine::{Fleet, Machine};
-pub use proxy::{Proxy, SOCKET, epoch_of, key_of};
+pub use proxy::{Proxy, ProxyIdentity, SOCKET, epoch_of, key_of};
 pub use question::{Answer, NoAnswer};
 pub use trouble::{LAST_LINES, Trouble};

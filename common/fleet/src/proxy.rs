@@ -16,6 +16,15 @@ pub const SOCKET: &str = "/run/cutover/control.sock";
 /// their own beside it.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Which proxy it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyIdentity {
+    /// Its version.
+    pub version: String,
+    /// Its process: another one after each start.
+    pub instance: String,
+}
+
 /// The proxy on a host.
 #[derive(Clone, Copy, Debug)]
 pub struct Proxy<'a> {
@@ -36,13 +45,13 @@ impl Machine {
 }
 
 impl Proxy<'_> {
-    /// The proxy's version: it is there, and answers.
+    /// Which proxy answers.
     ///
     /// # Errors
     /// A proxy that isn't there, or doesn't answer.
-    pub async fn version(&self) -> Result<String, Error> {
+    pub async fn identity(&self) -> Result<ProxyIdentity, Error> {
         match self.call(Request::Status).await? {
-            Response::Status { version, .. } => Ok(version),
+            Response::Status { version, instance, .. } => Ok(ProxyIdentity { version, instance }),
             _ => Err(self.not_understood()),
         }
     }

@@ -64,7 +64,7 @@ impl Site {
                 }
                 assert_eq!(Call::from_line(line.as_bytes()).unwrap().request, Request::Status);
                 let services = left.first().cloned().into_iter().collect();
-                let reply = Ok(Response::Status { version: "1".into(), services });
+                let reply = Ok(Response::Status { version: "1".into(), instance: "i".into(), services });
                 stream.write_all(&encode_reply(&reply).unwrap()).await.ok();
                 left =
                     left.split_first().map(|(_, rest)| rest).filter(|rest| !rest.is_empty()).unwrap_or(left);

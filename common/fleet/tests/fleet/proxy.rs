@@ -27,7 +27,11 @@ impl Control {
 
     /// To a switch, and to the question after it what serves now.
     fn switching(reply: &Reply) -> Self {
-        let status = Ok(Response::Status { version: "1".into(), services: vec![service("hello")] });
+        let status = Ok(Response::Status {
+            version: "1".into(),
+            instance: "i".into(),
+            services: vec![service("hello")],
+        });
         Self::saying([encode_reply(reply).unwrap(), encode_reply(&status).unwrap()].concat())
     }
 
@@ -130,7 +134,7 @@ async fn a_restore_and_a_retire_carry_the_claim() {
 async fn one_service_is_found_among_all() {
     for (known, found) in [(vec![service("other"), service("hello")], true), (vec![service("other")], false)]
     {
-        let status = Response::Status { version: "1".into(), services: known };
+        let status = Response::Status { version: "1".into(), instance: "i".into(), services: known };
         let control = Control::answering(&Ok(status));
         let status = machine().proxy_at(&control.socket()).service(&key()).await.unwrap();
         assert_eq!(status, found.then(|| service("hello")));
@@ -142,7 +146,8 @@ async fn a_service_of_another_journal_is_known_before_a_switch() {
     for (known, journal, admitted) in
         [("hello", "j", true), ("hello", "other", false), ("else", "other", true)]
     {
-        let status = Response::Status { version: "1".into(), services: vec![service(known)] };
+        let status =
+            Response::Status { version: "1".into(), instance: "i".into(), services: vec![service(known)] };
         let control = Control::answering(&Ok(status));
         let machine = machine();
         let answer = machine.proxy_at(&control.socket()).admits(&key(), &JournalId(journal.into())).await;
@@ -212,7 +217,12 @@ async fn a_proxy_that_hangs_up_has_said_nothing() {
 async fn a_connection_is_kept_until_the_proxy_is_started_anew() {
     let folder = TempDir::new().unwrap();
     let socket = folder.path().join("control.sock");
-    let status = encode_reply(&Ok(Response::Status { version: "1".into(), services: Vec::new() })).unwrap();
+    let status = encode_reply(&Ok(Response::Status {
+        version: "1".into(),
+        instance: "i".into(),
+        services: Vec::new(),
+    }))
+    .unwrap();
     let machine = machine();
     // Each of two proxies, one after the other, sees one connection, and answers two calls on it.
     for _ in 0..2 {
