@@ -6,7 +6,7 @@ use std::time::Instant;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,11 +56,13 @@ impl Exchange {
         client: &HeaderValue,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
+        // HTTP/2 says it by a frame of its own.
+        let says_close = request.version() < Version::HTTP_2;
         let mut response = match Outgoing::new(client, &self.ids, request) {
             Ok(outgoing) => self.carry(outgoing).await,
             Err(rejection) => rejection.into_response(),
         };
-        if self.closing.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if says_close && self.closing.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

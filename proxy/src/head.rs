@@ -1,5 +1,5 @@
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::{request, response};
@@ -77,6 +77,7 @@ pub(crate) struct Forward<'a> {
 /// about the client is replaced, framing is as it will be sent.
 pub(crate) fn forward_request(parts: &mut request::Parts, forward: &Forward<'_>) {
     let headers = &mut parts.headers;
+    join_cookies(headers);
     let trailers = names(headers, &TE, "trailers");
     strip_hop_by_hop(headers);
     strip_forwarded(headers);
@@ -110,6 +111,19 @@ pub(crate) fn forward_request(parts: &mut request::Parts, forward: &Forward<'_>)
     headers.entry(HOST).or_insert_with(|| HeaderValue::from_static(""));
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
+}
+
+/// HTTP/2 lets a client split its cookies over several fields, HTTP/1.1 doesn't know that (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(_)) = (cookies.next(), cookies.next()) {
+        let rest = headers.get_all(COOKIE).iter().skip(1);
+        let joined = rest
+            .fold(first.as_bytes().to_vec(), |joined, next| [&joined, &b"; "[..], next.as_bytes()].concat());
+        if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+            headers.insert(COOKIE, joined);
+        }
+    }
 }
 
 /// The id that a forwarded request carries.

@@ -1,14 +1,15 @@
-//! The data plane of Cutover: an HTTP/1.1 reverse proxy that swaps its targets without dropping a request.
+//! The data plane of Cutover: an HTTP/1.1 and HTTP/2 reverse proxy that swaps its targets without dropping a request.
 //!
 //! It knows no journal, no database and no name service. What it is told comes over a unix socket, in the calls of
 //! [`cutover_control`]; what it was told stands in a file, so that a restart comes back with the same routes and the
 //! same fences. It goes on serving when everything else of Cutover is gone.
 //!
-//! The way of a request: [`listener`] accepts its connection and hands it to a [`worker`], [`exchange`] finds the target in [`route_table`],
+//! The way of a request: [`listener`] accepts its connection and hands it to a [`worker`], which serves it as a [`client_connection`]; [`exchange`] finds the target in [`route_table`],
 //! borrows a connection from the target's [`pool`] and streams both bodies through. The way of a call:
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
 //! only then swaps the table.
 
+mod client_connection;
 mod config;
 mod control_server;
 mod counters;

@@ -93,7 +93,7 @@ impl Listener {
     /// The next connection, no longer known to this runtime.
     async fn accept(&self) -> io::Result<Accepted> {
         let (stream, client) = self.socket.accept().await?;
-        Ok((stream.into_std()?, client.ip()))
+        Ok(Accepted { stream: stream.into_std()?, client: client.ip() })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cutover_control::ServiceStatus;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Error;
 use crate::handover::{Answer, Ask, PROTOCOL, Peer, SOCKETS};
@@ -13,6 +13,9 @@ use crate::ledger::Ledger;
 
 /// How long the other proxy may take to answer: it has nothing to wait for but a call that it is carrying out.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// The pause before another try, where it isn't there yet.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// The proxy that served here before, and finishes what it has in flight.
 ///
@@ -37,13 +40,23 @@ pub(crate) struct Inheritance {
 }
 
 impl Predecessor {
-    /// Asks the proxy that waits at `path` for its sockets; none: nobody does. It changes nothing from then on.
+    /// Asks the proxy that waits at `path` for its sockets; none: nobody does. It changes nothing from then on. Where one
+    /// answers on its `control` socket alone, it has just taken over itself, and is waited for.
     ///
     /// # Errors
     ///
     /// [`Error::TakeOver`] when it refuses, or doesn't answer.
-    pub(crate) async fn meet(path: &Path) -> Result<Option<Inheritance>, Error> {
-        let Ok(stream) = UnixStream::connect(path).await else { return Ok(None) };
+    pub(crate) async fn meet(path: &Path, control: &Path) -> Result<Option<Inheritance>, Error> {
+        let began = Instant::now();
+        let stream = loop {
+            match UnixStream::connect(path).await {
+                Ok(stream) => break stream,
+                Err(_) if began.elapsed() > LIMIT || UnixStream::connect(control).await.is_err() => {
+                    return Ok(None);
+                }
+                Err(_) => sleep(AGAIN).await,
+            }
+        };
         let mut predecessor = Self { peer: Peer::new(stream) };
         let failed = |source| Error::TakeOver { path: path.to_owned(), source };
         let answer = predecessor.ask(&Ask::TakeOver { protocol: PROTOCOL }).await.map_err(failed)?;

@@ -46,7 +46,10 @@ impl Server {
     /// because its state is damaged.
     pub async fn bind(options: &ServeOptions) -> Result<Self, Error> {
         let handover = path_beside(&options.control);
-        let inheritance = if options.take_over { Predecessor::meet(&handover).await? } else { None };
+        let inheritance = match options.take_over {
+            true => Predecessor::meet(&handover, &options.control).await?,
+            false => None,
+        };
         // The predecessor changes nothing any more: what is read now is what it had.
         let (store, ledger) = Store::open(&options.state)?;
         let routes = Arc::new(RouteTable::default());
