@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -125,6 +126,9 @@ pub(crate) struct Setup {
     /// The port that the proxy answers on [default: where it does, and else 80]
     #[arg(long, value_name = "PORT")]
     pub(crate) http_port: Option<u16>,
+    /// The address on the host at which the proxy answers Prometheus, as in 127.0.0.1:9590 [default: where it does, and else nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// The proxy's program, built to run from scratch [default: beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) proxy_binary: Option<PathBuf>,

@@ -24,6 +24,9 @@ pub struct ServeOptions {
     /// The address to accept HTTP on; port 0 takes a free one.
     #[arg(long, env = "CUTOVER_PROXY_HTTP", default_value = "0.0.0.0:80")]
     pub http: SocketAddr,
+    /// The address to answer Prometheus on, at /metrics; without it, nobody is answered.
+    #[arg(long, env = "CUTOVER_PROXY_METRICS")]
+    pub metrics: Option<SocketAddr>,
     /// The unix socket to accept control calls on; a stale one is removed.
     #[arg(long, env = "CUTOVER_PROXY_CONTROL", default_value = cutover_control::DEFAULT_SOCKET)]
     pub control: PathBuf,

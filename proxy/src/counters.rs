@@ -11,64 +11,83 @@ const BOUNDS_MS: [u64; 15] =
 /// What became of the requests that a deployment's targets got. Shared by all sets of the deployment.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    requests: AtomicU64,
-    server_errors: AtomicU64,
-    proxy_errors: AtomicU64,
+    /// The application's answers, 1xx to 5xx.
+    classes: [AtomicU64; 5],
+    /// What the proxy answered for want of an answer.
+    unanswered: AtomicU64,
+    /// Answers that did not come to their end.
+    cut_off: AtomicU64,
+    retries: AtomicU64,
+    response_bytes: AtomicU64,
+    latency_sum_us: AtomicU64,
     latency: [AtomicU64; BOUNDS_MS.len()],
 }
 
 impl Counters {
     /// Goes on from what another proxy has counted.
     pub(crate) fn resume(&self, before: &SetStatus) {
-        self.requests.fetch_add(before.requests, Relaxed);
-        self.server_errors.fetch_add(before.server_errors, Relaxed);
-        self.proxy_errors.fetch_add(before.proxy_errors, Relaxed);
-        for (bound, count) in &before.latency {
-            let bucket = BOUNDS_MS.iter().zip(&self.latency).find(|(known, _)| *known == bound);
-            if let Some((_, bucket)) = bucket {
-                bucket.fetch_add(*count, Relaxed);
-            }
+        let answered: u64 = before.classes.iter().sum();
+        let unanswered = before.requests.saturating_sub(answered);
+        let sums = [
+            (&self.unanswered, unanswered),
+            (&self.cut_off, before.proxy_errors.saturating_sub(unanswered)),
+            (&self.retries, before.retries),
+            (&self.response_bytes, before.response_bytes),
+            (&self.latency_sum_us, before.latency_sum_us),
+        ];
+        let classes = self.classes.iter().zip(before.classes);
+        let buckets = self.latency.iter().zip(before.latency.iter().map(|(_, count)| *count));
+        for (counter, count) in sums.into_iter().chain(classes).chain(buckets) {
+            counter.fetch_add(count, Relaxed);
         }
     }
 
     /// The application answered; `took` is the time to the head of its response.
     pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
-        self.count(took);
-        if status.is_server_error() {
-            self.server_errors.fetch_add(1, Relaxed);
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(class) = self.classes.get(class).or(self.classes.last()) {
+            class.fetch_add(1, Relaxed);
         }
+        self.count(took);
     }
 
     /// The application did not answer, so the proxy did, with a 5xx.
     pub(crate) fn unanswered(&self, took: Duration) {
+        self.unanswered.fetch_add(1, Relaxed);
         self.count(took);
-        self.proxy_errors.fetch_add(1, Relaxed);
     }
 
     /// A response that was counted as answered did not come to its end.
     pub(crate) fn cut_off(&self) {
-        self.proxy_errors.fetch_add(1, Relaxed);
+        self.cut_off.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Relaxed)
+    /// A request is sent again.
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn server_errors(&self) -> u64 {
-        self.server_errors.load(Relaxed)
+    /// A piece of a response's body is passed on.
+    pub(crate) fn passed_on(&self, bytes: usize) {
+        self.response_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(crate) fn proxy_errors(&self) -> u64 {
-        self.proxy_errors.load(Relaxed)
-    }
-
-    /// Pairs of an upper bound in milliseconds and the count of its bucket.
-    pub(crate) fn latency(&self) -> Vec<(u64, u64)> {
-        BOUNDS_MS.iter().zip(&self.latency).map(|(&bound, count)| (bound, count.load(Relaxed))).collect()
+    /// Adds what was counted to a status.
+    pub(crate) fn fill(&self, status: &mut SetStatus) {
+        let unanswered = self.unanswered.load(Relaxed);
+        status.classes = self.classes.each_ref().map(|class| class.load(Relaxed));
+        status.requests = status.classes.iter().sum::<u64>() + unanswered;
+        status.server_errors = status.classes[4];
+        status.proxy_errors = unanswered + self.cut_off.load(Relaxed);
+        status.retries = self.retries.load(Relaxed);
+        status.response_bytes = self.response_bytes.load(Relaxed);
+        status.latency_sum_us = self.latency_sum_us.load(Relaxed);
+        let counts = self.latency.iter().map(|count| count.load(Relaxed));
+        status.latency = BOUNDS_MS.into_iter().zip(counts).collect();
     }
 
     fn count(&self, took: Duration) {
-        self.requests.fetch_add(1, Relaxed);
+        self.latency_sum_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
         let bucket = BOUNDS_MS.partition_point(|&bound| Duration::from_millis(bound) < took);
         if let Some(count) = self.latency.get(bucket) {
             count.fetch_add(1, Relaxed);
@@ -80,14 +99,35 @@ impl Counters {
 mod tests {
     use super::*;
 
+    fn status(counters: &Counters) -> SetStatus {
+        let mut status = SetStatus::new("d1", "r1");
+        counters.fill(&mut status);
+        status
+    }
+
     #[test]
     fn a_bound_belongs_to_its_bucket() {
         let counters = Counters::default();
         for (status, ms) in [(200, 1), (404, 2), (500, 3), (503, 90_000)] {
             counters.answered(StatusCode::from_u16(status).unwrap_or_default(), Duration::from_millis(ms));
         }
-        let filled: Vec<_> = counters.latency().into_iter().filter(|(_, count)| *count > 0).collect();
+        let status = status(&counters);
+        let filled: Vec<_> = status.latency.into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled, [(1, 1), (2, 1), (5, 1), (u64::MAX, 1)]);
-        assert_eq!((counters.requests(), counters.server_errors(), counters.proxy_errors()), (4, 2, 0));
+        assert_eq!((status.requests, status.server_errors, status.proxy_errors), (4, 2, 0));
+        assert_eq!((status.classes, status.latency_sum_us), ([0, 1, 0, 1, 2], 90_006_000));
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_goes_on() {
+        let before = Counters::default();
+        before.answered(StatusCode::OK, Duration::from_millis(1));
+        before.cut_off();
+        before.unanswered(Duration::from_secs(1));
+        before.retried();
+        before.passed_on(7);
+        let counters = Counters::default();
+        counters.resume(&status(&before));
+        assert_eq!(status(&counters), status(&before));
     }
 }

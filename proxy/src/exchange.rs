@@ -126,8 +126,12 @@ impl Exchange {
             };
             match rejection {
                 // A kept connection that was closed says nothing about the application.
-                Rejection::NoAnswer(_) if reused => may_reuse = false,
+                Rejection::NoAnswer(_) if reused => {
+                    lease.set().counters.retried();
+                    may_reuse = false;
+                }
                 Rejection::Unreachable(_) | Rejection::NoAnswer(_) if outgoing.may_ask_another() => {
+                    lease.set().counters.retried();
                     lease.target().rest();
                     tried.push(lease.target().address());
                     failed = Some((rejection, Some(lease)));

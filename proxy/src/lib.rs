@@ -25,6 +25,8 @@ mod ledger;
 mod listener;
 mod live_service;
 mod live_set;
+mod metrics;
+mod metrics_server;
 mod outgoing;
 mod overlap;
 mod pipe;

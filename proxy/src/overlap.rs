@@ -52,6 +52,10 @@ mod tests {
             requests: 10,
             server_errors: 0,
             proxy_errors: 0,
+            classes: [0; 5],
+            retries: 0,
+            response_bytes: 0,
+            latency_sum_us: 0,
             latency: Vec::new(),
         }
     }

@@ -86,7 +86,12 @@ impl Streaming {
                 tracing::warn!(%address, %error, "the application stopped in the middle of a response");
                 Poll::Ready(Some(Err(Truncated::Application(error))))
             }
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Truncated::Application))),
+            Poll::Ready(frame) => {
+                if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+                    self.lease.set().counters.passed_on(data.len());
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Truncated::Application)))
+            }
             Poll::Pending => {
                 let target = self.lease.target();
                 let cut = self.cut.get_or_insert_with(|| Box::pin(target.cut().clone().cancelled_owned()));

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::handover::path_beside;
 use crate::listener::Listener;
+use crate::metrics_server::MetricsServer;
 use crate::plane::Plane;
 use crate::predecessor::{Inheritance, Predecessor};
 use crate::route_table::RouteTable;
@@ -28,6 +29,7 @@ use crate::worker::{Orders, Worker};
 pub struct Server {
     listener: Listener,
     control: ControlServer,
+    metrics: Option<MetricsServer>,
     plane: Arc<Plane>,
     routes: Arc<RouteTable>,
     workers: usize,
@@ -65,8 +67,9 @@ impl Server {
                 (control, Listener::bind(options.http)?)
             }
         };
+        let metrics = options.metrics.map(MetricsServer::bind).transpose()?;
         let (control, end_limit) = (control.with(Arc::clone(&plane)), Duration::from_secs(options.end_limit));
-        Ok(Self { listener, control, plane, routes, workers, handover, end_limit })
+        Ok(Self { listener, control, metrics, plane, routes, workers, handover, end_limit })
     }
 
     /// The address that HTTP is served on.
@@ -97,6 +100,9 @@ impl Server {
         tracing::info!(%http, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
         let accepting = tokio::spawn(self.listener.run(workers, closing.clone()));
         let answering = tokio::spawn(self.control.run(closing.clone()));
+        if let Some(metrics) = self.metrics {
+            tokio::spawn(metrics.run(Arc::clone(&plane), connections.clone(), closing.clone()));
+        }
 
         let successor = tokio::select! {
             () = stop => None,

@@ -65,15 +65,10 @@ impl TargetSet {
     }
 
     pub(crate) fn status(&self) -> SetStatus {
-        SetStatus {
-            deployment: self.deployment.clone(),
-            release: self.release.clone(),
-            targets: self.targets.iter().map(|target| target.status()).collect(),
-            requests: self.counters.requests(),
-            server_errors: self.counters.server_errors(),
-            proxy_errors: self.counters.proxy_errors(),
-            latency: self.counters.latency(),
-        }
+        let mut status = SetStatus::new(&self.deployment, &self.release);
+        status.targets = self.targets.iter().map(|target| target.status()).collect();
+        self.counters.fill(&mut status);
+        status
     }
 }
 

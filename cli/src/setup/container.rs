@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, RestartPolicy,
@@ -14,6 +15,7 @@ const COMPONENT: &str = "proxy";
 /// Where the proxy keeps its routes, in a volume of the same name as the container.
 const STATE: &str = "/var/lib/cutover/proxy";
 const HTTP: &str = "--http";
+const METRICS: &str = "--metrics";
 /// Every address of the host.
 const ANY: &str = "0.0.0.0:";
 /// How long the requests in flight have when the proxy is told to stop, or has handed over, in seconds.
@@ -26,6 +28,8 @@ pub(super) struct ProxyContainer {
     pub(super) image: String,
     /// The port that it answers on.
     pub(super) http_port: u16,
+    /// Where it answers Prometheus; none: nowhere.
+    pub(super) metrics: Option<SocketAddr>,
     /// The group that may command it.
     pub(super) control_group: u32,
 }
@@ -104,6 +108,7 @@ impl ProxyContainer {
     fn command(&self) -> Vec<String> {
         let (http, group) = (format!("{ANY}{}", self.http_port), self.control_group.to_string());
         let limit = END_LIMIT.to_string();
+        let metrics = self.metrics.map(|address| [METRICS.to_owned(), address.to_string()]);
         let words = [
             "serve",
             "--take-over",
@@ -118,15 +123,24 @@ impl ProxyContainer {
             "--control-gid",
             &group,
         ];
-        words.map(str::to_owned).to_vec()
+        words.map(str::to_owned).into_iter().chain(metrics.into_iter().flatten()).collect()
     }
 }
 
 /// The port that a proxy's container was told to answer on.
 pub(super) fn http_port(found: &ContainerInspectResponse) -> Option<u16> {
+    option(found, HTTP)?.strip_prefix(ANY)?.parse().ok()
+}
+
+/// Where a proxy's container was told to answer Prometheus.
+pub(super) fn metrics(found: &ContainerInspectResponse) -> Option<SocketAddr> {
+    option(found, METRICS)?.parse().ok()
+}
+
+fn option<'a>(found: &'a ContainerInspectResponse, name: &str) -> Option<&'a str> {
     let command = found.config.as_ref()?.cmd.as_ref()?;
-    let at = command.iter().position(|word| word == HTTP)?;
-    command.get(at + 1)?.strip_prefix(ANY)?.parse().ok()
+    let at = command.iter().position(|word| word == name)?;
+    command.get(at + 1).map(String::as_str)
 }
 
 /// A restart policy without a limit of its own.
@@ -142,7 +156,12 @@ mod tests {
     use super::*;
 
     fn wanted() -> ProxyContainer {
-        ProxyContainer { image: "cutover/proxy:aaaaaaaaaaaa".to_owned(), http_port: 80, control_group: 108 }
+        ProxyContainer {
+            image: "cutover/proxy:aaaaaaaaaaaa".to_owned(),
+            http_port: 80,
+            metrics: None,
+            control_group: 108,
+        }
     }
 
     /// What an Engine says of a container that was created as wanted.
@@ -174,10 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn its_port_is_read_from_its_command() {
-        let proxy = ProxyContainer { http_port: 8080, ..wanted() };
-        assert_eq!(http_port(&found(&proxy)), Some(8080));
-        assert_eq!(http_port(&ContainerInspectResponse::default()), None);
+    fn where_it_answers_is_read_from_its_command() {
+        let address = "127.0.0.1:9590".parse().unwrap();
+        let proxy = ProxyContainer { http_port: 8080, metrics: Some(address), ..wanted() };
+        let found = found(&proxy);
+        assert_eq!((http_port(&found), metrics(&found)), (Some(8080), Some(address)));
+        let nothing = ContainerInspectResponse::default();
+        assert_eq!((http_port(&nothing), metrics(&nothing)), (None, None));
     }
 
     #[test]

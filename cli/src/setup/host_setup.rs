@@ -65,6 +65,7 @@ impl HostSetup<'_> {
         let proxy = ProxyContainer {
             image: self.image.name.clone(),
             http_port: http_port.unwrap_or(HTTP_PORT),
+            metrics: self.options.metrics.or_else(|| container::metrics(found.as_ref()?)),
             control_group: engine.group,
         };
         match found.map(|found| proxy.compare(&found)) {

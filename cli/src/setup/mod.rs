@@ -9,6 +9,7 @@ mod host_setup;
 mod image;
 mod port;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cutover_core::HostSpec;
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) accept_new: bool,
     /// The port that the proxy answers on; none: where it does, and else 80.
     pub(crate) http_port: Option<u16>,
+    /// Where the proxy answers Prometheus; none: where it does, and else nowhere.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The proxy's static binary; without one, the one beside `cutover`.
     pub(crate) proxy_binary: Option<PathBuf>,
     /// Whether a proxy of another image is replaced; one host after the other then, and none after one that failed.

@@ -22,6 +22,7 @@ pub(super) async fn make_ready(
         hosts: project.target.hosts,
         accept_new: args.accept_new,
         http_port: args.http_port,
+        metrics: args.metrics,
         proxy_binary: args.proxy_binary,
         upgrade_proxy,
     };

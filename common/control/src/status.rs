@@ -39,9 +39,40 @@ pub struct SetStatus {
     pub server_errors: u64,
     /// Of those, the ones that the proxy answered with 502, 503 or 504, and responses that the application cut off.
     pub proxy_errors: u64,
+    /// The application's answers by class, 1xx to 5xx.
+    #[serde(default)]
+    pub classes: [u64; 5],
+    /// Requests that were sent again, to another replica or on another connection.
+    #[serde(default)]
+    pub retries: u64,
+    /// Bytes of the bodies of the application's answers.
+    #[serde(default)]
+    pub response_bytes: u64,
+    /// Time to the heads of all responses, added up, in microseconds.
+    #[serde(default)]
+    pub latency_sum_us: u64,
     /// Time to the head of the response: pairs of an upper bound in milliseconds (inclusive) and how many responses
     /// took at most that and more than the bound before; not cumulative. The last bound is [`u64::MAX`].
     pub latency: Vec<(u64, u64)>,
+}
+
+impl SetStatus {
+    /// A set without targets, to which nothing has happened.
+    pub fn new(deployment: &str, release: &str) -> Self {
+        Self {
+            deployment: deployment.to_owned(),
+            release: release.to_owned(),
+            targets: Vec::new(),
+            requests: 0,
+            server_errors: 0,
+            proxy_errors: 0,
+            classes: [0; 5],
+            retries: 0,
+            response_bytes: 0,
+            latency_sum_us: 0,
+            latency: Vec::new(),
+        }
+    }
 }
 
 /// One replica and what it is busy with.

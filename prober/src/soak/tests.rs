@@ -22,6 +22,10 @@ fn serving(deployment: &str, requests: u64, server_errors: u64, proxy_errors: u6
         requests,
         server_errors,
         proxy_errors,
+        classes: [0; 5],
+        retries: 0,
+        response_bytes: 0,
+        latency_sum_us: 0,
         latency: Vec::new(),
     };
     ServiceStatus {

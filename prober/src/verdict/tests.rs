@@ -99,6 +99,10 @@ fn only_what_the_deployment_itself_answered_is_counted() {
         requests: 40,
         server_errors: 2,
         proxy_errors: 1,
+        classes: [0; 5],
+        retries: 0,
+        response_bytes: 0,
+        latency_sum_us: 0,
         latency: Vec::new(),
     };
     let service = |active: Option<SetStatus>| ServiceStatus {

@@ -29,9 +29,19 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn start() -> Self {
+        Self::start_as(None).await
+    }
+
+    /// One that answers Prometheus too.
+    pub(crate) async fn start_answering(metrics: SocketAddr) -> Self {
+        Self::start_as(Some(metrics)).await
+    }
+
+    async fn start_as(metrics: Option<SocketAddr>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let options = ServeOptions {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics,
             control: folder.path().join("run/control.sock"),
             control_gid: None,
             state: folder.path().join("state"),

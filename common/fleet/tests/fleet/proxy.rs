@@ -93,6 +93,10 @@ fn service(name: &str) -> ServiceStatus {
         requests: 40,
         server_errors: 2,
         proxy_errors: 1,
+        classes: [0; 5],
+        retries: 0,
+        response_bytes: 0,
+        latency_sum_us: 0,
         latency: Vec::new(),
     };
     ServiceStatus {

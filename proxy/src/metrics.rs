@@ -1,0 +1,244 @@
+//! What the proxy tells Prometheus: the same numbers as the control socket's status, by service and version. A version is a
+//! release; deployments have ids of their own, and would leave a series behind each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cutover_control::{ServiceStatus, SetStatus};
+use prometheus::TextEncoder;
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+
+/// What became of the requests of one version of a service.
+#[derive(Debug, Default)]
+struct Sums {
+    classes: [u64; 5],
+    proxy_errors: u64,
+    retries: u64,
+    response_bytes: u64,
+    latency_sum_us: u64,
+    /// By upper bound in milliseconds, not cumulative.
+    latency: BTreeMap<u64, u64>,
+}
+
+/// The text format of Prometheus (version 0.0.4).
+///
+/// # Errors
+///
+/// Never but for a bug: every family has metrics, and every name is fit.
+pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> prometheus::Result<String> {
+    let mut responses = Family::new("responses_total", "Answers of the application, by class of status.");
+    let mut failures = Family::new(
+        "failures_total",
+        "Requests that the proxy answered with 5xx, and answers that were cut off.",
+    );
+    let mut retries = Family::new("retries_total", "Requests that were sent again.");
+    let mut bytes = Family::new("response_bytes_total", "Bytes of the bodies of answers.");
+    let mut seconds = Family::new("response_seconds", "Time from a request to the head of its answer.");
+    let mut in_flight = Family::new("in_flight", "Requests and upgraded connections that have not ended.");
+    let mut healthy = Family::new("target_healthy", "Whether the target passes its health check.");
+    let mut clients =
+        Family::new("connections", "Connections of clients that are open, upgraded ones included twice.");
+    clients.gauge(&[], connections as f64);
+    for service in services {
+        let (destination, name) = (service.key.destination.as_str(), service.key.service.as_str());
+        let of_service = [("destination", destination), ("service", name)];
+        for (version, sums) in by_version(service) {
+            let labels = [of_service[0], of_service[1], ("version", version)];
+            for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(sums.classes) {
+                responses.counter(&[labels[0], labels[1], labels[2], ("class", class)], count);
+            }
+            failures.counter(&labels, sums.proxy_errors);
+            retries.counter(&labels, sums.retries);
+            bytes.counter(&labels, sums.response_bytes);
+            seconds.histogram(&labels, &sums);
+        }
+        for ((version, address), (busy, up)) in by_target(service) {
+            let labels = [of_service[0], of_service[1], ("version", version), ("target", &address)];
+            in_flight.gauge(&labels, busy as f64);
+            healthy.gauge(&labels, f64::from(u8::from(up)));
+        }
+    }
+    let families = [
+        responses.of(MetricType::COUNTER),
+        failures.of(MetricType::COUNTER),
+        retries.of(MetricType::COUNTER),
+        bytes.of(MetricType::COUNTER),
+        seconds.of(MetricType::HISTOGRAM),
+        in_flight.of(MetricType::GAUGE),
+        healthy.of(MetricType::GAUGE),
+        clients.of(MetricType::GAUGE),
+    ];
+    // The encoder takes a family without metrics for a mistake.
+    let families: Vec<_> = families.into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    TextEncoder::new().encode_to_string(&families)
+}
+
+fn sets(service: &ServiceStatus) -> impl Iterator<Item = &SetStatus> {
+    service.active.iter().chain(&service.previous).chain(&service.draining)
+}
+
+fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
+    let mut versions: BTreeMap<&str, Sums> = BTreeMap::new();
+    // All sets of a deployment count together: each says the same.
+    let mut seen = BTreeSet::new();
+    for set in sets(service).filter(|set| seen.insert(set.deployment.as_str())) {
+        let sums = versions.entry(&set.release).or_default();
+        sums.classes.iter_mut().zip(set.classes).for_each(|(sum, count)| *sum += count);
+        sums.proxy_errors += set.proxy_errors;
+        sums.retries += set.retries;
+        sums.response_bytes += set.response_bytes;
+        sums.latency_sum_us += set.latency_sum_us;
+        for (bound, count) in &set.latency {
+            *sums.latency.entry(*bound).or_default() += count;
+        }
+    }
+    versions
+}
+
+/// What each target is busy with, and whether it is healthy, by version and address.
+fn by_target(service: &ServiceStatus) -> BTreeMap<(&str, String), (u64, bool)> {
+    let mut targets = BTreeMap::new();
+    for set in sets(service) {
+        for target in &set.targets {
+            let (busy, up) = targets
+                .entry((set.release.as_str(), target.address.to_string()))
+                .or_insert((0, target.healthy));
+            *busy += target.in_flight;
+            *up &= target.healthy;
+        }
+    }
+    targets
+}
+
+/// A metric with all its label values.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    metrics: Vec<Metric>,
+}
+
+type Labels<'a> = [(&'a str, &'a str)];
+
+impl Family {
+    const fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, metrics: Vec::new() }
+    }
+
+    fn counter(&mut self, labels: &Labels<'_>, count: u64) {
+        let mut counter = Counter::default();
+        counter.set_value(count as f64);
+        self.add(labels, |metric| metric.set_counter(counter));
+    }
+
+    fn gauge(&mut self, labels: &Labels<'_>, value: f64) {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        self.add(labels, |metric| metric.set_gauge(gauge));
+    }
+
+    fn histogram(&mut self, labels: &Labels<'_>, sums: &Sums) {
+        let mut histogram = Histogram::default();
+        let mut cumulative = 0;
+        let mut buckets = Vec::new();
+        for (bound, count) in &sums.latency {
+            cumulative += count;
+            // The encoder adds the one without a bound.
+            if *bound != u64::MAX {
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(*bound as f64 / 1_000.0);
+                bucket.set_cumulative_count(cumulative);
+                buckets.push(bucket);
+            }
+        }
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(cumulative);
+        histogram.set_sample_sum(sums.latency_sum_us as f64 / 1_000_000.0);
+        self.add(labels, |metric| metric.set_histogram(histogram));
+    }
+
+    fn add(&mut self, labels: &Labels<'_>, set: impl FnOnce(&mut Metric)) {
+        let pair = |(name, value): &(&str, &str)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        };
+        let mut metric = Metric::default();
+        metric.set_label(labels.iter().map(pair).collect());
+        set(&mut metric);
+        self.metrics.push(metric);
+    }
+
+    fn of(self, kind: MetricType) -> MetricFamily {
+        let mut family = MetricFamily::default();
+        family.set_name(format!("cutover_proxy_{}", self.name));
+        family.set_help(self.help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(self.metrics);
+        family
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use cutover_control::{Epoch, Route, TargetStatus};
+
+    use super::*;
+
+    fn set(deployment: &str, release: &str, requests: u64) -> SetStatus {
+        SetStatus {
+            targets: vec![TargetStatus {
+                replica: format!("{deployment}-1"),
+                address: "172.18.0.2:3000".parse().unwrap(),
+                healthy: deployment != "d1",
+                in_flight: 2,
+            }],
+            classes: [0, requests, 0, 0, 1],
+            proxy_errors: 3,
+            response_bytes: 1_024,
+            latency_sum_us: 1_500_000,
+            latency: vec![(1, requests), (2_500, 1), (u64::MAX, 3)],
+            ..SetStatus::new(deployment, release)
+        }
+    }
+
+    #[test]
+    fn versions_are_summed_and_no_series_stands_twice() {
+        let service = ServiceStatus {
+            key: "production/shop".parse().unwrap(),
+            epoch: Epoch { journal: "j".into(), sequence: 1 },
+            route: Route::default(),
+            active: Some(set("d3", "v2", 10)),
+            previous: Some(set("d2", "v1", 20)),
+            // The same deployment counts once, another one of the same release is added.
+            draining: vec![set("d2", "v1", 20), set("d1", "v1", 5)],
+        };
+        let text = render(&[service], 7).unwrap();
+        let of_v1 = r#"{destination="production",service="shop",version="v1""#;
+        for line in [
+            format!(r#"cutover_proxy_responses_total{{class="2xx",{}}} 25"#, of_v1.trim_start_matches('{')),
+            format!("cutover_proxy_failures_total{of_v1}}} 6"),
+            format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="0.001"}} 25"#),
+            format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="2.5"}} 27"#),
+            format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="+Inf"}} 33"#),
+            format!("cutover_proxy_response_seconds_sum{of_v1}}} 3"),
+            format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000"}} 6"#),
+            format!(r#"cutover_proxy_target_healthy{of_v1},target="172.18.0.2:3000"}} 0"#),
+            "cutover_proxy_connections 7".to_owned(),
+        ] {
+            let sorted = |line: &str| {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                let mut labels: Vec<_> = name.split(['{', ',', '}']).map(str::to_owned).collect();
+                labels.sort();
+                (labels, value.to_owned())
+            };
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            assert_eq!(lines.filter(|known| sorted(known) == sorted(&line)).count(), 1, "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_without_services_has_something_to_say() {
+        assert!(render(&[], 0).unwrap().contains("cutover_proxy_connections 0"));
+    }
+}

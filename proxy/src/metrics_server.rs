@@ -1,0 +1,103 @@
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::Error;
+use crate::metrics::render;
+use crate::plane::Plane;
+use crate::response_body::ResponseBody;
+
+/// How long a scrape may take in all.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The pause after a failed accept: the process is out of descriptors, and others have to be closed first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers Prometheus at `/metrics`.
+#[derive(Debug)]
+pub(crate) struct MetricsServer {
+    socket: tokio::net::TcpListener,
+}
+
+impl MetricsServer {
+    /// Listens on an address, also while a proxy does that is about to hand over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`].
+    pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
+        let bound = || {
+            let domain = socket2::Domain::for_address(address);
+            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+            socket.set_nonblocking(true)?;
+            socket.set_reuse_address(true)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(16)?;
+            tokio::net::TcpListener::from_std(TcpListener::from(socket))
+        };
+        bound().map(|socket| Self { socket }).map_err(|source| Error::Listen { address, source })
+    }
+
+    /// Answers until the proxy is about to end.
+    pub(crate) async fn run(self, plane: Arc<Plane>, connections: TaskTracker, closing: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = closing.cancelled() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let (plane, connections) = (Arc::clone(&plane), connections.clone());
+                    tokio::spawn(timeout(LIMIT, answer(stream, plane, connections)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a scrape failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, plane: Arc<Plane>, connections: TaskTracker) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (plane, open) = (Arc::clone(&plane), connections.len());
+        async move { Ok::<_, Infallible>(scrape(&request, &plane, open).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a scrape ended early");
+    }
+}
+
+async fn scrape(request: &Request<Incoming>, plane: &Plane, connections: usize) -> Response<ResponseBody> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => match render(&plane.freeze().await.services(), connections) {
+            Ok(text) => (StatusCode::OK, text),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        },
+        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET /metrics\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "GET /metrics\n".to_owned()),
+    };
+    let mut response = Response::new(ResponseBody::text(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

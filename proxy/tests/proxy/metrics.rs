@@ -1,0 +1,48 @@
+//! What Prometheus is told.
+
+use std::net::SocketAddr;
+
+use hyper::{Method, StatusCode};
+
+use crate::application::{Application, nobody, text};
+use crate::client::{Client, get, get_once, request};
+use crate::proxy::Proxy;
+
+#[tokio::test]
+async fn requests_are_told_by_version_and_class_and_a_successor_goes_on() {
+    let app = Application::serve(|request| async move {
+        let status = if request.uri().path() == "/missing" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        text(status, "0123456789")
+    })
+    .await;
+    let address: SocketAddr = nobody().await;
+    let mut proxy = Proxy::start_answering(address).await;
+    proxy.switch(1, &[app.target()]).await;
+    let mut client = Client::connect(proxy.address).await;
+    for path in ["/", "/", "/missing"] {
+        client.ask(get(path)).await.unwrap();
+    }
+    let scrape = async || {
+        let mut client = Client::connect(address).await;
+        client.ask(request(Method::GET, "prometheus", "/metrics", "")).await.unwrap()
+    };
+    let told = |text: &str, name: &str, label: &str| {
+        let line = text.lines().find(|line| line.starts_with(name) && line.contains(label));
+        line.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+    };
+    let (status, text) = scrape().await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(told(&text, "cutover_proxy_responses_total", "class=\"2xx\""), Some(2.0), "{text}");
+    assert_eq!(told(&text, "cutover_proxy_responses_total", "class=\"4xx\""), Some(1.0));
+    assert_eq!(told(&text, "cutover_proxy_response_bytes_total", "version=\"r1\""), Some(30.0));
+    assert_eq!(told(&text, "cutover_proxy_response_seconds_count", "service=\"app\""), Some(3.0));
+    assert_eq!(told(&text, "cutover_proxy_target_healthy", "target="), Some(1.0));
+    assert_eq!(get_once(address, "prometheus").await.0, StatusCode::NOT_FOUND);
+
+    drop(client);
+    let successor = proxy.successor().await;
+    proxy.ended().await;
+    get_once(successor.address, "a").await;
+    let (_, text) = scrape().await;
+    assert_eq!(told(&text, "cutover_proxy_response_seconds_count", "service=\"app\""), Some(4.0), "{text}");
+}
