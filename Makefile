@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean bench-deploy faults simulate
+.PHONY: build demo test clean bench-deploy bench-proxy faults simulate
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -30,3 +30,8 @@ faults:
 # seed: make simulate FROM=100000
 simulate:
 	cargo run --quiet --release --package cutover-simulation -- --seeds 100000 --from $(or $(FROM),0)
+
+# Cutover's proxy beside nginx, HAProxy, Envoy, Caddy and Traefik on one core, with the release profile: half an hour. One
+# table, and fewer rounds: make bench-proxy ARGS="swap --peers nginx,envoy --rounds 2"
+bench-proxy:
+	scripts/bench-proxy.sh $(ARGS)

@@ -15,7 +15,7 @@ mod stages;
 pub use control_plane::{ControlPlane, Ended};
 pub use database::Database;
 pub use host::Host;
-pub use load::{Failure, FailureKind, Load, LoadPlan, LoadReport, VersionReport};
+pub use load::{Failure, FailureKind, Latencies, Load, LoadPlan, LoadReport, VersionReport};
 pub use place::{dist, root};
 pub use project::{App, Project};
 pub use relay::Relay;

@@ -3,6 +3,8 @@
 
 mod client;
 mod connection;
+mod latencies;
+mod pace;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -13,11 +15,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+pub use self::latencies::Latencies;
 pub use self::report::{Failure, FailureKind, LoadReport, VersionReport};
 
 use self::client::Client;
+use self::pace::Pace;
 use self::report::Tally;
 
 /// Whom to ask for what, and how often.
@@ -99,13 +103,14 @@ impl Drop for Load {
 async fn run(plan: LoadPlan, tally: Arc<Tally>, mut stopped: oneshot::Receiver<()>) {
     let interval = Duration::from_secs(1) / plan.rate.max(1);
     let client = Arc::new(Client::new(plan));
+    let mut pace = Pace::new();
     let mut in_flight = JoinSet::new();
     let mut scheduled = Instant::now();
     for number in 0_u64.. {
         tokio::select! {
             biased;
             _ = &mut stopped => break,
-            () = sleep_until(scheduled) => {}
+            () = pace.until(scheduled) => {}
         }
         while in_flight.try_join_next().is_some() {}
         tally.sent();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::Answer;
+use super::latencies::Latencies;
 
 /// What came of a load, or has come of it so far.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct LoadReport {
     pub p50: Duration,
     /// The time that 99 % of the answers were within.
     pub p99: Duration,
+    /// All of these times.
+    pub latencies: Latencies,
 }
 
 /// The answers of one version.
@@ -166,18 +169,18 @@ impl Tally {
 
     pub(super) fn report(&self) -> LoadReport {
         let counts = self.lock();
-        let mut latencies = counts.latencies.clone();
-        latencies.sort_unstable();
+        let latencies = Latencies::new(counts.latencies.clone());
         LoadReport {
             started: counts.started,
             sent: counts.sent,
-            answered: latencies.len() as u64,
+            answered: latencies.count(),
             failed: counts.failed.clone(),
             retried_idle: counts.retried_idle,
             by_version: counts.by_version.clone(),
-            slowest: percentile(&latencies, 100),
-            p50: percentile(&latencies, 50),
-            p99: percentile(&latencies, 99),
+            slowest: latencies.percentile(100),
+            p50: latencies.percentile(50),
+            p99: latencies.percentile(99),
+            latencies,
         }
     }
 
@@ -185,11 +188,4 @@ impl Tally {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The nearest-rank percentile of sorted microseconds: the least one that `percent` of them are not above.
-fn percentile(sorted: &[u32], percent: usize) -> Duration {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    let micros = rank.checked_sub(1).and_then(|index| sorted.get(index));
-    Duration::from_micros(micros.copied().unwrap_or_default().into())
 }
