@@ -97,20 +97,20 @@ impl Exchange {
     /// Sends a request until an application answers it. Each try reads the routes anew, so that one which meets a
     /// set that has just been replaced goes on with the new one.
     async fn ask(&self, outgoing: &mut Outgoing) -> Result<Answer, (Rejection, Option<Lease>)> {
-        let host = outgoing.host();
-        let host = host.to_str().unwrap_or_default();
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
         let mut may_reuse = outgoing.is_repeatable();
         loop {
-            let lease = match self.routes.lease(host, &tried) {
+            let lease = match self.routes.lease(outgoing.host(), outgoing.path(), &tried) {
                 Ok(lease) => lease,
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
+            let limits = &lease.set().limits;
+            outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
             let kept = if may_reuse { lease.target().pool().reuse(self.worker).await } else { None };
             let connection = match kept {
                 Some(connection) => Ok(connection),
-                None => lease.target().pool().connect(self.worker).await,
+                None => lease.target().pool().connect(self.worker, limits.connect).await,
             };
             let (rejection, reused) = match connection {
                 Ok(connection) => {

@@ -9,6 +9,7 @@
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
 //! only then swaps the table.
 
+mod activity;
 mod config;
 mod control_server;
 mod counters;
@@ -21,11 +22,14 @@ mod head;
 mod health;
 mod lease;
 mod ledger;
+mod limits;
+mod linger;
 mod listener;
 mod live_service;
 mod live_set;
 mod outgoing;
 mod overlap;
+mod path_prefix;
 mod pipe;
 mod plane;
 mod pool;
@@ -34,8 +38,10 @@ mod rejection;
 mod request_body;
 mod request_id;
 mod response_body;
+mod route;
 mod route_table;
 mod server;
+mod silence;
 mod store;
 mod successor;
 mod target;

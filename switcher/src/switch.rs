@@ -67,14 +67,15 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
         epoch: epoch_of(epoch),
         deployment: plan.deployment.to_string(),
         release: plan.release.id().to_string(),
-        route: Route { hosts: settings.proxy.hosts.clone() },
+        route: Route { hosts: settings.proxy.hosts.clone(), ..Route::default() },
         targets: targets.collect(),
         health: Some(HealthCheck {
             path: settings.readiness.path.clone(),
             interval_ms: at_least_1_ms(settings.readiness.period),
             timeout_ms: at_least_1_ms(settings.readiness.timeout),
         }),
-        timeouts: Timeouts { response_ms: at_least_1_ms(settings.proxy.response_timeout) },
+        timeouts: Timeouts::of_response(at_least_1_ms(settings.proxy.response_timeout)),
+        max_request_body: None,
         drain_ms: millis(settings.timeouts.drain.0),
     }
 }

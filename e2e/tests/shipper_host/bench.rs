@@ -145,7 +145,8 @@ impl Bench {
             route: cutover_control::Route::default(),
             targets: replicas.iter().map(target).collect(),
             health: None,
-            timeouts: cutover_control::Timeouts { response_ms: 30_000 },
+            timeouts: cutover_control::Timeouts::of_response(30_000),
+            max_request_body: None,
             drain_ms: 10_000,
         };
         Ok(self.machine.proxy().switch(switch).await.map(drop)?)

@@ -6,6 +6,7 @@ mod client;
 mod control;
 mod ending;
 mod http;
+mod limits;
 mod proxy;
 mod routing;
 mod streaming;
