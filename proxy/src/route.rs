@@ -1,5 +1,7 @@
 //! The route of a service: its one form, and what two services may not both have.
 
+use std::net::Ipv6Addr;
+
 use cutover_control::Route;
 
 use crate::path_prefix::PathPrefix;
@@ -9,6 +11,8 @@ use crate::path_prefix::PathPrefix;
 pub(crate) fn normal(route: &Route) -> Result<Route, String> {
     let host = |host: &String| {
         let name = host.trim_end_matches('.').to_ascii_lowercase();
+        // Of an IPv6 address only the form that stands in requests.
+        let name = if name.parse::<Ipv6Addr>().is_ok() { format!("[{name}]") } else { name };
         let wrong = || format!("{name:?} is no host name (no port, no wildcard but *. in front)");
         if is_host(&name) { Ok(name) } else { Err(wrong()) }
     };
@@ -52,7 +56,7 @@ fn is_host(host: &str) -> bool {
         return is_name(below);
     }
     let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    literal.map_or_else(|| is_name(host), |address| address.parse::<std::net::Ipv6Addr>().is_ok())
+    literal.map_or_else(|| is_name(host), |address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_route_has_one_form() {
-        let given = route(&["A.example.", "*.B.example", "[::1]"], &["/api/", "/"]);
+        let given = route(&["A.example.", "*.B.example", "::1"], &["/api/", "/"]);
         let stored = route(&["a.example", "*.b.example", "[::1]"], &["/api", "/"]);
         assert_eq!(normal(&given).unwrap(), stored);
         assert_eq!(normal(&stored).unwrap(), stored);

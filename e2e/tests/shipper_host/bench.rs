@@ -201,7 +201,7 @@ fn settings(version: &str) -> Settings {
             timeout: Span::seconds(5),
             successes: 1,
         },
-        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        proxy: Routing::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
         database: None,
