@@ -15,6 +15,7 @@ use crate::lease::Lease;
 use crate::outgoing::Outgoing;
 use crate::pool::Connection;
 use crate::rejection::Rejection;
+use crate::request_body::Upload;
 use crate::request_id::RequestIds;
 use crate::response_body::ResponseBody;
 use crate::route_table::RouteTable;
@@ -70,7 +71,7 @@ impl Exchange {
         let began = Instant::now();
         let (rejection, lease) = match self.ask(&mut outgoing).await {
             Ok(answer) if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                return pass_back(answer, began);
+                return pass_back(answer, outgoing.upload(), began);
             }
             Ok(answer) => match outgoing.take_upgrade() {
                 Some(client) => return self.upgrade(client, answer, began),
@@ -146,11 +147,12 @@ impl Exchange {
     }
 }
 
-fn pass_back(answer: Answer, began: Instant) -> Response<ResponseBody> {
+fn pass_back(answer: Answer, upload: Option<Arc<Upload>>, began: Instant) -> Response<ResponseBody> {
     let Answer { response, lease, connection } = answer;
     let status = response.status();
     lease.set().counters.answered(status, began.elapsed());
     let (mut parts, body) = response.into_parts();
     head::forward_response(&mut parts);
-    Response::from_parts(parts, ResponseBody::application(body, lease, connection, !status.is_server_error()))
+    let counts = !status.is_server_error();
+    Response::from_parts(parts, ResponseBody::application(body, lease, connection, upload, counts))
 }

@@ -85,6 +85,11 @@ impl Outgoing {
         head::request_id(&self.parts.headers)
     }
 
+    /// How far the body has come, where there is one.
+    pub(crate) fn upload(&self) -> Option<Arc<Upload>> {
+        self.upload.clone()
+    }
+
     pub(crate) fn is_repeatable(&self) -> bool {
         self.repeatable
     }

@@ -50,6 +50,8 @@ pub(crate) struct Upload {
     /// Pieces that are taken from the client.
     pieces: Activity,
     released: AtomicBool,
+    /// It has ended before its end.
+    broken: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -58,6 +60,7 @@ impl Upload {
         Arc::new(Self {
             pieces: Activity::new(),
             released: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         })
     }
@@ -65,6 +68,11 @@ impl Upload {
     /// When a piece of the body was last taken from the client.
     pub(crate) fn last_moved(&self) -> Instant {
         self.pieces.last()
+    }
+
+    /// Whether the client has broken it off, or sent more than it may: the application can't be blamed for what comes of it.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Acquire)
     }
 
     /// The application wants the body.
@@ -106,19 +114,22 @@ impl Body for RequestBody {
         }
         let frame = ready!(Pin::new(body).poll_frame(cx));
         upload.pieces.mark();
-        if let Some(Ok(frame)) = &frame {
-            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match left.checked_sub(length) {
-                Some(rest) => *left = rest,
-                None => {
-                    if let Self::Streaming { body, .. } = std::mem::replace(this, Self::Empty) {
-                        linger(body);
-                    }
-                    return Poll::Ready(Some(Err(Unsendable::TooLarge)));
+        let Some(Ok(frame)) = frame else {
+            upload.broken.store(frame.is_some(), Release);
+            return Poll::Ready(frame.map(|frame| frame.map_err(Unsendable::Client)));
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match left.checked_sub(length) {
+            Some(rest) => *left = rest,
+            None => {
+                upload.broken.store(true, Release);
+                if let Self::Streaming { body, .. } = std::mem::replace(this, Self::Empty) {
+                    linger(body);
                 }
+                return Poll::Ready(Some(Err(Unsendable::TooLarge)));
             }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Unsendable::Client)))
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

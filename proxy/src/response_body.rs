@@ -1,6 +1,7 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::lease::Lease;
 use crate::pool::Connection;
+use crate::request_body::Upload;
 use crate::silence::Silence;
 
 /// The body of a response on its way to the client.
@@ -33,6 +35,8 @@ struct Streaming {
     /// Made when the body first has to be waited for; most come in one piece with their head.
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     silence: Silence,
+    /// The body of the request, where there is one.
+    upload: Option<Arc<Upload>>,
     /// Whether an early end is news: a 5xx was counted already.
     counts: bool,
 }
@@ -63,10 +67,11 @@ impl ResponseBody {
         body: Incoming,
         lease: Lease,
         connection: Option<Connection>,
+        upload: Option<Arc<Upload>>,
         counts: bool,
     ) -> Self {
         let silence = Silence::new(lease.set().limits.idle);
-        let streaming = Streaming { body, lease, connection, cut: None, silence, counts };
+        let streaming = Streaming { body, lease, connection, cut: None, silence, upload, counts };
         if streaming.body.is_end_stream() {
             streaming.finish();
             return Self::empty();
@@ -102,8 +107,11 @@ impl Streaming {
         }
     }
 
-    /// Notes that the application is to blame for an early end.
+    /// Notes an early end, unless the client is to blame for it: it has broken off the request.
     fn broke(&self, why: Truncated) -> Truncated {
+        if self.upload.as_ref().is_some_and(|upload| upload.is_broken()) {
+            return why;
+        }
         if self.counts {
             self.lease.set().counters.cut_off();
         }

@@ -37,7 +37,8 @@ pub struct SetStatus {
     pub requests: u64,
     /// Of those, the ones that the application answered with 5xx.
     pub server_errors: u64,
-    /// Of those, the ones that the proxy answered with 502, 503 or 504, and responses that the application cut off.
+    /// Of those, the ones that the proxy answered with 502, 503 or 504, and responses that the application cut off, or
+    /// within which it was silent for too long.
     pub proxy_errors: u64,
     /// Time to the head of the response: pairs of an upper bound in milliseconds (inclusive) and how many responses
     /// took at most that and more than the bound before; not cumulative. The last bound is [`u64::MAX`].
