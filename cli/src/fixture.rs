@@ -34,7 +34,7 @@ pub(crate) fn release(version: &str) -> Release {
             timeout: Span::seconds(5),
             successes: 1,
         },
-        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        proxy: Routing::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,

@@ -38,5 +38,5 @@ use console::Console;
 async fn main() -> ExitCode {
     let args = Args::parse();
     let console = Console::new(&args.global);
-    report::conclude(console, verbs::run(args, console).await).into()
+    report::conclude(console, Box::pin(verbs::run(args, console)).await).into()
 }

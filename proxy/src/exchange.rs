@@ -15,6 +15,7 @@ use crate::lease::Lease;
 use crate::outgoing::Outgoing;
 use crate::pool::Connection;
 use crate::rejection::Rejection;
+use crate::request_body::Upload;
 use crate::request_id::RequestIds;
 use crate::response_body::ResponseBody;
 use crate::route_table::RouteTable;
@@ -72,7 +73,7 @@ impl Exchange {
         let began = Instant::now();
         let (rejection, lease) = match self.ask(&mut outgoing).await {
             Ok(answer) if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                return pass_back(answer, began);
+                return pass_back(answer, outgoing.upload(), began);
             }
             Ok(answer) => match outgoing.take_upgrade() {
                 Some(client) => return self.upgrade(client, answer, began),
@@ -99,20 +100,20 @@ impl Exchange {
     /// Sends a request until an application answers it. Each try reads the routes anew, so that one which meets a
     /// set that has just been replaced goes on with the new one.
     async fn ask(&self, outgoing: &mut Outgoing) -> Result<Answer, (Rejection, Option<Lease>)> {
-        let host = outgoing.host();
-        let host = host.to_str().unwrap_or_default();
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
         let mut may_reuse = outgoing.is_repeatable();
         loop {
-            let lease = match self.routes.lease(host, &tried) {
+            let lease = match self.routes.lease(outgoing.host(), outgoing.path(), &tried) {
                 Ok(lease) => lease,
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
+            let limits = &lease.set().limits;
+            outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
             let kept = if may_reuse { lease.target().pool().reuse(self.worker).await } else { None };
             let connection = match kept {
                 Some(connection) => Ok(connection),
-                None => lease.target().pool().connect(self.worker).await,
+                None => lease.target().pool().connect(self.worker, limits.connect).await,
             };
             let (rejection, reused) = match connection {
                 Ok(connection) => {
@@ -152,11 +153,12 @@ impl Exchange {
     }
 }
 
-fn pass_back(answer: Answer, began: Instant) -> Response<ResponseBody> {
+fn pass_back(answer: Answer, upload: Option<Arc<Upload>>, began: Instant) -> Response<ResponseBody> {
     let Answer { response, lease, connection } = answer;
     let status = response.status();
     lease.set().counters.answered(status, began.elapsed());
     let (mut parts, body) = response.into_parts();
     head::forward_response(&mut parts);
-    Response::from_parts(parts, ResponseBody::application(body, lease, connection, !status.is_server_error()))
+    let counts = !status.is_server_error();
+    Response::from_parts(parts, ResponseBody::application(body, lease, connection, upload, counts))
 }

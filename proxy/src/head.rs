@@ -5,6 +5,7 @@ use hyper::header::{
 use hyper::http::{request, response};
 use hyper::{Method, Uri, Version};
 
+use crate::path_prefix::PathPrefix;
 use crate::rejection::Rejection;
 use crate::request_id::RequestIds;
 
@@ -12,6 +13,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -123,6 +125,16 @@ fn join_cookies(headers: &mut HeaderMap) {
         if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
             headers.insert(COOKIE, joined);
         }
+    }
+}
+
+/// Takes the prefix off the path of a forwarded request, and tells the application, which may need it for the links that
+/// it makes: in the field that Traefik sends and Spring reads.
+pub(crate) fn strip_prefix(parts: &mut request::Parts, prefix: &PathPrefix) {
+    let stripped = parts.uri.path_and_query().and_then(|path| prefix.strip(path));
+    if let (Some(path), Ok(prefix)) = (stripped, HeaderValue::from_str(prefix.as_str())) {
+        parts.uri = Uri::from(path);
+        parts.headers.insert(X_FORWARDED_PREFIX, prefix);
     }
 }
 
@@ -271,6 +283,7 @@ mod tests {
                 ("x-forwarded-for", "10.0.0.1"),
                 ("x_forwarded_for", "10.0.0.1"),
                 ("x-forwarded-port", "1"),
+                ("x-forwarded-prefix", "/mine"),
                 ("forwarded", "for=10.0.0.1"),
                 ("x-request-id", "mine"),
             ],
@@ -279,7 +292,7 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "a:8080");
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["x-request-id"], "mine");
-        for gone in ["x_forwarded_for", "x-forwarded-port", "forwarded"] {
+        for gone in ["x_forwarded_for", "x-forwarded-port", "x-forwarded-prefix", "forwarded"] {
             assert!(!headers.contains_key(gone), "{gone}");
         }
     }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::path_prefix::PathPrefix;
 use crate::target::Target;
 use crate::target_set::TargetSet;
 
@@ -9,12 +10,20 @@ use crate::target_set::TargetSet;
 pub(crate) struct Lease {
     set: Arc<TargetSet>,
     target: Arc<Target>,
+    /// What the application is asked without.
+    stripped: Option<Arc<PathPrefix>>,
 }
 
 impl Lease {
     pub(crate) fn new(set: Arc<TargetSet>, target: Arc<Target>) -> Self {
         target.enter();
-        Self { set, target }
+        Self { set, target, stripped: None }
+    }
+
+    /// The same for a request whose path begins with a prefix that the application is asked without.
+    pub(crate) fn stripping(mut self, prefix: &Arc<PathPrefix>) -> Self {
+        self.stripped = Some(Arc::clone(prefix));
+        self
     }
 
     pub(crate) fn set(&self) -> &TargetSet {
@@ -23,6 +32,10 @@ impl Lease {
 
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+
+    pub(crate) fn stripped(&self) -> Option<&PathPrefix> {
+        self.stripped.as_deref()
     }
 }
 

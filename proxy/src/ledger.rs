@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
-use cutover_control::{Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target};
+use cutover_control::{Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target, Timeouts};
 use serde::{Deserialize, Serialize};
 
 use crate::fence::Fences;
+use crate::route;
 
 /// What the proxy was told and must not forget: which deployment of each service is active, which can be restored,
 /// and the fences. Pure: a call is decided here before anything is stored or routed.
@@ -32,7 +33,10 @@ pub(crate) struct Deployed {
     pub(crate) route: Route,
     pub(crate) targets: Vec<Target>,
     pub(crate) health: Option<HealthCheck>,
-    pub(crate) response_ms: u64,
+    #[serde(flatten)]
+    pub(crate) timeouts: Timeouts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_request_body: Option<u64>,
 }
 
 impl Ledger {
@@ -96,13 +100,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// A host belongs to one service, also while it could only come back by a restore.
+    /// A host and a path prefix of it belong to one service, also while they could only come back by a restore.
     fn refuse_conflict(&self, key: &ServiceKey, route: &Route) -> Result<(), Refusal> {
         let others = self.services.iter().filter(|(other, _)| *other != key);
         for (other, service) in others {
-            if let Some(host) = service.routes().find_map(|claimed| common_host(claimed, route)) {
-                let message =
-                    format!("{host} is routed to {other} on this proxy: name another host for {key}");
+            if let Some(claim) = service.routes().find_map(|claimed| route::common(claimed, route)) {
+                let message = format!(
+                    "{claim} is routed to {other} on this proxy: name another host or path prefix for {key}"
+                );
                 return Err(Refusal::Invalid { message });
             }
         }
@@ -129,8 +134,8 @@ impl Deployed {
         if switch.targets.is_empty() {
             return Err(invalid("a switch needs at least one target"));
         }
-        if switch.timeouts.response_ms == 0 {
-            return Err(invalid("response_ms must be at least 1"));
+        if switch.timeouts.response_ms == 0 || switch.timeouts.connect_ms == 0 {
+            return Err(invalid("response_ms and connect_ms must be at least 1"));
         }
         if let Some(check) = &switch.health
             && (!check.path.starts_with('/') || check.path.parse::<hyper::Uri>().is_err())
@@ -140,44 +145,23 @@ impl Deployed {
         if switch.health.as_ref().is_some_and(|check| check.interval_ms == 0 || check.timeout_ms == 0) {
             return Err(invalid("the interval and the timeout of the health check must be at least 1 ms"));
         }
-        let hosts =
-            switch.route.hosts.iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect();
-        let route = Route { hosts };
-        if let Some(host) = route.hosts.iter().find(|host| !is_host(host)) {
-            return Err(invalid(&format!("{host:?} is no host name (no port, no wildcard)")));
-        }
+        let route = route::normal(&switch.route).map_err(|wrong| invalid(&wrong))?;
         Ok(Self {
             deployment: switch.deployment.clone(),
             release: switch.release.clone(),
             route,
             targets: switch.targets.clone(),
             health: switch.health.clone(),
-            response_ms: switch.timeouts.response_ms,
+            timeouts: switch.timeouts,
+            max_request_body: switch.max_request_body,
         })
     }
-}
-
-fn is_host(host: &str) -> bool {
-    let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    literal.map_or_else(
-        || !host.is_empty() && host.bytes().all(name),
-        |address| address.parse::<std::net::Ipv6Addr>().is_ok(),
-    )
-}
-
-fn common_host(one: &Route, other: &Route) -> Option<String> {
-    if one.hosts.is_empty() && other.hosts.is_empty() {
-        return Some("every host without a route of its own".to_owned());
-    }
-    one.hosts.iter().find(|host| other.hosts.contains(host)).cloned()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use cutover_control::Timeouts;
 
     fn epoch(sequence: u64) -> Epoch {
         Epoch { journal: "j1".into(), sequence }
@@ -189,10 +173,11 @@ mod tests {
             epoch: epoch(sequence),
             deployment: deployment.into(),
             release: format!("release of {deployment}"),
-            route: Route { hosts: hosts.iter().map(|host| (*host).into()).collect() },
+            route: Route { hosts: hosts.iter().map(|host| (*host).into()).collect(), ..Route::default() },
             targets: vec![Target { replica: "r1".into(), address: "127.0.0.1:1".parse().unwrap() }],
             health: None,
-            timeouts: Timeouts { response_ms: 1_000 },
+            timeouts: Timeouts::of_response(1_000),
+            max_request_body: None,
             drain_ms: 1_000,
         }
     }
@@ -252,9 +237,40 @@ mod tests {
         nowhere.targets.clear();
         let mut unhealthy = switch("production/app", "d1", 1, &[]);
         unhealthy.health = Some(HealthCheck { path: "up".into(), interval_ms: 1, timeout_ms: 1 });
-        let wild = switch("production/app", "d1", 1, &["*.example"]);
-        for bad in [nowhere, unhealthy, wild] {
+        let mut impatient = switch("production/app", "d1", 1, &[]);
+        impatient.timeouts.connect_ms = 0;
+        let wild = switch("production/app", "d1", 1, &["*"]);
+        for bad in [nowhere, unhealthy, impatient, wild] {
             assert!(matches!(Ledger::default().switch(&bad), Err(Refusal::Invalid { .. })));
         }
+    }
+
+    #[test]
+    fn a_prefix_belongs_to_one_service_also_while_it_could_be_restored() {
+        let mut ledger = Ledger::default();
+        let with = |key, deployment, sequence, prefix: &str| {
+            let mut switch = switch(key, deployment, sequence, &["a.example"]);
+            switch.route.path_prefixes.push(prefix.to_owned());
+            switch
+        };
+        ledger.switch(&with("production/a", "d1", 1, "/api/")).unwrap();
+        ledger.switch(&with("production/a", "d2", 2, "/v2")).unwrap();
+        for prefix in ["/api", "/v2/"] {
+            let refused = ledger.clone().switch(&with("production/b", "d3", 3, prefix)).unwrap_err();
+            assert!(refused.to_string().contains("of a.example is routed to production/a"), "{refused}");
+        }
+        ledger.clone().switch(&with("production/b", "d3", 3, "/api/v2")).unwrap();
+        ledger.switch(&switch("production/b", "d3", 3, &["a.example"])).unwrap();
+        ledger.retire(&"production/a".parse().unwrap(), &epoch(4), "d2").unwrap();
+        ledger.switch(&with("production/c", "d4", 5, "/api")).unwrap();
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_prefixes_and_limits_is_read() {
+        let stored = r#"{"deployment":"d1","release":"r1","route":{"hosts":["a.example"]},"targets":[],
+            "health":null,"response_ms":30000}"#;
+        let deployed: Deployed = serde_json::from_str(stored).unwrap();
+        assert_eq!((deployed.timeouts, deployed.max_request_body), (Timeouts::of_response(30_000), None));
+        assert!(deployed.route.path_prefixes.is_empty());
     }
 }

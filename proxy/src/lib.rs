@@ -9,7 +9,9 @@
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
 //! only then swaps the table.
 
+mod activity;
 mod client_connection;
+
 mod config;
 mod control_server;
 mod counters;
@@ -22,6 +24,8 @@ mod head;
 mod health;
 mod lease;
 mod ledger;
+mod limits;
+mod linger;
 mod listener;
 mod live_service;
 mod live_set;
@@ -29,6 +33,7 @@ mod metrics;
 mod metrics_server;
 mod outgoing;
 mod overlap;
+mod path_prefix;
 mod pipe;
 mod plane;
 mod pool;
@@ -37,8 +42,10 @@ mod rejection;
 mod request_body;
 mod request_id;
 mod response_body;
+mod route;
 mod route_table;
 mod server;
+mod silence;
 mod store;
 mod successor;
 mod target;

@@ -7,6 +7,7 @@ use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::health::Watch;
 use crate::ledger::Deployed;
+use crate::limits::Limits;
 use crate::target::Target;
 use crate::target_set::TargetSet;
 
@@ -85,8 +86,8 @@ impl LiveSet {
     }
 
     fn of(deployed: &Deployed, targets: Vec<Arc<Target>>, counters: Arc<Counters>, workers: usize) -> Self {
-        let response_limit = Duration::from_millis(deployed.response_ms);
-        let set = TargetSet::new(&deployed.deployment, &deployed.release, targets, counters, response_limit);
+        let limits = Limits::new(&deployed.timeouts, deployed.max_request_body);
+        let set = TargetSet::new(&deployed.deployment, &deployed.release, targets, counters, limits);
         Self { deployed: deployed.clone(), workers, set: Arc::new(set), watch: None, drain: None }
     }
 

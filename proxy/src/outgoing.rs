@@ -11,9 +11,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::head::{self, Forward};
 use crate::lease::Lease;
+use crate::limits::Limits;
+use crate::linger::linger;
 use crate::pool::Connection;
 use crate::rejection::Rejection;
-use crate::request_body::{RequestBody, Upload};
+use crate::request_body::{RequestBody, Unsendable, Upload};
 use crate::request_id::RequestIds;
 
 /// A request on its way to an application, and what is known of its way so far.
@@ -70,12 +72,22 @@ impl Outgoing {
         Ok(Self { parts, host, body, upload, expects, repeatable, repeats: repeatable, seen: false, upgrade })
     }
 
-    pub(crate) fn host(&self) -> HeaderValue {
-        self.host.clone()
+    pub(crate) fn host(&self) -> &str {
+        self.host.to_str().unwrap_or_default()
+    }
+
+    /// The path as the client has sent it, without the query.
+    pub(crate) fn path(&self) -> &str {
+        self.parts.uri.path()
     }
 
     pub(crate) fn id(&self) -> &str {
         head::request_id(&self.parts.headers)
+    }
+
+    /// How far the body has come, where there is one.
+    pub(crate) fn upload(&self) -> Option<Arc<Upload>> {
+        self.upload.clone()
     }
 
     pub(crate) fn is_repeatable(&self) -> bool {
@@ -85,6 +97,25 @@ impl Outgoing {
     /// The client's half of an upgraded connection, where it asked for one.
     pub(crate) fn take_upgrade(&mut self) -> Option<OnUpgrade> {
         self.upgrade.take()
+    }
+
+    /// Refuses a body that is said to be larger than the service takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::BodyTooLarge`].
+    pub(crate) fn check_length(&mut self, limits: &Limits) -> Result<(), Rejection> {
+        let length = self.body.as_ref().and_then(|body| body.size_hint().exact());
+        if length.is_none_or(|length| limits.request_body.is_none_or(|most| length <= most)) {
+            return Ok(());
+        }
+        // A client that waits for 100 has sent nothing yet, and to read would be to ask for it.
+        if let Some(body) = self.body.take()
+            && !self.expects
+        {
+            linger(body);
+        }
+        Err(Rejection::BodyTooLarge)
     }
 
     /// Without limit while no application can have seen the request; once more where seeing it twice does no harm
@@ -100,8 +131,8 @@ impl Outgoing {
         lease: &Lease,
         mut connection: Connection,
     ) -> Result<(Response<Incoming>, Option<Connection>), Rejection> {
-        let request = self.request();
-        let limit = lease.set().response_limit;
+        let request = self.request(lease);
+        let limit = lease.set().limits.response;
         let mut deadline = Instant::now() + limit;
         let answer = connection.sender.try_send_request(request);
         // A connection that closes at this very moment may have emptied its queue just before the request was in it.
@@ -124,12 +155,19 @@ impl Outgoing {
         }
     }
 
-    fn request(&mut self) -> Request<RequestBody> {
+    fn request(&mut self, lease: &Lease) -> Request<RequestBody> {
+        let limit = lease.set().limits.request_body;
         let body = match (self.body.take(), &self.upload) {
-            (Some(body), Some(upload)) => RequestBody::streaming(body, Arc::clone(upload), self.expects),
+            (Some(body), Some(upload)) => {
+                RequestBody::streaming(body, Arc::clone(upload), self.expects, limit)
+            }
             _ => RequestBody::Empty,
         };
-        let mut request = Request::from_parts(self.parts.clone(), body);
+        let mut parts = self.parts.clone();
+        if let Some(prefix) = lease.stripped() {
+            head::strip_prefix(&mut parts, prefix);
+        }
+        let mut request = Request::from_parts(parts, body);
         if let (true, Some(upload)) = (self.expects, &self.upload) {
             let upload = Arc::clone(upload);
             hyper::ext::on_informational(&mut request, move |head| {
@@ -155,8 +193,10 @@ impl Outgoing {
             self.unsent(request);
         }
         let error = error.into_error();
-        // The body that the client sends is what fails with an error of hyper itself.
-        let of_body = error.is_user() && error.source().is_some_and(|cause| cause.is::<hyper::Error>());
-        if of_body { Rejection::RequestBody(error) } else { Rejection::NoAnswer(error) }
+        match error.source().and_then(|cause| cause.downcast_ref()) {
+            Some(Unsendable::TooLarge) => Rejection::BodyTooLarge,
+            Some(Unsendable::Client(_)) => Rejection::RequestBody(error),
+            None => Rejection::NoAnswer(error),
+        }
     }
 }

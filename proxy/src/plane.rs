@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use cutover_control::{
-    Call, Epoch, HealthCheck, PROTOCOL, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, Target,
+    Call, Epoch, HealthCheck, OLDEST_PROTOCOL, PROTOCOL, Refusal, Reply, Request, Response, ServiceKey,
+    ServiceStatus, Target,
 };
 use futures_util::future::try_join_all;
 use tokio::sync::{Mutex, MutexGuard};
@@ -102,7 +103,7 @@ impl Plane {
     }
 
     async fn carry_out(&self, call: Call) -> Result<Response, Stop> {
-        if call.protocol != PROTOCOL {
+        if !(OLDEST_PROTOCOL..=PROTOCOL).contains(&call.protocol) {
             let message = format!("this proxy speaks protocol {PROTOCOL}, the call is in {}", call.protocol);
             return Err(Refusal::Invalid { message }.into());
         }
@@ -208,7 +209,7 @@ impl Held {
         for (key, service) in &self.ledger.services {
             let live = self.services.entry(key.clone()).or_default();
             live.follow(service, self.workers);
-            routes.add(&service.route.hosts, live.serving());
+            routes.add(&service.route, live.serving());
         }
         routes
     }

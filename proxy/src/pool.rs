@@ -12,9 +12,6 @@ use tokio::time::timeout;
 
 use crate::request_body::RequestBody;
 
-/// How long a target may take to accept a connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-
 /// Idle connections of a worker beyond this many are closed, the longest idle first.
 const MAX_IDLE: usize = 256;
 
@@ -80,9 +77,9 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Of kind [`io::ErrorKind::TimedOut`] when the target does not accept within [`CONNECT_LIMIT`].
-    pub(crate) async fn connect(&self, worker: usize) -> io::Result<Connection> {
-        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(self.address)).await??;
+    /// Of kind [`io::ErrorKind::TimedOut`] when the target does not accept within the limit.
+    pub(crate) async fn connect(&self, worker: usize, limit: Duration) -> io::Result<Connection> {
+        let stream = timeout(limit, TcpStream::connect(self.address)).await??;
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;

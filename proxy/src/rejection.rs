@@ -1,6 +1,6 @@
 use std::io;
 
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use thiserror::Error;
 
@@ -15,7 +15,9 @@ pub(crate) enum Rejection {
     Connect,
     #[error("the request's body could not be read")]
     RequestBody(#[source] hyper::Error),
-    #[error("no service is routed here for this host")]
+    #[error("the request's body is larger than the service takes")]
+    BodyTooLarge,
+    #[error("no service is routed here for this host and path")]
     NoRoute,
     #[error("the service has nothing that could answer")]
     NoTarget,
@@ -36,6 +38,7 @@ impl Rejection {
         match self {
             Self::Malformed(_) | Self::RequestBody(_) => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoTarget => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -51,6 +54,10 @@ impl Rejection {
         let mut response = Response::new(ResponseBody::text(format!("{}: {self}\n", status.as_u16())));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // What makes a client stop sending: it need not get rid of the rest in order to ask something else.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }

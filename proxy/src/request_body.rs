@@ -1,14 +1,18 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::activity::Activity;
+use crate::linger::linger;
 
 /// How long a body is held back for the application's 100: it may never send one (RFC 9110, 10.1.1).
 const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
@@ -26,32 +30,49 @@ pub(crate) enum RequestBody {
         upload: Arc<Upload>,
         /// With `Expect: 100-continue`: until when the body is held back at most.
         held: Option<Pin<Box<Sleep>>>,
+        /// How many bytes may still come.
+        left: u64,
     },
+}
+
+/// Why the body of a request ends before its end; the application sees its connection close.
+#[derive(Debug, Error)]
+pub(crate) enum Unsendable {
+    #[error("the client stopped in the middle of a request")]
+    Client(#[source] hyper::Error),
+    #[error("the client sends more than the service takes")]
+    TooLarge,
 }
 
 /// How far the body of a request has come.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    began: Instant,
-    /// Milliseconds after `began` at which a piece was last taken from the client.
-    moved: AtomicU64,
+    /// Pieces that are taken from the client.
+    pieces: Activity,
     released: AtomicBool,
+    /// It has ended before its end.
+    broken: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Upload {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            began: Instant::now(),
-            moved: AtomicU64::new(0),
+            pieces: Activity::new(),
             released: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         })
     }
 
     /// When a piece of the body was last taken from the client.
     pub(crate) fn last_moved(&self) -> Instant {
-        self.began + Duration::from_millis(self.moved.load(Relaxed))
+        self.pieces.last()
+    }
+
+    /// Whether the client has broken it off, or sent more than it may: the application can't be blamed for what comes of it.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Acquire)
     }
 
     /// The application wants the body.
@@ -64,41 +85,51 @@ impl Upload {
         self.waker.register(cx.waker());
         if self.released.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }
     }
-
-    fn mark(&self) {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved.store(now, Relaxed);
-    }
 }
 
 impl RequestBody {
-    /// A body that is sent to the application as it comes, or, when the client waits for 100, once that has come.
-    pub(crate) fn streaming(body: Incoming, upload: Arc<Upload>, expects: bool) -> Self {
+    /// A body that is sent to the application as it comes, or, when the client waits for 100, once that has come; of more
+    /// bytes than the limit it breaks off.
+    pub(crate) fn streaming(body: Incoming, upload: Arc<Upload>, expects: bool, limit: Option<u64>) -> Self {
         let held = expects.then(|| Box::pin(sleep(CONTINUE_LIMIT)));
-        Self::Streaming { body, upload, held }
+        Self::Streaming { body, upload, held, left: limit.unwrap_or(u64::MAX) }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Unsendable;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Streaming { body, upload, held } = self.get_mut() else { return Poll::Ready(None) };
+    ) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
+        let this = self.get_mut();
+        let Self::Streaming { body, upload, held, left } = this else { return Poll::Ready(None) };
         if let Some(limit) = held {
             if upload.poll_released(cx).is_pending() && limit.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             *held = None;
         }
-        let frame = Pin::new(body).poll_frame(cx);
-        if frame.is_ready() {
-            upload.mark();
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        upload.pieces.mark();
+        let Some(Ok(frame)) = frame else {
+            upload.broken.store(frame.is_some(), Release);
+            return Poll::Ready(frame.map(|frame| frame.map_err(Unsendable::Client)));
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match left.checked_sub(length) {
+            Some(rest) => *left = rest,
+            None => {
+                upload.broken.store(true, Release);
+                if let Self::Streaming { body, .. } = std::mem::replace(this, Self::Empty) {
+                    linger(body);
+                }
+                return Poll::Ready(Some(Err(Unsendable::TooLarge)));
+            }
         }
-        frame
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

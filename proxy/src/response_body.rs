@@ -1,5 +1,7 @@
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -9,6 +11,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::lease::Lease;
 use crate::pool::Connection;
+use crate::request_body::Upload;
+use crate::silence::Silence;
 
 /// The body of a response on its way to the client.
 #[derive(Debug)]
@@ -30,6 +34,9 @@ struct Streaming {
     connection: Option<Connection>,
     /// Made when the body first has to be waited for; most come in one piece with their head.
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    silence: Silence,
+    /// The body of the request, where there is one.
+    upload: Option<Arc<Upload>>,
     /// Whether an early end is news: a 5xx was counted already.
     counts: bool,
 }
@@ -39,6 +46,8 @@ struct Streaming {
 pub(crate) enum Truncated {
     #[error("the application stopped in the middle of a response")]
     Application(#[source] hyper::Error),
+    #[error("the application was silent for too long in the middle of a response")]
+    Silent,
     #[error("the application was replaced, and the time for its last responses is over")]
     Replaced,
 }
@@ -58,9 +67,11 @@ impl ResponseBody {
         body: Incoming,
         lease: Lease,
         connection: Option<Connection>,
+        upload: Option<Arc<Upload>>,
         counts: bool,
     ) -> Self {
-        let streaming = Streaming { body, lease, connection, cut: None, counts };
+        let silence = Silence::new(lease.set().limits.idle);
+        let streaming = Streaming { body, lease, connection, cut: None, silence, upload, counts };
         if streaming.body.is_end_stream() {
             streaming.finish();
             return Self::empty();
@@ -78,27 +89,38 @@ impl Streaming {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Err(error))) => {
-                if self.counts {
-                    self.lease.set().counters.cut_off();
-                }
-                let address = self.lease.target().address();
-                tracing::warn!(%address, %error, "the application stopped in the middle of a response");
-                Poll::Ready(Some(Err(Truncated::Application(error))))
-            }
             Poll::Ready(frame) => {
+                self.silence.end();
                 if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
                     self.lease.set().counters.passed_on(data.len());
                 }
-                Poll::Ready(frame.map(|frame| frame.map_err(Truncated::Application)))
+                Poll::Ready(
+                    frame.map(|frame| frame.map_err(|error| self.broke(Truncated::Application(error)))),
+                )
             }
             Poll::Pending => {
                 let target = self.lease.target();
                 let cut = self.cut.get_or_insert_with(|| Box::pin(target.cut().clone().cancelled_owned()));
-                ready!(cut.as_mut().poll(cx));
-                Poll::Ready(Some(Err(Truncated::Replaced)))
+                if cut.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Some(Err(Truncated::Replaced)));
+                }
+                ready!(self.silence.poll_over(cx));
+                Poll::Ready(Some(Err(self.broke(Truncated::Silent))))
             }
         }
+    }
+
+    /// Notes an early end, unless the client is to blame for it: it has broken off the request.
+    fn broke(&self, why: Truncated) -> Truncated {
+        if self.upload.as_ref().is_some_and(|upload| upload.is_broken()) {
+            return why;
+        }
+        if self.counts {
+            self.lease.set().counters.cut_off();
+        }
+        let address = self.lease.target().address();
+        tracing::warn!(%address, cause = why.source().map(tracing::field::display), "{why}");
+        why
     }
 }
 

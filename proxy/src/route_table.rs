@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use cutover_control::Route;
 
 use crate::head::host_name;
 use crate::lease::Lease;
+use crate::path_prefix::PathPrefix;
 use crate::rejection::Rejection;
+use crate::route;
 use crate::target_set::TargetSet;
 
 /// How long [`RouteTable::install`] waits for readers of the old routes; each reads for less than a microsecond.
 const READERS_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest name in DNS, as text (RFC 1035, 2.3.4).
+const MAX_NAME: usize = 253;
 
 /// Which requests go where; read without a lock, replaced as a whole.
 #[derive(Debug, Default)]
@@ -22,40 +28,97 @@ pub(crate) struct RouteTable {
 /// One state of the table. A service without targets is routed, and answers 503.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    hosts: HashMap<String, Option<Arc<TargetSet>>>,
-    default: Option<Option<Arc<TargetSet>>>,
+    hosts: HashMap<String, Site>,
+    /// By the name below which they are.
+    wildcards: HashMap<String, Site>,
+    /// All other hosts.
+    default: Site,
+}
+
+/// What is routed on one host, the longest path prefix first.
+#[derive(Debug, Default)]
+struct Site(Vec<Place>);
+
+/// Where the paths with a prefix go.
+#[derive(Clone, Debug)]
+struct Place {
+    prefix: Arc<PathPrefix>,
+    strip: bool,
+    set: Option<Arc<TargetSet>>,
 }
 
 impl Routes {
-    /// Routes hosts (lower case), or with none all that no other service claims.
-    pub(crate) fn add(&mut self, hosts: &[String], set: Option<&Arc<TargetSet>>) {
-        if hosts.is_empty() {
-            self.default = Some(set.cloned());
+    /// Routes what a service claims, in the form that the ledger stores.
+    pub(crate) fn add(&mut self, route: &Route, set: Option<&Arc<TargetSet>>) {
+        for prefix in route::prefixes(route) {
+            let prefix = Arc::new(PathPrefix::new(prefix));
+            let place =
+                Place { strip: route.strip_path_prefix && !prefix.is_root(), prefix, set: set.cloned() };
+            if route.hosts.is_empty() {
+                self.default.add(place.clone());
+            }
+            for host in &route.hosts {
+                let site = match route::wildcard(host) {
+                    Some(below) => self.wildcards.entry(below.to_owned()).or_default(),
+                    None => self.hosts.entry(host.clone()).or_default(),
+                };
+                site.add(place.clone());
+            }
         }
-        self.hosts.extend(hosts.iter().map(|host| (host.clone(), set.cloned())));
     }
 
-    fn find(&self, host: &str) -> Option<&Option<Arc<TargetSet>>> {
+    fn find(&self, host: &str, path: &str) -> Option<&Place> {
         let name = host_name(host);
-        let exact = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            self.hosts.get(&name.to_ascii_lowercase())
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            self.find_name(&name.to_ascii_lowercase(), path)
         } else {
-            self.hosts.get(name)
-        };
-        exact.or(self.default.as_ref())
+            self.find_name(name, path)
+        }
+    }
+
+    fn find_name(&self, name: &str, path: &str) -> Option<&Place> {
+        let exact = self.hosts.get(name).and_then(|site| site.find(path));
+        exact.or_else(|| self.find_below(name, path)).or_else(|| self.default.find(path))
+    }
+
+    /// By wildcard; the longest name that it is below comes first.
+    fn find_below(&self, name: &str, path: &str) -> Option<&Place> {
+        // What is no name in DNS may have thousands of dots, and would be looked up as often.
+        if self.wildcards.is_empty() || name.len() > MAX_NAME {
+            return None;
+        }
+        let dots = name.bytes().enumerate().filter(|(at, byte)| *at > 0 && *byte == b'.');
+        let mut above = dots.filter_map(|(at, _)| self.wildcards.get(name.get(at + 1..)?));
+        above.find_map(|site| site.find(path))
+    }
+}
+
+impl Site {
+    fn add(&mut self, place: Place) {
+        let at = self.0.partition_point(|other| other.prefix.len() >= place.prefix.len());
+        self.0.insert(at, place);
+    }
+
+    fn find(&self, path: &str) -> Option<&Place> {
+        self.0.iter().find(|place| place.prefix.takes(path))
     }
 }
 
 impl RouteTable {
-    /// A target for a request to a host, other than the ones already tried.
+    /// A target for a request for a path of a host, other than the ones already tried.
     ///
     /// # Errors
     ///
-    /// [`Rejection::NoRoute`] or [`Rejection::NoTarget`].
-    pub(crate) fn lease(&self, host: &str, tried: &[SocketAddr]) -> Result<Lease, Rejection> {
+    /// [`Rejection::NoRoute`], [`Rejection::NoTarget`], or [`Rejection::Malformed`] where the path may lead out of the
+    /// prefix that it begins with.
+    pub(crate) fn lease(&self, host: &str, path: &str, tried: &[SocketAddr]) -> Result<Lease, Rejection> {
         let routes = self.current.load();
-        let set = routes.find(host).ok_or(Rejection::NoRoute)?;
-        set.as_ref().and_then(|set| set.lease(tried)).ok_or(Rejection::NoTarget)
+        let place = routes.find(host, path).ok_or(Rejection::NoRoute)?;
+        if place.prefix.climbs(path) {
+            return Err(Rejection::Malformed("the path leads upwards with .."));
+        }
+        let lease = place.set.as_ref().and_then(|set| set.lease(tried)).ok_or(Rejection::NoTarget)?;
+        Ok(if place.strip { lease.stripping(&place.prefix) } else { lease })
     }
 
     /// Replaces the routes. When this returns, no request can begin on the old ones any more, and every request that
@@ -77,22 +140,107 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
+    use cutover_control::Timeouts;
 
-    fn set(deployment: &str) -> Arc<TargetSet> {
-        Arc::new(TargetSet::new(deployment, "r", Vec::new(), Arc::default(), Duration::from_secs(1)))
+    use super::*;
+    use crate::limits::Limits;
+
+    fn routes(routes: &[(&str, &[&str], &[&str])]) -> Routes {
+        let mut all = Routes::default();
+        for (deployment, hosts, prefixes) in routes {
+            let limits = Limits::new(&Timeouts::of_response(1), None);
+            let set = TargetSet::new(deployment, "r", Vec::new(), Arc::default(), limits);
+            let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let (hosts, path_prefixes) = (texts(hosts), texts(prefixes));
+            all.add(&Route { hosts, path_prefixes, strip_path_prefix: true }, Some(&Arc::new(set)));
+        }
+        all
+    }
+
+    fn found(routes: &Routes, host: &str, path: &str) -> Option<String> {
+        routes.find(host, path).map(|place| place.set.as_ref().unwrap().deployment.clone())
     }
 
     #[test]
     fn a_host_is_found_without_case_and_port_and_else_the_default_serves() {
-        let mut routes = Routes::default();
-        routes.add(&["a.example".to_owned()], Some(&set("a")));
-        assert!(routes.find("b.example").is_none());
-        routes.add(&[], Some(&set("default")));
-        let found = |host| routes.find(host).unwrap().as_ref().unwrap().deployment.clone();
-        assert_eq!(found("A.Example:8080"), "a");
-        assert_eq!(found("a.example."), "a");
-        assert_eq!(found("b.example"), "default");
-        assert_eq!(found(""), "default");
+        let named = routes(&[("a", &["a.example"], &[])]);
+        assert_eq!(found(&named, "b.example", "/"), None);
+        let both = routes(&[("a", &["a.example"], &[]), ("default", &[], &[])]);
+        for (host, serves) in
+            [("A.Example:8080", "a"), ("a.example.", "a"), ("b.example", "default"), ("", "default")]
+        {
+            assert_eq!(found(&both, host, "/").as_deref(), Some(serves), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_comes_before_a_wildcard_and_of_those_the_longest_before_the_default() {
+        let all = routes(&[
+            ("default", &[], &[]),
+            ("short", &["*.example"], &[]),
+            ("long", &["*.a.example"], &[]),
+            ("exact", &["x.a.example", "a.example"], &[]),
+        ]);
+        for (host, serves) in [
+            ("x.a.example", "exact"),
+            ("a.example", "exact"),
+            ("y.a.example", "long"),
+            ("Z.Y.A.example:80", "long"),
+            ("b.example", "short"),
+            ("a.b.example.", "short"),
+            ("example", "default"),
+            (".example", "default"),
+            ("xexample", "default"),
+        ] {
+            assert_eq!(found(&all, host, "/").as_deref(), Some(serves), "{host}");
+        }
+        let endless = format!("{}example", "a.".repeat(MAX_NAME));
+        assert_eq!(found(&all, &endless, "/").as_deref(), Some("default"));
+    }
+
+    #[test]
+    fn of_the_services_of_a_host_the_longest_prefix_decides() {
+        let all = routes(&[
+            ("api", &["a.example"], &["/api", "/rpc"]),
+            ("v2", &["a.example"], &["/api/v2"]),
+            ("rest", &["a.example"], &[]),
+        ]);
+        for (path, serves) in [
+            ("/api", "api"),
+            ("/api/v1", "api"),
+            ("/rpc/", "api"),
+            ("/api/v2/x", "v2"),
+            ("/api/v22", "api"),
+            ("/apiary", "rest"),
+            ("*", "rest"),
+        ] {
+            assert_eq!(found(&all, "a.example", path).as_deref(), Some(serves), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_service_of_a_host_takes_goes_to_the_next_one() {
+        let all = routes(&[
+            ("exact", &["a.b.example"], &["/exact"]),
+            ("long", &["*.b.example"], &["/long"]),
+            ("short", &["*.example"], &["/short", "/exact"]),
+            ("default", &[], &["/default"]),
+        ]);
+        for (path, serves) in [
+            ("/exact", Some("exact")),
+            ("/long", Some("long")),
+            ("/short", Some("short")),
+            ("/default", Some("default")),
+            ("/", None),
+        ] {
+            assert_eq!(found(&all, "a.b.example", path).as_deref(), serves, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_a_prefix_is_stripped() {
+        let all = routes(&[("api", &[], &["/", "/api"])]);
+        let strips = |path| all.find("a", path).unwrap().strip;
+        assert!(strips("/api/x") && !strips("/x"));
     }
 }

@@ -1,12 +1,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
 
 use cutover_control::SetStatus;
 
 use crate::counters::Counters;
 use crate::lease::Lease;
+use crate::limits::Limits;
 use crate::target::Target;
 
 /// The targets that the requests of a service go to. It never changes: a switch puts another one in its place, and a
@@ -17,7 +17,7 @@ pub(crate) struct TargetSet {
     pub(crate) release: String,
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) response_limit: Duration,
+    pub(crate) limits: Limits,
     rotation: AtomicUsize,
 }
 
@@ -27,14 +27,14 @@ impl TargetSet {
         release: &str,
         targets: Vec<Arc<Target>>,
         counters: Arc<Counters>,
-        response_limit: Duration,
+        limits: Limits,
     ) -> Self {
         Self {
             deployment: deployment.to_owned(),
             release: release.to_owned(),
             targets,
             counters,
-            response_limit,
+            limits,
             rotation: AtomicUsize::new(0),
         }
     }
@@ -75,6 +75,8 @@ impl TargetSet {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use cutover_control::Timeouts;
+
     use super::*;
 
     fn set(ports: &[u16]) -> Arc<TargetSet> {
@@ -88,7 +90,8 @@ mod tests {
             ))
         };
         let targets = ports.iter().map(target).collect();
-        Arc::new(TargetSet::new("d1", "r1", targets, Arc::default(), Duration::from_secs(1)))
+        let limits = Limits::new(&Timeouts::of_response(1), None);
+        Arc::new(TargetSet::new("d1", "r1", targets, Arc::default(), limits))
     }
 
     fn port(lease: &Lease) -> u16 {

@@ -1,4 +1,6 @@
+use std::future::pending;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::upgrade::OnUpgrade;
@@ -6,19 +8,29 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tokio::time::timeout;
 
+use crate::activity::{Activity, Noted};
 use crate::lease::Lease;
 
 /// How long both sides may take to leave HTTP after the 101.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Copies bytes between a client and an application that have changed to another protocol, until both have closed or
-/// the application's time is over. The request is in flight until then.
+/// Copies bytes between a client and an application that have changed to another protocol, until both have closed, both
+/// have been silent for too long, or the application's time is over. The request is in flight until then.
 pub(crate) async fn tunnel(client: OnUpgrade, application: OnUpgrade, lease: Lease) {
     let target = lease.target();
+    let activity = Arc::new(Activity::new());
     let through = async {
         let both = async { tokio::try_join!(client, application) };
         let (client, application) = timeout(CHANGE_LIMIT, both).await?.map_err(io::Error::other)?;
-        copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(application)).await
+        // What goes either way is read from the client or written to it.
+        let mut client = Noted::new(TokioIo::new(client), Arc::clone(&activity));
+        copy_bidirectional(&mut client, &mut TokioIo::new(application)).await
+    };
+    let silence = async {
+        match lease.set().limits.idle {
+            Some(limit) => activity.silence(limit).await,
+            None => pending().await,
+        }
     };
     tokio::select! {
         ended = through => {
@@ -26,6 +38,7 @@ pub(crate) async fn tunnel(client: OnUpgrade, application: OnUpgrade, lease: Lea
                 tracing::debug!(address = %target.address(), %error, "an upgraded connection broke");
             }
         }
+        () = silence => tracing::debug!(address = %target.address(), "an upgraded connection was silent for too long"),
         () = target.cut().cancelled() => {}
     }
 }

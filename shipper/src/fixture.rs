@@ -42,7 +42,7 @@ pub(crate) fn settings() -> Settings {
             timeout: Span::seconds(5),
             successes: 1,
         },
-        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        proxy: Routing::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,

@@ -107,7 +107,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
             timeout: Span::seconds(5),
             successes: 1,
         },
-        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        proxy: Routing::default(),
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,

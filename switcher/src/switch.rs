@@ -60,6 +60,7 @@ pub(crate) fn serving(status: Option<&ServiceStatus>) -> Option<&str> {
 /// The switch as the proxy is told of it.
 fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
     let settings = &plan.release.settings;
+    let routing = &settings.proxy;
     let targets =
         replicas.iter().map(|replica| Target { replica: replica.name.clone(), address: replica.address });
     Switch {
@@ -67,14 +68,23 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
         epoch: epoch_of(epoch),
         deployment: plan.deployment.to_string(),
         release: plan.release.id().to_string(),
-        route: Route { hosts: settings.proxy.hosts.clone() },
+        route: Route {
+            hosts: routing.hosts.clone(),
+            path_prefixes: routing.path_prefixes.clone(),
+            strip_path_prefix: routing.strip_path_prefix && !routing.path_prefixes.is_empty(),
+        },
         targets: targets.collect(),
         health: Some(HealthCheck {
             path: settings.readiness.path.clone(),
             interval_ms: at_least_1_ms(settings.readiness.period),
             timeout_ms: at_least_1_ms(settings.readiness.timeout),
         }),
-        timeouts: Timeouts { response_ms: at_least_1_ms(settings.proxy.response_timeout) },
+        timeouts: Timeouts {
+            response_ms: at_least_1_ms(routing.response_timeout),
+            connect_ms: at_least_1_ms(routing.connect_timeout),
+            idle_ms: if routing.idle_timeout.is_zero() { 0 } else { at_least_1_ms(routing.idle_timeout) },
+        },
+        max_request_body: routing.max_request_body,
         drain_ms: millis(settings.timeouts.drain.0),
     }
 }
@@ -115,7 +125,15 @@ mod tests {
                 timeout: Span(Duration::from_micros(500)),
                 successes: 1,
             },
-            proxy: Routing { hosts: vec!["shop.example.com".into()], response_timeout: Span::seconds(60) },
+            proxy: Routing {
+                hosts: vec!["shop.example.com".into()],
+                path_prefixes: vec!["/shop".into()],
+                strip_path_prefix: true,
+                connect_timeout: Span::millis(500),
+                response_timeout: Span::seconds(60),
+                idle_timeout: Span(Duration::from_micros(500)),
+                max_request_body: Some(1024),
+            },
             soak: Soak { time: Span::seconds(10), max_errors_per_mille: 10, min_requests: 20 },
             timeouts: cutover_core::Timeouts { drain: Span::seconds(0), ..Default::default() },
             database: None,
@@ -155,10 +173,24 @@ mod tests {
         assert_eq!(switch.deployment, "01jd0000000000000000000000");
         assert_eq!(switch.release, plan.release.id().as_str());
         assert_eq!(switch.route.hosts, ["shop.example.com"]);
+        assert_eq!(switch.route.path_prefixes, ["/shop"]);
+        assert!(switch.route.strip_path_prefix);
         let addresses: Vec<_> = switch.targets.iter().map(|target| target.address.to_string()).collect();
         assert_eq!(addresses, ["172.17.0.2:8080", "172.17.0.3:8080"]);
         let health = HealthCheck { path: "/up?deep=1".into(), interval_ms: 1000, timeout_ms: 1 };
         assert_eq!(switch.health, Some(health));
-        assert_eq!((switch.timeouts.response_ms, switch.drain_ms), (60_000, 0));
+        let timeouts = Timeouts { response_ms: 60_000, connect_ms: 500, idle_ms: 1 };
+        assert_eq!((switch.timeouts, switch.drain_ms), (timeouts, 0));
+        assert_eq!(switch.max_request_body, Some(1024));
+    }
+
+    #[test]
+    fn what_is_as_usual_asks_for_nothing_that_an_older_proxy_lacks() {
+        let mut plan = plan();
+        plan.release.settings.proxy = Routing::default();
+        let epoch = Epoch { journal: JournalId("j".into()), sequence: 7 };
+        let switch = call(&plan, &epoch, &[]);
+        assert_eq!(switch.route, Route::default());
+        assert_eq!((switch.timeouts, switch.max_request_body), (Timeouts::of_response(30_000), None));
     }
 }

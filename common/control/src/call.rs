@@ -3,21 +3,26 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::line::{from_line, to_line};
-use crate::{Error, PROTOCOL, ServiceKey};
+use crate::{Error, OLDEST_PROTOCOL, PROTOCOL, Route, ServiceKey, Timeouts};
 
 /// One line from a client to the proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// The version of the protocol that the client speaks; the proxy refuses one that it doesn't know.
+    /// The version of the protocol that the call is in; the proxy refuses one that it doesn't know.
     pub protocol: u32,
     /// What is asked.
     pub request: Request,
 }
 
 impl Call {
-    /// A call in the version of this crate.
+    /// A call in the oldest version that has all that is asked. So a proxy that is older than its clients does what it
+    /// can, and refuses what it would otherwise take for something else: it skips the fields that it doesn't know.
     pub fn new(request: Request) -> Self {
-        Self { protocol: PROTOCOL, request }
+        let protocol = match &request {
+            Request::Switch(switch) if switch.needs_protocol_3() => PROTOCOL,
+            _ => OLDEST_PROTOCOL,
+        };
+        Self { protocol, request }
     }
 
     /// The call as one line, newline included.
@@ -102,8 +107,22 @@ pub struct Switch {
     pub health: Option<HealthCheck>,
     /// How long the application may take.
     pub timeouts: Timeouts,
+    /// The bytes that the body of a request may have; a client that sends more gets 413. `None`: as many as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_request_body: Option<u64>,
     /// How long what is in flight on displaced targets may go on before it is cut, in milliseconds.
     pub drain_ms: u64,
+}
+
+impl Switch {
+    /// Whether a proxy of protocol 2 would do something else than is asked.
+    fn needs_protocol_3(&self) -> bool {
+        let Timeouts { response_ms: _, connect_ms, idle_ms } = self.timeouts;
+        !self.route.path_prefixes.is_empty()
+            || connect_ms != Timeouts::CONNECT_MS
+            || idle_ms != 0
+            || self.max_request_body.is_some()
+    }
 }
 
 /// The claim of a task: of two of the same journal the one with the higher sequence is newer.
@@ -113,13 +132,6 @@ pub struct Epoch {
     pub journal: String,
     /// The sequence of the claim in that journal.
     pub sequence: u64,
-}
-
-/// Which requests are a service's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// Host names, compared without case and port. Empty: the default service, for hosts that no other claims.
-    pub hosts: Vec<String>,
 }
 
 /// One replica of the application.
@@ -140,12 +152,4 @@ pub struct HealthCheck {
     pub interval_ms: u64,
     /// How long one check may take, in milliseconds.
     pub timeout_ms: u64,
-}
-
-/// How long the application may take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timeouts {
-    /// From the last byte of a request to the head of its response, in milliseconds; then the client gets 504. The
-    /// body that follows may take as long as it likes.
-    pub response_ms: u64,
 }

@@ -23,18 +23,26 @@ mod key;
 mod line;
 mod refusal;
 mod reply;
+mod route;
 mod status;
+mod timeouts;
 
-pub use call::{Call, Epoch, HealthCheck, Request, Route, Switch, Target, Timeouts};
+pub use call::{Call, Epoch, HealthCheck, Request, Switch, Target};
 pub use error::Error;
 pub use key::ServiceKey;
 pub use line::LineBuffer;
 pub use refusal::Refusal;
 pub use reply::{Reply, Response, decode_reply, encode_reply};
+pub use route::Route;
 pub use status::{ServiceStatus, SetStatus, TargetStatus};
+pub use timeouts::Timeouts;
 
-/// The version of this protocol; every [`Call`] names the one it speaks.
-pub const PROTOCOL: u32 = 2;
+/// The newest version of this protocol. It has what 2 has, and path prefixes, all timeouts but that of the response, and
+/// the limit of a request's body.
+pub const PROTOCOL: u32 = 3;
+
+/// The oldest version that is still understood; every [`Call`] names the one it is in.
+pub const OLDEST_PROTOCOL: u32 = 2;
 
 /// The longest line that either side accepts, in bytes, without its newline: 1 MiB.
 pub const MAX_LINE: usize = 1 << 20;

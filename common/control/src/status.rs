@@ -37,7 +37,8 @@ pub struct SetStatus {
     pub requests: u64,
     /// Of those, the ones that the application answered with 5xx.
     pub server_errors: u64,
-    /// Of those, the ones that the proxy answered with 502, 503 or 504, and responses that the application cut off.
+    /// Of those, the ones that the proxy answered with 502, 503 or 504, and responses that the application cut off, or
+    /// within which it was silent for too long.
     pub proxy_errors: u64,
     /// The application's answers by class, 1xx to 5xx.
     #[serde(default)]

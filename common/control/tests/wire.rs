@@ -10,19 +10,24 @@ fn text(line: &[u8]) -> &str {
     std::str::from_utf8(line).unwrap()
 }
 
-#[test]
-fn a_switch_reads_as_it_was_written() {
-    let call = Call::new(Request::Switch(Box::new(Switch {
+fn switch() -> Switch {
+    Switch {
         key: ServiceKey::new("production", "app"),
         epoch: Epoch { journal: "j1".into(), sequence: 7 },
         deployment: "d2".into(),
         release: "r2".into(),
-        route: Route { hosts: vec!["example.org".into()] },
+        route: Route { hosts: vec!["example.org".into()], ..Route::default() },
         targets: vec![Target { replica: "app-web-1".into(), address: "172.18.0.2:3000".parse().unwrap() }],
         health: Some(HealthCheck { path: "/up".into(), interval_ms: 1000, timeout_ms: 500 }),
-        timeouts: Timeouts { response_ms: 30_000 },
+        timeouts: Timeouts::of_response(30_000),
+        max_request_body: None,
         drain_ms: 30_000,
-    })));
+    }
+}
+
+#[test]
+fn a_switch_reads_as_it_was_written() {
+    let call = Call::new(Request::Switch(Box::new(switch())));
     let line = call.to_line().unwrap();
     assert_eq!(
         text(&line),
@@ -36,6 +41,40 @@ fn a_switch_reads_as_it_was_written() {
         )
     );
     assert_eq!(Call::from_line(&line).unwrap(), call);
+}
+
+#[test]
+fn what_only_protocol_3_has_is_asked_in_protocol_3() {
+    let full = Switch {
+        route: Route {
+            hosts: vec!["*.example.org".into()],
+            path_prefixes: vec!["/api".into()],
+            strip_path_prefix: true,
+        },
+        timeouts: Timeouts { response_ms: 30_000, connect_ms: 500, idle_ms: 60_000 },
+        max_request_body: Some(1024),
+        ..switch()
+    };
+    let call = Call::new(Request::Switch(Box::new(full.clone())));
+    let line = call.to_line().unwrap();
+    for part in [
+        r#"{"protocol":3,"#,
+        r#""route":{"hosts":["*.example.org"],"path_prefixes":["/api"],"strip_path_prefix":true}"#,
+        r#""timeouts":{"response_ms":30000,"connect_ms":500,"idle_ms":60000},"max_request_body":1024"#,
+    ] {
+        assert!(text(&line).contains(part), "{part} in {}", text(&line));
+    }
+    assert_eq!(Call::from_line(&line).unwrap(), call);
+    let each = [
+        Switch { route: full.route.clone(), ..switch() },
+        Switch { timeouts: Timeouts { idle_ms: 0, ..full.timeouts }, ..switch() },
+        Switch { timeouts: Timeouts { idle_ms: 1, ..Timeouts::of_response(1) }, ..switch() },
+        Switch { max_request_body: Some(0), ..switch() },
+    ];
+    for switch in each {
+        assert_eq!(Call::new(Request::Switch(Box::new(switch))).protocol, 3);
+    }
+    assert_eq!(Call::new(Request::Status).protocol, 2);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod plan;
 mod reference;
 mod refused;
 mod release;
+mod routing;
 mod service;
 mod stage;
 mod task;
@@ -41,9 +42,9 @@ pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};
 pub use release::{
-    BuildContext, Container, MigrationFile, Readiness, Release, Resources, Routing, Settings, Soak, Source,
-    Timeouts,
+    BuildContext, Container, MigrationFile, Readiness, Release, Resources, Settings, Soak, Source, Timeouts,
 };
+pub use routing::Routing;
 pub use service::Service;
 pub use stage::{Program, Stage, UnknownStage};
 pub use task::Task;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Reference, ReleaseId, Span};
+use crate::{Digest, Reference, ReleaseId, Routing, Span};
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
 ///
@@ -124,15 +124,6 @@ pub struct Readiness {
     pub timeout: Span,
     /// Answers in a row that make it ready.
     pub successes: u32,
-}
-
-/// How traffic reaches the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Routing {
-    /// Host names that it answers to. None: every request that no other service takes.
-    pub hosts: Vec<String>,
-    /// The limit until an answer begins.
-    pub response_timeout: Span,
 }
 
 /// How a release is watched once it has the traffic.

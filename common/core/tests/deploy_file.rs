@@ -86,7 +86,7 @@ fn a_file_of_five_lines_is_enough() {
             timeout: Span::seconds(5),
             successes: 1,
         },
-        proxy: Routing { hosts: vec![], response_timeout: Span::seconds(30) },
+        proxy: Routing::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
@@ -120,7 +120,11 @@ fn the_sample_says_what_its_comments_say() {
         ]),
         resources: Resources { memory: Some(512 << 20), milli_cpus: Some(1500), pids: Some(256) },
         container: Container { user: Some("1000:1000".into()), read_only: false },
-        proxy: Routing { hosts: vec!["example.com".into()], ..plain.settings.proxy.clone() },
+        proxy: Routing {
+            hosts: vec!["example.com".into(), "*.example.com".into()],
+            path_prefixes: vec!["/shop".into()],
+            ..plain.settings.proxy.clone()
+        },
         soak: Soak { time: Span::seconds(60), ..plain.settings.soak.clone() },
         database: Some("env://DATABASE_URL".parse().unwrap()),
         // Everything else in the sample is the default.
@@ -133,7 +137,11 @@ fn the_sample_says_what_its_comments_say() {
         replicas: 1,
         env: texts(&[("RAILS_ENV", "production"), ("WEB_CONCURRENCY", "2")]),
         resources: Resources { memory: Some(256 << 20), milli_cpus: Some(500), pids: Some(256) },
-        proxy: Routing { hosts: vec!["staging.example.com".into()], ..expected.proxy.clone() },
+        proxy: Routing {
+            hosts: vec!["staging.example.com".into()],
+            path_prefixes: vec!["/".into()],
+            ..expected.proxy.clone()
+        },
         soak: with("").settings.soak,
         ..expected
     };
@@ -209,6 +217,43 @@ fn a_number_alone_is_seconds() {
     assert_eq!(target.settings.readiness.period, Span::seconds(2));
     assert_eq!(target.settings.readiness.timeout, Span::seconds(10));
     assert!(target.settings.soak.time.is_zero());
+}
+
+#[test]
+fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
+    let target = with(
+        "proxy:
+  host: '*.example.com'
+  path_prefix: /api/
+  strip_path_prefix: false
+  connect_timeout: 500ms
+  response_timeout: 1m
+  idle_timeout: 2m
+  max_request_body: 10m",
+    );
+    let expected = Routing {
+        hosts: vec!["*.example.com".into()],
+        path_prefixes: vec!["/api".into()],
+        strip_path_prefix: false,
+        connect_timeout: Span::millis(500),
+        response_timeout: Span::seconds(60),
+        idle_timeout: Span::seconds(120),
+        max_request_body: Some(10 << 20),
+    };
+    assert_eq!(target.settings.proxy, expected);
+    assert_eq!(with("").settings.proxy, Routing::default());
+}
+
+#[test]
+fn a_destination_may_take_a_limit_of_the_file_away() {
+    let target = only(
+        "service: hello
+proxy: {max_request_body: 10m, idle_timeout: 1m, path_prefixes: [/a, /b], strip_path_prefix: false}
+destinations: {production: {hosts: [a], proxy: {max_request_body: 0, idle_timeout: 0, path_prefix: /}}}",
+    );
+    let expected =
+        Routing { path_prefixes: vec!["/".into()], strip_path_prefix: false, ..Routing::default() };
+    assert_eq!(target.settings.proxy, expected);
 }
 
 #[test]

@@ -145,7 +145,8 @@ impl Bench {
             route: cutover_control::Route::default(),
             targets: replicas.iter().map(target).collect(),
             health: None,
-            timeouts: cutover_control::Timeouts { response_ms: 30_000 },
+            timeouts: cutover_control::Timeouts::of_response(30_000),
+            max_request_body: None,
             drain_ms: 10_000,
         };
         Ok(self.machine.proxy().switch(switch).await.map(drop)?)
@@ -200,7 +201,7 @@ fn settings(version: &str) -> Settings {
             timeout: Span::seconds(5),
             successes: 1,
         },
-        proxy: Routing { hosts: Vec::new(), response_timeout: Span::seconds(30) },
+        proxy: Routing::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
         database: None,

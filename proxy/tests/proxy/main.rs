@@ -7,6 +7,7 @@ mod control;
 mod ending;
 mod http;
 mod http2;
+mod limits;
 mod metrics;
 mod proxy;
 mod routing;

@@ -192,7 +192,8 @@ pub(crate) fn switch(sequence: u64, targets: &[Target]) -> Switch {
         route: Route::default(),
         targets: targets.to_vec(),
         health: None,
-        timeouts: Timeouts { response_ms: 10_000 },
+        timeouts: Timeouts::of_response(10_000),
+        max_request_body: None,
         drain_ms: 10_000,
     }
 }

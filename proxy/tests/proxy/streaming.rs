@@ -16,10 +16,10 @@ use crate::application::{Application, Body, text};
 use crate::client::{Client, get, raw, read_until};
 use crate::proxy::{LIMIT, Proxy};
 
-type Piece = Result<Frame<Bytes>, std::io::Error>;
+pub(crate) type Piece = Result<Frame<Bytes>, std::io::Error>;
 
 /// A body that ends when its sender is dropped.
-fn channel() -> (Sender<Piece>, Body) {
+pub(crate) fn channel() -> (Sender<Piece>, Body) {
     let (sender, receiver) = mpsc::channel(1);
     let pieces = unfold(receiver, |mut receiver: Receiver<Piece>| async {
         receiver.recv().await.map(|piece| (piece, receiver))
@@ -28,16 +28,16 @@ fn channel() -> (Sender<Piece>, Body) {
     (sender, BodyExt::boxed(StreamBody::new(pieces)))
 }
 
-fn data(text: &'static str) -> Piece {
+pub(crate) fn data(text: &'static str) -> Piece {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 
-async fn next(body: &mut Incoming) -> Frame<Bytes> {
+pub(crate) async fn next(body: &mut Incoming) -> Frame<Bytes> {
     timeout(LIMIT, body.frame()).await.expect("no piece in time").unwrap().unwrap()
 }
 
 /// Answers every request with one body that the test feeds.
-async fn streaming_app(
+pub(crate) async fn streaming_app(
     headers: &'static [(&'static str, &'static str)],
 ) -> (Application, Receiver<Sender<Piece>>) {
     let (bodies, opened) = mpsc::channel(8);

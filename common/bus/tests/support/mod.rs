@@ -142,7 +142,7 @@ fn settings() -> Settings {
             timeout: Span::seconds(1),
             successes: 1,
         },
-        proxy: Routing { hosts: vec![], response_timeout: Span::seconds(30) },
+        proxy: Routing::default(),
         soak: Soak { time: Span::seconds(1), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::error::{Problem, Problems};
 use super::interpolation::Interpolation;
 use super::node::{Entry, Node, Value};
-use super::raw::{Destination, Host, Layer, Migrations, Probe, Proxy, Raw, Soak, Ssh, Timeouts, Variable};
+use super::raw::{Destination, Host, Layer, Migrations, Probe, Raw, Soak, Ssh, Timeouts, Variable};
+use super::routing::routing;
 use super::section::{Section, scalar};
 use super::target::ImageSource;
 use super::text::{filled, image, inside, literal, url_path, user, user_group, variable_name, words};
 use super::units::{cpus, flag, limit, percent, size, span, whole};
-use crate::{Container, HostName, Reference, Resources};
+use crate::{Container, Reference, Resources};
 
 /// Ports of TCP.
 const PORTS: std::ops::RangeInclusive<u64> = 1..=65535;
@@ -182,7 +183,10 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
     Layer {
         replicas: section.value("replicas", whole(1..=1000), problems),
         env: section.section("env", problems).map(|section| env(section, problems)).unwrap_or_default(),
-        proxy: section.section("proxy", problems).map(|section| proxy(section, problems)).unwrap_or_default(),
+        proxy: section
+            .section("proxy", problems)
+            .map(|section| routing(section, problems))
+            .unwrap_or_default(),
         resources: section
             .section("resources", problems)
             .map(|section| resources(section, problems))
@@ -270,24 +274,6 @@ fn insert(
             }
         }
     }
-}
-
-fn proxy(mut section: Section<'_>, problems: &mut Problems) -> Proxy {
-    let name = |text: &str| text.parse::<HostName>().map(String::from);
-    let single = section.value("host", name, problems);
-    let several = section.node("hosts").map(|node| node.place);
-    if let (Some(_), Some(place)) = (&single, several) {
-        problems.add(
-            Problem::new(&section.path_of("hosts"), place, "`host` is given too")
-                .hint("list them all in `hosts`"),
-        );
-    }
-    let listed = several.and_then(|_| section.list("hosts", problems)).map(|items| {
-        items.into_iter().filter_map(|(path, item)| scalar(&path, item, name, problems)).collect()
-    });
-    let response_timeout = section.value("response_timeout", limit, problems);
-    section.done(problems);
-    Proxy { hosts: listed.or_else(|| single.map(|name| vec![name])), response_timeout }
 }
 
 fn resources(mut section: Section<'_>, problems: &mut Problems) -> Resources {

@@ -10,6 +10,7 @@ mod interpolation;
 mod nearest;
 mod node;
 mod raw;
+mod routing;
 mod section;
 mod snippet;
 mod target;

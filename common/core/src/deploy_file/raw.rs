@@ -56,7 +56,13 @@ pub(super) enum Variable {
 #[derive(Clone, Default)]
 pub(super) struct Proxy {
     pub(super) hosts: Option<Vec<String>>,
+    pub(super) path_prefixes: Option<Vec<String>>,
+    pub(super) strip_path_prefix: Option<bool>,
+    pub(super) connect_timeout: Option<Span>,
     pub(super) response_timeout: Option<Span>,
+    pub(super) idle_timeout: Option<Span>,
+    /// 0: none.
+    pub(super) max_request_body: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -109,7 +115,12 @@ impl Layer {
             env,
             proxy: Proxy {
                 hosts: self.proxy.hosts.or(under.proxy.hosts),
+                path_prefixes: self.proxy.path_prefixes.or(under.proxy.path_prefixes),
+                strip_path_prefix: self.proxy.strip_path_prefix.or(under.proxy.strip_path_prefix),
+                connect_timeout: self.proxy.connect_timeout.or(under.proxy.connect_timeout),
                 response_timeout: self.proxy.response_timeout.or(under.proxy.response_timeout),
+                idle_timeout: self.proxy.idle_timeout.or(under.proxy.idle_timeout),
+                max_request_body: self.proxy.max_request_body.or(under.proxy.max_request_body),
             },
             resources: Resources {
                 memory: self.resources.memory.or(under.resources.memory),

@@ -7,12 +7,16 @@ use super::nearest::nearest;
 use super::node::{Entry, Node, Value};
 
 /// Keys of other tools, and what stands for them here.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     ("registry", "no registry is needed: images are sent to the hosts over SSH"),
     ("servers", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("hosts", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("healthcheck", "it is called `readiness_probe` here"),
     ("proxy.healthcheck", "it is called `readiness_probe` here, and stands at the top"),
+    (
+        "proxy.buffering",
+        "nothing is buffered; a limit of the request's body is `max_request_body`, in `proxy` itself",
+    ),
     ("environment", "it is called `env` here"),
 ];
 

@@ -78,7 +78,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             Variable::Secret(reference) => drop(secrets.insert(name, reference)),
         }
     }
-    let (probe, usual) = (&raw.readiness, Timeouts::default());
+    let (probe, usual, routing) = (&raw.readiness, Timeouts::default(), Routing::default());
     let settings = Settings {
         port: raw.port.unwrap_or(80),
         replicas: layer.replicas.unwrap_or(1),
@@ -96,7 +96,12 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         },
         proxy: Routing {
             hosts: layer.proxy.hosts.unwrap_or_default(),
-            response_timeout: layer.proxy.response_timeout.unwrap_or(Span::seconds(30)),
+            path_prefixes: layer.proxy.path_prefixes.unwrap_or_default(),
+            strip_path_prefix: layer.proxy.strip_path_prefix.unwrap_or(routing.strip_path_prefix),
+            connect_timeout: layer.proxy.connect_timeout.unwrap_or(routing.connect_timeout),
+            response_timeout: layer.proxy.response_timeout.unwrap_or(routing.response_timeout),
+            idle_timeout: layer.proxy.idle_timeout.unwrap_or(routing.idle_timeout),
+            max_request_body: layer.proxy.max_request_body.filter(|most| *most > 0),
         },
         soak: Soak {
             time: layer.soak.time.unwrap_or(Span::seconds(10)),

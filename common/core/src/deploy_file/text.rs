@@ -1,5 +1,7 @@
 //! Texts that must have a certain form.
 
+use crate::HostName;
+
 /// A text that can't be used where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidText {
@@ -7,6 +9,13 @@ pub(super) enum InvalidText {
     Empty,
     #[error("'{0}' is not a path of a URL: it begins with / and has no spaces")]
     UrlPath(String),
+    #[error(
+        "'{0}' can't be a host: write an IP address, or a DNS name of a-z, 0-9, - and ., with *. in front for all \
+         names below it"
+    )]
+    ProxyHost(String),
+    #[error("'{0}' is not a path prefix: write it as in /api, in whole segments, without //, .., ? and #")]
+    PathPrefix(String),
     #[error("'{0}' is not an image: write it as in ghcr.io/acme/hello:1.2")]
     Image(String),
     #[error("'{0}' has a variable in it, which is not expanded: write the value itself")]
@@ -42,6 +51,27 @@ pub(super) fn literal(text: &str) -> Result<String, InvalidText> {
 pub(super) fn url_path(text: &str) -> Result<String, InvalidText> {
     let valid = text.starts_with('/') && !text.chars().any(|c| c.is_whitespace() || c.is_control());
     if valid { Ok(text.to_owned()) } else { Err(InvalidText::UrlPath(text.to_owned())) }
+}
+
+/// A host that a service answers to, or with `*.` in front of a DNS name all that are below it.
+pub(super) fn proxy_host(text: &str) -> Result<String, InvalidText> {
+    let is_host = |name: &str| name.parse::<HostName>().is_ok();
+    let valid = text
+        .strip_prefix("*.")
+        .map_or_else(|| is_host(text), |below| is_host(below) && below.parse::<std::net::IpAddr>().is_err());
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::ProxyHost(text.to_owned())) }
+}
+
+/// The beginning of the path of a URL, in whole segments (RFC 3986, 3.3), without a slash at its end.
+pub(super) fn path_prefix(text: &str) -> Result<String, InvalidText> {
+    if text == "/" {
+        return Ok(text.to_owned());
+    }
+    let of_segment = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&b);
+    let segment = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(of_segment);
+    let path = text.strip_suffix('/').unwrap_or(text);
+    let valid = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
+    if valid { Ok(path.to_owned()) } else { Err(InvalidText::PathPrefix(text.to_owned())) }
 }
 
 /// The name of an image, with its tag or digest. The Docker Engine has the last word on it.

@@ -20,6 +20,8 @@ pub(super) enum InvalidNumber {
     Flag(String),
     #[error("'{0}' is not a size: write a number with a unit, such as 512m or 2g")]
     Size(String),
+    #[error("'{0}' is not a size: write a number with a unit, such as 10m or 2g, or 0 for no limit")]
+    BodyLimit(String),
     #[error("{0} is less than the 6m that Docker needs at least")]
     TooSmall(String),
     #[error("'{0}' is not a number of CPUs: write one from 0.01 to 1024, such as 0.5 or 2")]
@@ -72,10 +74,23 @@ pub(super) fn limit(text: &str) -> Result<Span, InvalidNumber> {
     if span.is_zero() { Err(InvalidNumber::NoTime) } else { Ok(span) }
 }
 
-/// Memory in bytes. Units are those of Docker, powers of 1024: `b`, `k`, `m`, `g`, `t`, also written `kb` or `KiB`.
+/// Memory in bytes, enough for a container.
 pub(super) fn size(text: &str) -> Result<u64, InvalidNumber> {
-    let invalid = || InvalidNumber::Size(text.to_owned());
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+    let bytes = bytes(text).ok_or_else(|| InvalidNumber::Size(text.to_owned()))?;
+    if bytes < LEAST_MEMORY { Err(InvalidNumber::TooSmall(text.to_owned())) } else { Ok(bytes) }
+}
+
+/// The bytes that a body may have; 0, which needs no unit: as many as it likes.
+pub(super) fn body_limit(text: &str) -> Result<u64, InvalidNumber> {
+    if text == "0" {
+        return Ok(0);
+    }
+    bytes(text).ok_or_else(|| InvalidNumber::BodyLimit(text.to_owned()))
+}
+
+/// Bytes. Units are those of Docker, powers of 1024: `b`, `k`, `m`, `g`, `t`, also written `kb` or `KiB`.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(digits);
     let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
         "b" => 0,
@@ -83,11 +98,9 @@ pub(super) fn size(text: &str) -> Result<u64, InvalidNumber> {
         "m" | "mb" | "mi" | "mib" => 20,
         "g" | "gb" | "gi" | "gib" => 30,
         "t" | "tb" | "ti" | "tib" => 40,
-        _ => return Err(invalid()),
+        _ => return None,
     };
-    let bytes = decimal(number, 3).and_then(|thousandths| Some(thousandths.checked_mul(1 << shift)? / 1000));
-    let bytes = bytes.ok_or_else(invalid)?;
-    if bytes < LEAST_MEMORY { Err(InvalidNumber::TooSmall(text.to_owned())) } else { Ok(bytes) }
+    Some(decimal(number, 3)?.checked_mul(1 << shift)? / 1000)
 }
 
 /// Thousandths of a CPU.
@@ -129,6 +142,16 @@ mod tests {
         }
         for text in ["", "512", "m", "-1g", "1e3m", "1.2345g", "99999999999t", "1x", "5m", ".5g"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_body_may_be_small_or_without_limit() {
+        for (text, bytes) in [("0", 0), ("0b", 0), ("1b", 1), ("1.5k", 1536), ("10m", 10 << 20)] {
+            assert_eq!(body_limit(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "10", "none", "-1m"] {
+            assert!(body_limit(text).is_err(), "{text}");
         }
     }
 

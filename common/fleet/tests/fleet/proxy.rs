@@ -80,7 +80,8 @@ fn switch() -> Switch {
         route: cutover_control::Route::default(),
         targets: Vec::new(),
         health: None,
-        timeouts: cutover_control::Timeouts { response_ms: 30_000 },
+        timeouts: cutover_control::Timeouts::of_response(30_000),
+        max_request_body: None,
         drain_ms: 30_000,
     }
 }

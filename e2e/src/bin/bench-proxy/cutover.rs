@@ -63,7 +63,8 @@ pub(crate) async fn switch(site: &Site, claim: Claim, targets: &[SocketAddr]) ->
         route: Route::default(),
         targets: targets.iter().map(target).collect(),
         health: Some(HealthCheck { path: "/1k".to_owned(), interval_ms: 1000, timeout_ms: 1000 }),
-        timeouts: Timeouts { response_ms: 30_000 },
+        timeouts: Timeouts::of_response(30_000),
+        max_request_body: None,
         drain_ms: 30_000,
     };
     match call(site, Request::Switch(Box::new(switch))).await? {

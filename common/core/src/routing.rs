@@ -1,0 +1,88 @@
+use serde::{Deserialize, Serialize};
+
+use crate::Span;
+
+/// How traffic reaches a service.
+///
+/// What was not there from the beginning isn't written while it is as usual, so that the release's id is the one that it
+/// had before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routing {
+    /// Host names that it answers to; `*.example.com` stands for every name below. None: what no other service takes.
+    pub hosts: Vec<String>,
+    /// Paths below which it answers, without a slash at their end. None: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path_prefixes: Vec<String>,
+    /// Whether the application is asked without the prefix.
+    #[serde(default = "usual_strip", skip_serializing_if = "is_usual_strip")]
+    pub strip_path_prefix: bool,
+    /// The limit until a replica accepts a connection.
+    #[serde(default = "usual_connect", skip_serializing_if = "is_usual_connect")]
+    pub connect_timeout: Span,
+    /// The limit until an answer begins.
+    pub response_timeout: Span,
+    /// The longest silence within an answer or on an upgraded connection. No time at all: any silence is allowed.
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub idle_timeout: Span,
+    /// The bytes that the body of a request may have; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_request_body: Option<u64>,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            path_prefixes: Vec::new(),
+            strip_path_prefix: usual_strip(),
+            connect_timeout: usual_connect(),
+            response_timeout: Span::seconds(30),
+            idle_timeout: Span::default(),
+            max_request_body: None,
+        }
+    }
+}
+
+const fn usual_strip() -> bool {
+    true
+}
+
+fn is_usual_strip(strip: &bool) -> bool {
+    *strip == usual_strip()
+}
+
+const fn usual_connect() -> Span {
+    Span::seconds(2)
+}
+
+fn is_usual_connect(limit: &Span) -> bool {
+    *limit == usual_connect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_as_usual_is_written_as_it_was_before_it_could_be_said() {
+        let usual = Routing { hosts: vec!["a.example".into()], ..Routing::default() };
+        let text = r#"{"hosts":["a.example"],"response_timeout":"30s"}"#;
+        assert_eq!(serde_json::to_string(&usual).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Routing>(text).unwrap(), usual);
+    }
+
+    #[test]
+    fn what_is_unusual_is_read_as_it_was_written() {
+        let unusual = Routing {
+            path_prefixes: vec!["/api".into()],
+            strip_path_prefix: false,
+            connect_timeout: Span::millis(500),
+            idle_timeout: Span::seconds(60),
+            max_request_body: Some(0),
+            ..Routing::default()
+        };
+        let text = serde_json::to_string(&unusual).unwrap();
+        assert_eq!(serde_json::from_str::<Routing>(&text).unwrap(), unusual);
+    }
+}
