@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 use cutover_core::{HostName, Program, Stage};
+use ipnet::IpNet;
 
 /// Instances of one program that one machine is asked for at most.
 const MOST: usize = 100;
@@ -129,6 +130,9 @@ pub(crate) struct Setup {
     /// The address on the host at which the proxy answers Prometheus, as in 127.0.0.1:9590 [default: where it does, and else nowhere]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
+    /// A network of proxies or load balancers of your own in front of the hosts, as in 10.0.0.0/8: what they say of their clients is passed on; may be given several times [default: those that it trusts]
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) trust: Vec<IpNet>,
     /// The proxy's program, built to run from scratch [default: beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) proxy_binary: Option<PathBuf>,

@@ -4,14 +4,13 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Client;
 use crate::exchange::Exchange;
 
 /// How long a client may be silent before and within the head of a request.
@@ -52,7 +51,7 @@ pub(crate) async fn serve(
     closing: &CancellationToken,
 ) -> Result<(), Error> {
     let stream = tokio::net::TcpStream::from_std(stream)?;
-    let client = HeaderValue::from_maybe_shared(Bytes::from(client.to_canonical().to_string()))?;
+    let client = exchange.client(client)?;
     let is_http2 = tokio::select! {
         first = timeout(HEAD_LIMIT, begins_with_preface(&stream)) => first??,
         () = idle_over(closing) => return Ok(()),
@@ -66,7 +65,7 @@ pub(crate) async fn serve(
 
 async fn serve_http1(
     stream: tokio::net::TcpStream,
-    client: HeaderValue,
+    client: Client,
     exchange: &Exchange,
     closing: &CancellationToken,
 ) -> Result<(), Error> {
@@ -92,7 +91,7 @@ async fn serve_http1(
 
 async fn serve_http2(
     stream: tokio::net::TcpStream,
-    client: HeaderValue,
+    client: Client,
     exchange: &Arc<Exchange>,
     closing: &CancellationToken,
 ) -> Result<(), Error> {

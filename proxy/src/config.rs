@@ -3,6 +3,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
+use ipnet::IpNet;
 
 /// The data plane of Cutover on a host.
 #[derive(Debug, Parser)]
@@ -43,6 +44,10 @@ pub struct ServeOptions {
     /// How long what is in flight may take once another proxy has taken over, or this one was asked to end, in seconds.
     #[arg(long, env = "CUTOVER_PROXY_END_LIMIT", default_value_t = 30)]
     pub end_limit: u64,
+    /// A network of proxies of your own in front of this one, as in 10.0.0.0/8; may be given several times. What they say of
+    /// their clients (X-Forwarded-For, -Proto, -Host, Forwarded) is passed on; anybody else's claims are replaced.
+    #[arg(long = "trust", env = "CUTOVER_PROXY_TRUST", value_name = "NETWORK", value_delimiter = ',')]
+    pub trusted: Vec<IpNet>,
     /// How many threads carry requests, each on its own; without it, one for each core.
     #[arg(long, env = "CUTOVER_PROXY_WORKERS")]
     pub workers: Option<NonZero<usize>>,

@@ -1,15 +1,17 @@
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue, InvalidHeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client::Client;
 use crate::head;
 use crate::lease::Lease;
 use crate::outgoing::Outgoing;
@@ -32,6 +34,8 @@ pub(crate) struct Exchange {
     ids: RequestIds,
     /// The worker that it runs on.
     worker: usize,
+    /// The networks of the operator's own proxies.
+    trusted: Arc<[IpNet]>,
 }
 
 /// An application's response, and the connection it comes on where that can be kept.
@@ -47,16 +51,22 @@ impl Exchange {
         closing: CancellationToken,
         tunnels: TaskTracker,
         worker: usize,
+        trusted: Arc<[IpNet]>,
     ) -> Self {
-        Self { routes, closing, tunnels, ids: RequestIds::default(), worker }
+        Self { routes, closing, tunnels, ids: RequestIds::default(), worker, trusted }
     }
 
-    /// Answers one request; `client` is the address it came from.
-    pub(crate) async fn serve(
-        &self,
-        client: &HeaderValue,
-        request: Request<Incoming>,
-    ) -> Response<ResponseBody> {
+    /// Whoever connects from an address.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub(crate) fn client(&self, address: IpAddr) -> Result<Client, InvalidHeaderValue> {
+        Client::new(address, &self.trusted)
+    }
+
+    /// Answers one request of a client.
+    pub(crate) async fn serve(&self, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
         // HTTP/2 says it by a frame of its own.
         let says_close = request.version() < Version::HTTP_2;
         let mut response = match Outgoing::new(client, &self.ids, request) {

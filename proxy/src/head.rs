@@ -5,6 +5,7 @@ use hyper::header::{
 use hyper::http::{request, response};
 use hyper::{Method, Uri, Version};
 
+use crate::client::Client;
 use crate::path_prefix::PathPrefix;
 use crate::rejection::Rejection;
 use crate::request_id::RequestIds;
@@ -60,7 +61,7 @@ pub(crate) fn wanted_upgrade(parts: &request::Parts) -> Option<HeaderValue> {
 /// What is set in a request on its way to the application.
 pub(crate) struct Forward<'a> {
     /// The client's address, for `X-Forwarded-For`.
-    pub(crate) client: &'a HeaderValue,
+    pub(crate) client: &'a Client,
     /// The host as [`take_host`] gave it.
     pub(crate) host: &'a HeaderValue,
     /// The protocol to change to, as [`wanted_upgrade`] gave it.
@@ -82,10 +83,12 @@ pub(crate) fn forward_request(parts: &mut request::Parts, forward: &Forward<'_>)
     join_cookies(headers);
     let trailers = names(headers, &TE, "trailers");
     strip_hop_by_hop(headers);
-    strip_forwarded(headers);
-    headers.insert(X_FORWARDED_FOR, forward.client.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.insert(X_FORWARDED_HOST, forward.host.clone());
+    if !forward.client.is_trusted() {
+        strip_forwarded(headers);
+    }
+    forward.client.append_to(headers, &X_FORWARDED_FOR);
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    headers.entry(X_FORWARDED_HOST).or_insert_with(|| forward.host.clone());
     if !headers.get(&X_REQUEST_ID).is_some_and(RequestIds::is_fit)
         && let Some(id) = forward.ids.next()
     {
@@ -228,11 +231,15 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn forwarded(mut parts: request::Parts) -> HeaderMap {
+    fn forwarded(parts: request::Parts) -> HeaderMap {
+        forwarded_from(parts, &[])
+    }
+
+    fn forwarded_from(mut parts: request::Parts, trusted: &[ipnet::IpNet]) -> HeaderMap {
         let host = take_host(&mut parts).unwrap();
         let upgrade = wanted_upgrade(&parts);
         let forward = Forward {
-            client: &HeaderValue::from_static("192.0.2.7"),
+            client: &Client::new("192.0.2.7".parse().unwrap(), trusted).unwrap(),
             host: &host,
             upgrade: upgrade.as_ref(),
             close: false,
@@ -295,6 +302,26 @@ mod tests {
         for gone in ["x_forwarded_for", "x-forwarded-port", "x-forwarded-prefix", "forwarded"] {
             assert!(!headers.contains_key(gone), "{gone}");
         }
+    }
+
+    #[test]
+    fn what_a_proxy_of_ones_own_says_is_passed_on() {
+        let claims = [
+            ("host", "a"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "shop.example"),
+            ("forwarded", "for=203.0.113.9"),
+        ];
+        let headers = forwarded_from(parts("/", &claims), &["192.0.2.0/24".parse().unwrap()]);
+        assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "shop.example");
+        assert_eq!(headers["forwarded"], "for=203.0.113.9");
+        // It may say nothing.
+        let headers = forwarded_from(parts("/", &[("host", "a")]), &["192.0.2.0/24".parse().unwrap()]);
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "http");
     }
 
     #[test]

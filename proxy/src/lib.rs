@@ -10,6 +10,7 @@
 //! only then swaps the table.
 
 mod activity;
+mod client;
 mod client_connection;
 
 mod config;

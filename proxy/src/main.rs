@@ -3,8 +3,13 @@
 use anyhow::Context;
 use clap::Parser;
 use cutover_proxy::{Command, ServeOptions, Server, pipe};
+use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// A tenth of a request's time in user space is spent on its small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 // What is left for this runtime beside the workers' own: accepting, the control socket, the health checks.
 #[tokio::main(flavor = "current_thread")]

@@ -9,6 +9,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::{Instant, sleep_until};
 
+use crate::client::Client;
 use crate::head::{self, Forward};
 use crate::lease::Lease;
 use crate::limits::Limits;
@@ -39,13 +40,13 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Makes a client's request one of this proxy; `client` is the address it came from.
+    /// Makes a client's request one of this proxy.
     ///
     /// # Errors
     ///
     /// A rejection with a 4xx where the request can't be forwarded.
     pub(crate) fn new(
-        client: &HeaderValue,
+        client: &Client,
         ids: &RequestIds,
         mut request: Request<Incoming>,
     ) -> Result<Self, Rejection> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,6 +34,7 @@ pub struct Server {
     plane: Arc<Plane>,
     routes: Arc<RouteTable>,
     workers: usize,
+    trusted: Arc<[IpNet]>,
     /// Where a successor finds it.
     handover: PathBuf,
     end_limit: Duration,
@@ -67,9 +69,10 @@ impl Server {
                 (control, Listener::bind(options.http)?)
             }
         };
+        let trusted = options.trusted.clone().into();
         let metrics = options.metrics.map(MetricsServer::bind).transpose()?;
         let (control, end_limit) = (control.with(Arc::clone(&plane)), Duration::from_secs(options.end_limit));
-        Ok(Self { listener, control, metrics, plane, routes, workers, handover, end_limit })
+        Ok(Self { listener, control, metrics, plane, routes, workers, trusted, handover, end_limit })
     }
 
     /// The address that HTTP is served on.
@@ -134,7 +137,8 @@ impl Server {
     fn start_workers(&self, orders: &Orders) -> Result<Vec<Worker>, Error> {
         let start = |number| {
             let (routes, closing) = (Arc::clone(&self.routes), orders.closing.clone());
-            let exchange = Exchange::new(routes, closing, orders.connections.clone(), number);
+            let exchange =
+                Exchange::new(routes, closing, orders.connections.clone(), number, Arc::clone(&self.trusted));
             Worker::start(number, exchange, orders.clone()).map_err(Error::Worker)
         };
         (0..self.workers).map(start).collect()

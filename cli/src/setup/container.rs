@@ -16,6 +16,7 @@ const COMPONENT: &str = "proxy";
 const STATE: &str = "/var/lib/cutover/proxy";
 const HTTP: &str = "--http";
 const METRICS: &str = "--metrics";
+const TRUST: &str = "--trust";
 /// Every address of the host.
 const ANY: &str = "0.0.0.0:";
 /// How long the requests in flight have when the proxy is told to stop, or has handed over, in seconds.
@@ -30,6 +31,8 @@ pub(super) struct ProxyContainer {
     pub(super) http_port: u16,
     /// Where it answers Prometheus; none: nowhere.
     pub(super) metrics: Option<SocketAddr>,
+    /// The networks of proxies in front of it.
+    pub(super) trusted: Vec<String>,
     /// The group that may command it.
     pub(super) control_group: u32,
 }
@@ -123,7 +126,8 @@ impl ProxyContainer {
             "--control-gid",
             &group,
         ];
-        words.map(str::to_owned).into_iter().chain(metrics.into_iter().flatten()).collect()
+        let trusted = self.trusted.iter().flat_map(|network| [TRUST.to_owned(), network.clone()]);
+        words.map(str::to_owned).into_iter().chain(metrics.into_iter().flatten()).chain(trusted).collect()
     }
 }
 
@@ -137,10 +141,18 @@ pub(super) fn metrics(found: &ContainerInspectResponse) -> Option<SocketAddr> {
     option(found, METRICS)?.parse().ok()
 }
 
-fn option<'a>(found: &'a ContainerInspectResponse, name: &str) -> Option<&'a str> {
-    let command = found.config.as_ref()?.cmd.as_ref()?;
-    let at = command.iter().position(|word| word == name)?;
-    command.get(at + 1).map(String::as_str)
+/// The networks that a proxy's container was told to trust.
+pub(super) fn trusted(found: &ContainerInspectResponse) -> Vec<String> {
+    options(found, TRUST).map(str::to_owned).collect()
+}
+
+fn option<'a>(found: &'a ContainerInspectResponse, name: &'a str) -> Option<&'a str> {
+    options(found, name).next()
+}
+
+fn options<'a>(found: &'a ContainerInspectResponse, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let command = found.config.as_ref().and_then(|config| config.cmd.as_deref()).unwrap_or_default();
+    command.windows(2).filter_map(move |pair| (pair.first()? == name).then_some(pair.last()?.as_str()))
 }
 
 /// A restart policy without a limit of its own.
@@ -160,6 +172,7 @@ mod tests {
             image: "cutover/proxy:aaaaaaaaaaaa".to_owned(),
             http_port: 80,
             metrics: None,
+            trusted: Vec::new(),
             control_group: 108,
         }
     }
@@ -195,8 +208,11 @@ mod tests {
     #[test]
     fn where_it_answers_is_read_from_its_command() {
         let address = "127.0.0.1:9590".parse().unwrap();
-        let proxy = ProxyContainer { http_port: 8080, metrics: Some(address), ..wanted() };
+        let trusted = vec!["10.0.0.0/8".to_owned(), "2001:db8::/32".to_owned()];
+        let proxy =
+            ProxyContainer { http_port: 8080, metrics: Some(address), trusted: trusted.clone(), ..wanted() };
         let found = found(&proxy);
+        assert_eq!(super::trusted(&found), trusted);
         assert_eq!((http_port(&found), metrics(&found)), (Some(8080), Some(address)));
         let nothing = ContainerInspectResponse::default();
         assert_eq!((http_port(&nothing), metrics(&nothing)), (None, None));

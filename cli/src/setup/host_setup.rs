@@ -65,6 +65,10 @@ impl HostSetup<'_> {
         let proxy = ProxyContainer {
             image: self.image.name.clone(),
             http_port: http_port.unwrap_or(HTTP_PORT),
+            trusted: match (&self.options.trusted, &found) {
+                (given, Some(found)) if given.is_empty() => container::trusted(found),
+                (given, _) => given.clone(),
+            },
             metrics: self.options.metrics.or_else(|| container::metrics(found.as_ref()?)),
             control_group: engine.group,
         };

@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) http_port: Option<u16>,
     /// Where the proxy answers Prometheus; none: where it does, and else nowhere.
     pub(crate) metrics: Option<SocketAddr>,
+    /// The networks of proxies in front of it; none: those that it trusts.
+    pub(crate) trusted: Vec<String>,
     /// The proxy's static binary; without one, the one beside `cutover`.
     pub(crate) proxy_binary: Option<PathBuf>,
     /// Whether a proxy of another image is replaced; one host after the other then, and none after one that failed.

@@ -23,6 +23,7 @@ pub(super) async fn make_ready(
         accept_new: args.accept_new,
         http_port: args.http_port,
         metrics: args.metrics,
+        trusted: args.trust.iter().map(ToString::to_string).collect(),
         proxy_binary: args.proxy_binary,
         upgrade_proxy,
     };

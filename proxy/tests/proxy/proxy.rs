@@ -42,6 +42,7 @@ impl Proxy {
         let options = ServeOptions {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics,
+            trusted: Vec::new(),
             control: folder.path().join("run/control.sock"),
             control_gid: None,
             state: folder.path().join("state"),
