@@ -57,7 +57,8 @@ pub(crate) async fn serve(
         () = idle_over(closing) => return Ok(()),
     };
     if is_http2 {
-        serve_http2(stream, client, exchange, closing).await
+        // Boxed: most connections would carry its size about for nothing.
+        Box::pin(serve_http2(stream, client, exchange, closing)).await
     } else {
         serve_http1(stream, client, exchange, closing).await
     }

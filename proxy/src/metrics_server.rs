@@ -29,6 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct MetricsServer {
     socket: tokio::net::TcpListener,
+    address: SocketAddr,
 }
 
 impl MetricsServer {
@@ -38,7 +39,7 @@ impl MetricsServer {
     ///
     /// [`Error::Listen`].
     pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let bound = || {
+        let bound = || -> std::io::Result<Self> {
             let domain = socket2::Domain::for_address(address);
             let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
             socket.set_nonblocking(true)?;
@@ -46,9 +47,15 @@ impl MetricsServer {
             socket.set_reuse_port(true)?;
             socket.bind(&address.into())?;
             socket.listen(16)?;
-            tokio::net::TcpListener::from_std(TcpListener::from(socket))
+            let socket = tokio::net::TcpListener::from_std(TcpListener::from(socket))?;
+            Ok(Self { address: socket.local_addr()?, socket })
         };
-        bound().map(|socket| Self { socket }).map_err(|source| Error::Listen { address, source })
+        bound().map_err(|source| Error::Listen { address, source })
+    }
+
+    /// The address that was taken.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Answers until the proxy is about to end.

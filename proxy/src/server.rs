@@ -80,6 +80,11 @@ impl Server {
         self.listener.address()
     }
 
+    /// The address that Prometheus is answered on.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsServer::address)
+    }
+
     /// Serves until `stop`, or until another proxy has taken over. Then nothing more is accepted, what is in flight is
     /// finished with `Connection: close`, and what is still not finished after the limit is dropped.
     ///

@@ -1,10 +1,8 @@
 //! What Prometheus is told.
 
-use std::net::SocketAddr;
-
 use hyper::{Method, StatusCode};
 
-use crate::application::{Application, nobody, text};
+use crate::application::{Application, text};
 use crate::client::{Client, get, get_once, request};
 use crate::proxy::Proxy;
 
@@ -15,8 +13,8 @@ async fn requests_are_told_by_version_and_class_and_a_successor_goes_on() {
         text(status, "0123456789")
     })
     .await;
-    let address: SocketAddr = nobody().await;
-    let mut proxy = Proxy::start_answering(address).await;
+    let mut proxy = Proxy::start_answering().await;
+    let address = proxy.options.metrics.unwrap();
     proxy.switch(1, &[app.target()]).await;
     let mut client = Client::connect(proxy.address).await;
     for path in ["/", "/", "/missing"] {

@@ -32,9 +32,9 @@ impl Proxy {
         Self::start_as(None).await
     }
 
-    /// One that answers Prometheus too.
-    pub(crate) async fn start_answering(metrics: SocketAddr) -> Self {
-        Self::start_as(Some(metrics)).await
+    /// One that answers Prometheus too, where its options say.
+    pub(crate) async fn start_answering() -> Self {
+        Self::start_as(Some(SocketAddr::from(([127, 0, 0, 1], 0)))).await
     }
 
     async fn start_as(metrics: Option<SocketAddr>) -> Self {
@@ -53,8 +53,9 @@ impl Proxy {
         Self::start_with(options, folder).await
     }
 
-    async fn start_with(options: ServeOptions, folder: Arc<TempDir>) -> Self {
+    async fn start_with(mut options: ServeOptions, folder: Arc<TempDir>) -> Self {
         let server = Server::bind(&options).await.unwrap();
+        options.metrics = server.metrics_address();
         let address = server.http_address();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
