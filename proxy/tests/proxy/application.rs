@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -61,6 +62,23 @@ impl Application {
             text(StatusCode::OK, name)
         })
         .await
+    }
+
+    /// Answers everything with its name once the test lets it, and says when it is asked.
+    pub(crate) async fn patient(name: &'static str) -> (Self, mpsc::Receiver<()>, Arc<Semaphore>) {
+        let (asked, asks) = mpsc::channel(8);
+        let gate = Arc::new(Semaphore::new(0));
+        let held = Arc::clone(&gate);
+        let app = Self::serve(move |_| {
+            let (asked, held) = (asked.clone(), Arc::clone(&held));
+            async move {
+                asked.send(()).await.unwrap();
+                held.acquire().await.unwrap().forget();
+                text(StatusCode::OK, name)
+            }
+        })
+        .await;
+        (app, asks, gate)
     }
 
     pub(crate) fn requests(&self) -> u64 {

@@ -1,30 +1,16 @@
 //! A proxy that is asked to end.
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use crate::application::{Application, text};
+use crate::application::Application;
 use crate::client::{Client, get, read};
 use crate::proxy::{LIMIT, Proxy};
 
 #[tokio::test]
 async fn what_is_in_flight_is_finished_and_nothing_more_is_accepted() {
-    let (asked, mut asks) = mpsc::channel(8);
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
-    let app = Application::serve(move |_| {
-        let (asked, held) = (asked.clone(), Arc::clone(&held));
-        async move {
-            asked.send(()).await.unwrap();
-            held.acquire().await.unwrap().forget();
-            text(StatusCode::OK, "finished")
-        }
-    })
-    .await;
+    let (app, mut asks, gate) = Application::patient("finished").await;
     let mut proxy = Proxy::start().await;
     proxy.switch(1, &[app.target()]).await;
     let (mut busy, mut idle) = (Client::connect(proxy.address).await, Client::connect(proxy.address).await);

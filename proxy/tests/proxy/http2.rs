@@ -1,7 +1,6 @@
 //! Clients that speak HTTP/2.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -13,7 +12,6 @@ use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, text};
@@ -93,18 +91,7 @@ async fn trailers_come_through() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_hands_over_finishes_its_streams() {
-    let (asked, mut asks) = mpsc::channel(8);
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
-    let app = Application::serve(move |_| {
-        let (asked, held) = (asked.clone(), Arc::clone(&held));
-        async move {
-            asked.send(()).await.unwrap();
-            held.acquire().await.unwrap().forget();
-            text(StatusCode::OK, "finished")
-        }
-    })
-    .await;
+    let (app, mut asks, gate) = Application::patient("finished").await;
     let mut proxy = Proxy::start().await;
     proxy.switch(1, &[app.target()]).await;
     let mut client = connect(proxy.address).await;

@@ -6,30 +6,12 @@ use std::time::Duration;
 
 use cutover_control::{Refusal, Request};
 use hyper::{Method, StatusCode};
-use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, text};
 use crate::client::{Client, get, get_once, request};
 use crate::proxy::{LIMIT, Proxy, epoch, key, switch};
-
-/// Answers once the test lets it, and says when it was asked.
-async fn patient() -> (Application, mpsc::Receiver<()>, Arc<Semaphore>) {
-    let (asked, asks) = mpsc::channel(8);
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
-    let app = Application::serve(move |_| {
-        let (asked, held) = (asked.clone(), Arc::clone(&held));
-        async move {
-            asked.send(()).await.unwrap();
-            held.acquire().await.unwrap().forget();
-            text(StatusCode::OK, "old")
-        }
-    })
-    .await;
-    (app, asks, gate)
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_while_targets_are_switched_and_stopped() {
@@ -81,7 +63,7 @@ async fn no_request_fails_while_targets_are_switched_and_stopped() {
 
 #[tokio::test]
 async fn what_is_in_flight_ends_where_it_began_and_is_listed_until_then() {
-    let (old, mut asks, gate) = patient().await;
+    let (old, mut asks, gate) = Application::patient("old").await;
     let new = Application::named("new").await;
     let proxy = Proxy::start().await;
     proxy.switch(1, &[old.target()]).await;
@@ -175,7 +157,7 @@ async fn a_restore_after_a_restart_still_knows_the_way_back() {
 
 #[tokio::test]
 async fn the_drain_limit_cuts_and_a_restore_after_it_serves_again() {
-    let (old, mut asks, gate) = patient().await;
+    let (old, mut asks, gate) = Application::patient("old").await;
     let new = Application::named("new").await;
     let proxy = Proxy::start().await;
     proxy.switch(1, &[old.target()]).await;
@@ -196,7 +178,7 @@ async fn the_drain_limit_cuts_and_a_restore_after_it_serves_again() {
 
 #[tokio::test]
 async fn a_restore_in_time_calls_the_cut_off() {
-    let (old, mut asks, gate) = patient().await;
+    let (old, mut asks, gate) = Application::patient("old").await;
     let new = Application::named("new").await;
     let proxy = Proxy::start().await;
     proxy.switch(1, &[old.target()]).await;
@@ -214,7 +196,7 @@ async fn a_restore_in_time_calls_the_cut_off() {
 
 #[tokio::test]
 async fn new_targets_of_the_active_deployment_take_over_and_removed_ones_drain() {
-    let (removed, mut asks, gate) = patient().await;
+    let (removed, mut asks, gate) = Application::patient("old").await;
     let (kept, added) = (Application::named("kept").await, Application::named("added").await);
     let proxy = Proxy::start().await;
     proxy.switch(1, &[removed.target()]).await;

@@ -6,29 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use cutover_control::{Refusal, ServiceStatus};
 use hyper::StatusCode;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use crate::application::{Application, text};
+use crate::application::Application;
 use crate::client::{Client, get, get_once, read};
 use crate::proxy::{LIMIT, Proxy};
-
-/// An application that answers each request once it is let.
-async fn gated() -> (Application, mpsc::Receiver<()>, Arc<Semaphore>) {
-    let (asked, asks) = mpsc::channel(8);
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
-    let app = Application::serve(move |_| {
-        let (asked, held) = (asked.clone(), Arc::clone(&held));
-        async move {
-            asked.send(()).await.unwrap();
-            held.acquire().await.unwrap().forget();
-            text(StatusCode::OK, "finished")
-        }
-    })
-    .await;
-    (app, asks, gate)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_refused_while_one_proxy_takes_over_from_another() {
@@ -85,7 +67,7 @@ async fn nobody_is_refused_while_one_proxy_takes_over_from_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_predecessor_has_in_flight_is_not_stopped_and_it_follows_what_is_decided_since() {
-    let (old, mut asks, gate) = gated().await;
+    let (old, mut asks, gate) = Application::patient("finished").await;
     let new = Application::named("new").await;
     let mut predecessor = Proxy::start().await;
     predecessor.switch(1, &[old.target()]).await;
