@@ -23,14 +23,19 @@ const IDLE_GRACE: Duration = Duration::from_secs(1);
 /// The method of the connection preface of HTTP/2 (RFC 9113, 3.4), which no request of HTTP/1.1 has.
 const PREFACE: &[u8] = b"PRI";
 
-/// The pause before another look, where a preface comes in pieces.
+/// The pause before another look, where a preface comes in pieces: at first, and twice as long each time. A client that
+/// takes longer in all than the last of them is one of HTTP/1.1, which is waited for without looking.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const LAST_LOOK: Duration = Duration::from_millis(640);
 
 /// Requests that a client may have at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 250;
 
 /// Bytes of a request's head, as HTTP/2 counts them (RFC 9113, 6.5.2).
 const MAX_HEAD: u32 = 64 << 10;
+
+/// Bytes of a response that wait for a client to take them, by stream.
+const MAX_UNSENT: usize = 64 << 10;
 
 /// From one question whether the client is still there to the next, on a connection of HTTP/2; and how long its answer may
 /// take.
@@ -105,6 +110,7 @@ async fn serve_http2(
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD)
+        .max_send_buf_size(MAX_UNSENT)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_LIMIT)
         .serve_connection(TokioIo::new(stream), service);
@@ -121,15 +127,17 @@ async fn serve_http2(
 
 /// Whether the client begins with HTTP/2. Nothing is taken from the connection.
 async fn begins_with_preface(stream: &tokio::net::TcpStream) -> io::Result<bool> {
+    let mut pause = LOOK_AGAIN;
     loop {
         let mut first = [0; PREFACE.len()];
         let length = stream.peek(&mut first).await?;
         let seen = first.get(..length).unwrap_or_default();
         // Also where the client has said nothing and closed: HTTP/1.1 knows what to do.
-        if length == 0 || length == PREFACE.len() || !PREFACE.starts_with(seen) {
+        if length == 0 || length == PREFACE.len() || !PREFACE.starts_with(seen) || pause > LAST_LOOK {
             return Ok(seen == PREFACE);
         }
-        sleep(LOOK_AGAIN).await;
+        sleep(pause).await;
+        pause *= 2;
     }
 }
 

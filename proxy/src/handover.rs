@@ -47,6 +47,8 @@ pub(crate) enum Answer {
     Offer {
         /// What became of the requests so far.
         services: Vec<ServiceStatus>,
+        /// How long it goes on at most once it has handed over, in seconds.
+        end_limit: u64,
     },
     /// To [`Ask::TakeOver`].
     Refused {

@@ -15,7 +15,7 @@ use crate::health::check_once;
 use crate::ledger::Ledger;
 use crate::live_service::LiveService;
 use crate::overlap;
-use crate::predecessor::Predecessor;
+use crate::predecessor::{Gone, Predecessor};
 use crate::route_table::{RouteTable, Routes};
 use crate::store::Store;
 
@@ -111,7 +111,7 @@ impl Plane {
         let mut next = held.ledger.clone();
         match call.request {
             Request::Status => {
-                let services = held.all_services().await;
+                let services = held.all_services().await?;
                 let (version, instance) = (env!("CARGO_PKG_VERSION").to_owned(), self.instance.clone());
                 Ok(Response::Status { version, instance, services })
             }
@@ -138,7 +138,7 @@ impl Plane {
             Request::Retire { key, epoch, deployment } => {
                 next.retire(&key, &epoch, &deployment)?;
                 self.commit(&mut held, next).await?;
-                Ok(held.retired(&key).await)
+                Ok(held.retired(&key).await?)
             }
             Request::Adopt { key, journal } => {
                 next.fences.adopt(&key, &journal);
@@ -169,9 +169,8 @@ impl Plane {
         self.routes.install(held.follow()).await;
         let Held { ledger, predecessor, .. } = held;
         if let Some(other) = predecessor
-            && let Err(error) = other.follow(ledger).await
+            && let Err(Gone::Ended) = other.follow(ledger).await
         {
-            tracing::info!(%error, "the proxy before this one has ended");
             *predecessor = None;
         }
         Ok(())
@@ -195,6 +194,11 @@ impl Frozen<'_> {
     /// What became of the requests so far, of those of this process alone.
     pub(crate) fn services(&mut self) -> Vec<ServiceStatus> {
         self.0.own_services()
+    }
+
+    /// Whether the proxy before this one has ended: what it has in flight could not be told to a third.
+    pub(crate) async fn is_alone(&mut self) -> bool {
+        self.0.predecessors().await.is_ok() && self.0.predecessor.is_none()
     }
 
     /// Another proxy has taken over: no call is carried out here any more.
@@ -225,34 +229,38 @@ impl Held {
     }
 
     /// The same together with what the predecessor still has in flight.
-    async fn all_services(&mut self) -> Vec<ServiceStatus> {
+    async fn all_services(&mut self) -> Result<Vec<ServiceStatus>, Refusal> {
         let mut services = self.own_services();
-        for theirs in self.predecessors().await {
+        for theirs in self.predecessors().await? {
             if let Some(ours) = services.iter_mut().find(|ours| ours.key == theirs.key) {
                 overlap::add(ours, theirs);
             }
         }
-        services
+        Ok(services)
     }
 
-    async fn retired(&mut self, key: &ServiceKey) -> Response {
+    async fn retired(&mut self, key: &ServiceKey) -> Result<Response, Refusal> {
         let active = self.ledger.services.get(key).and_then(|service| service.active.as_ref());
         let serving = active.map(|active| active.targets.clone()).unwrap_or_default();
         let mut draining = self.services.get_mut(key).map(LiveService::draining).unwrap_or_default();
-        let theirs = self.predecessors().await.into_iter().filter(|theirs| theirs.key == *key);
+        let theirs = self.predecessors().await?.into_iter().filter(|theirs| theirs.key == *key);
         draining.extend(theirs.flat_map(overlap::draining));
-        Response::Retired { serving, draining }
+        Ok(Response::Retired { serving, draining })
     }
 
     /// What the predecessor says; nothing: there is none, or it has ended.
-    async fn predecessors(&mut self) -> Vec<ServiceStatus> {
-        let Some(predecessor) = &mut self.predecessor else { return Vec::new() };
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unsettled`].
+    async fn predecessors(&mut self) -> Result<Vec<ServiceStatus>, Refusal> {
+        let Some(predecessor) = &mut self.predecessor else { return Ok(Vec::new()) };
         match predecessor.busy().await {
-            Ok(services) => services,
-            Err(error) => {
-                tracing::info!(%error, "the proxy before this one has ended");
+            Ok(services) => Ok(services),
+            Err(Gone::Silent) => Err(Refusal::Unsettled),
+            Err(Gone::Ended) => {
                 self.predecessor = None;
-                Vec::new()
+                Ok(Vec::new())
             }
         }
     }

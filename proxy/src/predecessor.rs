@@ -11,8 +11,14 @@ use crate::error::Error;
 use crate::handover::{Answer, Ask, PROTOCOL, Peer, SOCKETS};
 use crate::ledger::Ledger;
 
-/// How long the other proxy may take to answer: it has nothing to wait for but a call that it is carrying out.
+/// How long the other proxy may take to hand over: it has nothing to wait for but a call that it is carrying out.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long it may take to answer afterwards: whoever asks this one waits for it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+
+/// What it gets beyond its own limit until it is taken for ended.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// The pause before another try, where it isn't there yet.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -24,6 +30,18 @@ const AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     peer: Peer,
+    end_limit: Duration,
+    /// It has not answered, and what it says now would be the answer to another question: it may go on until then.
+    silent_until: Option<Instant>,
+}
+
+/// Why the other proxy says nothing.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    /// It has ended.
+    Ended,
+    /// It may still have something in flight.
+    Silent,
 }
 
 /// What the other proxy gives away.
@@ -57,11 +75,14 @@ impl Predecessor {
                 Err(_) => sleep(AGAIN).await,
             }
         };
-        let mut predecessor = Self { peer: Peer::new(stream) };
+        let mut predecessor = Self { peer: Peer::new(stream), end_limit: Duration::ZERO, silent_until: None };
         let failed = |source| Error::TakeOver { path: path.to_owned(), source };
-        let answer = predecessor.ask(&Ask::TakeOver { protocol: PROTOCOL }).await.map_err(failed)?;
+        let answer = predecessor.ask(&Ask::TakeOver { protocol: PROTOCOL }, LIMIT).await.map_err(failed)?;
         let services = match answer {
-            Answer::Offer { services } => services,
+            Answer::Offer { services, end_limit } => {
+                predecessor.end_limit = Duration::from_secs(end_limit);
+                services
+            }
             Answer::Refused { message } => return Err(failed(io::Error::other(message))),
             other => return Err(failed(unexpected(&other))),
         };
@@ -79,7 +100,7 @@ impl Predecessor {
     ///
     /// When it is gone, or has lost its patience: then it may still be accepting.
     pub(crate) async fn relieve(&mut self) -> io::Result<()> {
-        match self.ask(&Ask::Ready).await? {
+        match self.ask(&Ask::Ready, LIMIT).await? {
             Answer::HandedOver => Ok(()),
             other => Err(unexpected(&other)),
         }
@@ -89,11 +110,11 @@ impl Predecessor {
     ///
     /// # Errors
     ///
-    /// When it is gone.
-    pub(crate) async fn follow(&mut self, ledger: &Ledger) -> io::Result<()> {
-        match self.ask(&Ask::Follow(Box::new(ledger.clone()))).await? {
+    /// When it has ended, or doesn't answer.
+    pub(crate) async fn follow(&mut self, ledger: &Ledger) -> Result<(), Gone> {
+        match self.question(&Ask::Follow(Box::new(ledger.clone()))).await? {
             Answer::Followed => Ok(()),
-            other => Err(unexpected(&other)),
+            other => Err(self.lost(&unexpected(&other))),
         }
     }
 
@@ -101,20 +122,40 @@ impl Predecessor {
     ///
     /// # Errors
     ///
-    /// When it is gone.
-    pub(crate) async fn busy(&mut self) -> io::Result<Vec<ServiceStatus>> {
-        match self.ask(&Ask::Busy).await? {
+    /// When it has ended, or doesn't answer.
+    pub(crate) async fn busy(&mut self) -> Result<Vec<ServiceStatus>, Gone> {
+        match self.question(&Ask::Busy).await? {
             Answer::Busy { services } => Ok(services),
-            other => Err(unexpected(&other)),
+            other => Err(self.lost(&unexpected(&other))),
         }
     }
 
-    async fn ask(&mut self, ask: &Ask) -> io::Result<Answer> {
+    async fn question(&mut self, ask: &Ask) -> Result<Answer, Gone> {
+        match self.silent_until {
+            None => self.ask(ask, ANSWER_LIMIT).await.map_err(|error| self.lost(&error)),
+            Some(until) if Instant::now() < until => Err(Gone::Silent),
+            Some(_) => Err(Gone::Ended),
+        }
+    }
+
+    /// Only a connection that was closed says that nothing is in flight there any more.
+    fn lost(&mut self, error: &io::Error) -> Gone {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        if [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&error.kind()) {
+            tracing::info!("the proxy before this one has ended");
+            return Gone::Ended;
+        }
+        tracing::warn!(%error, "the proxy before this one does not answer");
+        self.silent_until = Some(Instant::now() + self.end_limit + MARGIN);
+        Gone::Silent
+    }
+
+    async fn ask(&mut self, ask: &Ask, limit: Duration) -> io::Result<Answer> {
         let answered = async {
             self.peer.say(ask).await?;
             self.peer.hear().await
         };
-        timeout(LIMIT, answered).await?
+        timeout(limit, answered).await?
     }
 }
 

@@ -103,7 +103,7 @@ impl Server {
         let sockets = self.sockets().map_err(Error::Inherited)?;
         let take_over = |source| Error::TakeOver { path: self.handover.clone(), source };
         self.plane.relieve().await.map_err(take_over)?;
-        let succession = Succession::bind(&self.handover, sockets)?;
+        let succession = Succession::bind(&self.handover, sockets, self.end_limit)?;
         let (http, plane) = (self.listener.address(), self.plane);
         tracing::info!(%http, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
         let accepting = tokio::spawn(self.listener.run(workers, closing.clone()));

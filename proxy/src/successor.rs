@@ -24,6 +24,8 @@ pub(crate) struct Succession {
     listener: UnixListener,
     /// Copies of the open sockets, in the order of the handover.
     sockets: [OwnedFd; SOCKETS],
+    /// How long this proxy goes on at most once it has handed over.
+    end_limit: Duration,
 }
 
 /// The proxy that has taken over.
@@ -38,7 +40,7 @@ impl Succession {
     /// # Errors
     ///
     /// [`Error::ControlSocket`].
-    pub(crate) fn bind(path: &Path, sockets: [OwnedFd; SOCKETS]) -> Result<Self, Error> {
+    pub(crate) fn bind(path: &Path, sockets: [OwnedFd; SOCKETS], end_limit: Duration) -> Result<Self, Error> {
         let failed = |source| Error::ControlSocket { path: PathBuf::from(path), source };
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -46,7 +48,7 @@ impl Succession {
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, sockets })
+        Ok(Self { listener, sockets, end_limit })
     }
 
     /// Returns once a successor has taken over: this proxy's control calls are refused from then on, and it must stop
@@ -78,8 +80,14 @@ impl Succession {
             }
         }
         let mut frozen = plane.freeze().await;
+        if !frozen.is_alone().await {
+            let message = "the proxy before this one has not ended yet: try again".to_owned();
+            peer.say(&Answer::Refused { message: message.clone() }).await?;
+            return Err(io::Error::other(message));
+        }
         let sockets = self.sockets.each_ref().map(AsFd::as_fd);
-        peer.say_with(&Answer::Offer { services: frozen.services() }, &sockets).await?;
+        let offer = Answer::Offer { services: frozen.services(), end_limit: self.end_limit.as_secs() };
+        peer.say_with(&offer, &sockets).await?;
         match timeout(READY_LIMIT, peer.hear()).await?? {
             Ask::Ready => {}
             other => {

@@ -12,7 +12,7 @@ use crate::container_spec::replica_name;
 use crate::discard::remove_drained;
 use crate::startup::Startup;
 use crate::stop::remove_now;
-use crate::{ContainerSpec, Error, ImageName, Result, environment, fence, network, strays};
+use crate::{ContainerSpec, Error, ImageName, Result, Traffic, environment, fence, network, strays};
 
 /// What the journal says of replicas that may be on the host already.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,9 @@ pub async fn boot(
     let (left, found): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|replica| is_left(replica, plan, existing.round_began));
     if !left.is_empty() {
-        Box::pin(remove_drained(machine, plan, &left.iter().collect::<Vec<_>>(), progress)).await?;
+        // A proxy that doesn't answer may still have them for its targets, and is waited for.
+        let ask = async || Ok(Traffic::of(machine.proxy().service(&plan.key).await?.as_ref()));
+        Box::pin(remove_drained(machine, plan, &left.iter().collect::<Vec<_>>(), ask, progress)).await?;
     }
     let docker = machine.docker().await?;
     let image = ImageName::new(&plan.key, image);

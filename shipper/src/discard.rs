@@ -31,27 +31,31 @@ pub async fn discard(
         Ok(()) | Err(cutover_fleet::Error::Refused { refusal: Refusal::ForeignJournal { .. }, .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    remove_drained(machine, plan, &own, progress).await
-}
-
-/// Removes replicas that no new request goes to, once they have answered their last ones, within `timeouts.drain` and 5 s.
-/// They were listed, and the fence was raised, before. Answers with their number.
-///
-/// # Errors
-/// Those of [`discard`].
-pub(crate) async fn remove_drained(
-    machine: &Machine,
-    plan: &Plan,
-    own: &[&Container],
-    progress: &watch::Sender<Progress>,
-) -> Result<u32> {
-    let settings = &plan.release.settings;
     // Asked after the containers were listed: what was given traffic in between is known by now.
     let ask = async || match machine.proxy().service(&plan.key).await {
         Ok(status) => Ok(Traffic::of(status.as_ref())),
         Err(cutover_fleet::Error::NoProxy { .. }) => Ok(Traffic::default()),
         Err(error) => Err(error.into()),
     };
+    remove_drained(machine, plan, &own, ask, progress).await
+}
+
+/// Removes replicas that no new request goes to, once they have answered their last ones, within `timeouts.drain` and 5 s.
+/// They were listed, and the fence was raised, before; `ask` says what the proxy does with them. Answers with their number.
+///
+/// # Errors
+/// Those of [`discard`].
+pub(crate) async fn remove_drained<F>(
+    machine: &Machine,
+    plan: &Plan,
+    own: &[&Container],
+    ask: impl Fn() -> F,
+    progress: &watch::Sender<Progress>,
+) -> Result<u32>
+where
+    F: Future<Output = Result<Traffic>>,
+{
+    let settings = &plan.release.settings;
     let limit = drain::limit(settings);
     let is_own = |name: &str| own.iter().any(|replica| replica.name == name);
     let traffic = drain::wait(limit, is_own, ask, progress).await?;

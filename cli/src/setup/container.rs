@@ -60,11 +60,10 @@ pub(super) enum Standing {
 impl ProxyContainer {
     /// What a container that was found is.
     pub(super) fn compare(&self, found: &ContainerInspectResponse) -> Standing {
-        let running = found.state.as_ref().and_then(|state| state.running).unwrap_or(false);
+        let running = runs(found);
         let config = found.config.clone().unwrap_or_default();
         let image = config.image.unwrap_or_default();
-        let labels = config.labels.unwrap_or_default();
-        if labels.get(COMPONENT_LABEL).map(String::as_str) != Some(COMPONENT) {
+        if !is_ours(found) {
             return Standing::Foreign { image };
         }
         if image == self.image && config.cmd == Some(self.command()) {
@@ -129,6 +128,24 @@ impl ProxyContainer {
         let trusted = self.trusted.iter().flat_map(|network| [TRUST.to_owned(), network.clone()]);
         words.map(str::to_owned).into_iter().chain(metrics.into_iter().flatten()).chain(trusted).collect()
     }
+}
+
+/// Whether a container is a proxy's.
+pub(super) fn is_ours(found: &ContainerInspectResponse) -> bool {
+    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+    labels.and_then(|labels| labels.get(COMPONENT_LABEL)).is_some_and(|component| component == COMPONENT)
+}
+
+/// Whether a container runs, and is not one that Docker starts again and again.
+pub(super) fn runs(found: &ContainerInspectResponse) -> bool {
+    let state = found.state.as_ref();
+    state.is_some_and(|state| state.running == Some(true) && state.restarting != Some(true))
+}
+
+/// Whether Docker starts a container again when it has ended, or when the host has.
+pub(super) fn restarts(found: &ContainerInspectResponse) -> bool {
+    let policy = found.host_config.as_ref().and_then(|host| host.restart_policy.as_ref());
+    policy.and_then(|policy| policy.name) == Some(RestartPolicyNameEnum::ALWAYS)
 }
 
 /// The port that a proxy's container was told to answer on.

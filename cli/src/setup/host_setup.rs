@@ -96,19 +96,31 @@ impl HostSetup<'_> {
         Ok(())
     }
 
-    /// Goes on where an upgrade was cut off: the proxy that was to be replaced has its name again, or is gone where its
-    /// successor serves.
+    /// Goes on where an upgrade was cut off: the proxy that was to be replaced has its name again where no successor runs,
+    /// and is gone where it has ended.
     async fn take_up(&self, docker: &Docker) -> Result<(), Error> {
-        let Some(replaced) = self.find(docker, REPLACED).await? else { return Ok(()) };
-        if self.find(docker, container::NAME).await?.is_none() {
-            self.rename(docker, REPLACED, container::NAME).await?;
-            return self.restarts(docker, RestartPolicyNameEnum::ALWAYS).await;
+        let replaced = self.find(docker, REPLACED).await?;
+        let proxy = self.find(docker, container::NAME).await?;
+        match (&replaced, &proxy) {
+            (None, Some(proxy)) if container::is_ours(proxy) && !container::restarts(proxy) => {
+                self.set_restarts(docker, container::NAME, RestartPolicyNameEnum::ALWAYS).await
+            }
+            (Some(_), None) => self.take_back(docker).await,
+            (Some(replaced), Some(proxy)) => match (container::runs(replaced), container::runs(proxy)) {
+                (true, false) => self.take_back(docker).await,
+                // It ends its last requests.
+                (true, true) => Ok(()),
+                (false, _) => self.remove(docker, REPLACED).await,
+            },
+            (None, _) => Ok(()),
         }
-        match replaced.state.and_then(|state| state.running) {
-            // It may still have something in flight.
-            Some(true) => Ok(()),
-            _ => self.remove(docker, REPLACED).await,
-        }
+    }
+
+    /// The proxy that was to be replaced stays.
+    async fn take_back(&self, docker: &Docker) -> Result<(), Error> {
+        self.remove(docker, container::NAME).await?;
+        self.set_restarts(docker, REPLACED, RestartPolicyNameEnum::ALWAYS).await?;
+        self.rename(docker, REPLACED, container::NAME).await
     }
 
     /// No proxy is there.
@@ -147,24 +159,25 @@ impl HostSetup<'_> {
     /// Another proxy serves: a new one takes over from it. It goes on as before where that fails.
     async fn succeed(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
         self.load().await?;
-        self.remove(docker, REPLACED).await?;
+        // One from the upgrade before may still end its last requests.
+        self.await_end(docker).await?;
         let before = self.machine.proxy().identity().await.map_err(|source| Error::NoHandover {
             host: self.machine.host().name().to_owned(),
             source: Box::new(source),
         })?;
-        // Once it has handed over it ends, and must not come back.
-        self.restarts(docker, RestartPolicyNameEnum::NO).await?;
         self.rename(docker, container::NAME, REPLACED).await?;
+        // Once it has handed over it ends, and must not come back.
+        self.set_restarts(docker, REPLACED, RestartPolicyNameEnum::NO).await?;
         let succeeded = async {
             self.create(docker, proxy).await?;
             self.launch(docker).await?;
             self.await_answer(docker, Some(&before)).await
         };
         if let Err(error) = succeeded.await {
-            self.remove(docker, container::NAME).await?;
-            self.rename(docker, REPLACED, container::NAME).await?;
-            self.restarts(docker, RestartPolicyNameEnum::ALWAYS).await?;
-            self.start(docker).await?;
+            // Only one that still answers has not handed over. Otherwise the new one serves, or is started again by Docker.
+            if self.machine.proxy().identity().await.is_ok_and(|answering| answering == before) {
+                self.take_back(docker).await?;
+            }
             return Err(error);
         }
         self.say(
@@ -174,8 +187,11 @@ impl HostSetup<'_> {
         self.await_end(docker).await
     }
 
-    /// Waits until the proxy that was replaced has ended, and removes it.
+    /// Waits until the proxy that was replaced has ended, and removes it, where there is one.
     async fn await_end(&self, docker: &Docker) -> Result<(), Error> {
+        if self.find(docker, REPLACED).await?.is_none() {
+            return Ok(());
+        }
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let ended = async { docker.wait_container(REPLACED, Some(options)).next().await };
         // Whatever it says: what has not ended by then has dropped what it had.
@@ -211,9 +227,8 @@ impl HostSetup<'_> {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer".to_owned(),
             };
-            let state =
-                self.find(docker, container::NAME).await?.and_then(|found| found.state).unwrap_or_default();
-            if state.running != Some(true) || state.restarting == Some(true) {
+            let found = self.find(docker, container::NAME).await?;
+            if !found.as_ref().is_some_and(container::runs) {
                 return Err(Error::ProxyEnded {
                     host: self.machine.host().name().to_owned(),
                     log: self.last_lines(docker).await,
@@ -269,13 +284,18 @@ impl HostSetup<'_> {
         Ok(started.map_err(self.machine.host().docker_failed("starting the proxy"))?)
     }
 
-    /// Says whether Docker starts the proxy again when it has ended.
-    async fn restarts(&self, docker: &Docker, policy: RestartPolicyNameEnum) -> Result<(), Error> {
+    /// Says whether Docker starts a proxy again when it has ended.
+    async fn set_restarts(
+        &self,
+        docker: &Docker,
+        name: &str,
+        policy: RestartPolicyNameEnum,
+    ) -> Result<(), Error> {
         let update = ContainerUpdateBody {
             restart_policy: Some(container::restart(policy)),
             ..ContainerUpdateBody::default()
         };
-        let updated = docker.update_container(container::NAME, update).await;
+        let updated = docker.update_container(name, update).await;
         updated.map_err(self.machine.host().docker_failed("setting the proxy's restart policy"))?;
         Ok(())
     }

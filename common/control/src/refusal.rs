@@ -42,6 +42,9 @@ pub enum Refusal {
         /// What was found: what it answered, or why it didn't.
         found: String,
     },
+    /// The proxy that served before this one still has requests in flight, and doesn't say which: a replica may need to stay.
+    #[error("the proxy that served before has requests in flight, and does not say which")]
+    Unsettled,
     /// The new state could not be made durable, so nothing was changed.
     #[error("the proxy could not store its state: {message}")]
     Storage {
@@ -53,6 +56,6 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the same call may succeed later without anybody changing it.
     pub fn retryable(&self) -> bool {
-        matches!(self, Self::Unready { .. } | Self::Storage { .. })
+        matches!(self, Self::Unready { .. } | Self::Unsettled | Self::Storage { .. })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use cutover_control::{Refusal, ServiceStatus};
+use cutover_proxy::{Error, ServeOptions, Server};
 use hyper::StatusCode;
 use tokio::time::timeout;
 
@@ -89,6 +90,10 @@ async fn what_the_predecessor_has_in_flight_is_not_stopped_and_it_follows_what_i
     assert_eq!(busy(&successor.status().await), Some(1));
     let (_, draining) = successor.retire(2, "d2").await.unwrap();
     assert_eq!(draining.iter().map(|target| target.in_flight).collect::<Vec<_>>(), [1]);
+
+    // A third one would know nothing of the first.
+    let third = Server::bind(&ServeOptions { take_over: true, ..successor.options.clone() }).await;
+    assert!(matches!(third, Err(Error::TakeOver { .. })), "{third:?}");
 
     gate.add_permits(1);
     assert_eq!(read(answering.await.unwrap()).await.unwrap(), "finished");

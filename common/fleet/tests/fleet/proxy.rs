@@ -213,9 +213,24 @@ async fn what_is_no_answer_to_the_call_is_not_taken_for_one() {
 
 #[tokio::test]
 async fn a_proxy_that_hangs_up_has_said_nothing() {
-    let control = Control::saying(Vec::new());
-    let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
+    let folder = TempDir::new().unwrap();
+    let socket = folder.path().join("control.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let proxy = tokio::spawn(async move {
+        let mut calls = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            BufReader::new(stream).read_line(&mut String::new()).await.unwrap();
+            calls += 1;
+            // One that hands over does so once.
+            if calls == 3 {
+                break;
+            }
+        }
+        calls
+    });
+    let error = machine().proxy_at(&socket).switch(switch()).await.unwrap_err();
     assert!(matches!(error, Error::Broken { .. }) && error.retryable(), "{error}");
+    assert_eq!(proxy.await.unwrap(), 3);
 }
 
 #[tokio::test]
