@@ -5,6 +5,9 @@
 set -euo pipefail
 
 readonly NAME=$1 FOLDER=$2
+# What tests start on the host, by the path that it has on the machine.
+PROGRAMS=$(realpath "$(dirname "$0")/../../target/dist")
+readonly PROGRAMS
 
 # /proc is still the machine's: it knows this process by the pid by which the machine can kill it.
 read -r pid _ </proc/self/stat
@@ -13,9 +16,10 @@ mv "$FOLDER/init.new" "$FOLDER/init"
 
 hostname "$NAME"
 mount -t proc proc /proc
-# The folder may lie below what is mounted over here, so whatever is needed of it comes first.
+# The checkout may lie below what is mounted over here, so whatever is needed of it comes first.
 exec >>"$FOLDER/log/init" 2>&1
 exec 3>>"$FOLDER/log/sshd" 4>>"$FOLDER/log/dockerd"
+[[ ! -d $PROGRAMS ]] || mount --bind "$PROGRAMS" /mnt
 cd "$FOLDER"
 mount --bind etc /etc
 mount --bind home /root
@@ -24,6 +28,10 @@ cd /
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mkdir /run/sshd
+if mountpoint --quiet /mnt; then
+  mkdir -p "$PROGRAMS"
+  mount --move /mnt "$PROGRAMS"
+fi
 
 ip link set lo up
 
