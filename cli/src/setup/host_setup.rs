@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
-use bollard::models::{ContainerInspectResponse, ContainerUpdateBody, RestartPolicyNameEnum};
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, LogsOptions, RemoveContainerOptions,
-    RenameContainerOptions, StartContainerOptions, WaitContainerOptions,
+    StartContainerOptions,
 };
 use cutover_control::DEFAULT_SOCKET;
 use cutover_fleet::{Machine, ProxyIdentity};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::container::{self, ProxyContainer, Standing};
@@ -20,14 +20,9 @@ use super::{Error, Options, Step, StepKind, port};
 /// Until the proxy answers.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(100);
-/// The name of a proxy that is being replaced, until its successor answers.
-const REPLACED: &str = "cutover-proxy-replaced";
 const LOG_LINES: &str = "10";
 /// Where a proxy answers, unless it is said otherwise.
 const HTTP_PORT: u16 = 80;
-/// How long a proxy that has handed over may still run, and a bit.
-const END_LIMIT: Duration = Duration::from_secs(container::END_LIMIT as u64 + 10);
-
 /// Makes one host ready.
 pub(super) struct HostSetup<'a> {
     pub(super) machine: &'a Machine,
@@ -96,33 +91,6 @@ impl HostSetup<'_> {
         Ok(())
     }
 
-    /// Goes on where an upgrade was cut off: the proxy that was to be replaced has its name again where no successor runs,
-    /// and is gone where it has ended.
-    async fn take_up(&self, docker: &Docker) -> Result<(), Error> {
-        let replaced = self.find(docker, REPLACED).await?;
-        let proxy = self.find(docker, container::NAME).await?;
-        match (&replaced, &proxy) {
-            (None, Some(proxy)) if container::is_ours(proxy) && !container::restarts(proxy) => {
-                self.set_restarts(docker, container::NAME, RestartPolicyNameEnum::ALWAYS).await
-            }
-            (Some(_), None) => self.take_back(docker).await,
-            (Some(replaced), Some(proxy)) => match (container::runs(replaced), container::runs(proxy)) {
-                (true, false) => self.take_back(docker).await,
-                // It ends its last requests.
-                (true, true) => Ok(()),
-                (false, _) => self.remove(docker, REPLACED).await,
-            },
-            (None, _) => Ok(()),
-        }
-    }
-
-    /// The proxy that was to be replaced stays.
-    async fn take_back(&self, docker: &Docker) -> Result<(), Error> {
-        self.remove(docker, container::NAME).await?;
-        self.set_restarts(docker, REPLACED, RestartPolicyNameEnum::ALWAYS).await?;
-        self.rename(docker, REPLACED, container::NAME).await
-    }
-
     /// No proxy is there.
     async fn install(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
         self.port_is_free(proxy).await?;
@@ -156,50 +124,7 @@ impl HostSetup<'_> {
         Ok(())
     }
 
-    /// Another proxy serves: a new one takes over from it. It goes on as before where that fails.
-    async fn succeed(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
-        self.load().await?;
-        // One from the upgrade before may still end its last requests.
-        self.await_end(docker).await?;
-        let before = self.machine.proxy().identity().await.map_err(|source| Error::NoHandover {
-            host: self.machine.host().name().to_owned(),
-            source: Box::new(source),
-        })?;
-        self.rename(docker, container::NAME, REPLACED).await?;
-        // Once it has handed over it ends, and must not come back.
-        self.set_restarts(docker, REPLACED, RestartPolicyNameEnum::NO).await?;
-        let succeeded = async {
-            self.create(docker, proxy).await?;
-            self.launch(docker).await?;
-            self.await_answer(docker, Some(&before)).await
-        };
-        if let Err(error) = succeeded.await {
-            // Only one that still answers has not handed over. Otherwise the new one serves, or is started again by Docker.
-            if self.machine.proxy().identity().await.is_ok_and(|answering| answering == before) {
-                self.take_back(docker).await?;
-            }
-            return Err(error);
-        }
-        self.say(
-            StepKind::Done,
-            format_args!("{} took over; the one before ends its last requests", proxy.image),
-        );
-        self.await_end(docker).await
-    }
-
-    /// Waits until the proxy that was replaced has ended, and removes it, where there is one.
-    async fn await_end(&self, docker: &Docker) -> Result<(), Error> {
-        if self.find(docker, REPLACED).await?.is_none() {
-            return Ok(());
-        }
-        let options = WaitContainerOptions { condition: "not-running".to_owned() };
-        let ended = async { docker.wait_container(REPLACED, Some(options)).next().await };
-        // Whatever it says: what has not ended by then has dropped what it had.
-        let _ = timeout(END_LIMIT, ended).await;
-        self.remove(docker, REPLACED).await
-    }
-
-    async fn load(&self) -> Result<(), Error> {
+    pub(super) async fn load(&self) -> Result<(), Error> {
         if self.image.load(self.machine.host()).await? {
             self.say(StepKind::Done, format_args!("loaded {}", self.image.name));
         }
@@ -217,7 +142,11 @@ impl HostSetup<'_> {
     }
 
     /// Waits until the proxy answers, and not the one `before`; fails early when its container ends. Gives its version.
-    async fn await_answer(&self, docker: &Docker, before: Option<&ProxyIdentity>) -> Result<String, Error> {
+    pub(super) async fn await_answer(
+        &self,
+        docker: &Docker,
+        before: Option<&ProxyIdentity>,
+    ) -> Result<String, Error> {
         let began = Instant::now();
         loop {
             let left = ANSWER_LIMIT.saturating_sub(began.elapsed());
@@ -255,7 +184,11 @@ impl HostSetup<'_> {
         }
     }
 
-    async fn find(&self, docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Error> {
+    pub(super) async fn find(
+        &self,
+        docker: &Docker,
+        name: &str,
+    ) -> Result<Option<ContainerInspectResponse>, Error> {
         match docker.inspect_container(name, None::<InspectContainerOptions>).await {
             Ok(found) => Ok(Some(found)),
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
@@ -263,7 +196,7 @@ impl HostSetup<'_> {
         }
     }
 
-    async fn create(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
+    pub(super) async fn create(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
         let options = CreateContainerOptions {
             name: Some(container::NAME.to_owned()),
             ..CreateContainerOptions::default()
@@ -279,34 +212,13 @@ impl HostSetup<'_> {
         self.await_answer(docker, None).await.map(drop)
     }
 
-    async fn launch(&self, docker: &Docker) -> Result<(), Error> {
+    pub(super) async fn launch(&self, docker: &Docker) -> Result<(), Error> {
         let started = docker.start_container(container::NAME, None::<StartContainerOptions>).await;
         Ok(started.map_err(self.machine.host().docker_failed("starting the proxy"))?)
     }
 
-    /// Says whether Docker starts a proxy again when it has ended.
-    async fn set_restarts(
-        &self,
-        docker: &Docker,
-        name: &str,
-        policy: RestartPolicyNameEnum,
-    ) -> Result<(), Error> {
-        let update = ContainerUpdateBody {
-            restart_policy: Some(container::restart(policy)),
-            ..ContainerUpdateBody::default()
-        };
-        let updated = docker.update_container(name, update).await;
-        updated.map_err(self.machine.host().docker_failed("setting the proxy's restart policy"))?;
-        Ok(())
-    }
-
-    async fn rename(&self, docker: &Docker, from: &str, to: &str) -> Result<(), Error> {
-        let renamed = docker.rename_container(from, RenameContainerOptions { name: to.to_owned() }).await;
-        Ok(renamed.map_err(self.machine.host().docker_failed(format!("renaming {from} to {to}")))?)
-    }
-
     /// Removes a container, where there is one.
-    async fn remove(&self, docker: &Docker, name: &str) -> Result<(), Error> {
+    pub(super) async fn remove(&self, docker: &Docker, name: &str) -> Result<(), Error> {
         let options = RemoveContainerOptions { force: true, ..RemoveContainerOptions::default() };
         match docker.remove_container(name, Some(options)).await {
             Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
@@ -316,7 +228,7 @@ impl HostSetup<'_> {
         }
     }
 
-    fn say(&self, kind: StepKind, text: impl ToString) {
+    pub(super) fn say(&self, kind: StepKind, text: impl ToString) {
         (self.report)(&Step { host: self.name.to_owned(), kind, text: text.to_string() });
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod host_setup;
 mod image;
 mod port;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
