@@ -196,20 +196,16 @@ async fn what_nobody_needs_is_purged_and_nobody_misses_it() {
     let server = Server::start().await;
     let (journal, client) = (server.journal().await, server.client().await);
     let script = Script::default();
-    let crew = Crew::at(quick()).and_each(&journal, &script);
     let id = |n: u32| plan(n, &["a"]).deployment;
-    // One who has read the first deployment half, and nothing since.
-    let mut half_read = None;
-    let mut watch = None;
+    // One who has read that the first deployment began, before anybody worked at it, and nothing since.
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let mut half_read = journal.service(&key()).await.unwrap();
+    assert!(half_read.service().running().is_some());
+    let mut watch = journal.follow(half_read.clone());
+    let crew = Crew::at(quick()).and_each(&journal, &script);
     for n in 1..=30 {
-        deploy(&journal, n, &["a"]).await.unwrap();
-        if n == 1 {
-            until(&journal, |current| current.state(&Task { stage: Stage::Build, host: None }).is_open())
-                .await;
-            let log = journal.service(&key()).await.unwrap();
-            assert!(log.service().running().is_some());
-            watch = Some(journal.follow(log.clone()));
-            half_read = Some(log);
+        if n > 1 {
+            deploy(&journal, n, &["a"]).await.unwrap();
         }
         until(&journal, |current| *current.id() == id(n) && current.outcome().is_some()).await;
     }
@@ -234,10 +230,8 @@ async fn what_nobody_needs_is_purged_and_nobody_misses_it() {
 
     let after = journal.service(&key()).await.unwrap();
     assert_same(&before, &after);
-    let mut half_read = half_read.unwrap();
     journal.catch_up(&mut half_read).await.unwrap();
     assert_same(&before, &half_read);
-    let mut watch = watch.unwrap();
     while watch.service().sequence < after.service().sequence {
         tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.unwrap().unwrap();
     }
