@@ -145,6 +145,9 @@ impl Deployed {
         if switch.health.as_ref().is_some_and(|check| check.interval_ms == 0 || check.timeout_ms == 0) {
             return Err(invalid("the interval and the timeout of the health check must be at least 1 ms"));
         }
+        if switch.tls.is_some() {
+            return Err(invalid("this proxy does not speak TLS yet"));
+        }
         let route = route::normal(&switch.route).map_err(|wrong| invalid(&wrong))?;
         Ok(Self {
             deployment: switch.deployment.clone(),
@@ -178,6 +181,7 @@ mod tests {
             health: None,
             timeouts: Timeouts::of_response(1_000),
             max_request_body: None,
+            tls: None,
             drain_ms: 1_000,
         }
     }

@@ -74,6 +74,7 @@ impl LiveService {
             active: self.active.as_ref().map(|live| live.set().status()),
             previous: self.previous.as_ref().map(|live| live.set().status()),
             draining: self.draining.iter().map(|live| live.set().status()).collect(),
+            certificates: Vec::new(),
         }
     }
 

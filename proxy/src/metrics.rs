@@ -212,6 +212,7 @@ mod tests {
             previous: Some(set("d2", "v1", 20)),
             // The same deployment counts once, another one of the same release is added.
             draining: vec![set("d2", "v1", 20), set("d1", "v1", 5)],
+            certificates: Vec::new(),
         };
         let text = render(&[service], 7).unwrap();
         let of_v1 = r#"{destination="production",service="shop",version="v1""#;

@@ -60,6 +60,7 @@ mod tests {
             active: Some(active),
             previous: None,
             draining,
+            certificates: Vec::new(),
         }
     }
 

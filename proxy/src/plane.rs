@@ -146,6 +146,12 @@ impl Plane {
                 tracing::info!(%key, journal, "adopted");
                 Ok(Response::Adopted)
             }
+            Request::Certify { .. }
+            | Request::Certificates
+            | Request::KeepAccount { .. }
+            | Request::Answer { .. } => {
+                Err(Refusal::Invalid { message: "this proxy does not speak TLS yet".to_owned() }.into())
+            }
         }
     }
 

@@ -90,6 +90,7 @@ mod tests {
             active: active.map(|end| set(end, [3, 0])),
             previous: previous.map(|end| set(end, [0, 0])),
             draining: draining.iter().map(|(end, in_flight)| set(end, *in_flight)).collect(),
+            certificates: Vec::new(),
         }
     }
 

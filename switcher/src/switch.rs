@@ -85,6 +85,7 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             idle_ms: if routing.idle_timeout.is_zero() { 0 } else { at_least_1_ms(routing.idle_timeout) },
         },
         max_request_body: routing.max_request_body,
+        tls: None,
         drain_ms: millis(settings.timeouts.drain.0),
     }
 }

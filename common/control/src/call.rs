@@ -3,7 +3,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::line::{from_line, to_line};
-use crate::{Error, OLDEST_PROTOCOL, PROTOCOL, Route, ServiceKey, Timeouts};
+use crate::{
+    Account, Certificate, Challenge, Error, OLDEST_PROTOCOL, PROTOCOL, Route, ServiceKey, Timeouts, TlsPolicy,
+};
 
 /// One line from a client to the proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +21,14 @@ impl Call {
     /// can, and refuses what it would otherwise take for something else: it skips the fields that it doesn't know.
     pub fn new(request: Request) -> Self {
         let protocol = match &request {
-            Request::Switch(switch) if switch.needs_protocol_3() => PROTOCOL,
-            _ => OLDEST_PROTOCOL,
+            Request::Switch(switch) => switch.protocol(),
+            Request::Certify { .. }
+            | Request::Certificates
+            | Request::KeepAccount { .. }
+            | Request::Answer { .. } => PROTOCOL,
+            Request::Status | Request::Restore { .. } | Request::Retire { .. } | Request::Adopt { .. } => {
+                OLDEST_PROTOCOL
+            }
         };
         Self { protocol, request }
     }
@@ -44,7 +52,8 @@ impl Call {
     }
 }
 
-/// What can be asked of the proxy. All but [`Status`](Self::Status) are fenced by their epoch or journal.
+/// What can be asked of the proxy. What changes where requests go is fenced by its epoch or journal; what belongs to TLS
+/// isn't: it is true whoever says it, and of two certificates the longer one stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
@@ -79,6 +88,27 @@ pub enum Request {
         /// The id of the journal to accept.
         journal: String,
     },
+    /// Show a certificate for its names from the next handshake on; the one that the service had before goes. Refused when the
+    /// chain can't be read, is over or names no host, and when the key isn't the certificate's. One that ends earlier
+    /// than the one that is there, by the same issuer, changes nothing. Idempotent.
+    Certify {
+        /// The service.
+        key: ServiceKey,
+        /// What is shown.
+        certificate: Certificate,
+    },
+    /// All certificates with their keys, and the account: the proxies of a fleet are the only place where these are kept.
+    Certificates,
+    /// Keep an account, in place of the one that is there. Idempotent.
+    KeepAccount {
+        /// The account.
+        account: Account,
+    },
+    /// Answer a certificate authority from now on, for an hour. Idempotent.
+    Answer {
+        /// What it will ask.
+        challenge: Challenge,
+    },
 }
 
 /// New requests go to a deployment from now on; answered when the swap has happened.
@@ -110,11 +140,30 @@ pub struct Switch {
     /// The bytes that the body of a request may have; a client that sends more gets 413. `None`: as many as it likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_request_body: Option<u64>,
+    /// How the service insists on TLS; `None`: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsPolicy>,
     /// How long what is in flight on displaced targets may go on before it is cut, in milliseconds.
     pub drain_ms: u64,
 }
 
 impl Switch {
+    /// The oldest version in which it is all said.
+    fn protocol(&self) -> u32 {
+        if self.needs_protocol_4() {
+            PROTOCOL
+        } else if self.needs_protocol_3() {
+            3
+        } else {
+            OLDEST_PROTOCOL
+        }
+    }
+
+    /// Whether a proxy of protocol 3 would do something else than is asked.
+    fn needs_protocol_4(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Whether a proxy of protocol 2 would do something else than is asked.
     fn needs_protocol_3(&self) -> bool {
         let Timeouts { response_ms: _, connect_ms, idle_ms } = self.timeouts;

@@ -17,29 +17,37 @@
 //! # Ok::<(), cutover_control::Error>(())
 //! ```
 
+mod acme;
 mod call;
+mod certificate;
 mod error;
 mod key;
 mod line;
 mod refusal;
 mod reply;
 mod route;
+mod secret_text;
 mod status;
 mod timeouts;
+mod tls_policy;
 
+pub use acme::{Account, Challenge};
 pub use call::{Call, Epoch, HealthCheck, Request, Switch, Target};
+pub use certificate::{Certificate, CertificateStatus};
 pub use error::Error;
 pub use key::ServiceKey;
 pub use line::LineBuffer;
 pub use refusal::Refusal;
 pub use reply::{Reply, Response, decode_reply, encode_reply};
 pub use route::Route;
+pub use secret_text::SecretText;
 pub use status::{ServiceStatus, SetStatus, TargetStatus};
 pub use timeouts::Timeouts;
+pub use tls_policy::TlsPolicy;
 
-/// The newest version of this protocol. It has what 2 has, and path prefixes, all timeouts but that of the response, and
-/// the limit of a request's body.
-pub const PROTOCOL: u32 = 3;
+/// The newest version of this protocol. 3 had what 2 has, and path prefixes, all timeouts but that of the response, and
+/// the limit of a request's body; 4 has certificates and TLS beside that.
+pub const PROTOCOL: u32 = 4;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.
 pub const OLDEST_PROTOCOL: u32 = 2;

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::line::{from_line, to_line};
-use crate::{Error, Refusal, ServiceStatus, Target, TargetStatus};
+use crate::{
+    Account, Certificate, CertificateStatus, Error, Refusal, ServiceKey, ServiceStatus, Target, TargetStatus,
+};
 
 /// One line from the proxy: `{"ok": …}` or `{"refused": …}`.
 pub type Reply = Result<Response, Refusal>;
@@ -38,6 +40,22 @@ pub enum Response {
     },
     /// To [`Request::Adopt`](crate::Request::Adopt).
     Adopted,
+    /// To [`Request::Certify`](crate::Request::Certify): what the service has now.
+    Certified {
+        /// What is shown.
+        certificate: CertificateStatus,
+    },
+    /// To [`Request::Certificates`](crate::Request::Certificates).
+    Certificates {
+        /// By service.
+        certificates: Vec<(ServiceKey, Certificate)>,
+        /// The account that was told last.
+        account: Option<Account>,
+    },
+    /// To [`Request::KeepAccount`](crate::Request::KeepAccount).
+    Kept,
+    /// To [`Request::Answer`](crate::Request::Answer).
+    Answering,
 }
 
 /// [`Reply`] as it stands on the wire.

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, Route, ServiceKey};
+use crate::{CertificateStatus, Epoch, Route, ServiceKey};
 
 /// One service as the proxy sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct ServiceStatus {
     pub previous: Option<SetStatus>,
     /// What can't be restored and still has something in flight.
     pub draining: Vec<SetStatus>,
+    /// What is shown for its names in a TLS handshake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
 }
 
 /// The targets of one deployment and what became of the requests that they got.

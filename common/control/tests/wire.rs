@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use cutover_control::{
-    Call, Epoch, HealthCheck, Refusal, Request, Response, Route, ServiceKey, Switch, Target, Timeouts,
-    decode_reply, encode_reply,
+    Account, Call, Certificate, CertificateStatus, Challenge, Epoch, HealthCheck, Refusal, Request, Response,
+    Route, SecretText, ServiceKey, ServiceStatus, Switch, Target, Timeouts, TlsPolicy, decode_reply,
+    encode_reply,
 };
 
 fn text(line: &[u8]) -> &str {
@@ -21,6 +22,7 @@ fn switch() -> Switch {
         health: Some(HealthCheck { path: "/up".into(), interval_ms: 1000, timeout_ms: 500 }),
         timeouts: Timeouts::of_response(30_000),
         max_request_body: None,
+        tls: None,
         drain_ms: 30_000,
     }
 }
@@ -75,6 +77,73 @@ fn what_only_protocol_3_has_is_asked_in_protocol_3() {
         assert_eq!(Call::new(Request::Switch(Box::new(switch))).protocol, 3);
     }
     assert_eq!(Call::new(Request::Status).protocol, 2);
+}
+
+fn certificate() -> Certificate {
+    Certificate { chain: "CHAIN".into(), key: SecretText::new("KEY".into()) }
+}
+
+#[test]
+fn what_belongs_to_tls_is_asked_in_protocol_4() {
+    let key = ServiceKey::new("production", "app");
+    let account =
+        Account { directory: "https://ca.example/dir".into(), credentials: SecretText::new("{}".into()) };
+    let http = Challenge::Http01 { token: "t".into(), answer: "t.k".into() };
+    let tls = Challenge::TlsAlpn01 { host: "example.org".into(), digest: "00ff".into() };
+    let policy = TlsPolicy { redirect: true, hsts_seconds: 60 };
+    for (request, text_of_it) in [
+        (
+            Request::Certify { key, certificate: certificate() },
+            r#"{"certify":{"key":"production/app","certificate":{"chain":"CHAIN","key":"KEY"}}}"#,
+        ),
+        (Request::Certificates, r#""certificates""#),
+        (
+            Request::KeepAccount { account },
+            r#"{"keep_account":{"account":{"directory":"https://ca.example/dir","credentials":"{}"}}}"#,
+        ),
+        (
+            Request::Answer { challenge: http },
+            r#"{"answer":{"challenge":{"http01":{"token":"t","answer":"t.k"}}}}"#,
+        ),
+        (
+            Request::Answer { challenge: tls },
+            r#"{"answer":{"challenge":{"tls_alpn01":{"host":"example.org","digest":"00ff"}}}}"#,
+        ),
+        (
+            Request::Switch(Box::new(Switch { tls: Some(policy), ..switch() })),
+            r#""tls":{"redirect":true,"hsts_seconds":60},"drain_ms""#,
+        ),
+    ] {
+        let call = Call::new(request);
+        let line = call.to_line().unwrap();
+        assert!(text(&line).starts_with(r#"{"protocol":4,"#), "{}", text(&line));
+        assert!(text(&line).contains(text_of_it), "{text_of_it} in {}", text(&line));
+        assert_eq!(Call::from_line(&line).unwrap(), call);
+    }
+}
+
+#[test]
+fn a_key_is_written_to_the_wire_and_nowhere_else() {
+    let certificates = vec![(ServiceKey::new("production", "app"), certificate())];
+    let reply = Ok(Response::Certificates { certificates, account: None });
+    let line = encode_reply(&reply).unwrap();
+    assert_eq!(decode_reply(&line).unwrap(), reply);
+    assert!(text(&line).contains("\"KEY\"") && !format!("{reply:?}").contains("KEY"));
+}
+
+#[test]
+fn a_status_of_an_older_proxy_has_no_certificates() {
+    let older = concat!(
+        r#"{"key":"production/app","epoch":{"journal":"j1","sequence":7},"route":{"hosts":[]},"#,
+        r#""active":null,"previous":null,"draining":[]}"#
+    );
+    let mut status: ServiceStatus = serde_json::from_str(older).unwrap();
+    assert_eq!(serde_json::to_string(&status).unwrap(), older);
+    let names = vec!["example.org".to_owned()];
+    status.certificates =
+        vec![CertificateStatus { names, issuer: "CN=ca".into(), not_before: 1, not_after: 2 }];
+    let newer = serde_json::to_string(&status).unwrap();
+    assert_eq!(serde_json::from_str::<ServiceStatus>(&newer).unwrap(), status);
 }
 
 #[test]

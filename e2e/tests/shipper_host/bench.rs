@@ -147,6 +147,7 @@ impl Bench {
             health: None,
             timeouts: cutover_control::Timeouts::of_response(30_000),
             max_request_body: None,
+            tls: None,
             drain_ms: 10_000,
         };
         Ok(self.machine.proxy().switch(switch).await.map(drop)?)

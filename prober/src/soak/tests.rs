@@ -35,6 +35,7 @@ fn serving(deployment: &str, requests: u64, server_errors: u64, proxy_errors: u6
         active: Some(active),
         previous: None,
         draining: Vec::new(),
+        certificates: Vec::new(),
     }
 }
 

@@ -112,6 +112,7 @@ fn only_what_the_deployment_itself_answered_is_counted() {
         active,
         previous: Some(set(deployment.as_str())),
         draining: Vec::new(),
+        certificates: Vec::new(),
     };
     let of = |active| counted(Some(&service(active)), &deployment);
     assert_eq!(of(Some(set(deployment.as_str()))), Ok(evidence((40, 3))));

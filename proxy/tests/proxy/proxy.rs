@@ -196,6 +196,7 @@ pub(crate) fn switch(sequence: u64, targets: &[Target]) -> Switch {
         health: None,
         timeouts: Timeouts::of_response(10_000),
         max_request_body: None,
+        tls: None,
         drain_ms: 10_000,
     }
 }

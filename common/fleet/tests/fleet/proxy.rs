@@ -82,6 +82,7 @@ fn switch() -> Switch {
         health: None,
         timeouts: cutover_control::Timeouts::of_response(30_000),
         max_request_body: None,
+        tls: None,
         drain_ms: 30_000,
     }
 }
@@ -107,6 +108,7 @@ fn service(name: &str) -> ServiceStatus {
         active: Some(active),
         previous: None,
         draining: Vec::new(),
+        certificates: Vec::new(),
     }
 }
 

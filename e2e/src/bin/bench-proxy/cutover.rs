@@ -65,6 +65,7 @@ pub(crate) async fn switch(site: &Site, claim: Claim, targets: &[SocketAddr]) ->
         health: Some(HealthCheck { path: "/1k".to_owned(), interval_ms: 1000, timeout_ms: 1000 }),
         timeouts: Timeouts::of_response(30_000),
         max_request_body: None,
+        tls: None,
         drain_ms: 30_000,
     };
     match call(site, Request::Switch(Box::new(switch))).await? {
