@@ -9,9 +9,12 @@ pub struct Certificate {
     pub chain: String,
     /// PEM, of the certificate's own key: PKCS#8, PKCS#1 or SEC 1.
     pub key: SecretText,
+    /// The URL of the directory of the authority that it was ordered from; `None`: nobody here has ordered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_from: Option<String>,
 }
 
-/// What a certificate says of itself.
+/// What a certificate says of itself, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateStatus {
     /// The host names that it is for, in lower case; `*.example.com` stands for the names one label below (RFC 9525, 6.3).
@@ -22,4 +25,7 @@ pub struct CertificateStatus {
     pub not_before: u64,
     /// Until when it is valid, in seconds of Unix time.
     pub not_after: u64,
+    /// Where it was ordered, as in [`Certificate`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_from: Option<String>,
 }

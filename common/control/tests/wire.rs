@@ -80,7 +80,7 @@ fn what_only_protocol_3_has_is_asked_in_protocol_3() {
 }
 
 fn certificate() -> Certificate {
-    Certificate { chain: "CHAIN".into(), key: SecretText::new("KEY".into()) }
+    Certificate { chain: "CHAIN".into(), key: SecretText::new("KEY".into()), ordered_from: None }
 }
 
 #[test]
@@ -140,8 +140,10 @@ fn a_status_of_an_older_proxy_has_no_certificates() {
     let mut status: ServiceStatus = serde_json::from_str(older).unwrap();
     assert_eq!(serde_json::to_string(&status).unwrap(), older);
     let names = vec!["example.org".to_owned()];
-    status.certificates =
-        vec![CertificateStatus { names, issuer: "CN=ca".into(), not_before: 1, not_after: 2 }];
+    let ordered_from = Some("https://ca.example/dir".to_owned());
+    let certificate =
+        CertificateStatus { names, issuer: "CN=ca".into(), not_before: 1, not_after: 2, ordered_from };
+    status.certificates = vec![certificate];
     let newer = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<ServiceStatus>(&newer).unwrap(), status);
 }
