@@ -31,6 +31,11 @@ impl Client {
         self.trusted
     }
 
+    /// Its address, as text.
+    pub(crate) fn address(&self) -> &str {
+        self.address.to_str().unwrap_or_default()
+    }
+
     /// Adds its address to those that are named in a field, the client's own first.
     pub(crate) fn append_to(&self, headers: &mut HeaderMap, field: &HeaderName) {
         let known = headers.get_all(field).iter().map(HeaderValue::as_bytes);

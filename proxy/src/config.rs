@@ -48,6 +48,10 @@ pub struct ServeOptions {
     /// their clients (X-Forwarded-For, -Proto, -Host, Forwarded) is passed on; anybody else's claims are replaced.
     #[arg(long = "trust", env = "CUTOVER_PROXY_TRUST", value_name = "NETWORK", value_delimiter = ',')]
     pub trusted: Vec<IpNet>,
+    /// Start a trace (W3C trace context, sampled) for each request that comes without a valid one. Off by default: the first
+    /// span of such a trace is nobody's, and an application that samples a share of its own traces would record them all.
+    #[arg(long, env = "CUTOVER_PROXY_START_TRACES")]
+    pub start_traces: bool,
     /// How many threads carry requests, each on its own; without it, one for each core.
     #[arg(long, env = "CUTOVER_PROXY_WORKERS")]
     pub workers: Option<NonZero<usize>>,

@@ -52,8 +52,9 @@ impl Exchange {
         tunnels: TaskTracker,
         worker: usize,
         trusted: Arc<[IpNet]>,
+        ids: RequestIds,
     ) -> Self {
-        Self { routes, closing, tunnels, ids: RequestIds::default(), worker, trusted }
+        Self { routes, closing, tunnels, ids, worker, trusted }
     }
 
     /// Whoever connects from an address.

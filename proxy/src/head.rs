@@ -6,9 +6,14 @@ use hyper::http::{request, response};
 use hyper::{Method, Uri, Version};
 
 use crate::client::Client;
+use crate::forwarded::{self, Hop};
 use crate::path_prefix::PathPrefix;
 use crate::rejection::Rejection;
 use crate::request_id::RequestIds;
+use crate::trace_context;
+
+/// What clients speak with this proxy.
+const PROTOCOL: &str = "http";
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -72,7 +77,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) chunked: bool,
     /// The client waits for 100 before it sends the body.
     pub(crate) expects: bool,
-    /// Where the client gave no id that is fit.
+    /// Where the client gave no id that is fit, or no trace.
     pub(crate) ids: &'a RequestIds,
 }
 
@@ -87,13 +92,16 @@ pub(crate) fn forward_request(parts: &mut request::Parts, forward: &Forward<'_>)
         strip_forwarded(headers);
     }
     forward.client.append_to(headers, &X_FORWARDED_FOR);
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    let (client, host) = (forward.client.address(), forward.host.to_str().unwrap_or_default());
+    forwarded::append(headers, &Hop { client, protocol: PROTOCOL, host });
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(PROTOCOL));
     headers.entry(X_FORWARDED_HOST).or_insert_with(|| forward.host.clone());
     if !headers.get(&X_REQUEST_ID).is_some_and(RequestIds::is_fit)
         && let Some(id) = forward.ids.next()
     {
         headers.insert(X_REQUEST_ID, id);
     }
+    trace_context::forward(headers, forward.ids);
     if let Some(protocol) = forward.upgrade {
         headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
@@ -245,7 +253,7 @@ mod tests {
             close: false,
             chunked: false,
             expects: false,
-            ids: &RequestIds::default(),
+            ids: &RequestIds::new(false),
         };
         forward_request(&mut parts, &forward);
         parts.headers
@@ -317,11 +325,12 @@ mod tests {
         assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 192.0.2.7");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "shop.example");
-        assert_eq!(headers["forwarded"], "for=203.0.113.9");
+        assert_eq!(headers["forwarded"], "for=203.0.113.9, for=192.0.2.7;proto=http;host=a");
         // It may say nothing.
         let headers = forwarded_from(parts("/", &[("host", "a")]), &["192.0.2.0/24".parse().unwrap()]);
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["x-forwarded-proto"], "http");
+        assert!(!headers.contains_key("forwarded"));
     }
 
     #[test]

@@ -12,7 +12,6 @@
 mod activity;
 mod client;
 mod client_connection;
-
 mod config;
 mod control_server;
 mod counters;
@@ -20,6 +19,7 @@ mod drain;
 mod error;
 mod exchange;
 mod fence;
+mod forwarded;
 mod handover;
 mod head;
 mod health;
@@ -51,6 +51,7 @@ mod store;
 mod successor;
 mod target;
 mod target_set;
+mod trace_context;
 mod tunnel;
 mod worker;
 

@@ -20,6 +20,7 @@ use crate::listener::Listener;
 use crate::metrics_server::MetricsServer;
 use crate::plane::Plane;
 use crate::predecessor::{Inheritance, Predecessor};
+use crate::request_id::RequestIds;
 use crate::route_table::RouteTable;
 use crate::store::Store;
 use crate::successor::{Succession, Successor};
@@ -35,6 +36,8 @@ pub struct Server {
     routes: Arc<RouteTable>,
     workers: usize,
     trusted: Arc<[IpNet]>,
+    /// Whether a request without a trace begins one.
+    starts_traces: bool,
     /// Where a successor finds it.
     handover: PathBuf,
     end_limit: Duration,
@@ -69,10 +72,21 @@ impl Server {
                 (control, Listener::bind(options.http)?)
             }
         };
-        let trusted = options.trusted.clone().into();
+        let (trusted, starts_traces) = (options.trusted.clone().into(), options.start_traces);
         let metrics = options.metrics.map(MetricsServer::bind).transpose()?;
         let (control, end_limit) = (control.with(Arc::clone(&plane)), Duration::from_secs(options.end_limit));
-        Ok(Self { listener, control, metrics, plane, routes, workers, trusted, handover, end_limit })
+        Ok(Self {
+            listener,
+            control,
+            metrics,
+            plane,
+            routes,
+            workers,
+            trusted,
+            starts_traces,
+            handover,
+            end_limit,
+        })
     }
 
     /// The address that HTTP is served on.
@@ -142,8 +156,9 @@ impl Server {
     fn start_workers(&self, orders: &Orders) -> Result<Vec<Worker>, Error> {
         let start = |number| {
             let (routes, closing) = (Arc::clone(&self.routes), orders.closing.clone());
-            let exchange =
-                Exchange::new(routes, closing, orders.connections.clone(), number, Arc::clone(&self.trusted));
+            let (tunnels, trusted) = (orders.connections.clone(), Arc::clone(&self.trusted));
+            let ids = RequestIds::new(self.starts_traces);
+            let exchange = Exchange::new(routes, closing, tunnels, number, trusted, ids);
             Worker::start(number, exchange, orders.clone()).map_err(Error::Worker)
         };
         (0..self.workers).map(start).collect()

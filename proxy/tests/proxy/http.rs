@@ -1,5 +1,6 @@
 //! The rules of HTTP/1.1 that a proxy has to keep.
 
+use cutover_proxy::ServeOptions;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -65,6 +66,41 @@ async fn hop_by_hop_fields_end_here_and_the_client_is_described_by_the_proxy() {
     let mut known = get("/");
     known.headers_mut().append("x-request-id", "abc-1".parse().unwrap());
     assert!(client.ask(known).await.unwrap().1.contains("x-request-id: abc-1\n"));
+}
+
+#[tokio::test]
+async fn what_an_upstream_that_is_trusted_says_is_passed_on_and_a_trace_is_started_where_that_is_asked_for() {
+    let app = Application::serve(show_head).await;
+    let trusting = |options: &mut ServeOptions| {
+        options.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+        options.start_traces = true;
+    };
+    let proxy = Proxy::start_with_options(trusting).await;
+    proxy.switch(1, &[app.target()]).await;
+    let mut client = Client::connect(proxy.address).await;
+    let mut asked = get("/");
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    for (name, value) in [
+        ("forwarded", "for=\"[2001:db8::1]\""),
+        ("x-forwarded-for", "2001:db8::1"),
+        ("traceparent", parent),
+        ("tracestate", "a=1"),
+    ] {
+        asked.headers_mut().append(name, value.parse().unwrap());
+    }
+    let (_, head) = client.ask(asked).await.unwrap();
+    for line in [
+        "forwarded: for=\"[2001:db8::1]\", for=127.0.0.1;proto=http;host=app.example",
+        "x-forwarded-for: 2001:db8::1, 127.0.0.1",
+        &format!("traceparent: {parent}"),
+        "tracestate: a=1",
+    ] {
+        assert!(head.lines().any(|other| other == line), "{line} in {head}");
+    }
+    let (_, head) = client.ask(get("/")).await.unwrap();
+    let started = head.lines().find_map(|line| line.strip_prefix("traceparent: 00-")).unwrap();
+    assert!(started.len() == 52 && started.ends_with("-01"), "{head}");
+    assert!(!head.contains("\nforwarded: "), "{head}");
 }
 
 #[tokio::test]

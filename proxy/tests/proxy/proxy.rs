@@ -29,20 +29,23 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn start() -> Self {
-        Self::start_as(None).await
+        Self::start_with_options(|_| {}).await
     }
 
     /// One that answers Prometheus too, where its options say.
     pub(crate) async fn start_answering() -> Self {
-        Self::start_as(Some(SocketAddr::from(([127, 0, 0, 1], 0)))).await
+        Self::start_with_options(|options| options.metrics = Some(SocketAddr::from(([127, 0, 0, 1], 0))))
+            .await
     }
 
-    async fn start_as(metrics: Option<SocketAddr>) -> Self {
+    /// One with options other than the usual ones.
+    pub(crate) async fn start_with_options(change: impl FnOnce(&mut ServeOptions)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let options = ServeOptions {
+        let mut options = ServeOptions {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
-            metrics,
+            metrics: None,
             trusted: Vec::new(),
+            start_traces: false,
             control: folder.path().join("run/control.sock"),
             control_gid: None,
             state: folder.path().join("state"),
@@ -50,6 +53,7 @@ impl Proxy {
             take_over: false,
             end_limit: 30,
         };
+        change(&mut options);
         Self::start_with(options, folder).await
     }
 
