@@ -97,6 +97,8 @@ impl Exchange {
         {
             lease.set().counters.unanswered(began.elapsed());
             tracing::warn!(
+                service = %lease.set().service,
+                replica = lease.target().replica(),
                 address = %lease.target().address(),
                 deployment = lease.set().deployment,
                 request_id = outgoing.id(),

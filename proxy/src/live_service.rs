@@ -18,7 +18,7 @@ pub(crate) struct LiveService {
 impl LiveService {
     /// Keeps the sets that the ledger still names, starts the ones that it names anew, and drains the rest. New
     /// requests follow once the routes are replaced with [`serving`](Self::serving).
-    pub(crate) fn follow(&mut self, service: &Service, workers: usize) {
+    pub(crate) fn follow(&mut self, key: &ServiceKey, service: &Service, workers: usize) {
         let limit = Duration::from_millis(service.drain_ms);
         let mut before: Vec<LiveSet> = self.active.take().into_iter().chain(self.previous.take()).collect();
         let mut removed = Vec::new();
@@ -28,7 +28,7 @@ impl LiveService {
                 removed.extend(live.update(deployed));
                 live
             }
-            None => LiveSet::start(deployed, workers),
+            None => LiveSet::start(key, deployed, workers),
         };
         self.active = service.active.as_ref().map(&mut take);
         self.previous = service.previous.as_ref().map(&mut take);

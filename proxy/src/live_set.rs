@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_control::TargetStatus;
+use cutover_control::{ServiceKey, TargetStatus};
 
 use crate::counters::Counters;
 use crate::drain::Drain;
@@ -22,8 +22,9 @@ pub(crate) struct LiveSet {
 }
 
 impl LiveSet {
-    pub(crate) fn start(deployed: &Deployed, workers: usize) -> Self {
-        Self::of(deployed, new_targets(deployed, workers), Arc::default(), workers).watched()
+    pub(crate) fn start(service: &ServiceKey, deployed: &Deployed, workers: usize) -> Self {
+        let service = Arc::new(service.clone());
+        Self::of(service, deployed, new_targets(deployed, workers), Arc::default(), workers).watched()
     }
 
     pub(crate) fn is(&self, deployed: &Deployed) -> bool {
@@ -50,11 +51,21 @@ impl LiveSet {
             known.unwrap_or_else(|| Arc::new(Target::new(wire, self.workers)))
         });
         let counters = Arc::clone(&self.set.counters);
-        let rest = (!removed.is_empty())
-            .then(|| Self::of(&self.deployed, removed, Arc::clone(&counters), self.workers));
+        let rest = (!removed.is_empty()).then(|| {
+            Self::of(
+                Arc::clone(&self.set.service),
+                &self.deployed,
+                removed,
+                Arc::clone(&counters),
+                self.workers,
+            )
+        });
         let drain = self.drain.take();
         let targets = targets.collect();
-        *self = Self { drain, ..Self::of(deployed, targets, counters, self.workers).watched() };
+        *self = Self {
+            drain,
+            ..Self::of(Arc::clone(&self.set.service), deployed, targets, counters, self.workers).watched()
+        };
         rest
     }
 
@@ -65,7 +76,8 @@ impl LiveSet {
         }
         let counters = Arc::clone(&self.set.counters);
         let targets = new_targets(&self.deployed, self.workers);
-        *self = Self::of(&self.deployed, targets, counters, self.workers).watched();
+        *self = Self::of(Arc::clone(&self.set.service), &self.deployed, targets, counters, self.workers)
+            .watched();
     }
 
     /// No new requests come here any more; what is in flight is cut after the limit. Said again, it changes nothing.
@@ -85,9 +97,16 @@ impl LiveSet {
         self.set.targets.iter().map(|target| target.status()).filter(|target| target.in_flight > 0)
     }
 
-    fn of(deployed: &Deployed, targets: Vec<Arc<Target>>, counters: Arc<Counters>, workers: usize) -> Self {
+    fn of(
+        service: Arc<ServiceKey>,
+        deployed: &Deployed,
+        targets: Vec<Arc<Target>>,
+        counters: Arc<Counters>,
+        workers: usize,
+    ) -> Self {
         let limits = Limits::new(&deployed.timeouts, deployed.max_request_body);
-        let set = TargetSet::new(&deployed.deployment, &deployed.release, targets, counters, limits);
+        let (deployment, release) = (&deployed.deployment, &deployed.release);
+        let set = TargetSet::new(service, deployment, release, targets, counters, limits);
         Self { deployed: deployed.clone(), workers, set: Arc::new(set), watch: None, drain: None }
     }
 

@@ -218,7 +218,7 @@ impl Held {
         let mut routes = Routes::default();
         for (key, service) in &self.ledger.services {
             let live = self.services.entry(key.clone()).or_default();
-            live.follow(service, self.workers);
+            live.follow(key, service, self.workers);
             routes.add(&service.route, live.serving());
         }
         routes

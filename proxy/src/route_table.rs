@@ -140,7 +140,7 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::Timeouts;
+    use cutover_control::{ServiceKey, Timeouts};
 
     use super::*;
     use crate::limits::Limits;
@@ -149,7 +149,8 @@ mod tests {
         let mut all = Routes::default();
         for (deployment, hosts, prefixes) in routes {
             let limits = Limits::new(&Timeouts::of_response(1), None);
-            let set = TargetSet::new(deployment, "r", Vec::new(), Arc::default(), limits);
+            let service = Arc::new(ServiceKey::new("production", "app"));
+            let set = TargetSet::new(service, deployment, "r", Vec::new(), Arc::default(), limits);
             let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
             let (hosts, path_prefixes) = (texts(hosts), texts(prefixes));
             all.add(&Route { hosts, path_prefixes, strip_path_prefix: true }, Some(&Arc::new(set)));

@@ -57,6 +57,10 @@ impl Target {
         self.replica == replica && self.address() == address
     }
 
+    pub(crate) fn replica(&self) -> &str {
+        &self.replica
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.pool.address()
     }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use cutover_control::SetStatus;
+use cutover_control::{ServiceKey, SetStatus};
 
 use crate::counters::Counters;
 use crate::lease::Lease;
@@ -13,6 +13,7 @@ use crate::target::Target;
 /// request keeps the one that it began with.
 #[derive(Debug)]
 pub(crate) struct TargetSet {
+    pub(crate) service: Arc<ServiceKey>,
     pub(crate) deployment: String,
     pub(crate) release: String,
     pub(crate) targets: Vec<Arc<Target>>,
@@ -23,6 +24,7 @@ pub(crate) struct TargetSet {
 
 impl TargetSet {
     pub(crate) fn new(
+        service: Arc<ServiceKey>,
         deployment: &str,
         release: &str,
         targets: Vec<Arc<Target>>,
@@ -30,6 +32,7 @@ impl TargetSet {
         limits: Limits,
     ) -> Self {
         Self {
+            service,
             deployment: deployment.to_owned(),
             release: release.to_owned(),
             targets,
@@ -91,7 +94,8 @@ mod tests {
         };
         let targets = ports.iter().map(target).collect();
         let limits = Limits::new(&Timeouts::of_response(1), None);
-        Arc::new(TargetSet::new("d1", "r1", targets, Arc::default(), limits))
+        let service = Arc::new(ServiceKey::new("production", "app"));
+        Arc::new(TargetSet::new(service, "d1", "r1", targets, Arc::default(), limits))
     }
 
     fn port(lease: &Lease) -> u16 {
