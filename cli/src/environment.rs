@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use cutover_core::{Reference, Settings};
+use cutover_core::{CertificateSource, Reference, Settings, Tls};
 use serde::Serialize;
 
 /// The environment of a process.
@@ -82,7 +82,12 @@ pub(crate) fn unresolved(
 ) -> Vec<Unresolved> {
     let secrets = settings.secrets.iter().map(|(name, reference)| (format!("env.secret.{name}"), reference));
     let database = settings.database.iter().filter(|_| expands);
+    let tls = settings.proxy.tls.iter().flat_map(|Tls { certificate, .. }| match certificate {
+        CertificateSource::Own { certificate, key } => vec![("certificate", certificate), ("key", key)],
+        CertificateSource::Acme(_) => Vec::new(),
+    });
     secrets
+        .chain(tls.map(|(key, reference)| (format!("proxy.tls.{key}"), reference)))
         .chain(database.map(|reference| ("migrations.database".to_owned(), reference)))
         .filter_map(|(key, reference)| {
             let Reference::Environment(variable) = reference else { return None };
@@ -119,6 +124,8 @@ impl fmt::Display for Unresolved {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use cutover_core::Span;
+
     use super::*;
     use crate::fixture;
 
@@ -132,6 +139,14 @@ mod tests {
         }
         settings.secrets.insert("FILE".to_owned(), "file:///nowhere".parse().unwrap());
         settings.database = Some("env://DATABASE_URL".parse().unwrap());
+        settings.proxy.tls = Some(Tls {
+            certificate: CertificateSource::Own {
+                certificate: "file:///nowhere".parse().unwrap(),
+                key: "env://TLS_KEY".parse().unwrap(),
+            },
+            redirect: true,
+            hsts: Span::default(),
+        });
         let told = |expands| {
             let unresolved = unresolved(&settings, expands, &here, &programs);
             unresolved.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -140,11 +155,12 @@ mod tests {
             "env.secret.CHANGED: the programs were started with another value of CHANGED",
             "env.secret.EMPTY: EMPTY is set neither here nor for the programs",
             "env.secret.LATER: LATER is set here, but the programs were started without it",
+            "proxy.tls.key: TLS_KEY is set neither here nor for the programs",
         ];
         assert_eq!(told(false), secrets);
-        assert_eq!(told(true)[..3], secrets);
+        assert_eq!(told(true)[..4], secrets);
         assert_eq!(
-            told(true)[3..],
+            told(true)[4..],
             ["migrations.database: DATABASE_URL is set neither here nor for the programs"]
         );
         assert!(!format!("{here:?}").contains("hunter"));

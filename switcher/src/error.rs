@@ -19,6 +19,14 @@ pub enum Error {
         /// The host.
         host: HostName,
     },
+    /// A certificate of one's own, or its key, has no value.
+    #[error("there is no value for proxy.tls.{key}")]
+    Secret {
+        /// The key of the deploy file, in `proxy.tls`.
+        key: &'static str,
+        /// Why not. It holds the reference alone.
+        source: cutover_secrets::Error,
+    },
     /// A replica that was ready can't serve any more.
     #[error("{0} after it was ready, and before it had any traffic")]
     Trouble(Box<Trouble>),
@@ -65,7 +73,7 @@ impl Error {
         match self {
             Self::Fleet(source) => source.retryable(),
             Self::NotReady { .. } | Self::NotServing { .. } | Self::StillServing { .. } => true,
-            Self::NoReplicas { .. } | Self::Trouble(_) => false,
+            Self::NoReplicas { .. } | Self::Secret { .. } | Self::Trouble(_) => false,
         }
     }
 }
@@ -78,6 +86,10 @@ impl From<Error> for Failure {
             Error::Trouble(trouble) => Self { message: failure.message, ..(*trouble).into() },
             Error::NotReady { last_lines, .. } => failure.tail(last_lines),
             Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),
+            Error::Secret { .. } => failure.hint(
+                "the switcher reads it: set the variable or put the file where it runs, and start it again where that was a \
+                 variable (`cutover up --restart`)",
+            ),
             Error::NotServing { .. } | Error::StillServing { .. } => failure,
         }
     }

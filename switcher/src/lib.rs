@@ -5,6 +5,7 @@
 //! it was answered: the proxy's own status is read after it.
 
 mod error;
+mod own_certificate;
 mod restore;
 mod switch;
 mod worker;

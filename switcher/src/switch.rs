@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_control::{HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts};
+use cutover_control::{HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts, TlsPolicy};
 use cutover_core::{Epoch, Plan, Replica, Span};
 use cutover_fleet::{LAST_LINES, Machine, epoch_of, key_of};
 
@@ -85,7 +85,10 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             idle_ms: if routing.idle_timeout.is_zero() { 0 } else { at_least_1_ms(routing.idle_timeout) },
         },
         max_request_body: routing.max_request_body,
-        tls: None,
+        tls: routing
+            .tls
+            .as_ref()
+            .map(|tls| TlsPolicy { redirect: tls.redirect, hsts_seconds: tls.hsts.0.as_secs() }),
         drain_ms: millis(settings.timeouts.drain.0),
     }
 }
@@ -104,8 +107,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use cutover_core::{
-        Container, HostSpec, Intent, JournalId, PROTOCOL, Readiness, Release, Resources, Routing, ServiceKey,
-        Settings, Soak, Source, Stage,
+        CertificateSource, Container, HostSpec, Intent, JournalId, PROTOCOL, Readiness, Release, Resources,
+        Routing, ServiceKey, Settings, Soak, Source, Stage, Tls,
     };
 
     use super::*;
@@ -134,6 +137,14 @@ mod tests {
                 response_timeout: Span::seconds(60),
                 idle_timeout: Span(Duration::from_micros(500)),
                 max_request_body: Some(1024),
+                tls: Some(Tls {
+                    certificate: CertificateSource::Own {
+                        certificate: "file:///chain.pem".parse().unwrap(),
+                        key: "env://TLS_KEY".parse().unwrap(),
+                    },
+                    redirect: true,
+                    hsts: Span::seconds(60),
+                }),
             },
             soak: Soak { time: Span::seconds(10), max_errors_per_mille: 10, min_requests: 20 },
             timeouts: cutover_core::Timeouts { drain: Span::seconds(0), ..Default::default() },
@@ -183,6 +194,7 @@ mod tests {
         let timeouts = Timeouts { response_ms: 60_000, connect_ms: 500, idle_ms: 1 };
         assert_eq!((switch.timeouts, switch.drain_ms), (timeouts, 0));
         assert_eq!(switch.max_request_body, Some(1024));
+        assert_eq!(switch.tls, Some(TlsPolicy { redirect: true, hsts_seconds: 60 }));
     }
 
     #[test]
@@ -193,5 +205,6 @@ mod tests {
         let switch = call(&plan, &epoch, &[]);
         assert_eq!(switch.route, Route::default());
         assert_eq!((switch.timeouts, switch.max_request_body), (Timeouts::of_response(30_000), None));
+        assert_eq!(switch.tls, None);
     }
 }

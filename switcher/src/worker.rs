@@ -4,6 +4,7 @@ use cutover_bus::{Assignment, Performer};
 use cutover_core::{Failure, Output, Stage};
 use cutover_fleet::Fleet;
 
+use crate::own_certificate::certify;
 use crate::restore::restore;
 use crate::switch::switch;
 
@@ -33,6 +34,7 @@ impl Performer for Switcher {
                         restore(&machine, plan, epoch, &debt.deployment).await?;
                     }
                 }
+                certify(&machine, plan).await?;
                 let replicas = assignment.deployment().replicas(machine.name());
                 let previous = switch(&machine, plan, epoch, replicas).await?;
                 Ok(Output::Switched { previous })

@@ -24,6 +24,7 @@ mod stage;
 mod task;
 mod task_state;
 mod time;
+mod tls;
 
 pub use decision::Decision;
 pub use deploy_file::{DeployFile, DeployFileError, ImageSource, Place, Problem, Target};
@@ -50,3 +51,4 @@ pub use stage::{Program, Stage, UnknownStage};
 pub use task::Task;
 pub use task_state::{Applied, IllegalFact, Status, TaskState};
 pub use time::{InvalidSpan, Span, Timestamp};
+pub use tls::{Acme, CertificateSource, LETS_ENCRYPT, Proof, Tls};

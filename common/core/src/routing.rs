@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Span;
+use crate::{Span, Tls};
 
 /// How traffic reaches a service.
 ///
@@ -27,6 +27,9 @@ pub struct Routing {
     /// The bytes that the body of a request may have; none: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_request_body: Option<u64>,
+    /// How it is served over TLS; none: it isn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 impl Default for Routing {
@@ -39,6 +42,7 @@ impl Default for Routing {
             response_timeout: Span::seconds(30),
             idle_timeout: Span::default(),
             max_request_body: None,
+            tls: None,
         }
     }
 }
@@ -63,6 +67,7 @@ fn is_usual_connect(limit: &Span) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::CertificateSource;
 
     #[test]
     fn what_is_as_usual_is_written_as_it_was_before_it_could_be_said() {
@@ -80,6 +85,14 @@ mod tests {
             connect_timeout: Span::millis(500),
             idle_timeout: Span::seconds(60),
             max_request_body: Some(0),
+            tls: Some(Tls {
+                certificate: CertificateSource::Own {
+                    certificate: "file:///chain.pem".parse().unwrap(),
+                    key: "env://KEY".parse().unwrap(),
+                },
+                redirect: false,
+                hsts: Span::seconds(60),
+            }),
             ..Routing::default()
         };
         let text = serde_json::to_string(&unusual).unwrap();

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Container, DeployFile, DeployFileError, HostSpec, ImageSource, Readiness, Reference, Resources, Routing,
-    Settings, Soak, Span, Target, Timeouts,
+    Acme, CertificateSource, Container, DeployFile, DeployFileError, HostSpec, ImageSource, LETS_ENCRYPT,
+    Proof, Readiness, Reference, Resources, Routing, Settings, Soak, Span, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -37,6 +37,19 @@ fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 fn references(pairs: &[(&str, &str)]) -> BTreeMap<String, Reference> {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), text.parse().unwrap())).collect()
+}
+
+/// TLS with one's own certificate, and nothing else said.
+fn own(certificate: &str, key: &str) -> Tls {
+    let (certificate, key) = (certificate.parse().unwrap(), key.parse().unwrap());
+    Tls { certificate: CertificateSource::Own { certificate, key }, redirect: true, hsts: Span::default() }
+}
+
+/// TLS with a certificate that is ordered, and nothing else said.
+fn ordered(email: Option<&str>) -> Tls {
+    let (directory, email) = (LETS_ENCRYPT.to_owned(), email.map(str::to_owned));
+    let certificate = CertificateSource::Acme(Acme { directory, email, proof: Proof::Http });
+    Tls { certificate, redirect: true, hsts: Span::default() }
 }
 
 #[test]
@@ -116,13 +129,14 @@ fn the_sample_says_what_its_comments_say() {
         env: texts(&[("RAILS_ENV", "production"), ("WEB_CONCURRENCY", "4")]),
         secrets: references(&[
             ("RAILS_MASTER_KEY", "env://RAILS_MASTER_KEY"),
-            ("TLS_KEY", "file:///run/secrets/tls.key"),
+            ("LICENCE", "file:///run/secrets/licence"),
         ]),
         resources: Resources { memory: Some(512 << 20), milli_cpus: Some(1500), pids: Some(256) },
         container: Container { user: Some("1000:1000".into()), read_only: false },
         proxy: Routing {
             hosts: vec!["example.com".into(), "*.example.com".into()],
             path_prefixes: vec!["/shop".into()],
+            tls: Some(own("file:///run/secrets/tls.pem", "env://TLS_KEY")),
             ..plain.settings.proxy.clone()
         },
         soak: Soak { time: Span::seconds(60), ..plain.settings.soak.clone() },
@@ -140,6 +154,7 @@ fn the_sample_says_what_its_comments_say() {
         proxy: Routing {
             hosts: vec!["staging.example.com".into()],
             path_prefixes: vec!["/".into()],
+            tls: Some(ordered(Some("ops@example.com"))),
             ..expected.proxy.clone()
         },
         soak: with("").settings.soak,
@@ -239,9 +254,56 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
         response_timeout: Span::seconds(60),
         idle_timeout: Span::seconds(120),
         max_request_body: Some(10 << 20),
+        tls: None,
     };
     assert_eq!(target.settings.proxy, expected);
     assert_eq!(with("").settings.proxy, Routing::default());
+}
+
+#[test]
+fn a_certificate_is_ordered_or_ones_own() {
+    let tls = |value: &str| with(&format!("proxy: {{host: a.example, tls: {value}}}")).settings.proxy.tls;
+    assert_eq!(tls("true"), Some(ordered(None)));
+    assert_eq!(tls("{}"), Some(ordered(None)));
+    assert_eq!(tls("false"), None);
+    assert_eq!(
+        tls(
+            "{redirect: false, hsts: 365d, acme: {directory: 'https://ca.example/dir', challenge: tls-alpn}}"
+        ),
+        Some(Tls {
+            certificate: CertificateSource::Acme(Acme {
+                directory: "https://ca.example/dir".into(),
+                email: None,
+                proof: Proof::Handshake,
+            }),
+            redirect: false,
+            hsts: Span::seconds(365 * 24 * 3600),
+        })
+    );
+    let wildcard = with("proxy: {host: '*.a.example', tls: {certificate: env://A, key: env://B}}");
+    assert_eq!(wildcard.settings.proxy.tls, Some(own("env://A", "env://B")));
+}
+
+#[test]
+fn a_destination_lays_its_tls_over_that_of_the_file() {
+    let file = parse(
+        "service: hello
+proxy: {host: a.example, tls: {hsts: 60, acme: {email: ops@a.example}}}
+destinations:
+  same: {hosts: [a], proxy: {tls: true}}
+  none: {hosts: [a], proxy: {tls: false}}
+  own: {hosts: [a], proxy: {tls: {certificate: env://A, key: env://B}}}
+  other: {hosts: [a], proxy: {tls: {redirect: false, acme: {directory: 'https://ca.example/dir'}}}}",
+    )
+    .unwrap();
+    let tls = |name| file.destination(Some(name)).unwrap().settings.proxy.tls;
+    let same = Tls { hsts: Span::seconds(60), ..ordered(Some("ops@a.example")) };
+    assert_eq!(tls("same"), Some(same.clone()));
+    assert_eq!(tls("none"), None);
+    assert_eq!(tls("own"), Some(Tls { hsts: Span::seconds(60), ..own("env://A", "env://B") }));
+    let other = Acme { directory: "https://ca.example/dir".into(), ..same.acme().unwrap().clone() };
+    let other = Tls { certificate: CertificateSource::Acme(other), redirect: false, ..same };
+    assert_eq!(tls("other"), Some(other));
 }
 
 #[test]

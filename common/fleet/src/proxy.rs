@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cutover_control::{Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, Switch};
+use cutover_control::{
+    Account, Certificate, CertificateStatus, Challenge, Epoch, Refusal, Reply, Request, Response, ServiceKey,
+    ServiceStatus, Switch,
+};
 use cutover_core::JournalId;
 
 use crate::control_lines::not_understood;
@@ -162,6 +165,54 @@ impl Proxy<'_> {
                 serving.into_iter().map(|target| target.replica).collect(),
                 draining.into_iter().map(|target| target.replica).collect(),
             )),
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// Makes the proxy show a certificate for a service's names; answers with what it shows now.
+    ///
+    /// # Errors
+    /// A refusal, where the key isn't the certificate's or it can't be used; a proxy that isn't there, or can't store it.
+    pub async fn certify(
+        &self,
+        key: &cutover_core::ServiceKey,
+        certificate: Certificate,
+    ) -> Result<CertificateStatus, Error> {
+        match self.call(Request::Certify { key: key_of(key), certificate }).await? {
+            Response::Certified { certificate } => Ok(certificate),
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// The certificates that the proxy keeps, with their keys, and the account that they were ordered with.
+    ///
+    /// # Errors
+    /// A proxy that isn't there, or doesn't answer.
+    pub async fn certificates(&self) -> Result<(Vec<(ServiceKey, Certificate)>, Option<Account>), Error> {
+        match self.call(Request::Certificates).await? {
+            Response::Certificates { certificates, account } => Ok((certificates, account)),
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// Makes the proxy keep the account that certificates are ordered with.
+    ///
+    /// # Errors
+    /// A proxy that isn't there, or can't store it.
+    pub async fn keep_account(&self, account: Account) -> Result<(), Error> {
+        match self.call(Request::KeepAccount { account }).await? {
+            Response::Kept => Ok(()),
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// Makes the proxy answer a certificate authority.
+    ///
+    /// # Errors
+    /// A proxy that isn't there, or doesn't answer.
+    pub async fn answer(&self, challenge: Challenge) -> Result<(), Error> {
+        match self.call(Request::Answer { challenge }).await? {
+            Response::Answering => Ok(()),
             _ => Err(self.not_understood()),
         }
     }

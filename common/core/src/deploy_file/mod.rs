@@ -15,6 +15,7 @@ mod section;
 mod snippet;
 mod target;
 mod text;
+mod tls;
 mod units;
 
 pub use error::{DeployFileError, Place, Problem};

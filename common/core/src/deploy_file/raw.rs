@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::Place;
 use super::target::ImageSource;
-use crate::{Container, DestinationName, HostName, Reference, Resources, ServiceName, Span};
+use crate::{Container, DestinationName, HostName, Proof, Reference, Resources, ServiceName, Span};
 
 /// The whole file.
 pub(super) struct Raw {
@@ -63,6 +63,25 @@ pub(super) struct Proxy {
     pub(super) idle_timeout: Option<Span>,
     /// 0: none.
     pub(super) max_request_body: Option<u64>,
+    pub(super) tls: Tls,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Tls {
+    pub(super) place: Option<Place>,
+    pub(super) is_on: Option<bool>,
+    pub(super) certificate: Option<Reference>,
+    pub(super) key: Option<Reference>,
+    pub(super) acme: Option<Acme>,
+    pub(super) redirect: Option<bool>,
+    pub(super) hsts: Option<Span>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Acme {
+    pub(super) directory: Option<String>,
+    pub(super) email: Option<String>,
+    pub(super) proof: Option<Proof>,
 }
 
 #[derive(Clone, Default)]
@@ -121,6 +140,7 @@ impl Layer {
                 response_timeout: self.proxy.response_timeout.or(under.proxy.response_timeout),
                 idle_timeout: self.proxy.idle_timeout.or(under.proxy.idle_timeout),
                 max_request_body: self.proxy.max_request_body.or(under.proxy.max_request_body),
+                tls: self.proxy.tls.over(under.proxy.tls),
             },
             resources: Resources {
                 memory: self.resources.memory.or(under.resources.memory),
@@ -147,6 +167,33 @@ impl Layer {
                 migrate: self.timeouts.migrate.or(under.timeouts.migrate),
             },
             ssh: self.ssh.over(under.ssh),
+        }
+    }
+}
+
+impl Tls {
+    /// The same; where this one says where the certificate comes from, the other one doesn't.
+    fn over(self, under: Self) -> Self {
+        let (is_own, is_ordered) = (self.certificate.is_some() || self.key.is_some(), self.acme.is_some());
+        let (acme, other) = (self.acme.unwrap_or_default(), under.acme.filter(|_| !is_own));
+        Self {
+            place: self.place.or(under.place),
+            is_on: self.is_on.or(under.is_on),
+            certificate: self.certificate.or(under.certificate.filter(|_| !is_ordered)),
+            key: self.key.or(under.key.filter(|_| !is_ordered)),
+            acme: (is_ordered || other.is_some()).then(|| acme.over(other.unwrap_or_default())),
+            redirect: self.redirect.or(under.redirect),
+            hsts: self.hsts.or(under.hsts),
+        }
+    }
+}
+
+impl Acme {
+    fn over(self, under: Self) -> Self {
+        Self {
+            directory: self.directory.or(under.directory),
+            email: self.email.or(under.email),
+            proof: self.proof.or(under.proof),
         }
     }
 }

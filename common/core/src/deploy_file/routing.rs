@@ -6,6 +6,7 @@ use super::error::{Problem, Problems};
 use super::raw::Proxy;
 use super::section::{Section, scalar};
 use super::text::{path_prefix, proxy_host};
+use super::tls::tls;
 use super::units::{body_limit, flag, limit, span};
 
 /// Reads the section.
@@ -18,6 +19,7 @@ pub(super) fn routing(mut section: Section<'_>, problems: &mut Problems) -> Prox
         response_timeout: section.value("response_timeout", limit, problems),
         idle_timeout: section.value("idle_timeout", span, problems),
         max_request_body: section.value("max_request_body", body_limit, problems),
+        tls: section.node("tls").map(|node| tls(section.path_of("tls"), node, problems)).unwrap_or_default(),
     };
     section.done(problems);
     proxy

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{Problem, Problems};
 use super::raw::{self, Raw, Variable};
+use super::tls;
 use crate::{HostSpec, Readiness, Routing, ServiceKey, Settings, Soak, Span, Timeouts};
 
 /// Where a service runs, and how.
@@ -78,6 +79,14 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             Variable::Secret(reference) => drop(secrets.insert(name, reference)),
         }
     }
+    let own = there.layer.proxy.tls.place.map(|_| format!("destinations.{}.proxy.tls", there.name));
+    let tls = tls::resolved(
+        layer.proxy.tls,
+        layer.proxy.hosts.as_deref().unwrap_or_default(),
+        own.as_deref().unwrap_or("proxy.tls"),
+        there.name.as_str(),
+        problems,
+    );
     let (probe, usual, routing) = (&raw.readiness, Timeouts::default(), Routing::default());
     let settings = Settings {
         port: raw.port.unwrap_or(80),
@@ -102,6 +111,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             response_timeout: layer.proxy.response_timeout.unwrap_or(routing.response_timeout),
             idle_timeout: layer.proxy.idle_timeout.unwrap_or(routing.idle_timeout),
             max_request_body: layer.proxy.max_request_body.filter(|most| *most > 0),
+            tls,
         },
         soak: Soak {
             time: layer.soak.time.unwrap_or(Span::seconds(10)),

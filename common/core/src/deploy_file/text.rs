@@ -16,6 +16,12 @@ pub(super) enum InvalidText {
     ProxyHost(String),
     #[error("'{0}' is not a path prefix: write it as in /api, in whole segments, without //, .., ? and #")]
     PathPrefix(String),
+    #[error(
+        "'{0}' is not the directory of an ACME server: write its URL, as in https://ca.example.com/directory"
+    )]
+    Directory(String),
+    #[error("'{0}' is not an email address: write one, as in ops@example.com")]
+    Email(String),
     #[error("'{0}' is not an image: write it as in ghcr.io/acme/hello:1.2")]
     Image(String),
     #[error("'{0}' has a variable in it, which is not expanded: write the value itself")]
@@ -72,6 +78,21 @@ pub(super) fn path_prefix(text: &str) -> Result<String, InvalidText> {
     let path = text.strip_suffix('/').unwrap_or(text);
     let valid = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
     if valid { Ok(path.to_owned()) } else { Err(InvalidText::PathPrefix(text.to_owned())) }
+}
+
+/// The URL of an ACME server's directory: HTTPS, as RFC 8555 (6.1) wants it.
+pub(super) fn acme_directory(text: &str) -> Result<String, InvalidText> {
+    let rest = text.strip_prefix("https://").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let valid = rest.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_graphic()));
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::Directory(text.to_owned())) }
+}
+
+/// An email address that a `mailto` URL can hold as it is, with no other beside it (RFC 8555, 7.3).
+pub(super) fn email(text: &str) -> Result<String, InvalidText> {
+    let (user, domain) = text.split_once('@').unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_+".contains(&b);
+    let valid = [user, domain].into_iter().all(|part| !part.is_empty() && part.bytes().all(plain));
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::Email(text.to_owned())) }
 }
 
 /// The name of an image, with its tag or digest. The Docker Engine has the last word on it.

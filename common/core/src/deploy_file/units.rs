@@ -8,6 +8,9 @@ use crate::{InvalidSpan, Span};
 /// The longest duration that can be asked for: a week.
 const LONGEST: Span = Span(Duration::from_hours(7 * 24));
 
+/// The longest that browsers are asked to remember something for: two years.
+const LONGEST_AGE: Span = Span(Duration::from_hours(2 * 365 * 24));
+
 /// The least memory that Docker starts a container with (`docker run --memory`): 6 MiB.
 const LEAST_MEMORY: u64 = 6 << 20;
 
@@ -30,8 +33,8 @@ pub(super) enum InvalidNumber {
     Percent(String),
     #[error(transparent)]
     Span(#[from] InvalidSpan),
-    #[error("'{0}' is too long: the longest is a week")]
-    TooLong(String),
+    #[error("'{text}' is too long: the longest is {most}")]
+    TooLong { text: String, most: &'static str },
     #[error("no time at all: it must be more than 0s")]
     NoTime,
 }
@@ -61,11 +64,20 @@ pub(super) fn flag(text: &str) -> Result<bool, InvalidNumber> {
 
 /// A duration of at most a week; a number alone is seconds.
 pub(super) fn span(text: &str) -> Result<Span, InvalidNumber> {
+    span_within(text, LONGEST, "a week")
+}
+
+/// How long browsers remember something: at most two years.
+pub(super) fn max_age(text: &str) -> Result<Span, InvalidNumber> {
+    span_within(text, LONGEST_AGE, "730d")
+}
+
+fn span_within(text: &str, longest: Span, most: &'static str) -> Result<Span, InvalidNumber> {
     let span = match text.parse() {
         Ok(seconds) => Span::seconds(seconds),
         Err(_) => text.parse::<Span>()?,
     };
-    if span > LONGEST { Err(InvalidNumber::TooLong(text.to_owned())) } else { Ok(span) }
+    if span > longest { Err(InvalidNumber::TooLong { text: text.to_owned(), most }) } else { Ok(span) }
 }
 
 /// A duration that is the limit of a wait: some time, at most a week.

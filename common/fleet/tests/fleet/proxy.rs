@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cutover_control::{
-    Call, Refusal, Reply, Request, Response, ServiceStatus, SetStatus, Switch, encode_reply,
+    Account, Call, Certificate, CertificateStatus, Challenge, Refusal, Reply, Request, Response, SecretText,
+    ServiceStatus, SetStatus, Switch, encode_reply,
 };
 use cutover_core::{DeploymentId, Epoch, Failure, JournalId, ServiceKey};
 use cutover_fleet::{Error, epoch_of, key_of};
@@ -179,6 +180,46 @@ async fn a_service_is_adopted_for_a_journal() {
     let error = machine().proxy_at(&control.socket()).switch(switch()).await.unwrap_err();
     assert!(!error.retryable(), "{error}");
     assert!(Failure::from(error).hint.unwrap().contains("cutover adopt"));
+}
+
+#[tokio::test]
+async fn what_belongs_to_certificates_arrives_as_it_was_said() {
+    let certificate = Certificate {
+        chain: "CHAIN".into(),
+        key: SecretText::new("KEY".into()),
+        ordered_from: Some("https://ca.example/dir".into()),
+    };
+    let shown = CertificateStatus {
+        names: vec!["a.example".into()],
+        issuer: "CN=ca".into(),
+        not_before: 1,
+        not_after: 2,
+        ordered_from: None,
+    };
+    let control = Control::answering(&Ok(Response::Certified { certificate: shown.clone() }));
+    let machine = machine();
+    let certified = machine.proxy_at(&control.socket()).certify(&key(), certificate.clone()).await;
+    assert_eq!(certified.unwrap(), shown);
+    let certify = Request::Certify { key: key_of(&key()), certificate: certificate.clone() };
+    assert_eq!(control.asked().await, certify);
+
+    let account =
+        Account { directory: "https://ca.example/dir".into(), credentials: SecretText::new("{}".into()) };
+    let control = Control::answering(&Ok(Response::Kept));
+    machine.proxy_at(&control.socket()).keep_account(account.clone()).await.unwrap();
+    assert_eq!(control.asked().await, Request::KeepAccount { account: account.clone() });
+
+    let (kept, account) = (vec![(key_of(&key()), certificate)], Some(account));
+    let control = Control::answering(&Ok(Response::Certificates {
+        certificates: kept.clone(),
+        account: account.clone(),
+    }));
+    assert_eq!(machine.proxy_at(&control.socket()).certificates().await.unwrap(), (kept, account));
+
+    let challenge = Challenge::Http01 { token: "t".into(), answer: "t.k".into() };
+    let control = Control::answering(&Ok(Response::Answering));
+    machine.proxy_at(&control.socket()).answer(challenge.clone()).await.unwrap();
+    assert_eq!(control.asked().await, Request::Answer { challenge });
 }
 
 #[tokio::test]
