@@ -1,3 +1,4 @@
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
@@ -5,14 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_control::{Call, LineBuffer, Refusal, Reply, encode_reply};
+use cutover_control::{Call, LineBuffer, OLDEST_PROTOCOL, PROTOCOL, Refusal, Reply, encode_reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
-use crate::plane::Plane;
 
 /// The owner and the group may call, nobody else.
 const MODE: u32 = 0o660;
@@ -20,11 +20,23 @@ const MODE: u32 = 0o660;
 /// The pause after a failed accept: the process is out of descriptors, and others have to be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Who carries out calls.
+pub(crate) trait Callee: Send + Sync + 'static {
+    /// Answers one call; none: another process is to be asked. To be polled to its end: dropped in between, a change may be
+    /// stored and not yet in force, until the next call or start.
+    fn call(&self, call: Call) -> impl Future<Output = Option<Reply>> + Send;
+}
+
+/// This process, in words that no other one has.
+pub(crate) fn instance() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
 /// Answers calls on the control socket.
 #[derive(Debug)]
-pub(crate) struct ControlServer<P = Arc<Plane>> {
+pub(crate) struct ControlServer<C> {
     socket: UnixListener,
-    plane: P,
+    callee: C,
 }
 
 impl ControlServer<()> {
@@ -39,7 +51,7 @@ impl ControlServer<()> {
         }
         let socket =
             make(path, group).map_err(|source| Error::ControlSocket { path: path.to_owned(), source })?;
-        Ok(Self { socket, plane: () })
+        Ok(Self { socket, callee: () })
     }
 
     /// The socket of a proxy that hands over.
@@ -49,11 +61,11 @@ impl ControlServer<()> {
     /// [`Error::Inherited`].
     pub(crate) fn inherit(socket: OwnedFd) -> Result<Self, Error> {
         let socket = UnixListener::from_std(socket.into()).map_err(Error::Inherited)?;
-        Ok(Self { socket, plane: () })
+        Ok(Self { socket, callee: () })
     }
 
-    pub(crate) fn with(self, plane: Arc<Plane>) -> ControlServer {
-        ControlServer { socket: self.socket, plane }
+    pub(crate) fn with<C: Callee>(self, callee: Arc<C>) -> ControlServer<Arc<C>> {
+        ControlServer { socket: self.socket, callee }
     }
 }
 
@@ -77,7 +89,7 @@ fn make(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
     Ok(socket)
 }
 
-impl ControlServer {
+impl<C: Callee> ControlServer<Arc<C>> {
     /// A copy of the socket, to be handed over.
     ///
     /// # Errors
@@ -98,9 +110,9 @@ impl ControlServer {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let (plane, closing) = (Arc::clone(&self.plane), closing.clone());
+                    let (callee, closing) = (Arc::clone(&self.callee), closing.clone());
                     callers.spawn(async move {
-                        if let Err(error) = answer(stream, &plane, &closing).await {
+                        if let Err(error) = answer(stream, &*callee, &closing).await {
                             tracing::debug!(%error, "a control connection ended early");
                         }
                     });
@@ -116,7 +128,7 @@ impl ControlServer {
     }
 }
 
-async fn answer(mut stream: UnixStream, plane: &Plane, closing: &CancellationToken) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, callee: &impl Callee, closing: &CancellationToken) -> io::Result<()> {
     let mut lines = LineBuffer::default();
     let mut piece = vec![0; 16 << 10];
     loop {
@@ -132,7 +144,12 @@ async fn answer(mut stream: UnixStream, plane: &Plane, closing: &CancellationTok
             let reply = match lines.next_line() {
                 Ok(None) => break,
                 Ok(Some(line)) => match Call::from_line(&line) {
-                    Ok(call) => match plane.call(call).await {
+                    Ok(Call { protocol, .. }) if !(OLDEST_PROTOCOL..=PROTOCOL).contains(&protocol) => {
+                        let message =
+                            format!("this proxy speaks protocol {PROTOCOL}, the call is in {protocol}");
+                        Err(Refusal::Invalid { message })
+                    }
+                    Ok(call) => match callee.call(call).await {
                         Some(reply) => reply,
                         // Whoever asks again reaches the proxy that has taken over.
                         None => return Ok(()),

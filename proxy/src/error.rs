@@ -2,6 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use cutover_control::Refusal;
 use thiserror::Error;
 
 /// Why the proxy can't start or can't keep its state.
@@ -96,4 +97,12 @@ pub enum Error {
         /// The version that is understood.
         known: u32,
     },
+}
+
+/// What a caller is told whose change could not be kept.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self::Storage { message: format!("{error}{cause}") }
+    }
 }

@@ -2,7 +2,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_control::HealthCheck;
+use cutover_control::{HealthCheck, Refusal};
+use futures_util::future::try_join_all;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
@@ -59,8 +60,25 @@ async fn watch(target: Arc<Target>, check: HealthCheck) {
     }
 }
 
+/// One check of each of some targets, all side by side.
+///
+/// # Errors
+///
+/// [`Refusal::Unready`] with one that failed it.
+pub(crate) async fn look(
+    targets: &[cutover_control::Target],
+    check: Option<&HealthCheck>,
+) -> Result<(), Refusal> {
+    let Some(check) = check else { return Ok(()) };
+    let looks = targets.iter().map(async |target| {
+        let passed = check_once(target.address, check).await;
+        passed.map_err(|found| Refusal::Unready { replica: target.replica.clone(), found })
+    });
+    try_join_all(looks).await.map(drop)
+}
+
 /// One check, on a connection of its own: an application that no longer accepts is not healthy. Says what is wrong.
-pub(crate) async fn check_once(address: SocketAddr, check: &HealthCheck) -> Result<(), String> {
+async fn check_once(address: SocketAddr, check: &HealthCheck) -> Result<(), String> {
     let limit = Duration::from_millis(check.timeout_ms);
     match timeout(limit, ask(address, &check.path)).await {
         Ok(Ok(response)) if response.status().is_success() => Ok(()),

@@ -1,17 +1,12 @@
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
-use cutover_control::{
-    Call, Epoch, HealthCheck, OLDEST_PROTOCOL, PROTOCOL, Refusal, Reply, Request, Response, ServiceKey,
-    ServiceStatus, Target,
-};
-use futures_util::future::try_join_all;
+use cutover_control::{Call, Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::error::Error;
-use crate::health::check_once;
+use crate::control_server::{Callee, instance};
+use crate::health::look;
 use crate::ledger::Ledger;
 use crate::live_service::LiveService;
 use crate::overlap;
@@ -53,8 +48,7 @@ impl Plane {
         let services = BTreeMap::new();
         let mut held = Held { ledger, workers, services, predecessor: None, handed_over: false };
         routes.install(held.follow()).await;
-        let instance = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-        Self { routes, store, instance, held: Mutex::new(held) }
+        Self { routes, store, instance: instance(), held: Mutex::new(held) }
     }
 
     /// Goes on where another proxy was, and from now on says what that one has in flight as its own.
@@ -92,21 +86,7 @@ impl Plane {
         self.routes.install(held.follow()).await;
     }
 
-    /// Answers one call; none: another proxy has taken over, and is to be asked. To be polled to its end: dropped in
-    /// between, a change may be stored and not yet in force, until the next call or start.
-    pub(crate) async fn call(&self, call: Call) -> Option<Reply> {
-        match self.carry_out(call).await {
-            Ok(response) => Some(Ok(response)),
-            Err(Stop::Refused(refusal)) => Some(Err(refusal)),
-            Err(Stop::HandedOver) => None,
-        }
-    }
-
     async fn carry_out(&self, call: Call) -> Result<Response, Stop> {
-        if !(OLDEST_PROTOCOL..=PROTOCOL).contains(&call.protocol) {
-            let message = format!("this proxy speaks protocol {PROTOCOL}, the call is in {}", call.protocol);
-            return Err(Refusal::Invalid { message }.into());
-        }
         let mut held = self.changing().await?;
         let mut next = held.ledger.clone();
         match call.request {
@@ -164,13 +144,7 @@ impl Plane {
         if held.ledger == next {
             return Ok(());
         }
-        let (store, stored) = (self.store.clone(), next.clone());
-        let saved = tokio::task::spawn_blocking(move || store.save(&stored)).await;
-        match saved {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(storage(&error)),
-            Err(error) => return Err(Refusal::Storage { message: error.to_string() }),
-        }
+        self.store.keep(&next).await?;
         held.ledger = next;
         self.routes.install(held.follow()).await;
         let Held { ledger, predecessor, .. } = held;
@@ -180,6 +154,17 @@ impl Plane {
             *predecessor = None;
         }
         Ok(())
+    }
+}
+
+impl Callee for Plane {
+    /// None: another proxy has taken over.
+    async fn call(&self, call: Call) -> Option<Reply> {
+        match self.carry_out(call).await {
+            Ok(response) => Some(Ok(response)),
+            Err(Stop::Refused(refusal)) => Some(Err(refusal)),
+            Err(Stop::HandedOver) => None,
+        }
     }
 }
 
@@ -270,19 +255,4 @@ impl Held {
             }
         }
     }
-}
-
-/// One health check of each, all side by side.
-async fn look(targets: &[Target], check: Option<&HealthCheck>) -> Result<(), Refusal> {
-    let Some(check) = check else { return Ok(()) };
-    let looks = targets.iter().map(async |target| {
-        let passed = check_once(target.address, check).await;
-        passed.map_err(|found| Refusal::Unready { replica: target.replica.clone(), found })
-    });
-    try_join_all(looks).await.map(drop)
-}
-
-fn storage(error: &Error) -> Refusal {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Refusal::Storage { message: format!("{error}{cause}") }
 }

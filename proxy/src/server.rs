@@ -30,7 +30,7 @@ use crate::worker::{Orders, Worker};
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    control: ControlServer,
+    control: ControlServer<Arc<Plane>>,
     metrics: Option<MetricsServer>,
     plane: Arc<Plane>,
     routes: Arc<RouteTable>,

@@ -2,7 +2,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use cutover_control::Refusal;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::error::Error;
 use crate::ledger::Ledger;
@@ -51,21 +53,30 @@ impl Store {
         Ok((store, document.ledger))
     }
 
-    /// Writes a new file beside the old one, makes it durable, puts it in the old one's place, and makes that
-    /// durable too: a crash at any moment leaves the one or the other. Blocks the calling thread.
+    /// Keeps a ledger in the place of the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Storage`].
+    pub(crate) async fn keep(&self, ledger: &Ledger) -> Result<(), Refusal> {
+        let (store, ledger) = (self.clone(), ledger.clone());
+        match spawn_blocking(move || store.save(&ledger)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => Err(Refusal::Storage { message: error.to_string() }),
+        }
+    }
+
+    /// Blocks the calling thread.
     ///
     /// # Errors
     ///
     /// [`Error::State`]; the old file is still in its place, or the new one is there and was not confirmed.
-    pub(crate) fn save(&self, ledger: &Ledger) -> Result<(), Error> {
-        let (path, fresh) = (self.path(), self.folder.join("state.json.new"));
-        let write_error = |source| state_error("writing", &path, source);
+    fn save(&self, ledger: &Ledger) -> Result<(), Error> {
+        let path = self.path();
         let text = serde_json::to_vec(&Document { version: VERSION, ledger }).map_err(io::Error::from);
-        let mut file = File::create(&fresh).map_err(write_error)?;
-        file.write_all(&text.map_err(write_error)?).map_err(write_error)?;
-        file.sync_all().map_err(write_error)?;
-        fs::rename(&fresh, &path).map_err(write_error)?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(write_error)
+        let replaced = text.and_then(|text| replace(&path, &text));
+        replaced.map_err(|source| state_error("writing", &path, source))
     }
 
     fn path(&self) -> PathBuf {
@@ -73,7 +84,23 @@ impl Store {
     }
 }
 
-fn state_error(action: &'static str, path: &Path, source: io::Error) -> Error {
+/// Writes a new file beside the old one, makes it durable, puts it in the old one's place, and makes that durable too: a
+/// crash at any moment leaves the one or the other. Blocks the calling thread.
+///
+/// # Errors
+///
+/// The old file is still in its place, or the new one is there and was not confirmed.
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+pub(crate) fn state_error(action: &'static str, path: &Path, source: io::Error) -> Error {
     Error::State { action, path: path.to_owned(), source }
 }
 
