@@ -55,8 +55,8 @@ pub(crate) async fn serve(
     exchange: &Arc<Exchange>,
     closing: &CancellationToken,
 ) -> Result<(), Error> {
-    let stream = tokio::net::TcpStream::from_std(stream)?;
-    let client = exchange.client(client)?;
+    let mut stream = tokio::net::TcpStream::from_std(stream)?;
+    let client = exchange.trust().client(&mut stream, client).await?;
     let is_http2 = tokio::select! {
         first = timeout(HEAD_LIMIT, begins_with_preface(&stream)) => first??,
         () = idle_over(closing) => return Ok(()),

@@ -48,6 +48,10 @@ pub struct ServeOptions {
     /// their clients (X-Forwarded-For, -Proto, -Host, Forwarded) is passed on; anybody else's claims are replaced.
     #[arg(long = "trust", env = "CUTOVER_PROXY_TRUST", value_name = "NETWORK", value_delimiter = ',')]
     pub trusted: Vec<IpNet>,
+    /// The proxies of the trusted networks announce the client of each connection by the PROXY protocol, version 1 or 2, before
+    /// TLS where there is TLS. A connection from there that doesn't begin so is refused; from others no announcement is read.
+    #[arg(long, env = "CUTOVER_PROXY_PROXY_PROTOCOL", requires = "trusted")]
+    pub proxy_protocol: bool,
     /// Start a trace (W3C trace context, sampled) for each request that comes without a valid one. Off by default: the first
     /// span of such a trace is nobody's, and an application that samples a share of its own traces would record them all.
     #[arg(long, env = "CUTOVER_PROXY_START_TRACES")]

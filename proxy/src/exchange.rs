@@ -1,13 +1,12 @@
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue, InvalidHeaderValue};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
-use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +20,7 @@ use crate::request_body::Upload;
 use crate::request_id::RequestIds;
 use crate::response_body::ResponseBody;
 use crate::route_table::RouteTable;
+use crate::trust::Trust;
 use crate::tunnel::tunnel;
 
 /// Carries requests from clients to applications and the responses back.
@@ -34,8 +34,7 @@ pub(crate) struct Exchange {
     ids: RequestIds,
     /// The worker that it runs on.
     worker: usize,
-    /// The networks of the operator's own proxies.
-    trusted: Arc<[IpNet]>,
+    trust: Trust,
 }
 
 /// An application's response, and the connection it comes on where that can be kept.
@@ -51,19 +50,15 @@ impl Exchange {
         closing: CancellationToken,
         tunnels: TaskTracker,
         worker: usize,
-        trusted: Arc<[IpNet]>,
+        trust: Trust,
         ids: RequestIds,
     ) -> Self {
-        Self { routes, closing, tunnels, ids, worker, trusted }
+        Self { routes, closing, tunnels, ids, worker, trust }
     }
 
-    /// Whoever connects from an address.
-    ///
-    /// # Errors
-    ///
-    /// Never.
-    pub(crate) fn client(&self, address: IpAddr) -> Result<Client, InvalidHeaderValue> {
-        Client::new(address, &self.trusted)
+    /// Whom it believes what is said of clients.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Answers one request of a client.

@@ -10,6 +10,7 @@
 //! only then swaps the table.
 
 mod activity;
+mod announcement;
 mod client;
 mod client_connection;
 mod config;
@@ -39,6 +40,7 @@ mod pipe;
 mod plane;
 mod pool;
 mod predecessor;
+mod proxy_protocol;
 mod rejection;
 mod request_body;
 mod request_id;
@@ -52,6 +54,7 @@ mod successor;
 mod target;
 mod target_set;
 mod trace_context;
+mod trust;
 mod tunnel;
 mod worker;
 

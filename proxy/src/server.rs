@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +23,7 @@ use crate::request_id::RequestIds;
 use crate::route_table::RouteTable;
 use crate::store::Store;
 use crate::successor::{Succession, Successor};
+use crate::trust::Trust;
 use crate::worker::{Orders, Worker};
 
 /// A proxy that listens, with the routes and fences that it had when it last ran.
@@ -35,7 +35,7 @@ pub struct Server {
     plane: Arc<Plane>,
     routes: Arc<RouteTable>,
     workers: usize,
-    trusted: Arc<[IpNet]>,
+    trust: Trust,
     /// Whether a request without a trace begins one.
     starts_traces: bool,
     /// Where a successor finds it.
@@ -72,7 +72,7 @@ impl Server {
                 (control, Listener::bind(options.http)?)
             }
         };
-        let (trusted, starts_traces) = (options.trusted.clone().into(), options.start_traces);
+        let trust = Trust::new(&options.trusted, options.proxy_protocol);
         let metrics = options.metrics.map(MetricsServer::bind).transpose()?;
         let (control, end_limit) = (control.with(Arc::clone(&plane)), Duration::from_secs(options.end_limit));
         Ok(Self {
@@ -82,8 +82,8 @@ impl Server {
             plane,
             routes,
             workers,
-            trusted,
-            starts_traces,
+            trust,
+            starts_traces: options.start_traces,
             handover,
             end_limit,
         })
@@ -156,9 +156,9 @@ impl Server {
     fn start_workers(&self, orders: &Orders) -> Result<Vec<Worker>, Error> {
         let start = |number| {
             let (routes, closing) = (Arc::clone(&self.routes), orders.closing.clone());
-            let (tunnels, trusted) = (orders.connections.clone(), Arc::clone(&self.trusted));
+            let (tunnels, trust) = (orders.connections.clone(), self.trust.clone());
             let ids = RequestIds::new(self.starts_traces);
-            let exchange = Exchange::new(routes, closing, tunnels, number, trusted, ids);
+            let exchange = Exchange::new(routes, closing, tunnels, number, trust, ids);
             Worker::start(number, exchange, orders.clone()).map_err(Error::Worker)
         };
         (0..self.workers).map(start).collect()

@@ -1,6 +1,7 @@
 //! The proxy between real clients and real applications, over real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod announcement;
 mod application;
 mod client;
 mod control;

@@ -45,6 +45,7 @@ impl Proxy {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics: None,
             trusted: Vec::new(),
+            proxy_protocol: false,
             start_traces: false,
             control: folder.path().join("run/control.sock"),
             control_gid: None,
