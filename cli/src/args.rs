@@ -133,6 +133,12 @@ pub(crate) struct Setup {
     /// A network of proxies or load balancers of your own in front of the hosts, as in 10.0.0.0/8: what they say of their clients is passed on; may be given several times [default: those that it trusts]
     #[arg(long, value_name = "NETWORK")]
     pub(crate) trust: Vec<IpNet>,
+    /// Those proxies announce the client of each connection by the PROXY protocol, 1 or 2: a connection of theirs without it is refused; =false ends that [default: as it is]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) proxy_protocol: Option<bool>,
+    /// The proxy starts a trace for each request that comes without one, sampled; =false ends that [default: as it is]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) start_traces: Option<bool>,
     /// The proxy's program, built to run from scratch [default: beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) proxy_binary: Option<PathBuf>,

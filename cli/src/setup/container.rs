@@ -17,6 +17,8 @@ const STATE: &str = "/var/lib/cutover/proxy";
 const HTTP: &str = "--http";
 const METRICS: &str = "--metrics";
 const TRUST: &str = "--trust";
+pub(super) const PROXY_PROTOCOL: &str = "--proxy-protocol";
+pub(super) const START_TRACES: &str = "--start-traces";
 /// Every address of the host.
 const ANY: &str = "0.0.0.0:";
 /// How long the requests in flight have when the proxy is told to stop, or has handed over, in seconds.
@@ -33,6 +35,10 @@ pub(super) struct ProxyContainer {
     pub(super) metrics: Option<SocketAddr>,
     /// The networks of proxies in front of it.
     pub(super) trusted: Vec<String>,
+    /// Whether those announce their clients by the PROXY protocol.
+    pub(super) proxy_protocol: bool,
+    /// Whether it starts traces.
+    pub(super) start_traces: bool,
     /// The group that may command it.
     pub(super) control_group: u32,
 }
@@ -126,7 +132,10 @@ impl ProxyContainer {
             &group,
         ];
         let trusted = self.trusted.iter().flat_map(|network| [TRUST.to_owned(), network.clone()]);
-        words.map(str::to_owned).into_iter().chain(metrics.into_iter().flatten()).chain(trusted).collect()
+        let switches = [(PROXY_PROTOCOL, self.proxy_protocol), (START_TRACES, self.start_traces)];
+        let switches = switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
+        let words = words.map(str::to_owned).into_iter().chain(metrics.into_iter().flatten());
+        words.chain(trusted).chain(switches).collect()
     }
 }
 
@@ -163,13 +172,21 @@ pub(super) fn trusted(found: &ContainerInspectResponse) -> Vec<String> {
     options(found, TRUST).map(str::to_owned).collect()
 }
 
+/// Whether a proxy's container was told to do what a switch stands for.
+pub(super) fn is_switched_on(found: &ContainerInspectResponse, switch: &str) -> bool {
+    command(found).iter().any(|word| word == switch)
+}
+
 fn option<'a>(found: &'a ContainerInspectResponse, name: &'a str) -> Option<&'a str> {
     options(found, name).next()
 }
 
 fn options<'a>(found: &'a ContainerInspectResponse, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let command = found.config.as_ref().and_then(|config| config.cmd.as_deref()).unwrap_or_default();
-    command.windows(2).filter_map(move |pair| (pair.first()? == name).then_some(pair.last()?.as_str()))
+    command(found).windows(2).filter_map(move |pair| (pair.first()? == name).then_some(pair.last()?.as_str()))
+}
+
+fn command(found: &ContainerInspectResponse) -> &[String] {
+    found.config.as_ref().and_then(|config| config.cmd.as_deref()).unwrap_or_default()
 }
 
 /// A restart policy without a limit of its own.
@@ -190,6 +207,8 @@ mod tests {
             http_port: 80,
             metrics: None,
             trusted: Vec::new(),
+            proxy_protocol: false,
+            start_traces: false,
             control_group: 108,
         }
     }
@@ -233,6 +252,14 @@ mod tests {
         assert_eq!((http_port(&found), metrics(&found)), (Some(8080), Some(address)));
         let nothing = ContainerInspectResponse::default();
         assert_eq!((http_port(&nothing), metrics(&nothing)), (None, None));
+    }
+
+    #[test]
+    fn what_it_is_told_to_do_is_read_from_its_command() {
+        let proxy = ProxyContainer { proxy_protocol: true, ..wanted() };
+        let found = found(&proxy);
+        assert!(is_switched_on(&found, PROXY_PROTOCOL) && !is_switched_on(&found, START_TRACES));
+        assert_eq!(wanted().compare(&found), Standing::Other { running: true });
     }
 
     #[test]

@@ -56,6 +56,10 @@ impl HostSetup<'_> {
         let docker = self.machine.host().docker().await?;
         self.take_up(&docker).await?;
         let found = self.find(&docker, container::NAME).await?;
+        let switched = |given: Option<bool>, name| {
+            given
+                .unwrap_or_else(|| found.as_ref().is_some_and(|found| container::is_switched_on(found, name)))
+        };
         let http_port = self.options.http_port.or_else(|| container::http_port(found.as_ref()?));
         let proxy = ProxyContainer {
             image: self.image.name.clone(),
@@ -64,6 +68,8 @@ impl HostSetup<'_> {
                 (given, Some(found)) if given.is_empty() => container::trusted(found),
                 (given, _) => given.clone(),
             },
+            proxy_protocol: switched(self.options.proxy_protocol, container::PROXY_PROTOCOL),
+            start_traces: switched(self.options.start_traces, container::START_TRACES),
             metrics: self.options.metrics.or_else(|| container::metrics(found.as_ref()?)),
             control_group: engine.group,
         };

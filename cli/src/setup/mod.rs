@@ -40,6 +40,10 @@ pub(crate) struct Options {
     pub(crate) metrics: Option<SocketAddr>,
     /// The networks of proxies in front of it; none: those that it trusts.
     pub(crate) trusted: Vec<String>,
+    /// Whether those announce their clients by the PROXY protocol; none: as it is.
+    pub(crate) proxy_protocol: Option<bool>,
+    /// Whether the proxy starts traces; none: as it is.
+    pub(crate) start_traces: Option<bool>,
     /// The proxy's static binary; without one, the one beside `cutover`.
     pub(crate) proxy_binary: Option<PathBuf>,
     /// Whether a proxy of another image is replaced; one host after the other then, and none after one that failed.

@@ -24,6 +24,8 @@ pub(super) async fn make_ready(
         http_port: args.http_port,
         metrics: args.metrics,
         trusted: args.trust.iter().map(ToString::to_string).collect(),
+        proxy_protocol: args.proxy_protocol,
+        start_traces: args.start_traces,
         proxy_binary: args.proxy_binary,
         upgrade_proxy,
     };
