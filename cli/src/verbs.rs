@@ -53,7 +53,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Hosts(args) => hosts::run(options, args, console).await,
         Verb::Logs(args) => logs::run(options, &args, console).await,
         Verb::Replay(args) => replay::run(options, args, console).await,
-        Verb::Rollback(args) => rollback::run(options, args, console).await,
+        Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
         Verb::Abort(args) => abort::run(options, args, console).await,
         Verb::Supervise => Ok(Exit::Ok),
     }
