@@ -31,7 +31,7 @@ const LAST_LOOK: Duration = Duration::from_millis(640);
 /// Requests that a client may have at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 250;
 
-/// Bytes of a request's head, as HTTP/2 counts them (RFC 9113, 6.5.2).
+/// Bytes of a request's head; in HTTP/2 as that counts them (RFC 9113, 6.5.2).
 const MAX_HEAD: u32 = 64 << 10;
 
 /// Bytes of a response that wait for a client to take them, by stream.
@@ -82,17 +82,21 @@ async fn serve_http1(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(MAX_HEAD as usize)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => ended?,
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
         () = idle_over(closing) => {
             connection.as_mut().graceful_shutdown();
-            connection.await?;
+            connection.await
         }
+    };
+    if let (Err(error), Some(log)) = (&ended, exchange.log()) {
+        log.refused(&client, error);
     }
-    Ok(())
+    Ok(ended?)
 }
 
 async fn serve_http2(

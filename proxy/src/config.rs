@@ -3,6 +3,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
+use hyper::header::HeaderName;
 use ipnet::IpNet;
 
 /// The data plane of Cutover on a host.
@@ -56,7 +57,39 @@ pub struct ServeOptions {
     /// span of such a trace is nobody's, and an application that samples a share of its own traces would record them all.
     #[arg(long, env = "CUTOVER_PROXY_START_TRACES")]
     pub start_traces: bool,
+    /// What is said of requests.
+    #[command(flatten)]
+    pub access_log: AccessLogOptions,
     /// How many threads carry requests, each on its own; without it, one for each core.
     #[arg(long, env = "CUTOVER_PROXY_WORKERS")]
     pub workers: Option<NonZero<usize>>,
+}
+
+/// What is said of requests.
+#[derive(Clone, Debug, Args)]
+pub struct AccessLogOptions {
+    /// Write one line of JSON for each request to standard output, once its response has ended.
+    #[arg(long = "access-log", id = "access_log", env = "CUTOVER_PROXY_ACCESS_LOG")]
+    pub enabled: bool,
+    /// Log queries too: they may hold tokens.
+    #[arg(long = "access-log-query", env = "CUTOVER_PROXY_ACCESS_LOG_QUERY", requires = "access_log")]
+    pub query: bool,
+    /// A field of requests and responses to log, as in user-agent; may be given several times. Of authorization,
+    /// proxy-authorization, cookie, set-cookie and x-api-key it is only said that they were there.
+    #[arg(
+        long = "access-log-header",
+        env = "CUTOVER_PROXY_ACCESS_LOG_HEADER",
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "access_log"
+    )]
+    pub headers: Vec<HeaderName>,
+    /// The most lines in a second; how many were left out is said once in a second.
+    #[arg(
+        long = "access-log-rate",
+        env = "CUTOVER_PROXY_ACCESS_LOG_RATE",
+        value_name = "LINES",
+        default_value = "1000"
+    )]
+    pub rate: NonZero<u32>,
 }

@@ -10,6 +10,8 @@ use hyper::{Request, Response, StatusCode, Version};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access_log::AccessLog;
+use crate::access_record::{Record, Recorded};
 use crate::client::Client;
 use crate::head;
 use crate::lease::Lease;
@@ -35,6 +37,8 @@ pub(crate) struct Exchange {
     /// The worker that it runs on.
     worker: usize,
     trust: Trust,
+    /// Where requests are written down.
+    log: Option<Arc<AccessLog>>,
 }
 
 /// An application's response, and the connection it comes on where that can be kept.
@@ -53,7 +57,17 @@ impl Exchange {
         trust: Trust,
         ids: RequestIds,
     ) -> Self {
-        Self { routes, closing, tunnels, ids, worker, trust }
+        Self { routes, closing, tunnels, ids, worker, trust, log: None }
+    }
+
+    /// The same with an access log, where there is one.
+    pub(crate) fn logging(mut self, log: Option<Arc<AccessLog>>) -> Self {
+        self.log = log;
+        self
+    }
+
+    pub(crate) fn log(&self) -> Option<&Arc<AccessLog>> {
+        self.log.as_ref()
     }
 
     /// Whom it believes what is said of clients.
@@ -62,27 +76,33 @@ impl Exchange {
     }
 
     /// Answers one request of a client.
-    pub(crate) async fn serve(&self, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+    pub(crate) async fn serve(&self, client: &Client, request: Request<Incoming>) -> Response<Recorded> {
+        let mut record = Record::begin(self.log.as_ref(), client, &request);
         // HTTP/2 says it by a frame of its own.
         let says_close = request.version() < Version::HTTP_2;
         let mut response = match Outgoing::new(client, &self.ids, request) {
-            Ok(outgoing) => self.carry(outgoing).await,
-            Err(rejection) => rejection.into_response(),
+            Ok(outgoing) => self.carry(outgoing, &mut record).await,
+            Err(rejection) => {
+                record.rejects(&rejection);
+                rejection.into_response()
+            }
         };
         if says_close && self.closing.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        record.answers(&response);
+        response.map(|body| Recorded::new(body, record))
     }
 
-    async fn carry(&self, mut outgoing: Outgoing) -> Response<ResponseBody> {
+    async fn carry(&self, mut outgoing: Outgoing, record: &mut Record) -> Response<ResponseBody> {
         let began = Instant::now();
-        let (rejection, lease) = match self.ask(&mut outgoing).await {
+        record.forwards(&outgoing);
+        let (rejection, lease) = match self.ask(&mut outgoing, record).await {
             Ok(answer) if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS => {
                 return pass_back(answer, outgoing.upload(), began);
             }
             Ok(answer) => match outgoing.take_upgrade() {
-                Some(client) => return self.upgrade(client, answer, began),
+                Some(client) => return self.upgrade(client, answer, began, record),
                 None => (Rejection::UnaskedUpgrade, Some(answer.lease)),
             },
             Err(failed) => failed,
@@ -102,12 +122,17 @@ impl Exchange {
                 rejection.status().as_u16()
             );
         }
+        record.rejects(&rejection);
         rejection.into_response()
     }
 
     /// Sends a request until an application answers it. Each try reads the routes anew, so that one which meets a
     /// set that has just been replaced goes on with the new one.
-    async fn ask(&self, outgoing: &mut Outgoing) -> Result<Answer, (Rejection, Option<Lease>)> {
+    async fn ask(
+        &self,
+        outgoing: &mut Outgoing,
+        record: &mut Record,
+    ) -> Result<Answer, (Rejection, Option<Lease>)> {
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
         let mut may_reuse = outgoing.is_repeatable();
@@ -116,6 +141,7 @@ impl Exchange {
                 Ok(lease) => lease,
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
+            record.asks(&lease);
             let limits = &lease.set().limits;
             outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
             let kept = if may_reuse { lease.target().pool().reuse(self.worker).await } else { None };
@@ -150,11 +176,18 @@ impl Exchange {
         }
     }
 
-    fn upgrade(&self, client: OnUpgrade, answer: Answer, began: Instant) -> Response<ResponseBody> {
+    fn upgrade(
+        &self,
+        client: OnUpgrade,
+        answer: Answer,
+        began: Instant,
+        record: &mut Record,
+    ) -> Response<ResponseBody> {
         let Answer { mut response, lease, .. } = answer;
         lease.set().counters.answered(response.status(), began.elapsed());
         let application = hyper::upgrade::on(&mut response);
-        self.tunnels.spawn(tunnel(client, application, lease));
+        record.answers(&response);
+        self.tunnels.spawn(tunnel(client, application, lease, std::mem::take(record)));
         let (mut parts, _) = response.into_parts();
         head::forward_upgrade(&mut parts.headers);
         Response::from_parts(parts, ResponseBody::empty())

@@ -34,6 +34,11 @@ impl Lease {
         &self.target
     }
 
+    /// Where the request goes, for the access log.
+    pub(crate) fn whom(&self) -> (Arc<TargetSet>, Arc<Target>) {
+        (Arc::clone(&self.set), Arc::clone(&self.target))
+    }
+
     pub(crate) fn stripped(&self) -> Option<&PathPrefix> {
         self.stripped.as_deref()
     }

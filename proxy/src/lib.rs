@@ -9,12 +9,16 @@
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
 //! only then swaps the table.
 
+mod access_line;
+mod access_log;
+mod access_record;
 mod activity;
 mod announcement;
 mod client;
 mod client_connection;
 mod config;
 mod control_server;
+mod counted;
 mod counters;
 mod drain;
 mod error;
@@ -58,7 +62,7 @@ mod trust;
 mod tunnel;
 mod worker;
 
-pub use config::{Command, ServeOptions};
+pub use config::{AccessLogOptions, Command, ServeOptions};
 pub use error::Error;
 pub use pipe::pipe;
 pub use server::Server;

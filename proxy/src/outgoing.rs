@@ -18,6 +18,7 @@ use crate::pool::Connection;
 use crate::rejection::Rejection;
 use crate::request_body::{RequestBody, Unsendable, Upload};
 use crate::request_id::RequestIds;
+use crate::trace_context;
 
 /// A request on its way to an application, and what is known of its way so far.
 #[derive(Debug)]
@@ -84,6 +85,11 @@ impl Outgoing {
 
     pub(crate) fn id(&self) -> &str {
         head::request_id(&self.parts.headers)
+    }
+
+    /// The trace that it belongs to.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        trace_context::trace_id(&self.parts.headers)
     }
 
     /// How far the body has come, where there is one.

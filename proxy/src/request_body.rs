@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ pub(crate) enum Unsendable {
 pub(crate) struct Upload {
     /// Pieces that are taken from the client.
     pieces: Activity,
+    bytes: AtomicU64,
     released: AtomicBool,
     /// It has ended before its end.
     broken: AtomicBool,
@@ -59,6 +60,7 @@ impl Upload {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             pieces: Activity::new(),
+            bytes: AtomicU64::new(0),
             released: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -68,6 +70,11 @@ impl Upload {
     /// When a piece of the body was last taken from the client.
     pub(crate) fn last_moved(&self) -> Instant {
         self.pieces.last()
+    }
+
+    /// How many bytes were taken from the client.
+    pub(crate) fn taken(&self) -> u64 {
+        self.bytes.load(Relaxed)
     }
 
     /// Whether the client has broken it off, or sent more than it may: the application can't be blamed for what comes of it.
@@ -119,6 +126,7 @@ impl Body for RequestBody {
             return Poll::Ready(frame.map(|frame| frame.map_err(Unsendable::Client)));
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        upload.bytes.fetch_add(length, Relaxed);
         match left.checked_sub(length) {
             Some(rest) => *left = rest,
             None => {

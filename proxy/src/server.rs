@@ -10,7 +10,8 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::ServeOptions;
+use crate::access_log::AccessLog;
+use crate::config::{AccessLogOptions, ServeOptions};
 use crate::control_server::ControlServer;
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -38,6 +39,7 @@ pub struct Server {
     trust: Trust,
     /// Whether a request without a trace begins one.
     starts_traces: bool,
+    access_log: AccessLogOptions,
     /// Where a successor finds it.
     handover: PathBuf,
     end_limit: Duration,
@@ -84,6 +86,7 @@ impl Server {
             workers,
             trust,
             starts_traces: options.start_traces,
+            access_log: options.access_log.clone(),
             handover,
             end_limit,
         })
@@ -113,7 +116,12 @@ impl Server {
         let _over = over.clone().drop_guard();
         let orders =
             Orders { closing: closing.clone(), over: over.clone(), connections: connections.clone() };
-        let workers = self.start_workers(&orders)?;
+        let (log, writing) = match self.access_log.enabled {
+            true => Some(AccessLog::start(&self.access_log, io::stdout()).map_err(Error::Worker)?),
+            false => None,
+        }
+        .unzip();
+        let workers = self.start_workers(&orders, log)?;
         let sockets = self.sockets().map_err(Error::Inherited)?;
         let take_over = |source| Error::TakeOver { path: self.handover.clone(), source };
         self.plane.relieve().await.map_err(take_over)?;
@@ -150,15 +158,18 @@ impl Server {
         if let Err(error) = joined.await {
             tracing::error!(%error, "waiting for the workers failed");
         }
+        if let Some(writing) = writing {
+            writing.end().await;
+        }
         Ok(())
     }
 
-    fn start_workers(&self, orders: &Orders) -> Result<Vec<Worker>, Error> {
+    fn start_workers(&self, orders: &Orders, log: Option<Arc<AccessLog>>) -> Result<Vec<Worker>, Error> {
         let start = |number| {
             let (routes, closing) = (Arc::clone(&self.routes), orders.closing.clone());
             let (tunnels, trust) = (orders.connections.clone(), self.trust.clone());
             let ids = RequestIds::new(self.starts_traces);
-            let exchange = Exchange::new(routes, closing, tunnels, number, trust, ids);
+            let exchange = Exchange::new(routes, closing, tunnels, number, trust, ids).logging(log.clone());
             Worker::start(number, exchange, orders.clone()).map_err(Error::Worker)
         };
         (0..self.workers).map(start).collect()

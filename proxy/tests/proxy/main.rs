@@ -1,6 +1,7 @@
 //! The proxy between real clients and real applications, over real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access_log;
 mod announcement;
 mod application;
 mod client;
@@ -10,6 +11,7 @@ mod http;
 mod http2;
 mod limits;
 mod metrics;
+mod process;
 mod proxy;
 mod routing;
 mod streaming;

@@ -1,13 +1,14 @@
 use std::net::SocketAddr;
-use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use cutover_control::{
     Call, Epoch, LineBuffer, Refusal, Reply, Request, Response, Route, ServiceKey, ServiceStatus, Switch,
     Target, TargetStatus, Timeouts, decode_reply,
 };
-use cutover_proxy::{Error, ServeOptions, Server};
+use cutover_proxy::{Command, Error, ServeOptions, Server};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -41,19 +42,10 @@ impl Proxy {
     /// One with options other than the usual ones.
     pub(crate) async fn start_with_options(change: impl FnOnce(&mut ServeOptions)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let mut options = ServeOptions {
-            http: SocketAddr::from(([127, 0, 0, 1], 0)),
-            metrics: None,
-            trusted: Vec::new(),
-            proxy_protocol: false,
-            start_traces: false,
-            control: folder.path().join("run/control.sock"),
-            control_gid: None,
-            state: folder.path().join("state"),
-            workers: NonZero::new(2),
-            take_over: false,
-            end_limit: 30,
-        };
+        let words = ["cutover-proxy", "serve", "--http", "127.0.0.1:0", "--workers", "2"];
+        let Command::Serve(mut options) = Command::parse_from(words) else { panic!("it does not serve") };
+        options.control = folder.path().join("run/control.sock");
+        options.state = folder.path().join("state");
         change(&mut options);
         Self::start_with(options, folder).await
     }
@@ -96,7 +88,7 @@ impl Proxy {
     pub(crate) async fn call(&self, request: Request) -> Reply {
         let line = Call::new(request).to_line().unwrap();
         for _ in 0..2 {
-            if let Some(answer) = self.try_say(&line).await {
+            if let Some(answer) = say(&self.options.control, &line).await {
                 return decode_reply(&answer).unwrap();
             }
         }
@@ -105,27 +97,7 @@ impl Proxy {
 
     /// Sends a line as it is and gives the line that is answered.
     pub(crate) async fn say(&self, line: &[u8]) -> Vec<u8> {
-        self.try_say(line).await.expect("the control connection ended without an answer")
-    }
-
-    async fn try_say(&self, line: &[u8]) -> Option<Vec<u8>> {
-        let answering = async {
-            let mut socket = UnixStream::connect(&self.options.control).await.unwrap();
-            socket.write_all(line).await.ok()?;
-            let mut lines = LineBuffer::default();
-            loop {
-                if let Some(line) = lines.next_line().unwrap() {
-                    return Some(line);
-                }
-                let mut piece = [0; 4096];
-                let length = socket.read(&mut piece).await.unwrap_or_default();
-                if length == 0 {
-                    return None;
-                }
-                lines.extend(&piece[..length]);
-            }
-        };
-        timeout(LIMIT, answering).await.unwrap()
+        say(&self.options.control, line).await.expect("the control connection ended without an answer")
     }
 
     /// Switches the default service; the sequence also numbers the deployment.
@@ -179,6 +151,27 @@ impl Proxy {
         };
         timeout(LIMIT, waiting).await.expect("the status never became as wished")
     }
+}
+
+/// Sends a line to a control socket as it is; gives the line that is answered, where there is one.
+pub(crate) async fn say(control: &Path, line: &[u8]) -> Option<Vec<u8>> {
+    let answering = async {
+        let mut socket = UnixStream::connect(control).await.unwrap();
+        socket.write_all(line).await.ok()?;
+        let mut lines = LineBuffer::default();
+        loop {
+            if let Some(line) = lines.next_line().unwrap() {
+                return Some(line);
+            }
+            let mut piece = [0; 4096];
+            let length = socket.read(&mut piece).await.unwrap_or_default();
+            if length == 0 {
+                return None;
+            }
+            lines.extend(&piece[..length]);
+        }
+    };
+    timeout(LIMIT, answering).await.unwrap()
 }
 
 pub(crate) fn key() -> ServiceKey {
