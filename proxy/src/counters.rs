@@ -4,6 +4,8 @@ use std::time::Duration;
 use cutover_control::SetStatus;
 use hyper::StatusCode;
 
+use crate::flight::Count;
+
 /// Upper bounds of the latency histogram in milliseconds, inclusive.
 const BOUNDS_MS: [u64; 15] =
     [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, u64::MAX];
@@ -19,6 +21,9 @@ pub(crate) struct Counters {
     cut_off: AtomicU64,
     retries: AtomicU64,
     response_bytes: AtomicU64,
+    drained: AtomicU64,
+    /// Requests, streams and upgraded connections.
+    cut: [AtomicU64; 3],
     latency_sum_us: AtomicU64,
     latency: [AtomicU64; BOUNDS_MS.len()],
 }
@@ -33,11 +38,13 @@ impl Counters {
             (&self.cut_off, before.proxy_errors.saturating_sub(unanswered)),
             (&self.retries, before.retries),
             (&self.response_bytes, before.response_bytes),
+            (&self.drained, before.drained),
             (&self.latency_sum_us, before.latency_sum_us),
         ];
         let classes = self.classes.iter().zip(before.classes);
         let buckets = self.latency.iter().zip(before.latency.iter().map(|(_, count)| *count));
-        for (counter, count) in sums.into_iter().chain(classes).chain(buckets) {
+        let cut = self.cut.iter().zip(before.cut);
+        for (counter, count) in sums.into_iter().chain(classes).chain(buckets).chain(cut) {
             counter.fetch_add(count, Relaxed);
         }
     }
@@ -72,6 +79,19 @@ impl Counters {
         self.response_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// So many have ended on a displaced target.
+    pub(crate) fn drained(&self, count: u64) {
+        self.drained.fetch_add(count, Relaxed);
+    }
+
+    /// What is in flight on a displaced target must end now.
+    pub(crate) fn cut(&self, count: &Count) {
+        let counts = [count.requests, count.streams, count.upgraded];
+        for (counter, count) in self.cut.iter().zip(counts) {
+            counter.fetch_add(count, Relaxed);
+        }
+    }
+
     /// Adds what was counted to a status.
     pub(crate) fn fill(&self, status: &mut SetStatus) {
         let unanswered = self.unanswered.load(Relaxed);
@@ -81,6 +101,8 @@ impl Counters {
         status.proxy_errors = unanswered + self.cut_off.load(Relaxed);
         status.retries = self.retries.load(Relaxed);
         status.response_bytes = self.response_bytes.load(Relaxed);
+        status.drained = self.drained.load(Relaxed);
+        status.cut = self.cut.each_ref().map(|count| count.load(Relaxed));
         status.latency_sum_us = self.latency_sum_us.load(Relaxed);
         let counts = self.latency.iter().map(|count| count.load(Relaxed));
         status.latency = BOUNDS_MS.into_iter().zip(counts).collect();
@@ -126,6 +148,8 @@ mod tests {
         before.unanswered(Duration::from_secs(1));
         before.retried();
         before.passed_on(7);
+        before.drained(2);
+        before.cut(&Count { requests: 1, streams: 2, upgraded: 3 });
         let counters = Counters::default();
         counters.resume(&status(&before));
         assert_eq!(status(&counters), status(&before));

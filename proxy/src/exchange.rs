@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::access_log::AccessLog;
 use crate::access_record::{Record, Recorded};
 use crate::client::Client;
+use crate::flight::{Kind, is_event_stream};
 use crate::head;
 use crate::lease::Lease;
 use crate::outgoing::Outgoing;
@@ -183,7 +184,8 @@ impl Exchange {
         began: Instant,
         record: &mut Record,
     ) -> Response<ResponseBody> {
-        let Answer { mut response, lease, .. } = answer;
+        let Answer { mut response, mut lease, .. } = answer;
+        lease.becomes(Kind::Upgraded);
         lease.set().counters.answered(response.status(), began.elapsed());
         let application = hyper::upgrade::on(&mut response);
         record.answers(&response);
@@ -195,11 +197,15 @@ impl Exchange {
 }
 
 fn pass_back(answer: Answer, upload: Option<Arc<Upload>>, began: Instant) -> Response<ResponseBody> {
-    let Answer { response, lease, connection } = answer;
+    let Answer { response, mut lease, connection } = answer;
     let status = response.status();
     lease.set().counters.answered(status, began.elapsed());
     let (mut parts, body) = response.into_parts();
     head::forward_response(&mut parts);
+    // No stream of events has a length.
+    if body.size_hint().exact().is_none() && is_event_stream(&parts.headers) {
+        lease.becomes(Kind::Stream);
+    }
     let counts = !status.is_server_error();
     Response::from_parts(parts, ResponseBody::application(body, lease, connection, upload, counts))
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::flight::Kind;
 use crate::path_prefix::PathPrefix;
 use crate::target::Target;
 use crate::target_set::TargetSet;
@@ -10,6 +11,7 @@ use crate::target_set::TargetSet;
 pub(crate) struct Lease {
     set: Arc<TargetSet>,
     target: Arc<Target>,
+    kind: Kind,
     /// What the application is asked without.
     stripped: Option<Arc<PathPrefix>>,
 }
@@ -17,13 +19,25 @@ pub(crate) struct Lease {
 impl Lease {
     pub(crate) fn new(set: Arc<TargetSet>, target: Arc<Target>) -> Self {
         target.enter();
-        Self { set, target, stripped: None }
+        Self { set, target, kind: Kind::Request, stripped: None }
     }
 
     /// The same for a request whose path begins with a prefix that the application is asked without.
     pub(crate) fn stripping(mut self, prefix: &Arc<PathPrefix>) -> Self {
         self.stripped = Some(Arc::clone(prefix));
         self
+    }
+
+    /// The request has turned out to be more than that.
+    pub(crate) fn becomes(&mut self, kind: Kind) {
+        if self.kind == Kind::Request {
+            self.kind = kind;
+            self.target.becomes(kind);
+        }
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(crate) fn set(&self) -> &TargetSet {
@@ -46,6 +60,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.target.leave();
+        self.target.leave(self.kind);
     }
 }

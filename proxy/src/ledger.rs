@@ -19,8 +19,11 @@ pub(crate) struct Ledger {
 pub(crate) struct Service {
     /// The route of the deployment that is active, or was when it was taken back with nothing to restore.
     pub(crate) route: Route,
-    /// How long displaced targets may finish what they have in flight.
+    /// How long displaced targets may finish the requests that they have in flight.
     pub(crate) drain_ms: u64,
+    /// The same for streams and upgraded connections; as long as requests where it isn't said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) drain_streams_ms: Option<u64>,
     pub(crate) active: Option<Deployed>,
     pub(crate) previous: Option<Deployed>,
 }
@@ -51,6 +54,7 @@ impl Ledger {
         }
         service.route = deployed.route.clone();
         service.drain_ms = switch.drain_ms;
+        service.drain_streams_ms = switch.drain_streams_ms;
         service.active = Some(deployed);
         Ok(service.previous.as_ref().map(|previous| previous.deployment.clone()))
     }
@@ -171,18 +175,11 @@ mod tests {
     }
 
     fn switch(key: &str, deployment: &str, sequence: u64, hosts: &[&str]) -> Switch {
+        let target = Target { replica: "r1".into(), address: "127.0.0.1:1".parse().unwrap() };
+        let release = format!("release of {deployment}");
         Switch {
-            key: key.parse().unwrap(),
-            epoch: epoch(sequence),
-            deployment: deployment.into(),
-            release: format!("release of {deployment}"),
             route: Route { hosts: hosts.iter().map(|host| (*host).into()).collect(), ..Route::default() },
-            targets: vec![Target { replica: "r1".into(), address: "127.0.0.1:1".parse().unwrap() }],
-            health: None,
-            timeouts: Timeouts::of_response(1_000),
-            max_request_body: None,
-            tls: None,
-            drain_ms: 1_000,
+            ..Switch::new(key.parse().unwrap(), epoch(sequence), deployment, &release, vec![target])
         }
     }
 

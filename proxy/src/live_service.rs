@@ -1,8 +1,8 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use cutover_control::{Epoch, ServiceKey, ServiceStatus, TargetStatus};
 
+use crate::drain::DrainLimits;
 use crate::ledger::{Deployed, Service};
 use crate::live_set::LiveSet;
 use crate::target_set::TargetSet;
@@ -19,7 +19,7 @@ impl LiveService {
     /// Keeps the sets that the ledger still names, starts the ones that it names anew, and drains the rest. New
     /// requests follow once the routes are replaced with [`serving`](Self::serving).
     pub(crate) fn follow(&mut self, key: &ServiceKey, service: &Service, workers: usize) {
-        let limit = Duration::from_millis(service.drain_ms);
+        let limits = DrainLimits::of(service);
         let mut before: Vec<LiveSet> = self.active.take().into_iter().chain(self.previous.take()).collect();
         let mut removed = Vec::new();
         let mut take = |deployed: &Deployed| match before.iter().position(|live| live.is(deployed)) {
@@ -33,12 +33,12 @@ impl LiveService {
         self.active = service.active.as_ref().map(&mut take);
         self.previous = service.previous.as_ref().map(&mut take);
         if let Some(active) = &mut self.active {
-            active.serve();
+            self.draining.extend(active.serve());
         }
         if let Some(previous) = &mut self.previous {
-            previous.drain(limit);
+            previous.drain(limits);
         }
-        self.draining.extend(before.into_iter().chain(removed).map(|live| live.give_up(limit)));
+        self.draining.extend(before.into_iter().chain(removed).map(|live| live.give_up(limits)));
     }
 
     /// Where new requests go.
@@ -68,13 +68,11 @@ impl LiveService {
     pub(crate) fn status(&mut self, key: &ServiceKey, epoch: &Epoch, service: &Service) -> ServiceStatus {
         self.forget_drained();
         ServiceStatus {
-            key: key.clone(),
-            epoch: epoch.clone(),
             route: service.route.clone(),
             active: self.active.as_ref().map(|live| live.set().status()),
             previous: self.previous.as_ref().map(|live| live.set().status()),
             draining: self.draining.iter().map(|live| live.set().status()).collect(),
-            certificates: Vec::new(),
+            ..ServiceStatus::new(key.clone(), epoch.clone())
         }
     }
 

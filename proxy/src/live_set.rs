@@ -1,10 +1,9 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use cutover_control::{ServiceKey, TargetStatus};
 
 use crate::counters::Counters;
-use crate::drain::Drain;
+use crate::drain::{Drain, DrainLimits};
 use crate::health::Watch;
 use crate::ledger::Deployed;
 use crate::limits::Limits;
@@ -69,26 +68,29 @@ impl LiveSet {
         rest
     }
 
-    /// New requests come here from now on. What was already cut can't be used again and is made anew.
-    pub(crate) fn serve(&mut self) {
-        if self.drain.take().is_none() || !self.set.targets.iter().any(|target| target.cut().is_cancelled()) {
-            return;
+    /// New requests come here from now on. Targets of which something was already cut can't be used again and are made
+    /// anew; they are given back, as what they still have in flight may go on until its limit.
+    pub(crate) fn serve(&mut self) -> Option<Self> {
+        let drain = self.drain.take()?;
+        if !self.set.targets.iter().any(|target| target.was_cut()) {
+            return None;
         }
         let counters = Arc::clone(&self.set.counters);
         let targets = new_targets(&self.deployed, self.workers);
-        *self = Self::of(Arc::clone(&self.set.service), &self.deployed, targets, counters, self.workers)
-            .watched();
+        let service = Arc::clone(&self.set.service);
+        let anew = Self::of(service, &self.deployed, targets, counters, self.workers).watched();
+        Some(Self { watch: None, drain: Some(drain), ..std::mem::replace(self, anew) })
     }
 
-    /// No new requests come here any more; what is in flight is cut after the limit. Said again, it changes nothing.
-    pub(crate) fn drain(&mut self, limit: Duration) {
-        self.drain.get_or_insert_with(|| Drain::start(&self.set.targets, limit));
+    /// No new requests come here any more; what is in flight is cut after its limit. Said again, it changes nothing.
+    pub(crate) fn drain(&mut self, limits: DrainLimits) {
+        self.drain.get_or_insert_with(|| Drain::start(&self.set, limits));
     }
 
     /// Nothing will come here ever again: nobody needs to know whether it is healthy.
-    pub(crate) fn give_up(mut self, limit: Duration) -> Self {
+    pub(crate) fn give_up(mut self, limits: DrainLimits) -> Self {
         self.watch = None;
-        self.drain(limit);
+        self.drain(limits);
         self
     }
 

@@ -7,6 +7,9 @@ use cutover_control::{ServiceStatus, SetStatus};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
+/// What may be in flight.
+const KINDS: [&str; 3] = ["request", "stream", "upgraded"];
+
 /// What became of the requests of one version of a service.
 #[derive(Debug, Default)]
 struct Sums {
@@ -14,6 +17,8 @@ struct Sums {
     proxy_errors: u64,
     retries: u64,
     response_bytes: u64,
+    drained: u64,
+    cut: [u64; 3],
     latency_sum_us: u64,
     /// By upper bound in milliseconds, not cumulative.
     latency: BTreeMap<u64, u64>,
@@ -33,7 +38,10 @@ pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> promethe
     let mut retries = Family::new("retries_total", "Requests that were sent again.");
     let mut bytes = Family::new("response_bytes_total", "Bytes of the bodies of answers.");
     let mut seconds = Family::new("response_seconds", "Time from a request to the head of its answer.");
-    let mut in_flight = Family::new("in_flight", "Requests and upgraded connections that have not ended.");
+    let mut drained = Family::new("drained_total", "What ended on displaced targets within its time.");
+    let mut cut =
+        Family::new("cut_total", "What was cut on displaced targets when its time was over, by kind.");
+    let mut in_flight = Family::new("in_flight", "What has not ended, by kind.");
     let mut healthy = Family::new("target_healthy", "Whether the target passes its health check.");
     let mut clients =
         Family::new("connections", "Connections of clients that are open, upgraded ones included twice.");
@@ -50,10 +58,17 @@ pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> promethe
             retries.counter(&labels, sums.retries);
             bytes.counter(&labels, sums.response_bytes);
             seconds.histogram(&labels, &sums);
+            drained.counter(&labels, sums.drained);
+            for (kind, count) in KINDS.into_iter().zip(sums.cut) {
+                cut.counter(&[labels[0], labels[1], labels[2], ("kind", kind)], count);
+            }
         }
         for ((version, address), (busy, up)) in by_target(service) {
             let labels = [of_service[0], of_service[1], ("version", version), ("target", &address)];
-            in_flight.gauge(&labels, busy as f64);
+            for (kind, count) in KINDS.into_iter().zip(busy) {
+                let labels = [labels[0], labels[1], labels[2], labels[3], ("kind", kind)];
+                in_flight.gauge(&labels, count as f64);
+            }
             healthy.gauge(&labels, f64::from(u8::from(up)));
         }
     }
@@ -63,6 +78,8 @@ pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> promethe
         retries.of(MetricType::COUNTER),
         bytes.of(MetricType::COUNTER),
         seconds.of(MetricType::HISTOGRAM),
+        drained.of(MetricType::COUNTER),
+        cut.of(MetricType::COUNTER),
         in_flight.of(MetricType::GAUGE),
         healthy.of(MetricType::GAUGE),
         clients.of(MetricType::GAUGE),
@@ -86,6 +103,8 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
         sums.proxy_errors += set.proxy_errors;
         sums.retries += set.retries;
         sums.response_bytes += set.response_bytes;
+        sums.drained += set.drained;
+        sums.cut.iter_mut().zip(set.cut).for_each(|(sum, count)| *sum += count);
         sums.latency_sum_us += set.latency_sum_us;
         for (bound, count) in &set.latency {
             *sums.latency.entry(*bound).or_default() += count;
@@ -95,14 +114,15 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
 }
 
 /// What each target is busy with, and whether it is healthy, by version and address.
-fn by_target(service: &ServiceStatus) -> BTreeMap<(&str, String), (u64, bool)> {
+fn by_target(service: &ServiceStatus) -> BTreeMap<(&str, String), ([u64; 3], bool)> {
     let mut targets = BTreeMap::new();
     for set in sets(service) {
         for target in &set.targets {
             let (busy, up) = targets
                 .entry((set.release.as_str(), target.address.to_string()))
-                .or_insert((0, target.healthy));
-            *busy += target.in_flight;
+                .or_insert(([0; 3], target.healthy));
+            let kinds = [target.requests(), target.streams, target.upgraded];
+            busy.iter_mut().zip(kinds).for_each(|(sum, count)| *sum += count);
             *up &= target.healthy;
         }
     }
@@ -181,21 +201,23 @@ impl Family {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::{Epoch, Route, TargetStatus};
+    use cutover_control::{Epoch, TargetStatus};
 
     use super::*;
 
     fn set(deployment: &str, release: &str, requests: u64) -> SetStatus {
         SetStatus {
             targets: vec![TargetStatus {
-                replica: format!("{deployment}-1"),
-                address: "172.18.0.2:3000".parse().unwrap(),
                 healthy: deployment != "d1",
                 in_flight: 2,
+                streams: 1,
+                ..TargetStatus::new(&format!("{deployment}-1"), "172.18.0.2:3000".parse().unwrap())
             }],
             classes: [0, requests, 0, 0, 1],
             proxy_errors: 3,
             response_bytes: 1_024,
+            drained: 4,
+            cut: [0, 1, 0],
             latency_sum_us: 1_500_000,
             latency: vec![(1, requests), (2_500, 1), (u64::MAX, 3)],
             ..SetStatus::new(deployment, release)
@@ -205,14 +227,14 @@ mod tests {
     #[test]
     fn versions_are_summed_and_no_series_stands_twice() {
         let service = ServiceStatus {
-            key: "production/shop".parse().unwrap(),
-            epoch: Epoch { journal: "j".into(), sequence: 1 },
-            route: Route::default(),
             active: Some(set("d3", "v2", 10)),
             previous: Some(set("d2", "v1", 20)),
             // The same deployment counts once, another one of the same release is added.
             draining: vec![set("d2", "v1", 20), set("d1", "v1", 5)],
-            certificates: Vec::new(),
+            ..ServiceStatus::new(
+                "production/shop".parse().unwrap(),
+                Epoch { journal: "j".into(), sequence: 1 },
+            )
         };
         let text = render(&[service], 7).unwrap();
         let of_v1 = r#"{destination="production",service="shop",version="v1""#;
@@ -223,7 +245,10 @@ mod tests {
             format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="2.5"}} 27"#),
             format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="+Inf"}} 33"#),
             format!("cutover_proxy_response_seconds_sum{of_v1}}} 3"),
-            format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000"}} 6"#),
+            format!("cutover_proxy_drained_total{of_v1}}} 8"),
+            format!(r#"cutover_proxy_cut_total{of_v1},kind="stream"}} 2"#),
+            format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000",kind="request"}} 3"#),
+            format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000",kind="stream"}} 3"#),
             format!(r#"cutover_proxy_target_healthy{of_v1},target="172.18.0.2:3000"}} 0"#),
             "cutover_proxy_connections 7".to_owned(),
         ] {

@@ -10,6 +10,7 @@ use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Client;
+use crate::flight::Kind;
 use crate::head::{self, Forward};
 use crate::lease::Lease;
 use crate::limits::Limits;
@@ -153,7 +154,7 @@ impl Outgoing {
                     let response = answered.map_err(|error| self.no_answer(error))?;
                     return Ok((response, connection.filter(|_| self.repeatable)));
                 }
-                () = lease.target().cut().cancelled() => return Err(Rejection::Replaced),
+                () = lease.target().cut(Kind::Request).cancelled() => return Err(Rejection::Replaced),
                 () = sleep_until(deadline) => match &self.upload {
                     Some(upload) if upload.last_moved() + limit > deadline => deadline = upload.last_moved() + limit,
                     _ => return Err(Rejection::TooSlow),

@@ -9,7 +9,7 @@ pub(crate) fn add(ours: &mut ServiceStatus, theirs: ServiceStatus) {
     for (ours, theirs) in sets {
         match (ours, theirs) {
             (Some(ours), Some(theirs)) if ours.deployment == theirs.deployment => {
-                ours.targets.iter_mut().for_each(|target| target.in_flight += in_flight(&theirs, target));
+                ours.targets.iter_mut().for_each(|target| add_flight(target, &theirs));
             }
             _ => {}
         }
@@ -26,26 +26,29 @@ fn busy(set: &SetStatus) -> impl Iterator<Item = &TargetStatus> {
     set.targets.iter().filter(|target| target.in_flight > 0)
 }
 
-fn in_flight(set: &SetStatus, target: &TargetStatus) -> u64 {
-    let same =
-        set.targets.iter().filter(|other| other.replica == target.replica && other.address == target.address);
-    same.map(|other| other.in_flight).sum()
+fn add_flight(target: &mut TargetStatus, set: &SetStatus) {
+    for other in &set.targets {
+        if other.replica == target.replica && other.address == target.address {
+            target.in_flight += other.in_flight;
+            target.streams += other.streams;
+            target.upgraded += other.upgraded;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::{Epoch, Route};
+    use cutover_control::Epoch;
 
     use super::*;
 
     fn set(deployment: &str, in_flight: u64) -> SetStatus {
         SetStatus {
             targets: vec![TargetStatus {
-                replica: "app-1".to_owned(),
-                address: "127.0.0.1:3000".parse().unwrap(),
-                healthy: true,
                 in_flight,
+                streams: in_flight.saturating_sub(1),
+                ..TargetStatus::new("app-1", "127.0.0.1:3000".parse().unwrap())
             }],
             requests: 10,
             ..SetStatus::new(deployment, "r")
@@ -53,15 +56,9 @@ mod tests {
     }
 
     fn service(active: SetStatus, draining: Vec<SetStatus>) -> ServiceStatus {
-        ServiceStatus {
-            key: "production/app".parse().unwrap(),
-            epoch: Epoch { journal: "j".to_owned(), sequence: 1 },
-            route: Route::default(),
-            active: Some(active),
-            previous: None,
-            draining,
-            certificates: Vec::new(),
-        }
+        let epoch = Epoch { journal: "j".to_owned(), sequence: 1 };
+        let known = ServiceStatus::new("production/app".parse().unwrap(), epoch);
+        ServiceStatus { active: Some(active), draining, ..known }
     }
 
     #[test]
@@ -71,7 +68,8 @@ mod tests {
         assert_eq!(draining(theirs.clone()).iter().map(|target| target.in_flight).collect::<Vec<_>>(), [2]);
         add(&mut ours, theirs);
         let active = ours.active.unwrap();
-        assert_eq!((active.targets[0].in_flight, active.requests), (4, 10));
+        let target = &active.targets[0];
+        assert_eq!((target.in_flight, target.streams, active.requests), (4, 2, 10));
         let draining: Vec<_> = ours.draining.iter().map(|set| set.deployment.as_str()).collect();
         assert_eq!(draining, ["d1"]);
     }

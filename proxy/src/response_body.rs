@@ -1,5 +1,4 @@
 use std::error::Error as _;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::lease::Lease;
 use crate::pool::Connection;
 use crate::request_body::Upload;
 use crate::silence::Silence;
+use crate::term::Term;
 
 /// The body of a response on its way to the client.
 #[derive(Debug)]
@@ -32,8 +31,7 @@ struct Streaming {
     lease: Lease,
     /// Kept for other requests once the body has ended.
     connection: Option<Connection>,
-    /// Made when the body first has to be waited for; most come in one piece with their head.
-    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    term: Term,
     silence: Silence,
     /// The body of the request, where there is one.
     upload: Option<Arc<Upload>>,
@@ -71,7 +69,7 @@ impl ResponseBody {
         counts: bool,
     ) -> Self {
         let silence = Silence::new(lease.set().limits.idle);
-        let streaming = Streaming { body, lease, connection, cut: None, silence, upload, counts };
+        let streaming = Streaming { body, lease, connection, term: Term::default(), silence, upload, counts };
         if streaming.body.is_end_stream() {
             streaming.finish();
             return Self::empty();
@@ -99,9 +97,7 @@ impl Streaming {
                 )
             }
             Poll::Pending => {
-                let target = self.lease.target();
-                let cut = self.cut.get_or_insert_with(|| Box::pin(target.cut().clone().cancelled_owned()));
-                if cut.as_mut().poll(cx).is_ready() {
+                if self.term.poll_cut(&mut self.lease, cx).is_ready() {
                     return Poll::Ready(Some(Err(Truncated::Replaced)));
                 }
                 ready!(self.silence.poll_over(cx));

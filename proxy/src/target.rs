@@ -1,10 +1,11 @@
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use cutover_control::TargetStatus;
 use tokio_util::sync::CancellationToken;
 
+use crate::flight::{Count, Cut, InFlight, Kind};
 use crate::pool::Pool;
 
 /// How long a target that refused a connection comes last in the choice.
@@ -15,9 +16,8 @@ const REST: Duration = Duration::from_secs(1);
 pub(crate) struct Target {
     replica: String,
     pool: Pool,
-    /// Cancelled when what is in flight must end now.
-    cut: CancellationToken,
-    in_flight: AtomicU64,
+    cut: Cut,
+    in_flight: InFlight,
     healthy: AtomicBool,
     made: Instant,
     /// Milliseconds after `made`; 0 when the target never refused a connection.
@@ -41,8 +41,8 @@ impl Target {
         Self {
             replica: wire.replica.clone(),
             pool: Pool::new(wire.address, workers),
-            cut: CancellationToken::new(),
-            in_flight: AtomicU64::new(0),
+            cut: Cut::default(),
+            in_flight: InFlight::default(),
             healthy: AtomicBool::new(true),
             made: Instant::now(),
             rests_until: AtomicU64::new(0),
@@ -69,20 +69,34 @@ impl Target {
         &self.pool
     }
 
-    pub(crate) fn cut(&self) -> &CancellationToken {
-        &self.cut
+    /// Cancelled when what is in flight of a kind must end now.
+    pub(crate) const fn cut(&self, kind: Kind) -> &CancellationToken {
+        self.cut.of(kind)
     }
 
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(SeqCst)
+    /// Whether anything that was in flight had to end.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut.has_begun()
+    }
+
+    pub(crate) fn in_flight(&self) -> Count {
+        self.in_flight.count()
+    }
+
+    pub(crate) fn load(&self) -> u64 {
+        self.in_flight.all()
     }
 
     pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, SeqCst);
+        self.in_flight.enter();
     }
 
-    pub(crate) fn leave(&self) {
-        self.in_flight.fetch_sub(1, SeqCst);
+    pub(crate) fn becomes(&self, kind: Kind) {
+        self.in_flight.becomes(kind);
+    }
+
+    pub(crate) fn leave(&self, kind: Kind) {
+        self.in_flight.leave(kind);
     }
 
     /// Says what the active check found; gives whether that is news.
@@ -108,11 +122,13 @@ impl Target {
     }
 
     pub(crate) fn status(&self) -> TargetStatus {
+        let count = self.in_flight();
         TargetStatus {
-            replica: self.replica.clone(),
-            address: self.address(),
             healthy: self.healthy.load(Relaxed),
-            in_flight: self.in_flight(),
+            in_flight: count.total(),
+            streams: count.streams,
+            upgraded: count.upgraded,
+            ..TargetStatus::new(&self.replica, self.address())
         }
     }
 }

@@ -52,7 +52,7 @@ impl TargetSet {
             .chain(0..first)
             .filter_map(|index| Some((index, self.targets.get(index)?)))
             .filter(|(_, target)| !tried.contains(&target.address()))
-            .min_by_key(|(_, target)| (target.standing(), target.in_flight()))
+            .min_by_key(|(_, target)| (target.standing(), target.load()))
             .map(|(_, target)| Lease::new(Arc::clone(self), Arc::clone(target)))
     }
 

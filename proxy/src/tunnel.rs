@@ -12,6 +12,7 @@ use crate::access_line::Aborted;
 use crate::access_record::Record;
 use crate::activity::{Activity, Noted};
 use crate::counted::Counted;
+use crate::flight::Kind;
 use crate::lease::Lease;
 
 /// How long both sides may take to leave HTTP after the 101.
@@ -49,6 +50,6 @@ pub(crate) async fn tunnel(client: OnUpgrade, application: OnUpgrade, lease: Lea
             tracing::debug!(address = %target.address(), "an upgraded connection was silent for too long");
             record.aborts(Aborted::Silent);
         }
-        () = target.cut().cancelled() => record.aborts(Aborted::Replaced),
+        () = target.cut(Kind::Upgraded).cancelled() => record.aborts(Aborted::Replaced),
     }
 }

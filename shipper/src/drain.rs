@@ -11,12 +11,12 @@ use crate::{Result, Traffic};
 /// From one question to the next: at first, and at last.
 const FIRST: Duration = Duration::from_millis(50);
 const LAST: Duration = Duration::from_millis(500);
-/// What the proxy has beyond its own limit: it cuts what is in flight after `timeouts.drain`.
+/// What the proxy has beyond its own limit: it cuts what is in flight after `timeouts.drain` and `drain_streams`.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long a drain may take.
 pub(crate) fn limit(settings: &Settings) -> Duration {
-    settings.timeouts.drain.0.saturating_add(MARGIN)
+    settings.timeouts.longest_drain().0.saturating_add(MARGIN)
 }
 
 /// Asks until nothing that matters is draining, or until `limit` has passed. The last answer is the one that counts.

@@ -63,7 +63,7 @@ pub fn strays<'a>(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_control::{Route, SetStatus, TargetStatus};
+    use cutover_control::{SetStatus, TargetStatus};
 
     use super::*;
     use crate::fixture::{deployment, epoch, key, replica};
@@ -72,11 +72,10 @@ mod tests {
     /// has in flight.
     fn status(active: Option<&str>, previous: Option<&str>, draining: &[(&str, [u64; 2])]) -> ServiceStatus {
         let set = |end: &str, in_flight: [u64; 2]| {
-            let target = |number: u32, in_flight| TargetStatus {
-                replica: crate::replica_name(&key(), &deployment(end), number),
-                address: "172.18.0.2:3000".parse().unwrap(),
-                healthy: true,
-                in_flight,
+            let target = |number: u32, in_flight| {
+                let replica = crate::replica_name(&key(), &deployment(end), number);
+                let idle = TargetStatus::new(&replica, "172.18.0.2:3000".parse().unwrap());
+                TargetStatus { in_flight, ..idle }
             };
             SetStatus {
                 targets: vec![target(1, in_flight[0]), target(2, in_flight[1])],
@@ -84,13 +83,10 @@ mod tests {
             }
         };
         ServiceStatus {
-            key: cutover_fleet::key_of(&key()),
-            epoch: cutover_fleet::epoch_of(&epoch("j")),
-            route: Route::default(),
             active: active.map(|end| set(end, [3, 0])),
             previous: previous.map(|end| set(end, [0, 0])),
             draining: draining.iter().map(|(end, in_flight)| set(end, *in_flight)).collect(),
-            certificates: Vec::new(),
+            ..ServiceStatus::new(cutover_fleet::key_of(&key()), cutover_fleet::epoch_of(&epoch("j")))
         }
     }
 

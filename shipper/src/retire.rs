@@ -12,7 +12,7 @@ use crate::prune::prune;
 use crate::stop::stop_and_remove;
 use crate::{Error, Removal, Result, Traffic, drain};
 
-/// Waits until the old replicas have answered their last requests, at most `timeouts.drain` and 5 s; stops and removes
+/// Waits until the old replicas have answered their last requests, at most the longest drain and 5 s; stops and removes
 /// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed. Those of
 /// the deployments `spared` go on running, without traffic: the cool stage is this one again, with none spared.
 ///

@@ -90,6 +90,7 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             .as_ref()
             .map(|tls| TlsPolicy { redirect: tls.redirect, hsts_seconds: tls.hsts.0.as_secs() }),
         drain_ms: millis(settings.timeouts.drain.0),
+        drain_streams_ms: settings.timeouts.drain_streams.map(|span| millis(span.0)),
     }
 }
 
@@ -147,7 +148,11 @@ mod tests {
                 }),
             },
             soak: Soak { time: Span::seconds(10), max_errors_per_mille: 10, min_requests: 20 },
-            timeouts: cutover_core::Timeouts { drain: Span::seconds(0), ..Default::default() },
+            timeouts: cutover_core::Timeouts {
+                drain: Span::seconds(0),
+                drain_streams: Some(Span::seconds(600)),
+                ..Default::default()
+            },
             database: None,
             warm: Span::default(),
             retain: 3,
@@ -193,6 +198,7 @@ mod tests {
         assert_eq!(switch.health, Some(health));
         let timeouts = Timeouts { response_ms: 60_000, connect_ms: 500, idle_ms: 1 };
         assert_eq!((switch.timeouts, switch.drain_ms), (timeouts, 0));
+        assert_eq!(switch.drain_streams_ms, Some(600_000));
         assert_eq!(switch.max_request_body, Some(1024));
         assert_eq!(switch.tls, Some(TlsPolicy { redirect: true, hsts_seconds: 60 }));
     }

@@ -151,7 +151,10 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
                 format!("{old} stays warm for {warm}: back to it is a switch; {retain} releases are kept")
             }
             Some(old) => {
-                format!("{old} stops once drained (at most {}); {retain} releases are kept", timeouts.drain)
+                format!(
+                    "{old} stops once drained (at most {}); {retain} releases are kept",
+                    timeouts.longest_drain()
+                )
             }
             None => format!("nothing to stop; {retain} releases are kept"),
         },

@@ -115,7 +115,7 @@ pub enum Request {
 ///
 /// Idempotent: when the deployment is already active only its targets and settings are updated, and what was previous
 /// stays. Otherwise the active set becomes the previous one: it gets no new requests, what it has in flight goes on
-/// for [`drain_ms`](Self::drain_ms), and its counters stay readable.
+/// for [`drain_ms`](Self::drain_ms) or [`drain_streams_ms`](Self::drain_streams_ms), and its counters stay readable.
 ///
 /// Each target that isn't active yet must first pass the health check, once: one that died since it was ready must never
 /// get any traffic. The proxy asks over the very way that the requests will take.
@@ -143,11 +143,32 @@ pub struct Switch {
     /// How the service insists on TLS; `None`: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsPolicy>,
-    /// How long what is in flight on displaced targets may go on before it is cut, in milliseconds.
+    /// How long requests in flight on displaced targets may go on before they are cut, in milliseconds.
     pub drain_ms: u64,
+    /// The same for streams and upgraded connections. `None`: as long as requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_streams_ms: Option<u64>,
 }
 
 impl Switch {
+    /// A switch of the default service, with the usual limits and no health check.
+    pub fn new(key: ServiceKey, epoch: Epoch, deployment: &str, release: &str, targets: Vec<Target>) -> Self {
+        Self {
+            key,
+            epoch,
+            deployment: deployment.to_owned(),
+            release: release.to_owned(),
+            route: Route::default(),
+            targets,
+            health: None,
+            timeouts: Timeouts::of_response(30_000),
+            max_request_body: None,
+            tls: None,
+            drain_ms: 30_000,
+            drain_streams_ms: None,
+        }
+    }
+
     /// The oldest version in which it is all said.
     fn protocol(&self) -> u32 {
         if self.needs_protocol_4() {
@@ -161,7 +182,7 @@ impl Switch {
 
     /// Whether a proxy of protocol 3 would do something else than is asked.
     fn needs_protocol_4(&self) -> bool {
-        self.tls.is_some()
+        self.tls.is_some() || self.drain_streams_ms.is_some()
     }
 
     /// Whether a proxy of protocol 2 would do something else than is asked.

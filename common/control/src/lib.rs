@@ -45,8 +45,9 @@ pub use status::{ServiceStatus, SetStatus, TargetStatus};
 pub use timeouts::Timeouts;
 pub use tls_policy::TlsPolicy;
 
-/// The newest version of this protocol. 3 had what 2 has, and path prefixes, all timeouts but that of the response, and
-/// the limit of a request's body; 4 has certificates and TLS beside that.
+/// The newest version of this protocol. 3 has what 2 has, and path prefixes, all timeouts but that of the response, and the
+/// limit of a request's body; 4 has certificates and TLS, and a limit of its own for the drain of
+/// streams.
 pub const PROTOCOL: u32 = 4;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.

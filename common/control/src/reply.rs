@@ -35,7 +35,7 @@ pub enum Response {
     Retired {
         /// Where new requests go.
         serving: Vec<Target>,
-        /// Displaced targets that still have requests, streams or upgraded connections in flight.
+        /// Displaced targets that still have requests, streams or upgraded connections in flight, and how many of each.
         draining: Vec<TargetStatus>,
     },
     /// To [`Request::Adopt`](crate::Request::Adopt).

@@ -24,6 +24,21 @@ pub struct ServiceStatus {
     pub certificates: Vec<CertificateStatus>,
 }
 
+impl ServiceStatus {
+    /// A service that is routed for the default host, and has nothing that could answer.
+    pub fn new(key: ServiceKey, epoch: Epoch) -> Self {
+        Self {
+            key,
+            epoch,
+            route: Route::default(),
+            active: None,
+            previous: None,
+            draining: Vec::new(),
+            certificates: Vec::new(),
+        }
+    }
+}
+
 /// The targets of one deployment and what became of the requests that they got.
 ///
 /// The counters are cumulative since the set began to serve, or since the proxy's start where that was later; a
@@ -52,6 +67,12 @@ pub struct SetStatus {
     /// Bytes of the bodies of the application's answers.
     #[serde(default)]
     pub response_bytes: u64,
+    /// Of what was in flight on displaced targets, what came to its end.
+    #[serde(default)]
+    pub drained: u64,
+    /// Of that, what was cut when its time was over: requests, streams and upgraded connections.
+    #[serde(default)]
+    pub cut: [u64; 3],
     /// Time to the heads of all responses, added up, in microseconds.
     #[serde(default)]
     pub latency_sum_us: u64,
@@ -73,6 +94,8 @@ impl SetStatus {
             classes: [0; 5],
             retries: 0,
             response_bytes: 0,
+            drained: 0,
+            cut: [0; 3],
             latency_sum_us: 0,
             latency: Vec::new(),
         }
@@ -90,4 +113,26 @@ pub struct TargetStatus {
     pub healthy: bool,
     /// Requests whose response has not ended, and upgraded connections that are still open.
     pub in_flight: u64,
+    /// Of those, the long streams: responses whose body goes on a while after its head, and server-sent events.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub streams: u64,
+    /// Of those, the upgraded connections: WebSockets and others that have left HTTP.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub upgraded: u64,
+}
+
+impl TargetStatus {
+    /// A healthy replica with nothing in flight.
+    pub fn new(replica: &str, address: SocketAddr) -> Self {
+        Self { replica: replica.to_owned(), address, healthy: true, in_flight: 0, streams: 0, upgraded: 0 }
+    }
+
+    /// What is in flight and neither a stream nor an upgraded connection.
+    pub fn requests(&self) -> u64 {
+        self.in_flight.saturating_sub(self.streams + self.upgraded)
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -3,8 +3,8 @@
 
 use cutover_control::{
     Account, Call, Certificate, CertificateStatus, Challenge, Epoch, HealthCheck, Refusal, Request, Response,
-    Route, SecretText, ServiceKey, ServiceStatus, Switch, Target, Timeouts, TlsPolicy, decode_reply,
-    encode_reply,
+    Route, SecretText, ServiceKey, ServiceStatus, Switch, Target, TargetStatus, Timeouts, TlsPolicy,
+    decode_reply, encode_reply,
 };
 
 fn text(line: &[u8]) -> &str {
@@ -12,18 +12,13 @@ fn text(line: &[u8]) -> &str {
 }
 
 fn switch() -> Switch {
+    let key = ServiceKey::new("production", "app");
+    let epoch = Epoch { journal: "j1".into(), sequence: 7 };
+    let target = Target { replica: "app-web-1".into(), address: "172.18.0.2:3000".parse().unwrap() };
     Switch {
-        key: ServiceKey::new("production", "app"),
-        epoch: Epoch { journal: "j1".into(), sequence: 7 },
-        deployment: "d2".into(),
-        release: "r2".into(),
         route: Route { hosts: vec!["example.org".into()], ..Route::default() },
-        targets: vec![Target { replica: "app-web-1".into(), address: "172.18.0.2:3000".parse().unwrap() }],
         health: Some(HealthCheck { path: "/up".into(), interval_ms: 1000, timeout_ms: 500 }),
-        timeouts: Timeouts::of_response(30_000),
-        max_request_body: None,
-        tls: None,
-        drain_ms: 30_000,
+        ..Switch::new(key, epoch, "d2", "r2", vec![target])
     }
 }
 
@@ -146,6 +141,28 @@ fn a_status_of_an_older_proxy_has_no_certificates() {
     status.certificates = vec![certificate];
     let newer = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<ServiceStatus>(&newer).unwrap(), status);
+}
+
+#[test]
+fn what_only_protocol_4_has_is_asked_in_protocol_4() {
+    let each = [(Switch { drain_streams_ms: Some(600_000), ..switch() }, r#""drain_streams_ms":600000"#)];
+    for (switch, part) in each {
+        let call = Call::new(Request::Switch(Box::new(switch)));
+        let line = call.to_line().unwrap();
+        assert!(
+            text(&line).starts_with(r#"{"protocol":4,"#) && text(&line).contains(part),
+            "{}",
+            text(&line)
+        );
+        assert_eq!(Call::from_line(&line).unwrap(), call);
+    }
+}
+
+#[test]
+fn what_an_older_proxy_says_of_a_target_is_read() {
+    let said = r#"{"replica":"app-web-1","address":"172.18.0.2:3000","healthy":true,"in_flight":2}"#;
+    let target: TargetStatus = serde_json::from_str(said).unwrap();
+    assert_eq!((target.requests(), target.streams, target.upgraded), (2, 0, 0));
 }
 
 #[test]

@@ -142,8 +142,12 @@ pub struct Soak {
 pub struct Timeouts {
     /// Until a new replica is ready.
     pub ready: Span,
-    /// For requests, streams and WebSockets of the old version to end.
+    /// For requests of the old version to end.
     pub drain: Span,
+    /// For its streams and WebSockets; nothing: as long as its requests. It isn't written then, so that the release's id is
+    /// the one that it had before there was this setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_streams: Option<Span>,
     /// Between the stop signal and the kill of a replica.
     pub stop: Span,
     /// For a build.
@@ -159,11 +163,19 @@ impl Default for Timeouts {
         Self {
             ready: Span::seconds(30),
             drain: Span::seconds(30),
+            drain_streams: None,
             stop: Span::seconds(10),
             build: Span::seconds(1800),
             ship: Span::seconds(1800),
             migrate: Span::seconds(600),
         }
+    }
+}
+
+impl Timeouts {
+    /// For all that the old version has in flight to end.
+    pub fn longest_drain(&self) -> Span {
+        self.drain_streams.map_or(self.drain, |streams| streams.max(self.drain))
     }
 }
 

@@ -140,6 +140,7 @@ fn the_sample_says_what_its_comments_say() {
             ..plain.settings.proxy.clone()
         },
         soak: Soak { time: Span::seconds(60), ..plain.settings.soak.clone() },
+        timeouts: Timeouts { drain_streams: Some(Span::seconds(600)), ..plain.settings.timeouts.clone() },
         database: Some("env://DATABASE_URL".parse().unwrap()),
         // Everything else in the sample is the default.
         ..plain.settings
@@ -304,6 +305,16 @@ destinations:
     let other = Acme { directory: "https://ca.example/dir".into(), ..same.acme().unwrap().clone() };
     let other = Tls { certificate: CertificateSource::Acme(other), redirect: false, ..same };
     assert_eq!(tls("other"), Some(other));
+}
+
+#[test]
+fn streams_drain_as_long_as_requests_unless_they_have_a_limit_of_their_own() {
+    let timeouts = |text: &str| with(text).settings.timeouts;
+    let usual = timeouts("timeouts: {drain: 5s}");
+    assert_eq!((usual.drain_streams, usual.longest_drain()), (None, Span::seconds(5)));
+    let longer = timeouts("timeouts: {drain: 5s, drain_streams: 10m}");
+    assert_eq!((longer.drain, longer.longest_drain()), (Span::seconds(5), Span::seconds(600)));
+    assert_eq!(timeouts("timeouts: {drain: 5s, drain_streams: 0}").longest_drain(), Span::seconds(5));
 }
 
 #[test]

@@ -137,18 +137,11 @@ impl Bench {
             replica: replica.name.clone(),
             address: replica.address,
         };
+        let (key, claim, release) = (key_of(&plan.key), epoch_of(&epoch(claim)), plan.release.id());
+        let targets = replicas.iter().map(target).collect();
         let switch = cutover_control::Switch {
-            key: key_of(&plan.key),
-            epoch: epoch_of(&epoch(claim)),
-            deployment: plan.deployment.to_string(),
-            release: plan.release.id().to_string(),
-            route: cutover_control::Route::default(),
-            targets: replicas.iter().map(target).collect(),
-            health: None,
-            timeouts: cutover_control::Timeouts::of_response(30_000),
-            max_request_body: None,
-            tls: None,
             drain_ms: 10_000,
+            ..cutover_control::Switch::new(key, claim, plan.deployment.as_str(), release.as_str(), targets)
         };
         Ok(self.machine.proxy().switch(switch).await.map(drop)?)
     }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use cutover_control::{Call, Epoch, Request, Response, Route, SetStatus, encode_reply};
+use cutover_control::{Call, Epoch, Request, Response, SetStatus, encode_reply};
 use cutover_core::{Failure, Span};
 use cutover_host::{Hosts, SshOptions};
 use tempfile::TempDir;
@@ -15,28 +15,11 @@ const DEPLOYMENT: &str = "01jd0000000000000000000000";
 
 /// What a proxy says that serves a deployment.
 fn serving(deployment: &str, requests: u64, server_errors: u64, proxy_errors: u64) -> ServiceStatus {
-    let active = SetStatus {
-        deployment: deployment.to_owned(),
-        release: "0123456789ab".into(),
-        targets: Vec::new(),
-        requests,
-        server_errors,
-        proxy_errors,
-        classes: [0; 5],
-        retries: 0,
-        response_bytes: 0,
-        latency_sum_us: 0,
-        latency: Vec::new(),
-    };
-    ServiceStatus {
-        key: cutover_control::ServiceKey::new("production", "hello"),
-        epoch: Epoch { journal: "j".into(), sequence: 7 },
-        route: Route::default(),
-        active: Some(active),
-        previous: None,
-        draining: Vec::new(),
-        certificates: Vec::new(),
-    }
+    let active =
+        SetStatus { requests, server_errors, proxy_errors, ..SetStatus::new(deployment, "0123456789ab") };
+    let key = cutover_control::ServiceKey::new("production", "hello");
+    let epoch = Epoch { journal: "j".into(), sequence: 7 };
+    ServiceStatus { active: Some(active), ..ServiceStatus::new(key, epoch) }
 }
 
 /// A host with a control socket and no Docker.

@@ -1,4 +1,4 @@
-use cutover_control::{Epoch, Route, ServiceKey, SetStatus};
+use cutover_control::{Epoch, ServiceKey, SetStatus};
 use cutover_core::Span;
 
 use super::*;
@@ -93,26 +93,18 @@ fn a_proxy_that_starts_anew_loses_no_count() {
 fn only_what_the_deployment_itself_answered_is_counted() {
     let deployment: DeploymentId = "01jd0000000000000000000000".parse().unwrap();
     let set = |deployment: &str| SetStatus {
-        deployment: deployment.to_owned(),
-        release: "0123456789ab".into(),
-        targets: Vec::new(),
         requests: 40,
         server_errors: 2,
         proxy_errors: 1,
-        classes: [0; 5],
-        retries: 0,
-        response_bytes: 0,
-        latency_sum_us: 0,
-        latency: Vec::new(),
+        ..SetStatus::new(deployment, "0123456789ab")
     };
     let service = |active: Option<SetStatus>| ServiceStatus {
-        key: ServiceKey::new("production", "hello"),
-        epoch: Epoch { journal: "j".into(), sequence: 7 },
-        route: Route::default(),
         active,
         previous: Some(set(deployment.as_str())),
-        draining: Vec::new(),
-        certificates: Vec::new(),
+        ..ServiceStatus::new(
+            ServiceKey::new("production", "hello"),
+            Epoch { journal: "j".into(), sequence: 7 },
+        )
     };
     let of = |active| counted(Some(&service(active)), &deployment);
     assert_eq!(of(Some(set(deployment.as_str()))), Ok(evidence((40, 3))));

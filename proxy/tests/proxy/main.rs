@@ -6,6 +6,7 @@ mod announcement;
 mod application;
 mod client;
 mod control;
+mod drains;
 mod ending;
 mod http;
 mod http2;

@@ -1,13 +1,13 @@
 //! WebSockets and whatever else leaves HTTP.
 
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::application::{Application, text};
+use crate::application::{Application, Body, text};
 use crate::client::read_until;
 use crate::proxy::{LIMIT, Proxy};
 
@@ -16,22 +16,24 @@ const ASK: &str =
 
 /// Changes to a protocol that sends everything back.
 pub(crate) async fn echo() -> Application {
-    Application::serve(|mut request: Request<Incoming>| async move {
-        let Some(protocol) = request.headers().get("upgrade").cloned() else {
-            return text(StatusCode::UPGRADE_REQUIRED, "");
-        };
-        let upgrading = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let (mut reader, mut writer) = split(TokioIo::new(upgrading.await.unwrap()));
-            copy(&mut reader, &mut writer).await.ok();
-            writer.shutdown().await.ok();
-        });
-        let mut response = text(StatusCode::SWITCHING_PROTOCOLS, "");
-        response.headers_mut().insert("connection", "upgrade".parse().unwrap());
-        response.headers_mut().insert("upgrade", protocol);
-        response
-    })
-    .await
+    Application::serve(|request| async { change(request) }).await
+}
+
+/// The answer to a request that is to become such a connection.
+pub(crate) fn change(mut request: Request<Incoming>) -> Response<Body> {
+    let Some(protocol) = request.headers().get("upgrade").cloned() else {
+        return text(StatusCode::UPGRADE_REQUIRED, "");
+    };
+    let upgrading = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let (mut reader, mut writer) = split(TokioIo::new(upgrading.await.unwrap()));
+        copy(&mut reader, &mut writer).await.ok();
+        writer.shutdown().await.ok();
+    });
+    let mut response = text(StatusCode::SWITCHING_PROTOCOLS, "");
+    response.headers_mut().insert("connection", "upgrade".parse().unwrap());
+    response.headers_mut().insert("upgrade", protocol);
+    response
 }
 
 /// A client that has left HTTP.

@@ -313,6 +313,7 @@ fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {
     let timeouts = Timeouts {
         ready: section.value("ready", limit, problems),
         drain: section.value("drain", span, problems),
+        drain_streams: section.value("drain_streams", span, problems),
         stop: section.value("stop", span, problems),
         build: section.value("build", limit, problems),
         ship: section.value("ship", limit, problems),

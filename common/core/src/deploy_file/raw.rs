@@ -102,6 +102,7 @@ pub(super) struct Migrations {
 pub(super) struct Timeouts {
     pub(super) ready: Option<Span>,
     pub(super) drain: Option<Span>,
+    pub(super) drain_streams: Option<Span>,
     pub(super) stop: Option<Span>,
     pub(super) build: Option<Span>,
     pub(super) ship: Option<Span>,
@@ -161,6 +162,7 @@ impl Layer {
             timeouts: Timeouts {
                 ready: self.timeouts.ready.or(under.timeouts.ready),
                 drain: self.timeouts.drain.or(under.timeouts.drain),
+                drain_streams: self.timeouts.drain_streams.or(under.timeouts.drain_streams),
                 stop: self.timeouts.stop.or(under.timeouts.stop),
                 build: self.timeouts.build.or(under.timeouts.build),
                 ship: self.timeouts.ship.or(under.timeouts.ship),

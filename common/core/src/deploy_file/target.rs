@@ -121,6 +121,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         timeouts: Timeouts {
             ready: layer.timeouts.ready.unwrap_or(usual.ready),
             drain: layer.timeouts.drain.unwrap_or(usual.drain),
+            drain_streams: layer.timeouts.drain_streams,
             stop: layer.timeouts.stop.unwrap_or(usual.stop),
             build: layer.timeouts.build.unwrap_or(usual.build),
             ship: layer.timeouts.ship.unwrap_or(usual.ship),

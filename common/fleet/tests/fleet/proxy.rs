@@ -73,44 +73,19 @@ fn deployment() -> DeploymentId {
 }
 
 fn switch() -> Switch {
-    Switch {
-        key: key_of(&key()),
-        epoch: epoch_of(&epoch()),
-        deployment: deployment().to_string(),
-        release: "0123456789ab".into(),
-        route: cutover_control::Route::default(),
-        targets: Vec::new(),
-        health: None,
-        timeouts: cutover_control::Timeouts::of_response(30_000),
-        max_request_body: None,
-        tls: None,
-        drain_ms: 30_000,
-    }
+    let (deployment, release) = (deployment(), "0123456789ab");
+    Switch::new(key_of(&key()), epoch_of(&epoch()), deployment.as_str(), release, Vec::new())
 }
 
 fn service(name: &str) -> ServiceStatus {
     let active = SetStatus {
-        deployment: deployment().to_string(),
-        release: "0123456789ab".into(),
-        targets: Vec::new(),
         requests: 40,
         server_errors: 2,
         proxy_errors: 1,
-        classes: [0; 5],
-        retries: 0,
-        response_bytes: 0,
-        latency_sum_us: 0,
-        latency: Vec::new(),
+        ..SetStatus::new(deployment().as_str(), "0123456789ab")
     };
-    ServiceStatus {
-        key: cutover_control::ServiceKey::new("production", name),
-        epoch: epoch_of(&epoch()),
-        route: cutover_control::Route::default(),
-        active: Some(active),
-        previous: None,
-        draining: Vec::new(),
-        certificates: Vec::new(),
-    }
+    let key = cutover_control::ServiceKey::new("production", name);
+    ServiceStatus { active: Some(active), ..ServiceStatus::new(key, epoch_of(&epoch())) }
 }
 
 #[tokio::test]

@@ -55,18 +55,10 @@ pub(crate) async fn switch(site: &Site, claim: Claim, targets: &[SocketAddr]) ->
         replica: format!("app-{}-{}", claim.deployment, address.port()),
         address: *address,
     };
+    let targets = targets.iter().map(target).collect();
     let switch = Switch {
-        key: key(),
-        epoch: claim.epoch(),
-        deployment: claim.deployment(),
-        release: "release".to_owned(),
-        route: Route::default(),
-        targets: targets.iter().map(target).collect(),
         health: Some(HealthCheck { path: "/1k".to_owned(), interval_ms: 1000, timeout_ms: 1000 }),
-        timeouts: Timeouts::of_response(30_000),
-        max_request_body: None,
-        tls: None,
-        drain_ms: 30_000,
+        ..Switch::new(key(), claim.epoch(), &claim.deployment(), "release", targets)
     };
     match call(site, Request::Switch(Box::new(switch))).await? {
         Response::Switched { .. } => Ok(()),
