@@ -1,5 +1,4 @@
 use std::convert::Infallible;
-use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,26 +6,16 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::exchange::Exchange;
-
-/// How long a client may be silent before and within the head of a request.
-const HEAD_LIMIT: Duration = Duration::from_secs(75);
-
-/// How long an idle connection of HTTP/1.1 is left open once the proxy is about to end: a request may be on its way,
-/// and is then answered with `Connection: close` instead of a reset. HTTP/2 can say it itself (RFC 9113, 6.8).
-const IDLE_GRACE: Duration = Duration::from_secs(1);
+use crate::relay::{HEAD_LIMIT, IDLE_GRACE, Outcome, relay};
+use crate::rewind::Rewind;
 
 /// The method of the connection preface of HTTP/2 (RFC 9113, 3.4), which no request of HTTP/1.1 has.
 const PREFACE: &[u8] = b"PRI";
-
-/// The pause before another look, where a preface comes in pieces: at first, and twice as long each time. A client that
-/// takes longer in all than the last of them is one of HTTP/1.1, which is waited for without looking.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-const LAST_LOOK: Duration = Duration::from_millis(640);
 
 /// Requests that a client may have at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 250;
@@ -57,20 +46,21 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let mut stream = tokio::net::TcpStream::from_std(stream)?;
     let client = exchange.trust().client(&mut stream, client).await?;
-    let is_http2 = tokio::select! {
-        first = timeout(HEAD_LIMIT, begins_with_preface(&stream)) => first??,
-        () = idle_over(closing) => return Ok(()),
+    // Boxed: a connection is one of the three, and would carry the sizes of the others about for nothing.
+    let first = match Box::pin(relay(&mut stream, &client, exchange, closing)).await? {
+        Outcome::Ended => return Ok(()),
+        Outcome::Unanswered(first) => first,
     };
+    let (is_http2, stream) = (first.starts_with(PREFACE), Rewind::new(first, stream));
     if is_http2 {
-        // Boxed: most connections would carry its size about for nothing.
         Box::pin(serve_http2(stream, client, exchange, closing)).await
     } else {
-        serve_http1(stream, client, exchange, closing).await
+        Box::pin(serve_http1(stream, client, exchange, closing)).await
     }
 }
 
 async fn serve_http1(
-    stream: tokio::net::TcpStream,
+    stream: Rewind<tokio::net::TcpStream>,
     client: Client,
     exchange: &Exchange,
     closing: &CancellationToken,
@@ -100,7 +90,7 @@ async fn serve_http1(
 }
 
 async fn serve_http2(
-    stream: tokio::net::TcpStream,
+    stream: Rewind<tokio::net::TcpStream>,
     client: Client,
     exchange: &Arc<Exchange>,
     closing: &CancellationToken,
@@ -127,22 +117,6 @@ async fn serve_http2(
         }
     }
     Ok(())
-}
-
-/// Whether the client begins with HTTP/2. Nothing is taken from the connection.
-async fn begins_with_preface(stream: &tokio::net::TcpStream) -> io::Result<bool> {
-    let mut pause = LOOK_AGAIN;
-    loop {
-        let mut first = [0; PREFACE.len()];
-        let length = stream.peek(&mut first).await?;
-        let seen = first.get(..length).unwrap_or_default();
-        // Also where the client has said nothing and closed: HTTP/1.1 knows what to do.
-        if length == 0 || length == PREFACE.len() || !PREFACE.starts_with(seen) || pause > LAST_LOOK {
-            return Ok(seen == PREFACE);
-        }
-        sleep(pause).await;
-        pause *= 2;
-    }
 }
 
 /// The proxy is about to end, and idle connections have been left open for long enough.

@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +18,7 @@ use crate::lease::Lease;
 use crate::outgoing::Outgoing;
 use crate::pool::Connection;
 use crate::rejection::Rejection;
+use crate::relay::Room;
 use crate::request_body::Upload;
 use crate::request_id::RequestIds;
 use crate::response_body::ResponseBody;
@@ -35,6 +35,7 @@ pub(crate) struct Exchange {
     /// Upgraded connections.
     tunnels: TaskTracker,
     ids: RequestIds,
+    room: Room,
     /// The worker that it runs on.
     worker: usize,
     trust: Trust,
@@ -58,7 +59,7 @@ impl Exchange {
         trust: Trust,
         ids: RequestIds,
     ) -> Self {
-        Self { routes, closing, tunnels, ids, worker, trust, log: None }
+        Self { routes, closing, tunnels, ids, room: Room::default(), worker, trust, log: None }
     }
 
     /// The same with an access log, where there is one.
@@ -74,6 +75,27 @@ impl Exchange {
     /// Whom it believes what is said of clients.
     pub(crate) fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// A target for a request for a path of a host.
+    ///
+    /// # Errors
+    ///
+    /// As [`RouteTable::lease`].
+    pub(crate) fn lease(&self, host: &str, path: &str) -> Result<Lease, Rejection> {
+        self.routes.lease(host, path, &[])
+    }
+
+    pub(crate) const fn ids(&self) -> &RequestIds {
+        &self.ids
+    }
+
+    pub(crate) const fn worker(&self) -> usize {
+        self.worker
+    }
+
+    pub(crate) const fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Answers one request of a client.
@@ -111,17 +133,7 @@ impl Exchange {
         if let Some(lease) = &lease
             && rejection.status().is_server_error()
         {
-            lease.set().counters.unanswered(began.elapsed());
-            tracing::warn!(
-                service = %lease.set().service,
-                replica = lease.target().replica(),
-                address = %lease.target().address(),
-                deployment = lease.set().deployment,
-                request_id = outgoing.id(),
-                cause = rejection.source().map(tracing::field::display),
-                "{}: {rejection}",
-                rejection.status().as_u16()
-            );
+            lease.unanswered(&rejection, outgoing.id(), began.elapsed());
         }
         record.rejects(&rejection);
         rejection.into_response()

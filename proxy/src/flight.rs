@@ -122,7 +122,11 @@ impl fmt::Display for Count {
 
 /// Whether a response is one of server-sent events, which never is a mere request.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    headers.get(CONTENT_TYPE).is_some_and(|kind| is_of_events(kind.as_bytes()))
+}
+
+/// Whether a content type is that of server-sent events.
+pub(crate) fn is_of_events(kind: &[u8]) -> bool {
     kind.split(|&byte| byte == b';')
         .next()
         .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))

@@ -96,7 +96,7 @@ pub(crate) fn forward_request(parts: &mut request::Parts, forward: &Forward<'_>)
     forwarded::append(headers, &Hop { client, protocol: PROTOCOL, host });
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(PROTOCOL));
     headers.entry(X_FORWARDED_HOST).or_insert_with(|| forward.host.clone());
-    if !headers.get(&X_REQUEST_ID).is_some_and(RequestIds::is_fit)
+    if !headers.get(&X_REQUEST_ID).is_some_and(|id| RequestIds::is_fit(id.as_bytes()))
         && let Some(id) = forward.ids.next()
     {
         headers.insert(X_REQUEST_ID, id);

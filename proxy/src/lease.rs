@@ -1,7 +1,11 @@
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::flight::Kind;
 use crate::path_prefix::PathPrefix;
+use crate::rejection::Rejection;
+use crate::response_body::Truncated;
 use crate::target::Target;
 use crate::target_set::TargetSet;
 
@@ -51,6 +55,31 @@ impl Lease {
     /// Where the request goes, for the access log.
     pub(crate) fn whom(&self) -> (Arc<TargetSet>, Arc<Target>) {
         (Arc::clone(&self.set), Arc::clone(&self.target))
+    }
+
+    /// The target has not answered, so the proxy did.
+    pub(crate) fn unanswered(&self, rejection: &Rejection, request_id: &str, took: Duration) {
+        self.set.counters.unanswered(took);
+        tracing::warn!(
+            service = %self.set.service,
+            replica = self.target.replica(),
+            address = %self.target.address(),
+            deployment = self.set.deployment,
+            request_id,
+            cause = rejection.source().map(tracing::field::display),
+            "{}: {rejection}",
+            rejection.status().as_u16()
+        );
+    }
+
+    /// The target's answer has ended before its end; it counts unless it was an error in any case.
+    pub(crate) fn broke(&self, why: Truncated, counts: bool) -> Truncated {
+        if counts {
+            self.set.counters.cut_off();
+        }
+        let address = self.target.address();
+        tracing::warn!(%address, cause = why.source().map(tracing::field::display), "{why}");
+        why
     }
 
     pub(crate) fn stripped(&self) -> Option<&PathPrefix> {

@@ -4,8 +4,10 @@
 //! [`cutover_control`]; what it was told stands in a file, so that a restart comes back with the same routes and the
 //! same fences. It goes on serving when everything else of Cutover is gone.
 //!
-//! The way of a request: [`listener`] accepts its connection and hands it to a [`worker`], which serves it as a [`client_connection`]; [`exchange`] finds the target in [`route_table`],
-//! borrows a connection from the target's [`pool`] and streams both bodies through. The way of a call:
+//! The way of a request: [`listener`] accepts its connection and hands it to a [`worker`], which serves it as a
+//! [`client_connection`]. Most are carried by [`relay`], which copies bytes from the client to the application that
+//! [`route_table`] names and back; whatever it can't carry, and whatever fails, is for [`exchange`], which borrows a connection
+//! from the target's [`pool`], streams both bodies through, and knows what to do about failures. The way of a call:
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
 //! only then swaps the table.
 
@@ -47,9 +49,11 @@ mod pool;
 mod predecessor;
 mod proxy_protocol;
 mod rejection;
+mod relay;
 mod request_body;
 mod request_id;
 mod response_body;
+mod rewind;
 mod route;
 mod route_table;
 mod server;

@@ -10,16 +10,17 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::relay::Kept;
 use crate::request_body::RequestBody;
 
 /// Idle connections of a worker beyond this many are closed, the longest idle first.
-const MAX_IDLE: usize = 256;
+pub(crate) const MAX_IDLE: usize = 256;
 
 /// How long a connection may take to be free again after the response that it delivered has ended.
 const SETTLE_LIMIT: Duration = Duration::from_millis(20);
 
 /// A connection that was idle for longer is not used again.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The silence after which the kernel asks whether the peer of a connection is still there.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ pub(crate) struct Pool {
     address: SocketAddr,
     /// By worker. Nobody ever waits for such a lock but one who clears the pool.
     idle: Box<[Mutex<VecDeque<Idle>>]>,
+    /// Those of the short way.
+    kept: Kept,
 }
 
 #[derive(Debug)]
@@ -55,11 +58,15 @@ pub(crate) struct Connection {
 
 impl Pool {
     pub(crate) fn new(address: SocketAddr, workers: usize) -> Self {
-        Self { address, idle: (0..workers).map(|_| Mutex::default()).collect() }
+        Self { address, idle: (0..workers).map(|_| Mutex::default()).collect(), kept: Kept::new(workers) }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) const fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// A kept connection of a worker that is still open as far as is known, the most recently used first.
@@ -103,6 +110,7 @@ impl Pool {
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
         self.idle.iter().for_each(|idle| lock(idle).clear());
+        self.kept.clear();
     }
 
     fn pop(&self, worker: usize) -> Option<SendRequest<RequestBody>> {

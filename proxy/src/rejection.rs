@@ -49,9 +49,14 @@ impl Rejection {
         }
     }
 
+    /// What the client reads.
+    pub(crate) fn text(&self) -> String {
+        format!("{}: {self}\n", self.status().as_u16())
+    }
+
     pub(crate) fn into_response(self) -> Response<ResponseBody> {
         let status = self.status();
-        let mut response = Response::new(ResponseBody::text(format!("{}: {self}\n", status.as_u16())));
+        let mut response = Response::new(ResponseBody::text(self.text()));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if status == StatusCode::PAYLOAD_TOO_LARGE {

@@ -25,8 +25,19 @@ impl RequestIds {
 
     /// The id of a request.
     pub(crate) fn next(&self) -> Option<HeaderValue> {
+        HeaderValue::from_bytes(&self.next_digits()).ok()
+    }
+
+    /// The same as text.
+    pub(crate) fn next_digits(&self) -> [u8; 32] {
         let [high, low] = self.draw();
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(format!("{high:016x}{low:016x}"))).ok()
+        let mut rest = u128::from(high) << 64 | u128::from(low);
+        let mut digits = [0; 32];
+        for digit in digits.iter_mut().rev() {
+            *digit = b"0123456789abcdef".get((rest & 15) as usize).copied().unwrap_or_default();
+            rest >>= 4;
+        }
+        digits
     }
 
     /// A trace that begins with a request, where such are begun.
@@ -41,8 +52,7 @@ impl RequestIds {
     }
 
     /// Whether a client's own id may be passed on and logged: short and printable.
-    pub(crate) fn is_fit(id: &HeaderValue) -> bool {
-        let id = id.as_bytes();
+    pub(crate) fn is_fit(id: &[u8]) -> bool {
         (1..=LONGEST).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
     }
 }
@@ -56,8 +66,8 @@ mod tests {
         let ids = RequestIds::new(false);
         let (one, two) = (ids.next(), ids.next());
         assert_ne!(one, two);
-        assert!(one.is_some_and(|id| id.len() == 32 && RequestIds::is_fit(&id)));
-        assert!(!RequestIds::is_fit(&HeaderValue::from_static("two words")));
-        assert!(!RequestIds::is_fit(&HeaderValue::from_static("")));
+        assert!(one.is_some_and(|id| id.len() == 32 && RequestIds::is_fit(id.as_bytes())));
+        assert!(!RequestIds::is_fit(b"two words"));
+        assert!(!RequestIds::is_fit(b""));
     }
 }

@@ -1,4 +1,3 @@
-use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -43,7 +42,7 @@ struct Streaming {
 #[derive(Debug, Error)]
 pub(crate) enum Truncated {
     #[error("the application stopped in the middle of a response")]
-    Application(#[source] hyper::Error),
+    Application(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the application was silent for too long in the middle of a response")]
     Silent,
     #[error("the application was replaced, and the time for its last responses is over")]
@@ -93,7 +92,8 @@ impl Streaming {
                     self.lease.set().counters.passed_on(data.len());
                 }
                 Poll::Ready(
-                    frame.map(|frame| frame.map_err(|error| self.broke(Truncated::Application(error)))),
+                    frame
+                        .map(|frame| frame.map_err(|error| self.broke(Truncated::Application(error.into())))),
                 )
             }
             Poll::Pending => {
@@ -111,12 +111,7 @@ impl Streaming {
         if self.upload.as_ref().is_some_and(|upload| upload.is_broken()) {
             return why;
         }
-        if self.counts {
-            self.lease.set().counters.cut_off();
-        }
-        let address = self.lease.target().address();
-        tracing::warn!(%address, cause = why.source().map(tracing::field::display), "{why}");
-        why
+        self.lease.broke(why, self.counts)
     }
 }
 

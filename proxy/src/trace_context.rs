@@ -41,7 +41,7 @@ pub(crate) fn start(trace: u128, span: u64) -> Option<HeaderValue> {
 }
 
 /// The trace id in a valid `traceparent` of any version (3.2.2, 4.1): what comes after the flags belongs to later versions.
-fn trace_id_of(parent: &[u8]) -> Option<&str> {
+pub(crate) fn trace_id_of(parent: &[u8]) -> Option<&str> {
     let is_hex = |digits: &[u8]| digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_id = |digits: &[u8]| is_hex(digits) && digits.iter().any(|&byte| byte != b'0');
     let (known, rest) = parent.split_at_checked(LENGTH)?;

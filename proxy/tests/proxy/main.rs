@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod process;
 mod proxy;
+mod relay;
 mod routing;
 mod streaming;
 mod swap;

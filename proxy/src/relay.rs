@@ -1,0 +1,393 @@
+//! The short way of a request: HTTP/1.1 on both sides, by copying bytes.
+//!
+//! Most requests have no body, ask for nothing special, and are answered by the first application that is asked. Those are
+//! carried here: their heads are read where they lie, what has to change is changed, and bodies go through as they are. A
+//! request that needs more than that, or meets anything unexpected before the client has got the first byte of an answer, is
+//! handed over, unanswered, to the complete way ([`crate::exchange`]) with its connection: there is one place that knows what
+//! to do about failures.
+
+mod body;
+mod buffer;
+mod chunks;
+mod errand;
+mod kept;
+mod request_head;
+mod response_head;
+mod watchdog;
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::exchange::Exchange;
+use crate::flight::Kind;
+use crate::lease::Lease;
+use crate::rejection::Rejection;
+use crate::response_body::Truncated;
+use crate::term::Term;
+use buffer::{Buffer, Rooms};
+use errand::{Errand, Next};
+use response_head::{Answered, ResponseHead, Wanted};
+use watchdog::Watchdog;
+
+pub(crate) use kept::Kept;
+
+/// The longest head that is read here.
+const HEAD_ROOM: usize = 8 << 10;
+
+/// Bytes of an answer that are on their way at once.
+const BODY_ROOM: usize = 64 << 10;
+
+/// How long a client may be silent before and within the head of a request.
+pub(crate) const HEAD_LIMIT: Duration = Duration::from_secs(75);
+
+/// How long an idle connection of HTTP/1.1 is left open once the proxy is about to end: a request may be on its way,
+/// and is then answered with `Connection: close` instead of a reset. HTTP/2 can say it itself (RFC 9113, 6.8).
+pub(crate) const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub(crate) struct Room {
+    heads: Rooms,
+    bodies: Rooms,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { heads: Rooms::new(HEAD_ROOM), bodies: Rooms::new(BODY_ROOM) }
+    }
+}
+
+/// How the short way ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing more is to be done.
+    Ended,
+    /// What the client has sent and nobody has answered yet; it may also be no HTTP/1.1 at all.
+    Unanswered(Bytes),
+}
+
+/// Serves a client's connection as long as its requests are of the simple kind.
+///
+/// # Errors
+///
+/// When the client's connection breaks, or an answer does that has begun.
+pub(crate) async fn relay<S>(
+    stream: &mut S,
+    client: &Client,
+    exchange: &Exchange,
+    closing: &CancellationToken,
+) -> Result<Outcome, Broken>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let room = exchange.room();
+    let inbox = Buffer::new(&room.heads);
+    let watchdog = Watchdog::new(Instant::now() + HEAD_LIMIT);
+    let mut relay = Relay { stream, client, exchange, closing, inbox, watchdog };
+    loop {
+        match relay.next().await? {
+            Next::Errand(errand) => match relay.carry(errand).await? {
+                Carried::Answered => {}
+                Carried::Last => return Ok(Outcome::Ended),
+                Carried::Unanswered => return Ok(relay.hand_over()),
+            },
+            Next::Other => return Ok(relay.hand_over()),
+            Next::Refused(rejection) => {
+                relay.refuse(&rejection, Wanted { head_only: false, close: true }).await?;
+                return Ok(Outcome::Ended);
+            }
+            Next::Nothing => return Ok(Outcome::Ended),
+        }
+    }
+}
+
+/// Why a connection, or an answer on it, has ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the client's connection broke")]
+    Client(#[from] io::Error),
+    #[error(transparent)]
+    Answer(#[from] Truncated),
+}
+
+/// What became of a request.
+enum Carried {
+    Answered,
+    /// Answered, and the connection is over.
+    Last,
+    /// The client has got nothing.
+    Unanswered,
+}
+
+/// Why an application's bytes don't come.
+enum Silent {
+    /// Its connection ended or broke.
+    Application(io::Error),
+    /// The limit is reached.
+    Late,
+    /// Its time is over.
+    Replaced,
+    /// Nobody waits for them.
+    ClientGone,
+}
+
+/// A client's connection.
+struct Relay<'a, S> {
+    stream: &'a mut S,
+    client: &'a Client,
+    exchange: &'a Exchange,
+    closing: &'a CancellationToken,
+    /// What the client has sent and nobody has answered.
+    inbox: Buffer<'a>,
+    watchdog: Watchdog,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
+    /// Waits for a request.
+    async fn next(&mut self) -> io::Result<Next> {
+        let mut limit = Instant::now() + HEAD_LIMIT;
+        let mut closing = pin!(self.closing.cancelled());
+        let mut is_open = true;
+        loop {
+            if let Some(next) = Errand::read(self.inbox.filled(), self.client, self.exchange) {
+                return Ok(next);
+            }
+            if self.inbox.is_full() {
+                return Ok(Next::Other);
+            }
+            let (inbox, stream, watchdog) = (&mut self.inbox, &mut *self.stream, &mut self.watchdog);
+            let read = poll_fn(|cx| {
+                if let Poll::Ready(read) = inbox.poll_fill(stream, cx) {
+                    return Poll::Ready(Some(read));
+                }
+                if is_open && closing.as_mut().poll(cx).is_ready() {
+                    is_open = false;
+                    limit = limit.min(Instant::now() + IDLE_GRACE);
+                }
+                ready!(watchdog.poll_over(limit, cx));
+                Poll::Ready(None)
+            });
+            match read.await {
+                Some(Ok(0)) | None => return Ok(Next::Nothing),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// What the client has sent is for others to answer.
+    fn hand_over(&self) -> Outcome {
+        Outcome::Unanswered(Bytes::copy_from_slice(self.inbox.filled()))
+    }
+
+    fn wanted(&self, errand: &Errand) -> Wanted {
+        Wanted { head_only: errand.head_only, close: errand.close || self.closing.is_cancelled() }
+    }
+
+    /// Sends a request to an application, and the answer back.
+    async fn carry(&mut self, mut errand: Errand) -> Result<Carried, Broken> {
+        let (worker, lease) = (self.exchange.worker(), &errand.lease);
+        let target = lease.target();
+        let mut answer = Buffer::new(&self.exchange.room().bodies);
+        let mut reused = target.pool().kept().take(worker);
+        let (mut application, head) = loop {
+            let is_reused = reused.is_some();
+            let mut application = match reused.take() {
+                Some(kept) => kept,
+                None => match kept::connect(target.address(), lease.set().limits.connect).await {
+                    Ok(application) => application,
+                    Err(_) => return Ok(Carried::Unanswered),
+                },
+            };
+            match self.ask(&errand, &mut application, &mut answer).await {
+                Ok(Some(head)) => break (application, head),
+                // A kept connection that was closed says nothing about the application.
+                Err(Silent::Application(_)) if is_reused && answer.is_empty() => {
+                    lease.set().counters.retried()
+                }
+                Ok(None) | Err(Silent::Application(_)) => return Ok(Carried::Unanswered),
+                Err(Silent::Late) => return self.give_up(&errand, &Rejection::TooSlow).await,
+                Err(Silent::Replaced) => return self.give_up(&errand, &Rejection::Replaced).await,
+                Err(Silent::ClientGone) => return Ok(Carried::Last),
+            }
+        };
+        lease.set().counters.answered(head.status, errand.began.elapsed());
+        let (is_reusable, is_last) = (head.is_reusable, head.is_last);
+        self.pass_back(&mut errand.lease, &mut application, &mut answer, head).await?;
+        if is_reusable && answer.is_empty() {
+            errand.lease.target().pool().kept().keep(worker, application);
+        }
+        self.inbox.consume(errand.length);
+        if is_last {
+            self.stream.shutdown().await?;
+            return Ok(Carried::Last);
+        }
+        Ok(Carried::Answered)
+    }
+
+    /// Sends a request and waits for the head of the answer; none: it is not of a kind that is passed on here.
+    async fn ask(
+        &mut self,
+        errand: &Errand,
+        application: &mut TcpStream,
+        answer: &mut Buffer<'_>,
+    ) -> Result<Option<ResponseHead>, Silent> {
+        let limit = Some(errand.limit());
+        let mut cut = pin!(errand.lease.target().cut(Kind::Request).cancelled());
+        let mut poll_cut = |cx: &mut Context<'_>| cut.as_mut().poll(cx);
+        let mut rest = errand.forwarded.as_slice();
+        while !rest.is_empty() {
+            let write = |cx: &mut Context<'_>| Pin::new(&mut *application).poll_write(cx, rest);
+            let length = self.wait(write, &mut poll_cut, limit).await?;
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        loop {
+            let read = self.wait(|cx| answer.poll_fill(application, cx), &mut poll_cut, limit).await?;
+            if read == 0 {
+                return Err(Silent::Application(io::ErrorKind::UnexpectedEof.into()));
+            }
+            loop {
+                match ResponseHead::read(answer.filled(), self.wanted(errand)) {
+                    Answered::Final(head) => return Ok(Some(head)),
+                    Answered::Interim(length) => answer.consume(length),
+                    Answered::Unusable => return Ok(None),
+                    Answered::Partial if answer.is_full() => return Ok(None),
+                    Answered::Partial => break,
+                }
+            }
+        }
+    }
+
+    /// Passes an answer on to its end.
+    async fn pass_back(
+        &mut self,
+        lease: &mut Lease,
+        application: &mut TcpStream,
+        answer: &mut Buffer<'_>,
+        head: ResponseHead,
+    ) -> Result<(), Broken> {
+        if head.is_event_stream {
+            lease.becomes(Kind::Stream);
+        }
+        let counts = !head.status.is_server_error();
+        let mut term = Term::default();
+        let mut body = head.body;
+        let (mut head_length, mut instead) = (head.length, head.instead);
+        loop {
+            let filled = answer.filled();
+            let (_, rest) = filled.split_at_checked(head_length).unwrap_or_default();
+            let piece =
+                body.scan(rest).map_err(|why| lease.broke(Truncated::Application(why.into()), counts))?;
+            let length = head_length + piece.length;
+            // Where the head goes as it came, it lies in one piece with what follows.
+            let from = if instead.is_some() { head_length } else { 0 };
+            let bytes = filled.get(from..length).unwrap_or_default();
+            let poll_cut = |cx: &mut Context<'_>| term.poll_cut(lease, cx);
+            write(self.stream, instead.as_deref().unwrap_or_default(), bytes, poll_cut).await?;
+            lease.set().counters.passed_on(piece.content);
+            answer.consume(length);
+            (head_length, instead) = (0, None);
+            if piece.ended {
+                return Ok(());
+            }
+            let limit = lease.set().limits.idle.map(|idle| Instant::now() + idle);
+            let poll_cut = |cx: &mut Context<'_>| term.poll_cut(lease, cx);
+            match self.wait(|cx| answer.poll_fill(application, cx), poll_cut, limit).await {
+                Ok(0) if body.ends_with_connection() => return Ok(()),
+                Ok(0) => {
+                    let end = io::Error::from(io::ErrorKind::UnexpectedEof);
+                    return Err(lease.broke(Truncated::Application(end.into()), counts).into());
+                }
+                Ok(_) => {}
+                Err(Silent::Application(error)) => {
+                    return Err(lease.broke(Truncated::Application(error.into()), counts).into());
+                }
+                Err(Silent::Late) => return Err(lease.broke(Truncated::Silent, counts).into()),
+                Err(Silent::Replaced) => return Err(Truncated::Replaced.into()),
+                Err(Silent::ClientGone) => return Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
+            }
+        }
+    }
+
+    /// Answers in the place of an application that is blamed for it.
+    async fn give_up(&mut self, errand: &Errand, rejection: &Rejection) -> Result<Carried, Broken> {
+        errand.lease.unanswered(rejection, errand.id(), errand.began.elapsed());
+        let wanted = self.wanted(errand);
+        self.refuse(rejection, wanted).await?;
+        self.inbox.consume(errand.length);
+        Ok(if wanted.close { Carried::Last } else { Carried::Answered })
+    }
+
+    async fn refuse(&mut self, rejection: &Rejection, wanted: Wanted) -> io::Result<()> {
+        self.stream.write_all(&response_head::refusal(rejection, wanted)).await?;
+        self.stream.flush().await?;
+        if wanted.close { self.stream.shutdown().await } else { Ok(()) }
+    }
+
+    /// Waits for an application, as long as it has time and the client is there. What the client sends meanwhile is kept.
+    async fn wait(
+        &mut self,
+        mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
+        mut poll_cut: impl FnMut(&mut Context<'_>) -> Poll<()>,
+        limit: Option<Instant>,
+    ) -> Result<usize, Silent> {
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = step(cx) {
+                return Poll::Ready(done.map_err(Silent::Application));
+            }
+            if poll_cut(cx).is_ready() {
+                return Poll::Ready(Err(Silent::Replaced));
+            }
+            while !self.inbox.is_full() {
+                match self.inbox.poll_fill(self.stream, cx) {
+                    Poll::Ready(Ok(length)) if length > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(Err(Silent::ClientGone)),
+                    Poll::Pending => break,
+                }
+            }
+            match limit {
+                Some(limit) => self.watchdog.poll_over(limit, cx).map(|()| Err(Silent::Late)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Sends two pieces to a client, however long it takes, but not beyond the application's time.
+async fn write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    mut first: &[u8],
+    mut second: &[u8],
+    mut poll_cut: impl FnMut(&mut Context<'_>) -> Poll<()>,
+) -> Result<(), Broken> {
+    while !(first.is_empty() && second.is_empty()) {
+        let length = poll_fn(|cx| {
+            let mut stream = Pin::new(&mut *stream);
+            let written = match (first, second) {
+                (&[], bytes) | (bytes, &[]) => stream.as_mut().poll_write(cx, bytes),
+                _ => stream.as_mut().poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
+            };
+            match written {
+                Poll::Ready(Ok(0)) => Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
+                Poll::Ready(written) => Poll::Ready(written.map_err(Broken::Client)),
+                Poll::Pending => poll_cut(cx).map(|()| Err(Truncated::Replaced.into())),
+            }
+        });
+        let length = length.await?;
+        let of_first = length.min(first.len());
+        first = first.get(of_first..).unwrap_or_default();
+        second = second.get(length - of_first..).unwrap_or_default();
+    }
+    Ok(stream.flush().await?)
+}
