@@ -1,8 +1,11 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use ipnet::IpNet;
+
+use crate::tls::Certified;
 
 /// Whoever is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -10,6 +13,8 @@ pub(crate) struct Client {
     address: HeaderValue,
     /// It is a proxy of the operator's own: what it says of its clients is true.
     trusted: bool,
+    /// What it was shown, where it speaks TLS.
+    shown: Option<Arc<Certified>>,
 }
 
 impl Client {
@@ -23,6 +28,7 @@ impl Client {
         Ok(Self {
             address: HeaderValue::from_maybe_shared(Bytes::from(address.to_string()))?,
             trusted: trusted.iter().any(|network| network.contains(&address)),
+            shown: None,
         })
     }
 
@@ -34,6 +40,26 @@ impl Client {
     /// Its address, as text.
     pub(crate) fn address(&self) -> &str {
         self.address.to_str().unwrap_or_default()
+    }
+
+    /// The same over TLS, after it was shown a certificate.
+    pub(crate) fn shown(self, certified: Arc<Certified>) -> Self {
+        Self { shown: Some(certified), ..self }
+    }
+
+    pub(crate) const fn speaks_tls(&self) -> bool {
+        self.shown.is_some()
+    }
+
+    /// The scheme of what it asks for (RFC 9110, 4.2).
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.speaks_tls() { "https" } else { "http" }
+    }
+
+    /// Whether it may ask for a host on its connection: with TLS, only for those that the certificate which it was shown is
+    /// for, as it has seen no other proof of who answers.
+    pub(crate) fn may_ask_for(&self, host: &str) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.is_for(host))
     }
 
     /// Adds its address to those that are named in a field, the client's own first.

@@ -1,11 +1,12 @@
 use std::convert::Infallible;
-use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,8 @@ use crate::client::Client;
 use crate::exchange::Exchange;
 use crate::relay::{HEAD_LIMIT, IDLE_GRACE, Outcome, relay};
 use crate::rewind::Rewind;
+use crate::tls::shake;
+use crate::worker::Accepted;
 
 /// The method of the connection preface of HTTP/2 (RFC 9113, 3.4), which no request of HTTP/1.1 has.
 const PREFACE: &[u8] = b"PRI";
@@ -37,15 +40,37 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 ///
-/// When the connection breaks, or what comes is no HTTP.
+/// When the connection breaks, or what comes is no HTTP, or no TLS where that comes first.
 pub(crate) async fn serve(
-    stream: TcpStream,
-    client: IpAddr,
+    accepted: Accepted,
     exchange: &Arc<Exchange>,
     closing: &CancellationToken,
 ) -> Result<(), Error> {
-    let mut stream = tokio::net::TcpStream::from_std(stream)?;
-    let client = exchange.trust().client(&mut stream, client).await?;
+    let mut stream = TcpStream::from_std(accepted.stream)?;
+    let client = exchange.trust().client(&mut stream, accepted.client).await?;
+    if !accepted.tls {
+        return serve_any(stream, client, exchange, closing).await;
+    }
+    // Boxed, as below: a connection without it would carry its size about for nothing. Not cut short when the proxy is about to
+    // end: that would be a failed handshake, where an answer is possible.
+    let Some((stream, certified)) = Box::pin(shake(exchange.tls(), stream)).await? else { return Ok(()) };
+    let client = client.shown(certified);
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Box::pin(serve_http2(stream, client, exchange, closing)).await,
+        _ => Box::pin(serve_any(stream, client, exchange, closing)).await,
+    }
+}
+
+/// Serves a connection whose client has not said which version of HTTP it speaks.
+async fn serve_any<S>(
+    mut stream: S,
+    client: Client,
+    exchange: &Arc<Exchange>,
+    closing: &CancellationToken,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     // Boxed: a connection is one of the three, and would carry the sizes of the others about for nothing.
     let first = match Box::pin(relay(&mut stream, &client, exchange, closing)).await? {
         Outcome::Ended => return Ok(()),
@@ -60,7 +85,7 @@ pub(crate) async fn serve(
 }
 
 async fn serve_http1(
-    stream: Rewind<tokio::net::TcpStream>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     client: Client,
     exchange: &Exchange,
     closing: &CancellationToken,
@@ -90,7 +115,7 @@ async fn serve_http1(
 }
 
 async fn serve_http2(
-    stream: Rewind<tokio::net::TcpStream>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     client: Client,
     exchange: &Arc<Exchange>,
     closing: &CancellationToken,

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 #[derive(Debug, Parser)]
 #[command(name = "cutover-proxy", version)]
 pub enum Command {
-    /// Serve HTTP, and calls on the control socket, until SIGTERM or SIGINT.
-    Serve(ServeOptions),
+    /// Serve HTTP and HTTPS, and calls on the control socket, until SIGTERM or SIGINT.
+    Serve(Box<ServeOptions>),
     /// Connect standard input and output to the control socket: the way in where SSH forwards no unix socket.
     Control {
         /// The control socket of the proxy that serves on this host.
@@ -26,6 +26,9 @@ pub struct ServeOptions {
     /// The address to accept HTTP on; port 0 takes a free one.
     #[arg(long, env = "CUTOVER_PROXY_HTTP", default_value = "0.0.0.0:80")]
     pub http: SocketAddr,
+    /// The address to accept HTTPS on, with the certificates that are told on the control socket; without it, there is none.
+    #[arg(long, env = "CUTOVER_PROXY_HTTPS")]
+    pub https: Option<SocketAddr>,
     /// The address to answer Prometheus on, at /metrics; without it, nobody is answered.
     #[arg(long, env = "CUTOVER_PROXY_METRICS")]
     pub metrics: Option<SocketAddr>,
@@ -35,7 +38,7 @@ pub struct ServeOptions {
     /// The group that may use the control socket, by number; without it, the group of this process.
     #[arg(long, env = "CUTOVER_PROXY_CONTROL_GID")]
     pub control_gid: Option<u32>,
-    /// The folder that keeps routes and fences over a restart; made when it is missing.
+    /// The folder that keeps routes, fences and certificates over a restart; made when it is missing.
     #[arg(long, env = "CUTOVER_PROXY_STATE", default_value = "/var/lib/cutover/proxy")]
     pub state: PathBuf,
     /// Take over from the proxy that serves with the same control socket, where there is one: its sockets come here with

@@ -9,8 +9,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The HTTP address can't be had.
-    #[error("listening for HTTP on {address}: is another server using the port?")]
+    /// An address can't be had.
+    #[error("listening on {address}: is another server using the port?")]
     Listen {
         /// The address that was asked for.
         address: SocketAddr,
@@ -30,6 +30,9 @@ pub enum Error {
     /// A socket that was handed over can't be used.
     #[error("using a socket that was handed over")]
     Inherited(#[source] io::Error),
+    /// The system gives no random numbers for the keys of TLS.
+    #[error("making ready for TLS")]
+    Tls(#[source] rustls::Error),
     /// A thread that carries requests can't be started.
     #[error("starting a worker")]
     Worker(#[source] io::Error),
@@ -73,8 +76,8 @@ pub enum Error {
     },
     /// The state was read, but is not what this program writes.
     #[error(
-        "the proxy's state in {} is damaged; it is not started without it, since it would forget its routes and \
-         fences: bring the file back, or move it away to start empty",
+        "the proxy's state in {} is damaged; it is not started without it, since it would forget what stands there: \
+         bring the file back, or move it away to start empty",
         path.display()
     )]
     Damaged {

@@ -19,10 +19,10 @@ use crate::outgoing::Outgoing;
 use crate::pool::Connection;
 use crate::rejection::Rejection;
 use crate::relay::Room;
-use crate::request_body::Upload;
 use crate::request_id::RequestIds;
 use crate::response_body::ResponseBody;
 use crate::route_table::RouteTable;
+use crate::tls::Tls;
 use crate::trust::Trust;
 use crate::tunnel::tunnel;
 
@@ -39,6 +39,7 @@ pub(crate) struct Exchange {
     /// The worker that it runs on.
     worker: usize,
     trust: Trust,
+    tls: Arc<Tls>,
     /// Where requests are written down.
     log: Option<Arc<AccessLog>>,
 }
@@ -58,8 +59,9 @@ impl Exchange {
         worker: usize,
         trust: Trust,
         ids: RequestIds,
+        tls: Arc<Tls>,
     ) -> Self {
-        Self { routes, closing, tunnels, ids, room: Room::default(), worker, trust, log: None }
+        Self { routes, closing, tunnels, ids, room: Room::default(), worker, trust, tls, log: None }
     }
 
     /// The same with an access log, where there is one.
@@ -98,17 +100,25 @@ impl Exchange {
         &self.room
     }
 
+    /// How handshakes are answered.
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
     /// Answers one request of a client.
     pub(crate) async fn serve(&self, client: &Client, request: Request<Incoming>) -> Response<Recorded> {
         let mut record = Record::begin(self.log.as_ref(), client, &request);
         // HTTP/2 says it by a frame of its own.
         let says_close = request.version() < Version::HTTP_2;
-        let mut response = match Outgoing::new(client, &self.ids, request) {
-            Ok(outgoing) => self.carry(outgoing, &mut record).await,
-            Err(rejection) => {
-                record.rejects(&rejection);
-                rejection.into_response()
-            }
+        let mut response = match self.tls.challenges.http(&request) {
+            Some(answer) => answer,
+            None => match Outgoing::new(client, &self.ids, request) {
+                Ok(outgoing) => self.carry(outgoing, &mut record).await,
+                Err(rejection) => {
+                    record.rejects(&rejection);
+                    rejection.into_response()
+                }
+            },
         };
         if says_close && self.closing.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -122,7 +132,7 @@ impl Exchange {
         record.forwards(&outgoing);
         let (rejection, lease) = match self.ask(&mut outgoing, record).await {
             Ok(answer) if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                return pass_back(answer, outgoing.upload(), began);
+                return pass_back(answer, &outgoing, began);
             }
             Ok(answer) => match outgoing.take_upgrade() {
                 Some(client) => return self.upgrade(client, answer, began, record),
@@ -155,6 +165,9 @@ impl Exchange {
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
             record.asks(&lease);
+            if let Some(tls) = &lease.set().tls {
+                outgoing.check_scheme(tls, &self.tls).map_err(|rejection| (rejection, None))?;
+            }
             let limits = &lease.set().limits;
             outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
             let kept = if may_reuse { lease.target().pool().reuse(self.worker).await } else { None };
@@ -208,16 +221,21 @@ impl Exchange {
     }
 }
 
-fn pass_back(answer: Answer, upload: Option<Arc<Upload>>, began: Instant) -> Response<ResponseBody> {
+fn pass_back(answer: Answer, outgoing: &Outgoing, began: Instant) -> Response<ResponseBody> {
     let Answer { response, mut lease, connection } = answer;
     let status = response.status();
     lease.set().counters.answered(status, began.elapsed());
     let (mut parts, body) = response.into_parts();
     head::forward_response(&mut parts);
+    if let Some(tls) = &lease.set().tls
+        && outgoing.is_secure()
+    {
+        tls.mark(&mut parts.headers);
+    }
     // No stream of events has a length.
     if body.size_hint().exact().is_none() && is_event_stream(&parts.headers) {
         lease.becomes(Kind::Stream);
     }
     let counts = !status.is_server_error();
-    Response::from_parts(parts, ResponseBody::application(body, lease, connection, upload, counts))
+    Response::from_parts(parts, ResponseBody::application(body, lease, connection, outgoing.upload(), counts))
 }

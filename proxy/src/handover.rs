@@ -3,7 +3,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use cutover_control::{LineBuffer, ServiceStatus};
+use cutover_control::{Challenge, LineBuffer, ServiceStatus};
 use rustix::cmsg_space;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -19,8 +19,8 @@ use crate::ledger::Ledger;
 /// The version of what two proxies say to each other.
 pub(crate) const PROTOCOL: u32 = 1;
 
-/// What is handed over, in this order: the control socket, and the one for HTTP.
-pub(crate) const SOCKETS: usize = 2;
+/// What is handed over at most, in this order: the control socket, the one for HTTP, and the one for HTTPS.
+pub(crate) const SOCKETS: usize = 3;
 
 /// What a proxy says to the one that it takes over from.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub(crate) enum Ask {
     TakeOver {
         /// The version of this protocol.
         protocol: u32,
+        /// Whether a third socket is wanted, where there is one: an older proxy can't say, and takes two.
+        #[serde(default)]
+        https: bool,
     },
     /// I have all that I need: stop accepting.
     Ready,
@@ -49,6 +52,9 @@ pub(crate) enum Answer {
         services: Vec<ServiceStatus>,
         /// How long it goes on at most once it has handed over, in seconds.
         end_limit: u64,
+        /// What a certificate authority may still ask.
+        #[serde(default)]
+        challenges: Vec<Challenge>,
     },
     /// To [`Ask::TakeOver`].
     Refused {
@@ -162,5 +168,19 @@ impl Peer {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_says_is_understood() {
+        let ask: Ask = serde_json::from_str(r#"{"take_over":{"protocol":1}}"#).unwrap();
+        assert!(matches!(ask, Ask::TakeOver { protocol: PROTOCOL, https: false }));
+        let offer: Answer = serde_json::from_str(r#"{"offer":{"services":[],"end_limit":30}}"#).unwrap();
+        assert!(matches!(offer, Answer::Offer { end_limit: 30, challenges, .. } if challenges.is_empty()));
     }
 }

@@ -12,9 +12,6 @@ use crate::rejection::Rejection;
 use crate::request_id::RequestIds;
 use crate::trace_context;
 
-/// What clients speak with this proxy.
-const PROTOCOL: &str = "http";
-
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -93,8 +90,9 @@ pub(crate) fn forward_request(parts: &mut request::Parts, forward: &Forward<'_>)
     }
     forward.client.append_to(headers, &X_FORWARDED_FOR);
     let (client, host) = (forward.client.address(), forward.host.to_str().unwrap_or_default());
-    forwarded::append(headers, &Hop { client, protocol: PROTOCOL, host });
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(PROTOCOL));
+    let protocol = forward.client.scheme();
+    forwarded::append(headers, &Hop { client, protocol, host });
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(protocol));
     headers.entry(X_FORWARDED_HOST).or_insert_with(|| forward.host.clone());
     if !headers.get(&X_REQUEST_ID).is_some_and(|id| RequestIds::is_fit(id.as_bytes()))
         && let Some(id) = forward.ids.next()
@@ -147,6 +145,15 @@ pub(crate) fn strip_prefix(parts: &mut request::Parts, prefix: &PathPrefix) {
         parts.uri = Uri::from(path);
         parts.headers.insert(X_FORWARDED_PREFIX, prefix);
     }
+}
+
+/// Whether a forwarded request came over TLS, to this proxy or to the operator's own in front of it, the first one where
+/// there are several.
+pub(crate) fn is_secure(headers: &HeaderMap) -> bool {
+    let scheme = headers
+        .get(&X_FORWARDED_PROTO)
+        .and_then(|scheme| scheme.as_bytes().split(|byte| *byte == b',').next());
+    scheme.is_some_and(|scheme| scheme.trim_ascii().eq_ignore_ascii_case(b"https"))
 }
 
 /// The id that a forwarded request carries.

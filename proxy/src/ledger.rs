@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use cutover_control::{Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target, Timeouts};
+use cutover_control::{Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target, Timeouts, TlsPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::fence::Fences;
@@ -40,6 +40,8 @@ pub(crate) struct Deployed {
     pub(crate) timeouts: Timeouts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_request_body: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<TlsPolicy>,
 }
 
 impl Ledger {
@@ -149,9 +151,6 @@ impl Deployed {
         if switch.health.as_ref().is_some_and(|check| check.interval_ms == 0 || check.timeout_ms == 0) {
             return Err(invalid("the interval and the timeout of the health check must be at least 1 ms"));
         }
-        if switch.tls.is_some() {
-            return Err(invalid("this proxy does not speak TLS yet"));
-        }
         let route = route::normal(&switch.route).map_err(|wrong| invalid(&wrong))?;
         Ok(Self {
             deployment: switch.deployment.clone(),
@@ -161,6 +160,7 @@ impl Deployed {
             health: switch.health.clone(),
             timeouts: switch.timeouts,
             max_request_body: switch.max_request_body,
+            tls: switch.tls,
         })
     }
 }

@@ -1,13 +1,14 @@
 //! The data plane of Cutover: an HTTP/1.1 and HTTP/2 reverse proxy that swaps its targets without dropping a request.
 //!
 //! It knows no journal, no database and no name service. What it is told comes over a unix socket, in the calls of
-//! [`cutover_control`]; what it was told stands in a file, so that a restart comes back with the same routes and the
-//! same fences. It goes on serving when everything else of Cutover is gone.
+//! [`cutover_control`]; what it was told stands in files, so that a restart comes back with the same routes, fences and
+//! certificates. It goes on serving when everything else of Cutover is gone.
 //!
 //! The way of a request: [`listener`] accepts its connection and hands it to a [`worker`], which serves it as a
-//! [`client_connection`]. Most are carried by [`relay`], which copies bytes from the client to the application that
-//! [`route_table`] names and back; whatever it can't carry, and whatever fails, is for [`exchange`], which borrows a connection
-//! from the target's [`pool`], streams both bodies through, and knows what to do about failures. The way of a call:
+//! [`client_connection`], after a handshake of [`tls`] where the client speaks that. Most are carried by [`relay`], which copies
+//! bytes from the client to the application that [`route_table`] names and back; whatever it can't carry, and whatever fails,
+//! is for [`exchange`], which borrows a connection from the target's [`pool`], streams both bodies through, and knows what to
+//! do about failures. The way of a call:
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
 //! only then swaps the table.
 
@@ -63,6 +64,7 @@ mod successor;
 mod target;
 mod target_set;
 mod term;
+mod tls;
 mod trace_context;
 mod trust;
 mod tunnel;

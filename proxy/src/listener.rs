@@ -25,19 +25,21 @@ const BACKLOG: i32 = 4096;
 pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    /// Whether clients begin with a handshake.
+    tls: bool,
 }
 
 impl Listener {
-    /// Listens on an address.
+    /// Listens on an address, for clients that begin with a handshake or those that don't.
     ///
     /// # Errors
     ///
     /// [`Error::Listen`].
-    pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
+    pub(crate) fn bind(address: SocketAddr, tls: bool) -> Result<Self, Error> {
         let listen_error = |source| Error::Listen { address, source };
         let socket = listen(address).map_err(listen_error)?;
         let address = socket.local_addr().map_err(listen_error)?;
-        Ok(Self { socket: TcpListener::from_std(socket).map_err(listen_error)?, address })
+        Ok(Self { socket: TcpListener::from_std(socket).map_err(listen_error)?, address, tls })
     }
 
     /// The socket of a proxy that hands over, unless this one is to listen elsewhere.
@@ -45,13 +47,13 @@ impl Listener {
     /// # Errors
     ///
     /// [`Error::Inherited`], [`Error::Listen`].
-    pub(crate) fn inherit(socket: OwnedFd, wanted: SocketAddr) -> Result<Self, Error> {
+    pub(crate) fn inherit(socket: OwnedFd, wanted: SocketAddr, tls: bool) -> Result<Self, Error> {
         let socket = TcpListener::from_std(socket.into()).map_err(Error::Inherited)?;
         let address = socket.local_addr().map_err(Error::Inherited)?;
         if wanted.ip() == address.ip() && [0, address.port()].contains(&wanted.port()) {
-            return Ok(Self { socket, address });
+            return Ok(Self { socket, address, tls });
         }
-        Self::bind(wanted)
+        Self::bind(wanted, tls)
     }
 
     /// A copy of the socket, to be handed over.
@@ -68,12 +70,12 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until the proxy is about to end; gives the workers back.
-    pub(crate) async fn run(self, workers: Vec<Worker>, closing: CancellationToken) -> Vec<Worker> {
+    /// Accepts until the proxy is about to end.
+    pub(crate) async fn run(self, workers: &[Worker], closing: &CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = closing.cancelled() => return workers,
+                () = closing.cancelled() => return,
                 accepted = self.accept() => accepted,
             };
             match accepted {
@@ -93,7 +95,7 @@ impl Listener {
     /// The next connection, no longer known to this runtime.
     async fn accept(&self) -> io::Result<Accepted> {
         let (stream, client) = self.socket.accept().await?;
-        Ok(Accepted { stream: stream.into_std()?, client: client.ip() })
+        Ok(Accepted { stream: stream.into_std()?, client: client.ip(), tls: self.tls })
     }
 }
 

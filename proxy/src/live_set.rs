@@ -9,6 +9,7 @@ use crate::ledger::Deployed;
 use crate::limits::Limits;
 use crate::target::Target;
 use crate::target_set::TargetSet;
+use crate::tls::Insistence;
 
 /// A deployment's targets with all that runs for them: the active check, and the drain once they are displaced.
 #[derive(Debug)]
@@ -107,8 +108,9 @@ impl LiveSet {
         workers: usize,
     ) -> Self {
         let limits = Limits::new(&deployed.timeouts, deployed.max_request_body);
+        let tls = deployed.tls.as_ref().map(Insistence::new);
         let (deployment, release) = (&deployed.deployment, &deployed.release);
-        let set = TargetSet::new(service, deployment, release, targets, counters, limits);
+        let set = TargetSet::new(service, deployment, release, targets, counters, limits, tls);
         Self { deployed: deployed.clone(), workers, set: Arc::new(set), watch: None, drain: None }
     }
 

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_control::{ServiceStatus, SetStatus};
+use cutover_control::{CertificateStatus, ServiceStatus, SetStatus};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+
+use crate::tls::Handshakes;
 
 /// What may be in flight.
 const KINDS: [&str; 3] = ["request", "stream", "upgraded"];
@@ -29,7 +31,11 @@ struct Sums {
 /// # Errors
 ///
 /// Never but for a bug: every family has metrics, and every name is fit.
-pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> prometheus::Result<String> {
+pub(crate) fn render(
+    services: &[ServiceStatus],
+    handshakes: &Handshakes,
+    connections: usize,
+) -> prometheus::Result<String> {
     let mut responses = Family::new("responses_total", "Answers of the application, by class of status.");
     let mut failures = Family::new(
         "failures_total",
@@ -46,6 +52,13 @@ pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> promethe
     let mut clients =
         Family::new("connections", "Connections of clients that are open, upgraded ones included twice.");
     clients.gauge(&[], connections as f64);
+    let mut shaken = Family::new("handshakes_total", "TLS handshakes of clients, by how they ended.");
+    shaken.counter(&[("result", "done")], handshakes.done());
+    shaken.counter(&[("result", "failed")], handshakes.failed());
+    let mut not_after = Family::new(
+        "certificate_not_after_seconds",
+        "Until when the certificate for a name is valid, in seconds of Unix time.",
+    );
     for service in services {
         let (destination, name) = (service.key.destination.as_str(), service.key.service.as_str());
         let of_service = [("destination", destination), ("service", name)];
@@ -62,6 +75,9 @@ pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> promethe
             for (kind, count) in KINDS.into_iter().zip(sums.cut) {
                 cut.counter(&[labels[0], labels[1], labels[2], ("kind", kind)], count);
             }
+        }
+        for (certificate, host) in names(service) {
+            not_after.gauge(&[of_service[0], of_service[1], ("name", host)], certificate.not_after as f64);
         }
         for ((version, address), (busy, up)) in by_target(service) {
             let labels = [of_service[0], of_service[1], ("version", version), ("target", &address)];
@@ -83,6 +99,8 @@ pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> promethe
         in_flight.of(MetricType::GAUGE),
         healthy.of(MetricType::GAUGE),
         clients.of(MetricType::GAUGE),
+        shaken.of(MetricType::COUNTER),
+        not_after.of(MetricType::GAUGE),
     ];
     // The encoder takes a family without metrics for a mistake.
     let families: Vec<_> = families.into_iter().filter(|family| !family.get_metric().is_empty()).collect();
@@ -91,6 +109,12 @@ pub(crate) fn render(services: &[ServiceStatus], connections: usize) -> promethe
 
 fn sets(service: &ServiceStatus) -> impl Iterator<Item = &SetStatus> {
     service.active.iter().chain(&service.previous).chain(&service.draining)
+}
+
+fn names(service: &ServiceStatus) -> impl Iterator<Item = (&CertificateStatus, &str)> {
+    let certificates = service.certificates.iter();
+    certificates
+        .flat_map(|certificate| certificate.names.iter().map(move |name| (certificate, name.as_str())))
 }
 
 fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
@@ -231,12 +255,19 @@ mod tests {
             previous: Some(set("d2", "v1", 20)),
             // The same deployment counts once, another one of the same release is added.
             draining: vec![set("d2", "v1", 20), set("d1", "v1", 5)],
+            certificates: vec![CertificateStatus {
+                names: vec!["a.example".into(), "*.b.example".into()],
+                issuer: "CN=ca".into(),
+                not_before: 1,
+                not_after: 1_800_000_000,
+                ordered_from: None,
+            }],
             ..ServiceStatus::new(
                 "production/shop".parse().unwrap(),
                 Epoch { journal: "j".into(), sequence: 1 },
             )
         };
-        let text = render(&[service], 7).unwrap();
+        let text = render(&[service], &Handshakes::default(), 7).unwrap();
         let of_v1 = r#"{destination="production",service="shop",version="v1""#;
         for line in [
             format!(r#"cutover_proxy_responses_total{{class="2xx",{}}} 25"#, of_v1.trim_start_matches('{')),
@@ -251,6 +282,8 @@ mod tests {
             format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000",kind="stream"}} 3"#),
             format!(r#"cutover_proxy_target_healthy{of_v1},target="172.18.0.2:3000"}} 0"#),
             "cutover_proxy_connections 7".to_owned(),
+            r#"cutover_proxy_handshakes_total{result="failed"} 0"#.to_owned(),
+            r#"cutover_proxy_certificate_not_after_seconds{destination="production",service="shop",name="*.b.example"} 1800000000"#.to_owned(),
         ] {
             let sorted = |line: &str| {
                 let (name, value) = line.rsplit_once(' ').unwrap();
@@ -265,6 +298,6 @@ mod tests {
 
     #[test]
     fn a_proxy_without_services_has_something_to_say() {
-        assert!(render(&[], 0).unwrap().contains("cutover_proxy_connections 0"));
+        assert!(render(&[], &Handshakes::default(), 0).unwrap().contains("cutover_proxy_connections 0"));
     }
 }

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::metrics::render;
 use crate::plane::Plane;
 use crate::response_body::ResponseBody;
+use crate::tls::{Handshakes, Tls};
 
 /// How long a scrape may take in all.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -59,7 +60,13 @@ impl MetricsServer {
     }
 
     /// Answers until the proxy is about to end.
-    pub(crate) async fn run(self, plane: Arc<Plane>, connections: TaskTracker, closing: CancellationToken) {
+    pub(crate) async fn run(
+        self,
+        plane: Arc<Plane>,
+        tls: Arc<Tls>,
+        connections: TaskTracker,
+        closing: CancellationToken,
+    ) {
         loop {
             let accepted = tokio::select! {
                 () = closing.cancelled() => return,
@@ -67,8 +74,8 @@ impl MetricsServer {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let (plane, connections) = (Arc::clone(&plane), connections.clone());
-                    tokio::spawn(timeout(LIMIT, answer(stream, plane, connections)));
+                    let (plane, tls) = (Arc::clone(&plane), Arc::clone(&tls));
+                    tokio::spawn(timeout(LIMIT, answer(stream, plane, tls, connections.clone())));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a scrape failed");
@@ -79,10 +86,10 @@ impl MetricsServer {
     }
 }
 
-async fn answer(stream: TcpStream, plane: Arc<Plane>, connections: TaskTracker) {
+async fn answer(stream: TcpStream, plane: Arc<Plane>, tls: Arc<Tls>, connections: TaskTracker) {
     let service = service_fn(|request: Request<Incoming>| {
-        let (plane, open) = (Arc::clone(&plane), connections.len());
-        async move { Ok::<_, Infallible>(scrape(&request, &plane, open).await) }
+        let (plane, tls, open) = (Arc::clone(&plane), Arc::clone(&tls), connections.len());
+        async move { Ok::<_, Infallible>(scrape(&request, &plane, &tls.handshakes, open).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -93,9 +100,15 @@ async fn answer(stream: TcpStream, plane: Arc<Plane>, connections: TaskTracker) 
     }
 }
 
-async fn scrape(request: &Request<Incoming>, plane: &Plane, connections: usize) -> Response<ResponseBody> {
+async fn scrape(
+    request: &Request<Incoming>,
+    plane: &Plane,
+    handshakes: &Handshakes,
+    connections: usize,
+) -> Response<ResponseBody> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => match render(&plane.freeze().await.services(), connections) {
+        (&Method::GET, "/metrics") => match render(&plane.freeze().await.services(), handshakes, connections)
+        {
             Ok(text) => (StatusCode::OK, text),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },

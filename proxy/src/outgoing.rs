@@ -6,7 +6,7 @@ use hyper::client::conn::TrySendError;
 use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::request;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Client;
@@ -19,6 +19,7 @@ use crate::pool::Connection;
 use crate::rejection::Rejection;
 use crate::request_body::{RequestBody, Unsendable, Upload};
 use crate::request_id::RequestIds;
+use crate::tls::{Insistence, Tls};
 use crate::trace_context;
 
 /// A request on its way to an application, and what is known of its way so far.
@@ -55,6 +56,9 @@ impl Outgoing {
         let client_half = hyper::upgrade::on(&mut request);
         let (mut parts, body) = request.into_parts();
         let host = head::take_host(&mut parts)?;
+        if !client.may_ask_for(host.to_str().unwrap_or_default()) {
+            return Err(Rejection::Misdirected);
+        }
         let protocol = head::wanted_upgrade(&parts);
         let body = (!body.is_end_stream()).then_some(body);
         let expects =
@@ -93,6 +97,26 @@ impl Outgoing {
         trace_context::trace_id(&self.parts.headers)
     }
 
+    /// Whether the client, or the client of the operator's own proxy in front, has asked over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        head::is_secure(&self.parts.headers)
+    }
+
+    /// Sends the client to the same address with TLS, where a service insists on that and a certificate is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Insecure`].
+    pub(crate) fn check_scheme(&mut self, insistence: &Insistence, tls: &Tls) -> Result<(), Rejection> {
+        if !insistence.redirect || self.is_secure() {
+            return Ok(());
+        }
+        let Some(location) = tls.secured(self.host(), &self.parts.uri) else { return Ok(()) };
+        self.give_up_body();
+        let may_change_method = [Method::GET, Method::HEAD].contains(&self.parts.method);
+        Err(Rejection::Insecure { location, may_change_method })
+    }
+
     /// How far the body has come, where there is one.
     pub(crate) fn upload(&self) -> Option<Arc<Upload>> {
         self.upload.clone()
@@ -117,13 +141,18 @@ impl Outgoing {
         if length.is_none_or(|length| limits.request_body.is_none_or(|most| length <= most)) {
             return Ok(());
         }
+        self.give_up_body();
+        Err(Rejection::BodyTooLarge)
+    }
+
+    /// Gets rid of a body that nobody wants, so that the client reads the answer.
+    fn give_up_body(&mut self) {
         // A client that waits for 100 has sent nothing yet, and to read would be to ask for it.
         if let Some(body) = self.body.take()
             && !self.expects
         {
             linger(body);
         }
-        Err(Rejection::BodyTooLarge)
     }
 
     /// Without limit while no application can have seen the request; once more where seeing it twice does no harm

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use cutover_control::{Call, Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus};
+use cutover_control::{Call, Challenge, Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::control_server::{Callee, instance};
@@ -13,6 +13,7 @@ use crate::overlap;
 use crate::predecessor::{Gone, Predecessor};
 use crate::route_table::{RouteTable, Routes};
 use crate::store::Store;
+use crate::tls::Custody;
 
 /// Carries out control calls, one at a time: the ledger decides, the store makes it durable, then the routes change,
 /// then the call is answered.
@@ -29,6 +30,7 @@ pub(crate) struct Plane {
 #[derive(Debug)]
 struct Held {
     ledger: Ledger,
+    custody: Custody,
     /// How many there are to serve the targets.
     workers: usize,
     services: BTreeMap<ServiceKey, LiveService>,
@@ -44,16 +46,32 @@ pub(crate) struct Frozen<'a>(MutexGuard<'a, Held>);
 
 impl Plane {
     /// Brings up what a ledger says, for a number of workers.
-    pub(crate) async fn start(store: Store, ledger: Ledger, routes: Arc<RouteTable>, workers: usize) -> Self {
+    pub(crate) async fn start(
+        store: Store,
+        ledger: Ledger,
+        custody: Custody,
+        routes: Arc<RouteTable>,
+        workers: usize,
+    ) -> Self {
         let services = BTreeMap::new();
-        let mut held = Held { ledger, workers, services, predecessor: None, handed_over: false };
+        let mut held = Held { ledger, custody, workers, services, predecessor: None, handed_over: false };
         routes.install(held.follow()).await;
         Self { routes, store, instance: instance(), held: Mutex::new(held) }
     }
 
     /// Goes on where another proxy was, and from now on says what that one has in flight as its own.
-    pub(crate) async fn succeed(&self, predecessor: Predecessor, services: &[ServiceStatus]) {
+    pub(crate) async fn succeed(
+        &self,
+        predecessor: Predecessor,
+        services: &[ServiceStatus],
+        challenges: Vec<Challenge>,
+    ) {
         let mut held = self.held.lock().await;
+        for challenge in challenges {
+            if let Err(refusal) = held.custody.answer(challenge) {
+                tracing::warn!(%refusal, "a challenge that was answered before is not answered any more");
+            }
+        }
         for before in services {
             if let Some(live) = held.services.get(&before.key) {
                 live.resume(before);
@@ -126,12 +144,10 @@ impl Plane {
                 tracing::info!(%key, journal, "adopted");
                 Ok(Response::Adopted)
             }
-            Request::Certify { .. }
-            | Request::Certificates
-            | Request::KeepAccount { .. }
-            | Request::Answer { .. } => {
-                Err(Refusal::Invalid { message: "this proxy does not speak TLS yet".to_owned() }.into())
-            }
+            Request::Certify { key, certificate } => Ok(held.custody.certify(key, certificate).await?),
+            Request::Certificates => Ok(held.custody.told()),
+            Request::KeepAccount { account } => Ok(held.custody.keep_account(account).await?),
+            Request::Answer { challenge } => Ok(held.custody.answer(challenge)?),
         }
     }
 
@@ -187,6 +203,11 @@ impl Frozen<'_> {
         self.0.own_services()
     }
 
+    /// What a certificate authority may still ask.
+    pub(crate) fn challenges(&self) -> Vec<Challenge> {
+        self.0.custody.challenges()
+    }
+
     /// Whether the proxy before this one has ended: what it has in flight could not be told to a third.
     pub(crate) async fn is_alone(&mut self) -> bool {
         self.0.predecessors().await.is_ok() && self.0.predecessor.is_none()
@@ -210,11 +231,12 @@ impl Held {
     }
 
     fn own_services(&mut self) -> Vec<ServiceStatus> {
-        let Self { ledger, services, .. } = self;
+        let Self { ledger, custody, services, .. } = self;
         let unseen = Epoch { journal: String::new(), sequence: 0 };
         let services = ledger.services.iter().filter_map(|(key, service)| {
             let epoch = ledger.fences.highest(key).unwrap_or(&unseen);
-            Some(services.get_mut(key)?.status(key, epoch, service))
+            let status = services.get_mut(key)?.status(key, epoch, service);
+            Some(ServiceStatus { certificates: custody.status(key), ..status })
         });
         services.collect()
     }

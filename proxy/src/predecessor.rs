@@ -3,12 +3,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use cutover_control::ServiceStatus;
+use cutover_control::{Challenge, ServiceStatus};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Error;
-use crate::handover::{Answer, Ask, PROTOCOL, Peer, SOCKETS};
+use crate::handover::{Answer, Ask, PROTOCOL, Peer};
 use crate::ledger::Ledger;
 
 /// How long the other proxy may take to hand over: it has nothing to wait for but a call that it is carrying out.
@@ -53,18 +53,23 @@ pub(crate) struct Inheritance {
     pub(crate) control: OwnedFd,
     /// Its socket for HTTP.
     pub(crate) http: OwnedFd,
+    /// Its socket for HTTPS, where it has one and it was wanted.
+    pub(crate) https: Option<OwnedFd>,
     /// What became of its requests so far.
     pub(crate) services: Vec<ServiceStatus>,
+    /// What a certificate authority may still ask.
+    pub(crate) challenges: Vec<Challenge>,
 }
 
 impl Predecessor {
-    /// Asks the proxy that waits at `path` for its sockets; none: nobody does. It changes nothing from then on. Where one
-    /// answers on its `control` socket alone, it has just taken over itself, and is waited for.
+    /// Asks the proxy that waits at `path` for its sockets, the one for HTTPS only where that is wanted; none: nobody does. It
+    /// changes nothing from then on. Where one answers on its `control` socket alone, it has just taken over itself, and is
+    /// waited for.
     ///
     /// # Errors
     ///
     /// [`Error::TakeOver`] when it refuses, or doesn't answer.
-    pub(crate) async fn meet(path: &Path, control: &Path) -> Result<Option<Inheritance>, Error> {
+    pub(crate) async fn meet(path: &Path, control: &Path, https: bool) -> Result<Option<Inheritance>, Error> {
         let began = Instant::now();
         let stream = loop {
             match UnixStream::connect(path).await {
@@ -77,21 +82,22 @@ impl Predecessor {
         };
         let mut predecessor = Self { peer: Peer::new(stream), end_limit: Duration::ZERO, silent_until: None };
         let failed = |source| Error::TakeOver { path: path.to_owned(), source };
-        let answer = predecessor.ask(&Ask::TakeOver { protocol: PROTOCOL }, LIMIT).await.map_err(failed)?;
-        let services = match answer {
-            Answer::Offer { services, end_limit } => {
+        let answer =
+            predecessor.ask(&Ask::TakeOver { protocol: PROTOCOL, https }, LIMIT).await.map_err(failed)?;
+        let (services, challenges) = match answer {
+            Answer::Offer { services, end_limit, challenges } => {
                 predecessor.end_limit = Duration::from_secs(end_limit);
-                services
+                (services, challenges)
             }
             Answer::Refused { message } => return Err(failed(io::Error::other(message))),
             other => return Err(failed(unexpected(&other))),
         };
-        let sockets: Result<[OwnedFd; SOCKETS], _> = predecessor.peer.take_sockets().try_into();
-        let [control, http] = sockets.map_err(|sockets| {
-            let message = format!("{} sockets came, and not {SOCKETS}", sockets.len());
-            failed(io::Error::new(io::ErrorKind::InvalidData, message))
-        })?;
-        Ok(Some(Inheritance { predecessor, control, http, services }))
+        let mut sockets = predecessor.peer.take_sockets().into_iter();
+        let (Some(control), Some(http), https) = (sockets.next(), sockets.next(), sockets.next()) else {
+            let message = "the sockets for calls and for HTTP did not come";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, message)));
+        };
+        Ok(Some(Inheritance { predecessor, control, http, https, services, challenges }))
     }
 
     /// Everything is ready here: it accepts nothing more from then on.

@@ -1,6 +1,6 @@
 use std::io;
 
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 use thiserror::Error;
 
@@ -13,6 +13,15 @@ pub(crate) enum Rejection {
     Malformed(&'static str),
     #[error("CONNECT is not served here")]
     Connect,
+    #[error("the certificate of this connection is not for the host of the request")]
+    Misdirected,
+    #[error("the service is served with TLS")]
+    Insecure {
+        /// Where.
+        location: HeaderValue,
+        /// Whether the client may ask there by GET whatever it has asked by.
+        may_change_method: bool,
+    },
     #[error("the request's body could not be read")]
     RequestBody(#[source] hyper::Error),
     #[error("the request's body is larger than the service takes")]
@@ -38,6 +47,10 @@ impl Rejection {
         match self {
             Self::Malformed(_) | Self::RequestBody(_) => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            // RFC 9110, 15.5.20.
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Insecure { may_change_method: true, .. } => StatusCode::MOVED_PERMANENTLY,
+            Self::Insecure { may_change_method: false, .. } => StatusCode::PERMANENT_REDIRECT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoTarget => StatusCode::SERVICE_UNAVAILABLE,
@@ -62,6 +75,9 @@ impl Rejection {
         if status == StatusCode::PAYLOAD_TOO_LARGE {
             // What makes a client stop sending: it need not get rid of the rest in order to ask something else.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Self::Insecure { location, .. } = self {
+            response.headers_mut().insert(LOCATION, location);
         }
         response
     }

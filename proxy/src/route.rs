@@ -49,7 +49,8 @@ pub(crate) fn common(one: &Route, other: &Route) -> Option<String> {
     Some(if prefix == "/" { host.to_owned() } else { format!("{prefix} of {host}") })
 }
 
-fn is_host(host: &str) -> bool {
+/// Whether a text is a host name, a wildcard or an address, in the form that routes have but for its case.
+pub(crate) fn is_host(host: &str) -> bool {
     let of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     let is_name = |name: &str| !name.is_empty() && !name.starts_with('.') && name.bytes().all(of_name);
     if let Some(below) = wildcard(host) {

@@ -150,7 +150,7 @@ mod tests {
         for (deployment, hosts, prefixes) in routes {
             let limits = Limits::new(&Timeouts::of_response(1), None);
             let service = Arc::new(ServiceKey::new("production", "app"));
-            let set = TargetSet::new(service, deployment, "r", Vec::new(), Arc::default(), limits);
+            let set = TargetSet::new(service, deployment, "r", Vec::new(), Arc::default(), limits, None);
             let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
             let (hosts, path_prefixes) = (texts(hosts), texts(prefixes));
             all.add(&Route { hosts, path_prefixes, strip_path_prefix: true }, Some(&Arc::new(set)));

@@ -23,18 +23,21 @@ use crate::predecessor::{Inheritance, Predecessor};
 use crate::request_id::RequestIds;
 use crate::route_table::RouteTable;
 use crate::store::Store;
-use crate::successor::{Succession, Successor};
+use crate::successor::{Sockets, Succession, Successor};
+use crate::tls::{Custody, Tls};
 use crate::trust::Trust;
 use crate::worker::{Orders, Worker};
 
 /// A proxy that listens, with the routes and fences that it had when it last ran.
 #[derive(Debug)]
 pub struct Server {
-    listener: Listener,
+    http: Listener,
+    https: Option<Listener>,
     control: ControlServer<Arc<Plane>>,
     metrics: Option<MetricsServer>,
     plane: Arc<Plane>,
     routes: Arc<RouteTable>,
+    tls: Arc<Tls>,
     workers: usize,
     trust: Trust,
     /// Whether a request without a trace begins one.
@@ -55,34 +58,46 @@ impl Server {
     /// because its state is damaged.
     pub async fn bind(options: &ServeOptions) -> Result<Self, Error> {
         let handover = path_beside(&options.control);
-        let inheritance = match options.take_over {
-            true => Predecessor::meet(&handover, &options.control).await?,
+        let mut inheritance = match options.take_over {
+            true => Predecessor::meet(&handover, &options.control, options.https.is_some()).await?,
             false => None,
         };
+        let https = options.https.map(|address| {
+            match inheritance.as_mut().and_then(|inheritance| inheritance.https.take()) {
+                Some(socket) => Listener::inherit(socket, address, true),
+                None => Listener::bind(address, true),
+            }
+        });
+        let https = https.transpose()?;
+        let tls = Tls::new(https.as_ref().map(|https| https.address().port()));
+        let tls = Arc::new(tls.map_err(Error::Tls)?);
         // The predecessor changes nothing any more: what is read now is what it had.
         let (store, ledger) = Store::open(&options.state)?;
+        let custody = Custody::open(store.clone(), Arc::clone(&tls))?;
         let routes = Arc::new(RouteTable::default());
         let workers = options.workers.map_or_else(cores, NonZero::get);
-        let plane = Arc::new(Plane::start(store, ledger, Arc::clone(&routes), workers).await);
-        let (control, listener) = match inheritance {
-            Some(Inheritance { predecessor, control, http, services }) => {
-                plane.succeed(predecessor, &services).await;
-                (ControlServer::inherit(control)?, Listener::inherit(http, options.http)?)
+        let plane = Arc::new(Plane::start(store, ledger, custody, Arc::clone(&routes), workers).await);
+        let (control, http) = match inheritance {
+            Some(Inheritance { predecessor, control, http, services, challenges, .. }) => {
+                plane.succeed(predecessor, &services, challenges).await;
+                (ControlServer::inherit(control)?, Listener::inherit(http, options.http, false)?)
             }
             None => {
                 let control = ControlServer::bind(&options.control, options.control_gid).await?;
-                (control, Listener::bind(options.http)?)
+                (control, Listener::bind(options.http, false)?)
             }
         };
         let trust = Trust::new(&options.trusted, options.proxy_protocol);
         let metrics = options.metrics.map(MetricsServer::bind).transpose()?;
         let (control, end_limit) = (control.with(Arc::clone(&plane)), Duration::from_secs(options.end_limit));
         Ok(Self {
-            listener,
+            http,
+            https,
             control,
             metrics,
             plane,
             routes,
+            tls,
             workers,
             trust,
             starts_traces: options.start_traces,
@@ -94,7 +109,12 @@ impl Server {
 
     /// The address that HTTP is served on.
     pub fn http_address(&self) -> SocketAddr {
-        self.listener.address()
+        self.http.address()
+    }
+
+    /// The address that HTTPS is served on.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(Listener::address)
     }
 
     /// The address that Prometheus is answered on.
@@ -126,12 +146,13 @@ impl Server {
         let take_over = |source| Error::TakeOver { path: self.handover.clone(), source };
         self.plane.relieve().await.map_err(take_over)?;
         let succession = Succession::bind(&self.handover, sockets, self.end_limit)?;
-        let (http, plane) = (self.listener.address(), self.plane);
-        tracing::info!(%http, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
-        let accepting = tokio::spawn(self.listener.run(workers, closing.clone()));
+        let (http, https, plane) = (self.http_address(), self.https_address(), self.plane);
+        tracing::info!(%http, https = https.map(tracing::field::display), workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
+        let accepting = tokio::spawn(accept(self.http, self.https, workers, closing.clone()));
         let answering = tokio::spawn(self.control.run(closing.clone()));
         if let Some(metrics) = self.metrics {
-            tokio::spawn(metrics.run(Arc::clone(&plane), connections.clone(), closing.clone()));
+            let (plane, tls) = (Arc::clone(&plane), Arc::clone(&self.tls));
+            tokio::spawn(metrics.run(plane, tls, connections.clone(), closing.clone()));
         }
 
         let successor = tokio::select! {
@@ -168,17 +189,35 @@ impl Server {
         let start = |number| {
             let (routes, closing) = (Arc::clone(&self.routes), orders.closing.clone());
             let (tunnels, trust) = (orders.connections.clone(), self.trust.clone());
-            let ids = RequestIds::new(self.starts_traces);
-            let exchange = Exchange::new(routes, closing, tunnels, number, trust, ids).logging(log.clone());
+            let (ids, tls) = (RequestIds::new(self.starts_traces), Arc::clone(&self.tls));
+            let exchange = Exchange::new(routes, closing, tunnels, number, trust, ids, tls);
+            let exchange = exchange.logging(log.clone());
             Worker::start(number, exchange, orders.clone()).map_err(Error::Worker)
         };
         (0..self.workers).map(start).collect()
     }
 
-    /// Copies of the open sockets, in the order of the handover.
-    fn sockets(&self) -> io::Result<[std::os::fd::OwnedFd; 2]> {
-        Ok([self.control.copy()?, self.listener.copy()?])
+    /// Copies of the open sockets.
+    fn sockets(&self) -> io::Result<Sockets> {
+        let https = self.https.as_ref().map(Listener::copy).transpose()?;
+        Ok(Sockets { control: self.control.copy()?, http: self.http.copy()?, https })
     }
+}
+
+/// Accepts on all sockets until the proxy is about to end; gives the workers back.
+async fn accept(
+    http: Listener,
+    https: Option<Listener>,
+    workers: Vec<Worker>,
+    closing: CancellationToken,
+) -> Vec<Worker> {
+    let with_tls = async {
+        if let Some(https) = https {
+            https.run(&workers, &closing).await;
+        }
+    };
+    tokio::join!(http.run(&workers, &closing), with_tls);
+    workers
 }
 
 /// Does as the successor says, where there is one, and never ends.

@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::time::timeout;
 
 use crate::error::Error;
-use crate::handover::{Answer, Ask, PROTOCOL, Peer, SOCKETS};
+use crate::handover::{Answer, Ask, PROTOCOL, Peer};
 use crate::plane::Plane;
 
 /// How long a successor may take to get ready. Control calls wait meanwhile; clients don't.
@@ -22,10 +22,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Succession {
     listener: UnixListener,
-    /// Copies of the open sockets, in the order of the handover.
-    sockets: [OwnedFd; SOCKETS],
+    sockets: Sockets,
     /// How long this proxy goes on at most once it has handed over.
     end_limit: Duration,
+}
+
+/// Copies of the open sockets.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) control: OwnedFd,
+    pub(crate) http: OwnedFd,
+    pub(crate) https: Option<OwnedFd>,
 }
 
 /// The proxy that has taken over.
@@ -40,7 +47,7 @@ impl Succession {
     /// # Errors
     ///
     /// [`Error::ControlSocket`].
-    pub(crate) fn bind(path: &Path, sockets: [OwnedFd; SOCKETS], end_limit: Duration) -> Result<Self, Error> {
+    pub(crate) fn bind(path: &Path, sockets: Sockets, end_limit: Duration) -> Result<Self, Error> {
         let failed = |source| Error::ControlSocket { path: PathBuf::from(path), source };
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -71,23 +78,26 @@ impl Succession {
     }
 
     async fn hand_over(&self, mut peer: Peer, plane: &Plane) -> io::Result<Successor> {
-        match timeout(READY_LIMIT, peer.hear()).await?? {
-            Ask::TakeOver { protocol: PROTOCOL } => {}
+        let wants_https = match timeout(READY_LIMIT, peer.hear()).await?? {
+            Ask::TakeOver { protocol: PROTOCOL, https } => https,
             other => {
                 let message = format!("this proxy hands over by protocol {PROTOCOL}, asked was {other:?}");
                 peer.say(&Answer::Refused { message: message.clone() }).await?;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
-        }
+        };
         let mut frozen = plane.freeze().await;
         if !frozen.is_alone().await {
             let message = "the proxy before this one has not ended yet: try again".to_owned();
             peer.say(&Answer::Refused { message: message.clone() }).await?;
             return Err(io::Error::other(message));
         }
-        let sockets = self.sockets.each_ref().map(AsFd::as_fd);
-        let offer = Answer::Offer { services: frozen.services(), end_limit: self.end_limit.as_secs() };
-        peer.say_with(&offer, &sockets).await?;
+        let offer = Answer::Offer {
+            services: frozen.services(),
+            end_limit: self.end_limit.as_secs(),
+            challenges: frozen.challenges(),
+        };
+        peer.say_with(&offer, &self.sockets.wanted(wants_https)).await?;
         match timeout(READY_LIMIT, peer.hear()).await?? {
             Ask::Ready => {}
             other => {
@@ -97,6 +107,14 @@ impl Succession {
         peer.say(&Answer::HandedOver).await?;
         frozen.hand_over();
         Ok(Successor { peer })
+    }
+}
+
+impl Sockets {
+    /// In the order of the handover.
+    fn wanted(&self, https: bool) -> Vec<BorrowedFd<'_>> {
+        let https = self.https.as_ref().filter(|_| https);
+        [&self.control, &self.http].into_iter().chain(https).map(AsFd::as_fd).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::counters::Counters;
 use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::target::Target;
+use crate::tls::Insistence;
 
 /// The targets that the requests of a service go to. It never changes: a switch puts another one in its place, and a
 /// request keeps the one that it began with.
@@ -19,6 +20,7 @@ pub(crate) struct TargetSet {
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Limits,
+    pub(crate) tls: Option<Insistence>,
     rotation: AtomicUsize,
 }
 
@@ -30,6 +32,7 @@ impl TargetSet {
         targets: Vec<Arc<Target>>,
         counters: Arc<Counters>,
         limits: Limits,
+        tls: Option<Insistence>,
     ) -> Self {
         Self {
             service,
@@ -38,6 +41,7 @@ impl TargetSet {
             targets,
             counters,
             limits,
+            tls,
             rotation: AtomicUsize::new(0),
         }
     }
@@ -95,7 +99,7 @@ mod tests {
         let targets = ports.iter().map(target).collect();
         let limits = Limits::new(&Timeouts::of_response(1), None);
         let service = Arc::new(ServiceKey::new("production", "app"));
-        Arc::new(TargetSet::new(service, "d1", "r1", targets, Arc::default(), limits))
+        Arc::new(TargetSet::new(service, "d1", "r1", targets, Arc::default(), limits, None))
     }
 
     fn port(lease: &Lease) -> u16 {

@@ -19,6 +19,8 @@ pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
     /// Where it came from.
     pub(crate) client: IpAddr,
+    /// Whether it begins with a handshake.
+    pub(crate) tls: bool,
 }
 
 /// A thread with a runtime of its own. Whatever belongs to a request stays on it: the client's connection, the
@@ -91,10 +93,10 @@ async fn serve_all(
     open: Arc<AtomicUsize>,
 ) {
     let Orders { closing, over, .. } = orders;
-    while let Some((Accepted { stream, client }, in_flight)) = accepted.recv().await {
+    while let Some((accepted, in_flight)) = accepted.recv().await {
         let (exchange, closing, open) = (Arc::clone(&exchange), closing.clone(), Arc::clone(&open));
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, client, &exchange, &closing).await {
+            if let Err(error) = serve(accepted, &exchange, &closing).await {
                 tracing::debug!(%error, "a client's connection ended early");
             }
             open.fetch_sub(1, Relaxed);

@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::exchange::Exchange;
 use crate::lease::Lease;
 use crate::rejection::Rejection;
+use crate::tls::Challenges;
 
 /// A request on its way to an application that was chosen for it.
 #[derive(Debug)]
@@ -47,11 +48,17 @@ impl Errand {
             Arrived::Ambiguous(why) => return Some(Next::Refused(Rejection::Malformed(why))),
             Arrived::Simple(head) => head,
         };
+        if !client.may_ask_for(head.host) || Challenges::is_path(head.path()) {
+            return Some(Next::Other);
+        }
         let lease = match exchange.lease(head.host, head.path()) {
             // Whoever wants to know all about each request gets it from the complete way.
             Ok(lease) if lease.stripped().is_none() && exchange.log().is_none() => lease,
             _ => return Some(Next::Other),
         };
+        if lease.set().tls.as_ref().is_some_and(|tls| tls.concerns(client)) {
+            return Some(Next::Other);
+        }
         let (forwarded, id) = head.forward(client, exchange.ids());
         let (length, head_only, close) = (head.length, head.is_head(), head.close);
         Some(Next::Errand(Self { lease, forwarded, id, length, head_only, close, began: Instant::now() }))

@@ -166,7 +166,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         }
         self.push_forwarded_for(&mut out, client);
         if !proto {
-            push(&mut out, "x-forwarded-proto", &[b"http"]);
+            push(&mut out, "x-forwarded-proto", &[client.scheme().as_bytes()]);
         }
         if !host {
             push(&mut out, "x-forwarded-host", &[self.host.as_bytes()]);

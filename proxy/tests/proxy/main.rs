@@ -4,6 +4,8 @@
 mod access_log;
 mod announcement;
 mod application;
+mod authority;
+mod certificates;
 mod client;
 mod control;
 mod drains;
@@ -20,4 +22,5 @@ mod streaming;
 mod swap;
 mod takeover;
 mod targets;
+mod tls;
 mod upgrade;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use cutover_control::{
-    Call, Epoch, LineBuffer, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, Switch, Target,
-    TargetStatus, Timeouts, decode_reply,
+    Call, Certificate, CertificateStatus, Epoch, LineBuffer, Refusal, Reply, Request, Response, ServiceKey,
+    ServiceStatus, Switch, Target, TargetStatus, Timeouts, decode_reply,
 };
 use cutover_proxy::{Command, Error, ServeOptions, Server};
 use tempfile::TempDir;
@@ -39,6 +39,11 @@ impl Proxy {
             .await
     }
 
+    /// One that speaks TLS too.
+    pub(crate) async fn start_secured() -> Self {
+        Self::start_with_options(|options| options.https = Some(SocketAddr::from(([127, 0, 0, 1], 0)))).await
+    }
+
     /// One with options other than the usual ones.
     pub(crate) async fn start_with_options(change: impl FnOnce(&mut ServeOptions)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
@@ -47,18 +52,24 @@ impl Proxy {
         options.control = folder.path().join("run/control.sock");
         options.state = folder.path().join("state");
         change(&mut options);
-        Self::start_with(options, folder).await
+        Self::start_with(*options, folder).await
     }
 
     async fn start_with(mut options: ServeOptions, folder: Arc<TempDir>) -> Self {
         let server = Server::bind(&options).await.unwrap();
         options.metrics = server.metrics_address();
+        options.https = server.https_address();
         let address = server.http_address();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             stopped.await.ok();
         }));
         Self { address, options, folder, stop: Some(stop), running }
+    }
+
+    /// Where it speaks TLS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.options.https.unwrap()
     }
 
     /// Asks the proxy to end; the future is over when it has.
@@ -69,7 +80,13 @@ impl Proxy {
 
     /// Another proxy that takes over from this one, which goes on until it has nothing in flight.
     pub(crate) async fn successor(&self) -> Self {
-        let options = ServeOptions { take_over: true, ..self.options.clone() };
+        self.successor_with_options(|_| {}).await
+    }
+
+    /// The same with options other than its own.
+    pub(crate) async fn successor_with_options(&self, change: impl FnOnce(&mut ServeOptions)) -> Self {
+        let mut options = ServeOptions { take_over: true, ..self.options.clone() };
+        change(&mut options);
         Self::start_with(options, Arc::clone(&self.folder)).await
     }
 
@@ -126,6 +143,19 @@ impl Proxy {
             Request::Retire { key: key(), epoch: epoch(sequence), deployment: deployment.to_owned() };
         self.call(request).await.map(|response| match response {
             Response::Retired { serving, draining } => (serving, draining),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// Has a service in production show a certificate.
+    pub(crate) async fn certify(
+        &self,
+        service: &str,
+        certificate: Certificate,
+    ) -> Result<CertificateStatus, Refusal> {
+        let request = Request::Certify { key: ServiceKey::new("production", service), certificate };
+        self.call(request).await.map(|response| match response {
+            Response::Certified { certificate } => certificate,
             other => panic!("{other:?}"),
         })
     }

@@ -1,15 +1,20 @@
 //! One proxy takes over from another.
 
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use cutover_control::{Refusal, ServiceStatus};
+use cutover_control::{Refusal, Request, ServiceStatus};
 use cutover_proxy::{Error, ServeOptions, Server};
 use hyper::StatusCode;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::time::timeout;
 
 use crate::application::Application;
+use crate::authority::{Authority, shake};
 use crate::client::{Client, get, get_once, read};
 use crate::proxy::{LIMIT, Proxy};
 
@@ -116,5 +121,49 @@ async fn a_successor_that_fails_changes_nothing() {
         drop(successor);
         assert_eq!(proxy.restore(1, "d0").await, Ok(Some("d1".to_owned())));
         assert_eq!(get_once(proxy.address, "a").await, (StatusCode::OK, "app".to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_for_tls_comes_and_goes_with_a_take_over() {
+    let mut proxy = Proxy::start().await;
+    let authority = Authority::new("ca");
+    let client = authority.client(&[]);
+    proxy.certify("app", authority.certify(&["a.example"])).await.unwrap();
+    let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut speaking = proxy.successor_with_options(|options| options.https = any).await;
+    proxy.ended().await;
+    assert!(shake(&client, speaking.https(), "a.example").await.is_ok());
+
+    let address = speaking.https();
+    let silent = speaking.successor_with_options(|options| options.https = None).await;
+    speaking.ended().await;
+    assert!(TcpStream::connect(address).is_err());
+    assert_eq!(get_once(silent.address, "a").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_successor_of_an_older_version_is_given_the_two_sockets_that_it_knows() {
+    let proxy = Proxy::start_secured().await;
+    // One that answers waits for a successor too.
+    assert!(proxy.call(Request::Status).await.is_ok());
+    let handover = proxy.options.control.with_file_name("handover.sock");
+    for (asked, sockets) in [("", 2), (",\"https\":true", 3)] {
+        let successor = UnixStream::connect(&handover).unwrap();
+        let ask = format!("{{\"take_over\":{{\"protocol\":1{asked}}}}}\n");
+        std::io::Write::write_all(&mut &successor, ask.as_bytes()).unwrap();
+        let received = tokio::task::spawn_blocking(move || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut bytes = [0; 1024];
+            recvmsg(&successor, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::empty())
+                .unwrap();
+            let rights = control.drain().map(|message| match message {
+                RecvAncillaryMessage::ScmRights(rights) => rights.count(),
+                _ => 0,
+            });
+            rights.sum::<usize>()
+        });
+        assert_eq!(timeout(LIMIT, received).await.unwrap().unwrap(), sockets);
     }
 }

@@ -11,7 +11,7 @@ use crate::application::{Application, Body, text};
 use crate::client::read_until;
 use crate::proxy::{LIMIT, Proxy};
 
-const ASK: &str =
+pub(crate) const ASK: &str =
     "GET /cable HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: echo\r\n\r\n";
 
 /// Changes to a protocol that sends everything back.

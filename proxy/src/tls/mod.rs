@@ -1,0 +1,71 @@
+//! TLS towards clients: what is shown to whom, how a handshake goes, and how a service insists on it.
+//!
+//! [`custody`] keeps what was entrusted to the proxy, and puts the certificates on [`showcase`], where a [`handshake`] finds
+//! the one for the name that the client says. [`challenges`] are answered to a certificate authority meanwhile.
+
+mod certified;
+mod challenges;
+mod custody;
+mod handshake;
+mod insistence;
+mod showcase;
+mod terms;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hyper::Uri;
+use hyper::header::HeaderValue;
+
+pub(crate) use certified::Certified;
+pub(crate) use challenges::Challenges;
+pub(crate) use custody::{Custody, Keyring};
+pub(crate) use handshake::{Handshakes, shake};
+pub(crate) use insistence::Insistence;
+use insistence::secured;
+use showcase::Showcase;
+use terms::Terms;
+
+/// What all workers show and answer; read without a lock.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    terms: Terms,
+    /// Where clients find it.
+    port: Option<u16>,
+    showcase: ArcSwap<Showcase>,
+    pub(crate) challenges: Challenges,
+    pub(crate) handshakes: Handshakes,
+}
+
+impl Tls {
+    /// On a port, without any certificate yet.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no random numbers.
+    pub(crate) fn new(port: Option<u16>) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            terms: Terms::new()?,
+            port,
+            showcase: ArcSwap::default(),
+            challenges: Challenges::default(),
+            handshakes: Handshakes::default(),
+        })
+    }
+
+    /// The address with TLS of what is asked for without; none: a client would find no certificate there, or no path.
+    pub(crate) fn secured(&self, host: &str, uri: &Uri) -> Option<HeaderValue> {
+        let port = self.port?;
+        self.showcase.load().find_host(host)?;
+        secured(host, port, uri)
+    }
+
+    /// What is shown for a name that a client says, in lower case.
+    fn find(&self, name: &str) -> Option<Arc<Certified>> {
+        self.showcase.load().find(name).cloned()
+    }
+
+    fn show<'a>(&self, certificates: impl Iterator<Item = &'a Arc<Certified>>) {
+        self.showcase.store(Arc::new(Showcase::new(certificates)));
+    }
+}

@@ -1,0 +1,187 @@
+//! What the proxy is told of certificates, accounts and challenges, and keeps.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use cutover_control::{
+    Account, Certificate, Challenge, Refusal, Request, Response, SecretText, ServiceKey, Switch, TlsPolicy,
+};
+use cutover_proxy::{Error, Server};
+use hyper::{Method, StatusCode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::process::Command;
+use tokio::time::timeout;
+use x509_cert::der::{Decode, oid::ObjectIdentifier};
+
+use crate::application::Application;
+use crate::authority::{Authority, shake};
+use crate::client::{Client, request};
+use crate::proxy::{LIMIT, Proxy, switch};
+
+/// The extension that an authority looks for (RFC 8737, 3).
+const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");
+
+async fn told(proxy: &Proxy) -> (Vec<(ServiceKey, Certificate)>, Option<Account>) {
+    match proxy.call(Request::Certificates).await.unwrap() {
+        Response::Certificates { certificates, account } => (certificates, account),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_shown_is_refused_with_a_reason() {
+    let proxy = Proxy::start_secured().await;
+    let authority = Authority::new("ca");
+    let good = authority.certify(&["a.example"]);
+    let with_key = |key: SecretText| Certificate { key, ..good.clone() };
+    let with_chain = |chain: &str| Certificate { chain: chain.to_owned(), ..good.clone() };
+    for (certificate, reason) in [
+        (with_key(authority.certify(&["a.example"]).key), "don't fit"),
+        (with_key(SecretText::new("PRIVATE".to_owned())), "no PEM of a private key"),
+        (with_chain(""), "no PEM of certificates"),
+        (with_chain("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "can't be read"),
+        (authority.certify_until(&["a.example"], 2001), "is over"),
+        (authority.certify(&[]), "names no host"),
+    ] {
+        let refused = proxy.certify("app", certificate).await;
+        let is_reason = |message: &String| message.contains(reason) && !message.contains("PRIVATE");
+        assert!(matches!(&refused, Err(Refusal::Invalid { message }) if is_reason(message)), "{refused:?}");
+    }
+    assert_eq!(told(&proxy).await.0, []);
+}
+
+#[tokio::test]
+async fn of_two_by_one_issuer_the_one_that_ends_last_stays() {
+    let proxy = Proxy::start_secured().await;
+    let (one, other) = (Authority::new("one"), Authority::new("other"));
+    let (late, early) = (one.certify_until(&["a.example"], 2090), one.certify_until(&["a.example"], 2089));
+    let status = proxy.certify("app", late.clone()).await.unwrap();
+    assert_eq!((status.names, status.issuer.as_str()), (vec!["a.example".to_owned()], "CN=one"));
+    assert_eq!(proxy.certify("app", early).await.unwrap().not_after, status.not_after);
+    assert_eq!(told(&proxy).await.0, [(ServiceKey::new("production", "app"), late)]);
+    let others = other.certify_until(&["a.example"], 2080);
+    assert_eq!(proxy.certify("app", others).await.unwrap().issuer, "CN=other");
+    assert!(shake(&other.client(&[]), proxy.https(), "a.example").await.is_ok());
+    assert!(shake(&one.client(&[]), proxy.https(), "a.example").await.is_err());
+}
+
+#[tokio::test]
+async fn certificates_and_the_account_survive_a_restart_and_nobody_else_may_read_them() {
+    let app = Application::named("app").await;
+    let proxy = Proxy::start_secured().await;
+    let authority = Authority::new("ca");
+    proxy.switch(1, &[app.target()]).await;
+    let certificate = authority.certify(&["a.example"]);
+    proxy.certify("app", certificate.clone()).await.unwrap();
+    let credentials = SecretText::new("CREDENTIALS".to_owned());
+    let account = Account { directory: "https://ca.example/dir".to_owned(), credentials };
+    proxy.call(Request::KeepAccount { account: account.clone() }).await.unwrap();
+
+    let keyring = proxy.options.state.join("keyring.json");
+    assert_eq!(fs::metadata(&keyring).unwrap().permissions().mode() & 0o777, 0o600);
+    let state = fs::read_to_string(proxy.options.state.join("state.json")).unwrap();
+    let status = format!("{:?}", proxy.call(Request::Status).await);
+    let told_all = format!("{:?}", proxy.call(Request::Certificates).await);
+    let line = &certificate.key.expose().lines().nth(1).unwrap().to_owned();
+    for text in [state, status, told_all] {
+        assert!(!text.contains(line) && !text.contains("CREDENTIALS"), "{text}");
+    }
+
+    let mut proxy = proxy.restart().await;
+    assert_eq!(
+        told(&proxy).await,
+        (vec![(ServiceKey::new("production", "app"), certificate)], Some(account))
+    );
+    assert_eq!(proxy.status().await.certificates[0].names, ["a.example"]);
+    assert!(shake(&authority.client(&[]), proxy.https(), "a.example").await.is_ok());
+
+    proxy.end().await;
+    let server = Server::bind(&proxy.options).await.unwrap();
+    assert!(!format!("{server:?}").contains(line));
+    drop(server);
+    fs::write(&keyring, fs::read_to_string(&keyring).unwrap().replace("BEGIN CERT", "BEGIN DIRT")).unwrap();
+    let refused = Server::bind(&proxy.options).await.unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
+    assert!(!format!("{refused:?}").contains(line));
+}
+
+#[tokio::test]
+async fn an_authority_is_answered_before_any_route_and_redirect_and_also_by_a_successor() {
+    let app = Application::named("app").await;
+    let mut proxy = Proxy::start_secured().await;
+    let path = "/.well-known/acme-challenge/token-1";
+    let ask = async |proxy: &Proxy, path: &str| {
+        let mut client = Client::connect(proxy.address).await;
+        client.ask(request(Method::GET, "a.example", path, "")).await.unwrap()
+    };
+    let challenge = Challenge::Http01 { token: "token-1".to_owned(), answer: "token-1.thumb".to_owned() };
+    assert_eq!(proxy.call(Request::Answer { challenge }).await, Ok(Response::Answering));
+    assert_eq!(ask(&proxy, path).await, (StatusCode::OK, "token-1.thumb".to_owned()));
+
+    let tls = Some(TlsPolicy { redirect: true, hsts_seconds: 0 });
+    let insisting = Switch { tls, ..switch(1, &[app.target()]) };
+    proxy.call(Request::Switch(Box::new(insisting))).await.unwrap();
+    proxy.certify("app", Authority::new("ca").certify(&["a.example"])).await.unwrap();
+    assert_eq!(ask(&proxy, "/").await.0, StatusCode::MOVED_PERMANENTLY);
+    assert_eq!(ask(&proxy, path).await, (StatusCode::OK, "token-1.thumb".to_owned()));
+    // What is not known here may be the application's own.
+    assert_eq!(ask(&proxy, &format!("{path}0")).await.0, StatusCode::MOVED_PERMANENTLY);
+
+    let successor = proxy.successor().await;
+    proxy.ended().await;
+    assert_eq!(ask(&successor, path).await, (StatusCode::OK, "token-1.thumb".to_owned()));
+}
+
+#[tokio::test]
+async fn a_challenge_that_cannot_be_answered_is_refused_and_the_oldest_goes_when_there_are_too_many() {
+    let proxy = Proxy::start_secured().await;
+    let http = |token: &str, answer: String| Challenge::Http01 { token: token.to_owned(), answer };
+    let tls =
+        |host: &str, digest: &str| Challenge::TlsAlpn01 { host: host.to_owned(), digest: digest.to_owned() };
+    for challenge in [
+        http("", ".thumb".to_owned()),
+        http("a/b", "a/b.thumb".to_owned()),
+        http("a", "b.thumb".to_owned()),
+        http("a", format!("a.{}", "x".repeat(2000))),
+        tls("*.a.example", &"00".repeat(32)),
+        tls("a.example", "00"),
+    ] {
+        let refused = proxy.call(Request::Answer { challenge }).await;
+        assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{refused:?}");
+    }
+    for number in 0..101 {
+        let challenge = http(&number.to_string(), format!("{number}.thumb"));
+        proxy.call(Request::Answer { challenge }).await.unwrap();
+    }
+    let mut client = Client::connect(proxy.address).await;
+    for (number, status) in [(0, StatusCode::NOT_FOUND), (1, StatusCode::OK), (100, StatusCode::OK)] {
+        let asked = request(Method::GET, "a", &format!("/.well-known/acme-challenge/{number}"), "");
+        assert_eq!(client.ask(asked).await.unwrap().0, status, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_asks_by_a_handshake_is_shown_the_digest() {
+    let proxy = Proxy::start_secured().await;
+    let challenge = Challenge::TlsAlpn01 { host: "a.example".to_owned(), digest: "5a".repeat(32) };
+    proxy.call(Request::Answer { challenge }).await.unwrap();
+    let ask = async |host: &str| {
+        let output = Command::new("openssl")
+            .args(["s_client", "-connect", &proxy.https().to_string(), "-servername", host])
+            .args(["-alpn", "acme-tls/1"])
+            .stdin(Stdio::null())
+            .output();
+        timeout(LIMIT, output).await.unwrap().unwrap()
+    };
+    let shown = ask("a.example").await;
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("ALPN protocol: acme-tls/1"), "{shown:?}");
+    let certificate = CertificateDer::from_pem_slice(&shown.stdout).unwrap();
+    let certificate = x509_cert::Certificate::from_der(&certificate).unwrap();
+    let extensions = certificate.tbs_certificate().extensions().unwrap();
+    let found = extensions.iter().find(|extension| extension.extn_id == ACME_IDENTIFIER).unwrap();
+    assert!(found.critical);
+    assert_eq!(found.extn_value.as_bytes(), [&[4, 32][..], &[0x5a; 32]].concat());
+    assert!(!ask("b.example").await.status.success());
+}
