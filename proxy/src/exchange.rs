@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +21,9 @@ use crate::relay::Room;
 use crate::request_id::RequestIds;
 use crate::response_body::ResponseBody;
 use crate::route_table::RouteTable;
+use crate::sticky::Stamp;
 use crate::tls::Tls;
+use crate::tries::Tries;
 use crate::trust::Trust;
 use crate::tunnel::tunnel;
 
@@ -49,6 +50,7 @@ struct Answer {
     response: Response<Incoming>,
     lease: Lease,
     connection: Option<Connection>,
+    stamp: Option<Stamp>,
 }
 
 impl Exchange {
@@ -79,13 +81,9 @@ impl Exchange {
         &self.trust
     }
 
-    /// A target for a request for a path of a host.
-    ///
-    /// # Errors
-    ///
-    /// As [`RouteTable::lease`].
-    pub(crate) fn lease(&self, host: &str, path: &str) -> Result<Lease, Rejection> {
-        self.routes.lease(host, path, &[])
+    /// As [`RouteTable::plain_lease`].
+    pub(crate) fn plain_lease(&self, host: &str, path: &str) -> Option<Lease> {
+        self.routes.plain_lease(host, path)
     }
 
     pub(crate) const fn ids(&self) -> &RequestIds {
@@ -156,11 +154,11 @@ impl Exchange {
         outgoing: &mut Outgoing,
         record: &mut Record,
     ) -> Result<Answer, (Rejection, Option<Lease>)> {
-        let mut tried: Vec<SocketAddr> = Vec::new();
+        let mut tries = Tries::default();
         let mut failed = None;
         let mut may_reuse = outgoing.is_repeatable();
         loop {
-            let lease = match self.routes.lease(outgoing.host(), outgoing.path(), &tried) {
+            let lease = match tries.lease(&self.routes, outgoing, self.worker).await {
                 Ok(lease) => lease,
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
@@ -179,7 +177,9 @@ impl Exchange {
                 Ok(connection) => {
                     let reused = connection.reused;
                     match outgoing.send(&lease, connection).await {
-                        Ok((response, connection)) => return Ok(Answer { response, lease, connection }),
+                        Ok((response, connection)) => {
+                            return Ok(Answer { response, lease, connection, stamp: tries.stamp });
+                        }
                         Err(rejection) => (rejection, reused),
                     }
                 }
@@ -194,7 +194,7 @@ impl Exchange {
                 Rejection::Unreachable(_) | Rejection::NoAnswer(_) if outgoing.may_ask_another() => {
                     lease.set().counters.retried();
                     lease.target().rest();
-                    tried.push(lease.target().address());
+                    tries.failed(&lease);
                     failed = Some((rejection, Some(lease)));
                 }
                 _ => return Err((rejection, Some(lease))),
@@ -222,11 +222,14 @@ impl Exchange {
 }
 
 fn pass_back(answer: Answer, outgoing: &Outgoing, began: Instant) -> Response<ResponseBody> {
-    let Answer { response, mut lease, connection } = answer;
+    let Answer { response, mut lease, connection, stamp } = answer;
     let status = response.status();
     lease.set().counters.answered(status, began.elapsed());
     let (mut parts, body) = response.into_parts();
     head::forward_response(&mut parts);
+    if let Some(stamp) = stamp {
+        stamp.put(&mut parts.headers);
+    }
     if let Some(tls) = &lease.set().tls
         && outgoing.is_secure()
     {

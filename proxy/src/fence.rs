@@ -37,6 +37,20 @@ impl Fences {
         }
     }
 
+    /// Whether an operator's command may pass, which is no claim; one without a journal may.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ForeignJournal`].
+    pub(crate) fn admit(&self, key: &ServiceKey, journal: Option<&str>) -> Result<(), Refusal> {
+        match (self.0.get(key), journal) {
+            (Some(highest), Some(journal)) if highest.journal != journal => {
+                Err(Refusal::ForeignJournal { journal: highest.journal.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn highest(&self, key: &ServiceKey) -> Option<&Epoch> {
         self.0.get(key)
     }

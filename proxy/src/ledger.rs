@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use cutover_control::{Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target, Timeouts, TlsPolicy};
 use serde::{Deserialize, Serialize};
 
+use crate::boot_clock::Deadline;
+use crate::canary::Canary;
 use crate::fence::Fences;
+use crate::halt::{Maintenance, Pause};
 use crate::route;
 
 /// What the proxy was told and must not forget: which deployment of each service is active, which can be restored,
@@ -26,6 +29,13 @@ pub(crate) struct Service {
     pub(crate) drain_streams_ms: Option<u64>,
     pub(crate) active: Option<Deployed>,
     pub(crate) previous: Option<Deployed>,
+    /// Never the active deployment, nor the previous one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) canary: Option<Canary>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pause: Option<Pause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) maintenance: Option<Maintenance>,
 }
 
 /// A deployment as it was switched to.
@@ -58,7 +68,77 @@ impl Ledger {
         service.drain_ms = switch.drain_ms;
         service.drain_streams_ms = switch.drain_streams_ms;
         service.active = Some(deployed);
+        // Promoted, or displaced.
+        service.canary = None;
         Ok(service.previous.as_ref().map(|previous| previous.deployment.clone()))
+    }
+
+    /// Gives a deployment a share beside the active one, until then, or renews it; gives the active one.
+    pub(crate) fn canary(
+        &mut self,
+        wanted: &cutover_control::Canary,
+        held_until: Deadline,
+    ) -> Result<String, Refusal> {
+        let Switch { key, epoch, deployment, .. } = &wanted.switch;
+        self.fences.raise(key, epoch)?;
+        let canary = Canary::new(wanted, held_until)?;
+        self.refuse_conflict(key, &canary.deployed.route)?;
+        let invalid = |wrong: &str| Refusal::Invalid { message: format!("{key}: {deployment} {wrong}") };
+        let service = self.services.get_mut(key);
+        let Some((service, active)) = service.and_then(|service| {
+            let active = service.active.as_ref()?.deployment.clone();
+            Some((service, active))
+        }) else {
+            return Err(invalid("can't be a canary, as nothing serves beside it: switch to it"));
+        };
+        if active == *deployment {
+            return Err(invalid("can't be a canary, as it is the active deployment"));
+        }
+        if service.previous.as_ref().is_some_and(|previous| previous.deployment == *deployment) {
+            return Err(invalid("can't be a canary, as it is what a restore would bring back"));
+        }
+        service.canary = Some(canary);
+        Ok(active)
+    }
+
+    /// The targets of a canary that get no new requests yet.
+    pub(crate) fn new_canaries(&self, switch: &Switch) -> Vec<Target> {
+        let canary = self.services.get(&switch.key).and_then(|service| service.canary.as_ref());
+        let known = canary.filter(|canary| canary.deployed.deployment == switch.deployment);
+        let mut newcomers = self.newcomers(switch);
+        newcomers.retain(|target| !known.is_some_and(|known| known.deployed.targets.contains(target)));
+        newcomers
+    }
+
+    /// Has new requests wait until then.
+    pub(crate) fn pause(&mut self, wanted: &cutover_control::Pause, until: Deadline) -> Result<(), Refusal> {
+        let pause = Pause::new(wanted, until)?;
+        self.halted(&wanted.key, wanted.journal.as_deref())?.pause = Some(pause);
+        Ok(())
+    }
+
+    pub(crate) fn resume(&mut self, key: &ServiceKey, journal: Option<&str>) -> Result<(), Refusal> {
+        self.halted(key, journal)?.pause = None;
+        Ok(())
+    }
+
+    /// Has new requests answered with a page.
+    pub(crate) fn maintain(&mut self, wanted: &cutover_control::Maintenance) -> Result<(), Refusal> {
+        let maintenance = Maintenance::new(wanted)?;
+        self.halted(&wanted.key, wanted.journal.as_deref())?.maintenance = Some(maintenance);
+        Ok(())
+    }
+
+    pub(crate) fn end_maintenance(&mut self, key: &ServiceKey, journal: Option<&str>) -> Result<(), Refusal> {
+        self.halted(key, journal)?.maintenance = None;
+        Ok(())
+    }
+
+    /// A service whose traffic an operator of a journal may halt.
+    fn halted(&mut self, key: &ServiceKey, journal: Option<&str>) -> Result<&mut Service, Refusal> {
+        let service = self.services.get_mut(key).ok_or(Refusal::UnknownService)?;
+        self.fences.admit(key, journal)?;
+        Ok(service)
     }
 
     /// The targets of a switch that get no new requests yet.
@@ -68,7 +148,7 @@ impl Ledger {
         switch.targets.iter().filter(|target| !is_active(target)).cloned().collect()
     }
 
-    /// Takes a deployment back if it is active, and raises the fence in any case; gives the deployment that serves.
+    /// Takes a deployment back if it is active or the canary, and raises the fence in any case; gives the deployment that serves.
     pub(crate) fn restore(
         &mut self,
         key: &ServiceKey,
@@ -82,6 +162,8 @@ impl Ledger {
             if let Some(active) = &service.active {
                 service.route = active.route.clone();
             }
+        } else if service.canary.as_ref().is_some_and(|canary| canary.deployed.deployment == deployment) {
+            service.canary = None;
         }
         Ok(service.active.as_ref().map(|active| active.deployment.clone()))
     }
@@ -122,17 +204,26 @@ impl Ledger {
 }
 
 impl Service {
+    /// What new requests go to, or may go to: a canary has no weight now, and may have one soon.
+    pub(crate) fn serving(&self) -> Vec<Target> {
+        let canary = self.canary.as_ref().map(|canary| &canary.deployed);
+        self.active.iter().chain(canary).flat_map(|deployed| deployed.targets.clone()).collect()
+    }
+
     fn is_active(&self, deployment: &str) -> bool {
         self.active.as_ref().is_some_and(|active| active.deployment == deployment)
     }
 
     fn routes(&self) -> impl Iterator<Item = &Route> {
-        std::iter::once(&self.route).chain(self.previous.as_ref().map(|previous| &previous.route))
+        let canary = self.canary.as_ref().map(|canary| &canary.deployed.route);
+        std::iter::once(&self.route)
+            .chain(self.previous.as_ref().map(|previous| &previous.route))
+            .chain(canary)
     }
 }
 
 impl Deployed {
-    fn new(switch: &Switch) -> Result<Self, Refusal> {
+    pub(crate) fn new(switch: &Switch) -> Result<Self, Refusal> {
         let invalid = |message: &str| Refusal::Invalid { message: format!("{}: {message}", switch.key) };
         if switch.deployment.is_empty() {
             return Err(invalid("the deployment has no name"));
@@ -166,112 +257,4 @@ impl Deployed {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn epoch(sequence: u64) -> Epoch {
-        Epoch { journal: "j1".into(), sequence }
-    }
-
-    fn switch(key: &str, deployment: &str, sequence: u64, hosts: &[&str]) -> Switch {
-        let target = Target { replica: "r1".into(), address: "127.0.0.1:1".parse().unwrap() };
-        let release = format!("release of {deployment}");
-        Switch {
-            route: Route { hosts: hosts.iter().map(|host| (*host).into()).collect(), ..Route::default() },
-            ..Switch::new(key.parse().unwrap(), epoch(sequence), deployment, &release, vec![target])
-        }
-    }
-
-    fn key() -> ServiceKey {
-        ServiceKey::new("production", "app")
-    }
-
-    #[test]
-    fn a_switch_keeps_a_way_back_until_it_is_retired() {
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.switch(&switch("production/app", "d1", 1, &[])).unwrap(), None);
-        assert_eq!(ledger.switch(&switch("production/app", "d2", 2, &[])).unwrap().as_deref(), Some("d1"));
-        assert_eq!(ledger.switch(&switch("production/app", "d2", 2, &[])).unwrap().as_deref(), Some("d1"));
-        assert_eq!(ledger.restore(&key(), &epoch(3), "d2").unwrap().as_deref(), Some("d1"));
-        assert_eq!(ledger.restore(&key(), &epoch(3), "d2").unwrap().as_deref(), Some("d1"));
-        ledger.retire(&key(), &epoch(4), "d1").unwrap();
-        assert!(matches!(ledger.retire(&key(), &epoch(4), "d2"), Err(Refusal::Invalid { .. })));
-        assert_eq!(ledger.restore(&key(), &epoch(5), "d1").unwrap(), None);
-    }
-
-    #[test]
-    fn a_restore_raises_the_fence_also_where_nothing_was_switched() {
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.restore(&key(), &epoch(9), "d1").unwrap(), None);
-        let late = ledger.switch(&switch("production/app", "d1", 8, &[]));
-        assert_eq!(late, Err(Refusal::StaleEpoch { highest: epoch(9) }));
-    }
-
-    #[test]
-    fn another_journal_is_refused_until_it_is_adopted() {
-        let mut ledger = Ledger::default();
-        ledger.switch(&switch("production/app", "d1", 7, &[])).unwrap();
-        let other = Epoch { journal: "j2".into(), sequence: 1 };
-        let refused = ledger.restore(&key(), &other, "d1");
-        assert_eq!(refused, Err(Refusal::ForeignJournal { journal: "j1".into() }));
-        ledger.fences.adopt(&key(), "j2");
-        assert_eq!(ledger.restore(&key(), &other, "d0").unwrap().as_deref(), Some("d1"));
-    }
-
-    #[test]
-    fn a_host_belongs_to_one_service_also_while_it_could_be_restored() {
-        let mut ledger = Ledger::default();
-        ledger.switch(&switch("production/a", "d1", 1, &["A.example"])).unwrap();
-        ledger.switch(&switch("production/a", "d2", 2, &["b.example"])).unwrap();
-        for host in ["a.example", "b.example."] {
-            let refused = ledger.clone().switch(&switch("production/b", "d3", 3, &[host]));
-            assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{host}");
-        }
-        ledger.retire(&"production/a".parse().unwrap(), &epoch(3), "d2").unwrap();
-        ledger.switch(&switch("production/b", "d3", 3, &["a.example"])).unwrap();
-    }
-
-    #[test]
-    fn a_call_that_makes_no_sense_is_refused() {
-        let mut nowhere = switch("production/app", "d1", 1, &[]);
-        nowhere.targets.clear();
-        let mut unhealthy = switch("production/app", "d1", 1, &[]);
-        unhealthy.health = Some(HealthCheck { path: "up".into(), interval_ms: 1, timeout_ms: 1 });
-        let mut impatient = switch("production/app", "d1", 1, &[]);
-        impatient.timeouts.connect_ms = 0;
-        let wild = switch("production/app", "d1", 1, &["*"]);
-        for bad in [nowhere, unhealthy, impatient, wild] {
-            assert!(matches!(Ledger::default().switch(&bad), Err(Refusal::Invalid { .. })));
-        }
-    }
-
-    #[test]
-    fn a_prefix_belongs_to_one_service_also_while_it_could_be_restored() {
-        let mut ledger = Ledger::default();
-        let with = |key, deployment, sequence, prefix: &str| {
-            let mut switch = switch(key, deployment, sequence, &["a.example"]);
-            switch.route.path_prefixes.push(prefix.to_owned());
-            switch
-        };
-        ledger.switch(&with("production/a", "d1", 1, "/api/")).unwrap();
-        ledger.switch(&with("production/a", "d2", 2, "/v2")).unwrap();
-        for prefix in ["/api", "/v2/"] {
-            let refused = ledger.clone().switch(&with("production/b", "d3", 3, prefix)).unwrap_err();
-            assert!(refused.to_string().contains("of a.example is routed to production/a"), "{refused}");
-        }
-        ledger.clone().switch(&with("production/b", "d3", 3, "/api/v2")).unwrap();
-        ledger.switch(&switch("production/b", "d3", 3, &["a.example"])).unwrap();
-        ledger.retire(&"production/a".parse().unwrap(), &epoch(4), "d2").unwrap();
-        ledger.switch(&with("production/c", "d4", 5, "/api")).unwrap();
-    }
-
-    #[test]
-    fn what_was_stored_before_there_were_prefixes_and_limits_is_read() {
-        let stored = r#"{"deployment":"d1","release":"r1","route":{"hosts":["a.example"]},"targets":[],
-            "health":null,"response_ms":30000}"#;
-        let deployed: Deployed = serde_json::from_str(stored).unwrap();
-        assert_eq!((deployed.timeouts, deployed.max_request_body), (Timeouts::of_response(30_000), None));
-        assert!(deployed.route.path_prefixes.is_empty());
-    }
-}
+mod tests;

@@ -2,9 +2,13 @@ use std::sync::Arc;
 
 use cutover_control::{Epoch, ServiceKey, ServiceStatus, TargetStatus};
 
+use crate::boot_clock::BootClock;
 use crate::drain::DrainLimits;
 use crate::ledger::{Deployed, Service};
+use crate::live_canary::LiveCanary;
+use crate::live_halt::{LiveMaintenance, LivePause};
 use crate::live_set::LiveSet;
+use crate::regulation::Regulation;
 use crate::target_set::TargetSet;
 
 /// A service as it runs, brought in line with what the ledger says about it.
@@ -12,15 +16,21 @@ use crate::target_set::TargetSet;
 pub(crate) struct LiveService {
     active: Option<LiveSet>,
     previous: Option<LiveSet>,
+    canary: Option<LiveCanary>,
     draining: Vec<LiveSet>,
+    pause: Option<LivePause>,
+    maintenance: Option<LiveMaintenance>,
 }
 
 impl LiveService {
     /// Keeps the sets that the ledger still names, starts the ones that it names anew, and drains the rest. New
-    /// requests follow once the routes are replaced with [`serving`](Self::serving).
-    pub(crate) fn follow(&mut self, key: &ServiceKey, service: &Service, workers: usize) {
+    /// requests follow once the routes are replaced with [`serving`](Self::serving) and [`regulation`](Self::regulation).
+    pub(crate) fn follow(&mut self, key: &ServiceKey, service: &Service, workers: usize, clock: &BootClock) {
         let limits = DrainLimits::of(service);
-        let mut before: Vec<LiveSet> = self.active.take().into_iter().chain(self.previous.take()).collect();
+        let (canary, mirror) = self.canary.take().map(LiveCanary::into_parts).unzip();
+        let mirror = mirror.filter(|_| canary_stays(canary.as_ref(), service));
+        let sets = [self.active.take(), self.previous.take(), canary];
+        let mut before: Vec<LiveSet> = sets.into_iter().flatten().collect();
         let mut removed = Vec::new();
         let mut take = |deployed: &Deployed| match before.iter().position(|live| live.is(deployed)) {
             Some(at) => {
@@ -32,6 +42,10 @@ impl LiveService {
         };
         self.active = service.active.as_ref().map(&mut take);
         self.previous = service.previous.as_ref().map(&mut take);
+        self.canary = service.canary.as_ref().map(|canary| {
+            let live = take(&canary.deployed);
+            LiveCanary::start(key, canary, live, mirror.unwrap_or_default(), clock)
+        });
         if let Some(active) = &mut self.active {
             self.draining.extend(active.serve());
         }
@@ -39,11 +53,42 @@ impl LiveService {
             previous.drain(limits);
         }
         self.draining.extend(before.into_iter().chain(removed).map(|live| live.give_up(limits)));
+        self.follow_halts(service, clock);
+    }
+
+    fn follow_halts(&mut self, service: &Service, clock: &BootClock) {
+        let before = self.pause.take();
+        let gate = before.as_ref().map(|before| Arc::clone(before.gate()));
+        self.pause = service.pause.as_ref().and_then(|pause| LivePause::start(pause, before, clock));
+        // Whoever waits at a gate that nobody keeps would wait for ever.
+        if let Some(gate) = gate
+            && !self.pause.as_ref().is_some_and(|pause| Arc::ptr_eq(pause.gate(), &gate))
+        {
+            gate.open();
+        }
+        self.maintenance = service.maintenance.as_ref().and_then(LiveMaintenance::start);
+    }
+
+    /// Sends the requests away that wait: the proxy is about to end.
+    pub(crate) fn turn_away(&self) {
+        if let Some(pause) = &self.pause {
+            pause.gate().close();
+        }
     }
 
     /// Where new requests go.
     pub(crate) fn serving(&self) -> Option<&Arc<TargetSet>> {
         self.active.as_ref().map(LiveSet::set)
+    }
+
+    /// What stands between new requests and that.
+    pub(crate) fn regulation(&self) -> Option<Arc<Regulation>> {
+        let regulation = Regulation {
+            notice: self.maintenance.as_ref().map(|maintenance| Arc::clone(maintenance.notice())),
+            gate: self.pause.as_ref().map(|pause| Arc::clone(pause.gate())),
+            split: self.canary.as_ref().map(|canary| Arc::clone(canary.split())),
+        };
+        (!regulation.is_empty()).then(|| Arc::new(regulation))
     }
 
     /// Goes on from what another proxy has counted and found out.
@@ -57,6 +102,9 @@ impl LiveService {
                 _ => {}
             }
         }
+        if let (Some(canary), Some(before)) = (&self.canary, &before.canary) {
+            canary.resume(before);
+        }
     }
 
     /// The targets that were displaced for good and still have something in flight.
@@ -65,13 +113,22 @@ impl LiveService {
         self.draining.iter().flat_map(LiveSet::busy).collect()
     }
 
-    pub(crate) fn status(&mut self, key: &ServiceKey, epoch: &Epoch, service: &Service) -> ServiceStatus {
+    pub(crate) fn status(
+        &mut self,
+        key: &ServiceKey,
+        epoch: &Epoch,
+        service: &Service,
+        clock: &BootClock,
+    ) -> ServiceStatus {
         self.forget_drained();
         ServiceStatus {
             route: service.route.clone(),
             active: self.active.as_ref().map(|live| live.set().status()),
             previous: self.previous.as_ref().map(|live| live.set().status()),
             draining: self.draining.iter().map(|live| live.set().status()).collect(),
+            canary: self.canary.as_ref().map(|canary| canary.status(clock)),
+            pause: self.pause.as_ref().and_then(|pause| pause.status(clock)),
+            maintenance: self.maintenance.as_ref().and_then(LiveMaintenance::status),
             ..ServiceStatus::new(key.clone(), epoch.clone())
         }
     }
@@ -80,3 +137,10 @@ impl LiveService {
         self.draining.retain(|live| live.busy().next().is_some());
     }
 }
+
+fn canary_stays(live: Option<&LiveSet>, service: &Service) -> bool {
+    matches!((live, &service.canary), (Some(live), Some(canary)) if live.is(&canary.deployed))
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_control::{CertificateStatus, ServiceStatus, SetStatus};
+use cutover_control::{CertificateStatus, ServiceStatus};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -107,10 +107,6 @@ pub(crate) fn render(
     TextEncoder::new().encode_to_string(&families)
 }
 
-fn sets(service: &ServiceStatus) -> impl Iterator<Item = &SetStatus> {
-    service.active.iter().chain(&service.previous).chain(&service.draining)
-}
-
 fn names(service: &ServiceStatus) -> impl Iterator<Item = (&CertificateStatus, &str)> {
     let certificates = service.certificates.iter();
     certificates
@@ -121,7 +117,7 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
     let mut versions: BTreeMap<&str, Sums> = BTreeMap::new();
     // All sets of a deployment count together: each says the same.
     let mut seen = BTreeSet::new();
-    for set in sets(service).filter(|set| seen.insert(set.deployment.as_str())) {
+    for set in service.sets().filter(|set| seen.insert(set.deployment.as_str())) {
         let sums = versions.entry(&set.release).or_default();
         sums.classes.iter_mut().zip(set.classes).for_each(|(sum, count)| *sum += count);
         sums.proxy_errors += set.proxy_errors;
@@ -140,7 +136,7 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
 /// What each target is busy with, and whether it is healthy, by version and address.
 fn by_target(service: &ServiceStatus) -> BTreeMap<(&str, String), ([u64; 3], bool)> {
     let mut targets = BTreeMap::new();
-    for set in sets(service) {
+    for set in service.sets() {
         for target in &set.targets {
             let (busy, up) = targets
                 .entry((set.release.as_str(), target.address.to_string()))
@@ -225,7 +221,7 @@ impl Family {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::{Epoch, TargetStatus};
+    use cutover_control::{Epoch, SetStatus, TargetStatus};
 
     use super::*;
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::header::{EXPECT, HeaderValue};
+use hyper::header::{EXPECT, HeaderMap, HeaderValue};
 use hyper::http::request;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -86,6 +86,21 @@ impl Outgoing {
     /// The path as the client has sent it, without the query.
     pub(crate) fn path(&self) -> &str {
         self.parts.uri.path()
+    }
+
+    /// Its fields as the application gets them.
+    pub(crate) const fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// Its head as the application gets it, but for a prefix that is stripped.
+    pub(crate) const fn parts(&self) -> &request::Parts {
+        &self.parts
+    }
+
+    /// Whether another application may be asked too, for nothing but to see what it does.
+    pub(crate) fn may_be_mirrored(&self) -> bool {
+        self.repeatable && matches!(self.parts.method, Method::GET | Method::HEAD) && self.upgrade.is_none()
     }
 
     pub(crate) fn id(&self) -> &str {

@@ -5,7 +5,9 @@ use cutover_control::{ServiceStatus, SetStatus, TargetStatus};
 /// Adds what the other proxy has in flight of a service to what this one says. What became of its requests isn't added:
 /// this one began with what the other one had counted, and the few that end there since are in neither's sum.
 pub(crate) fn add(ours: &mut ServiceStatus, theirs: ServiceStatus) {
-    let sets = [(&mut ours.active, theirs.active), (&mut ours.previous, theirs.previous)];
+    let canaries =
+        (ours.canary.as_mut().map(|canary| &mut canary.set), theirs.canary.map(|canary| canary.set));
+    let sets = [(ours.active.as_mut(), theirs.active), (ours.previous.as_mut(), theirs.previous), canaries];
     for (ours, theirs) in sets {
         match (ours, theirs) {
             (Some(ours), Some(theirs)) if ours.deployment == theirs.deployment => {
@@ -13,6 +15,9 @@ pub(crate) fn add(ours: &mut ServiceStatus, theirs: ServiceStatus) {
             }
             _ => {}
         }
+    }
+    if let (Some(ours), Some(theirs)) = (&mut ours.pause, theirs.pause) {
+        ours.waiting += theirs.waiting;
     }
     ours.draining.extend(theirs.draining.into_iter().filter(|set| busy(set).next().is_some()));
 }

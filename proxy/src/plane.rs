@@ -5,9 +5,10 @@ use std::sync::Arc;
 use cutover_control::{Call, Challenge, Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::boot_clock::BootClock;
 use crate::control_server::{Callee, instance};
 use crate::health::look;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Service};
 use crate::live_service::LiveService;
 use crate::overlap;
 use crate::predecessor::{Gone, Predecessor};
@@ -31,6 +32,7 @@ pub(crate) struct Plane {
 struct Held {
     ledger: Ledger,
     custody: Custody,
+    clock: BootClock,
     /// How many there are to serve the targets.
     workers: usize,
     services: BTreeMap<ServiceKey, LiveService>,
@@ -53,8 +55,9 @@ impl Plane {
         routes: Arc<RouteTable>,
         workers: usize,
     ) -> Self {
-        let services = BTreeMap::new();
-        let mut held = Held { ledger, custody, workers, services, predecessor: None, handed_over: false };
+        let (services, clock) = (BTreeMap::new(), BootClock::new());
+        let (predecessor, handed_over) = (None, false);
+        let mut held = Held { ledger, custody, clock, workers, services, predecessor, handed_over };
         routes.install(held.follow()).await;
         Self { routes, store, instance: instance(), held: Mutex::new(held) }
     }
@@ -92,6 +95,11 @@ impl Plane {
         }
     }
 
+    /// Sends the requests away that wait at a paused service: the proxy is about to end, and nobody will resume it.
+    pub(crate) async fn turn_away(&self) {
+        self.held.lock().await.services.values().for_each(LiveService::turn_away);
+    }
+
     /// Lets the calls that are being carried out end, and no other begin.
     pub(crate) async fn freeze(&self) -> Frozen<'_> {
         Frozen(self.held.lock().await)
@@ -127,6 +135,19 @@ impl Plane {
                 tracing::info!(key = %switch.key, deployment = switch.deployment, previous, "switched");
                 Ok(Response::Switched { previous })
             }
+            Request::Canary(canary) => {
+                let switch = &canary.switch;
+                next.canary(&canary, held.clock.after(canary.hold_ms))?;
+                let newcomers = held.ledger.new_canaries(switch);
+                drop(held);
+                look(&newcomers, switch.health.as_ref()).await?;
+                let mut held = self.changing().await?;
+                let mut next = held.ledger.clone();
+                let active = next.canary(&canary, held.clock.after(canary.hold_ms))?;
+                self.commit(&mut held, next).await?;
+                tracing::debug!(key = %switch.key, deployment = switch.deployment, canary.weight, "weighted");
+                Ok(Response::Weighted { active })
+            }
             Request::Restore { key, epoch, deployment } => {
                 let serving = next.restore(&key, &epoch, &deployment)?;
                 self.commit(&mut held, next).await?;
@@ -143,6 +164,30 @@ impl Plane {
                 self.commit(&mut held, next).await?;
                 tracing::info!(%key, journal, "adopted");
                 Ok(Response::Adopted)
+            }
+            Request::Pause(pause) => {
+                next.pause(&pause, held.clock.after(pause.hold_ms))?;
+                self.commit(&mut held, next).await?;
+                tracing::info!(key = %pause.key, pause.hold_ms, "paused");
+                Ok(Response::Paused)
+            }
+            Request::Resume { key, journal } => {
+                next.resume(&key, journal.as_deref())?;
+                self.commit(&mut held, next).await?;
+                tracing::info!(%key, "resumed");
+                Ok(Response::Resumed)
+            }
+            Request::Maintenance(maintenance) => {
+                next.maintain(&maintenance)?;
+                self.commit(&mut held, next).await?;
+                tracing::info!(key = %maintenance.key, "under maintenance");
+                Ok(Response::Away)
+            }
+            Request::EndMaintenance { key, journal } => {
+                next.end_maintenance(&key, journal.as_deref())?;
+                self.commit(&mut held, next).await?;
+                tracing::info!(%key, "maintenance has ended");
+                Ok(Response::Back)
             }
             Request::Certify { key, certificate } => Ok(held.custody.certify(key, certificate).await?),
             Request::Certificates => Ok(held.custody.told()),
@@ -224,18 +269,18 @@ impl Held {
         let mut routes = Routes::default();
         for (key, service) in &self.ledger.services {
             let live = self.services.entry(key.clone()).or_default();
-            live.follow(key, service, self.workers);
-            routes.add(&service.route, live.serving());
+            live.follow(key, service, self.workers, &self.clock);
+            routes.add(&service.route, live.serving(), live.regulation().as_ref());
         }
         routes
     }
 
     fn own_services(&mut self) -> Vec<ServiceStatus> {
-        let Self { ledger, custody, services, .. } = self;
+        let Self { ledger, custody, services, clock, .. } = self;
         let unseen = Epoch { journal: String::new(), sequence: 0 };
         let services = ledger.services.iter().filter_map(|(key, service)| {
             let epoch = ledger.fences.highest(key).unwrap_or(&unseen);
-            let status = services.get_mut(key)?.status(key, epoch, service);
+            let status = services.get_mut(key)?.status(key, epoch, service, clock);
             Some(ServiceStatus { certificates: custody.status(key), ..status })
         });
         services.collect()
@@ -253,8 +298,7 @@ impl Held {
     }
 
     async fn retired(&mut self, key: &ServiceKey) -> Result<Response, Refusal> {
-        let active = self.ledger.services.get(key).and_then(|service| service.active.as_ref());
-        let serving = active.map(|active| active.targets.clone()).unwrap_or_default();
+        let serving = self.ledger.services.get(key).map(Service::serving).unwrap_or_default();
         let mut draining = self.services.get_mut(key).map(LiveService::draining).unwrap_or_default();
         let theirs = self.predecessors().await?.into_iter().filter(|theirs| theirs.key == *key);
         draining.extend(theirs.flat_map(overlap::draining));

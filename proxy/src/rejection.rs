@@ -1,9 +1,11 @@
 use std::io;
+use std::sync::Arc;
 
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use thiserror::Error;
 
+use crate::notice::Notice;
 use crate::response_body::ResponseBody;
 
 /// Why the proxy answers a request itself. The message is what the client reads.
@@ -40,6 +42,13 @@ pub(crate) enum Rejection {
     TooSlow,
     #[error("the application was replaced before it had answered")]
     Replaced,
+    #[error("the service is paused, and too many wait already or for too long")]
+    Paused {
+        /// In how many seconds it may go on.
+        retry_after: u64,
+    },
+    #[error("the service is under maintenance")]
+    Maintenance(Arc<Notice>),
 }
 
 impl Rejection {
@@ -53,7 +62,7 @@ impl Rejection {
             Self::Insecure { may_change_method: false, .. } => StatusCode::PERMANENT_REDIRECT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoTarget => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoTarget | Self::Paused { .. } | Self::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -68,10 +77,16 @@ impl Rejection {
     }
 
     pub(crate) fn into_response(self) -> Response<ResponseBody> {
+        if let Self::Maintenance(notice) = &self {
+            return notice.response();
+        }
         let status = self.status();
         let mut response = Response::new(ResponseBody::text(self.text()));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Self::Paused { retry_after } = self {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after));
+        }
         if status == StatusCode::PAYLOAD_TOO_LARGE {
             // What makes a client stop sending: it need not get rid of the rest in order to ask something else.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -55,7 +55,11 @@ impl ResponseBody {
     }
 
     pub(crate) fn text(text: String) -> Self {
-        Self(Source::Text(Bytes::from(text)))
+        Self::bytes(Bytes::from(text))
+    }
+
+    pub(crate) fn bytes(bytes: Bytes) -> Self {
+        Self(Source::Text(bytes))
     }
 
     /// Passes on what an application sends, as it comes. The request is in flight until then, and its connection,

@@ -1,17 +1,20 @@
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cutover_control::Route;
 
+use crate::gate::Gate;
 use crate::head::host_name;
 use crate::lease::Lease;
+use crate::outgoing::Outgoing;
 use crate::path_prefix::PathPrefix;
+use crate::regulation::Regulation;
 use crate::rejection::Rejection;
 use crate::route;
 use crate::target_set::TargetSet;
+use crate::tries::Tries;
 
 /// How long [`RouteTable::install`] waits for readers of the old routes; each reads for less than a microsecond.
 const READERS_LIMIT: Duration = Duration::from_secs(5);
@@ -45,15 +48,34 @@ struct Place {
     prefix: Arc<PathPrefix>,
     strip: bool,
     set: Option<Arc<TargetSet>>,
+    regulation: Option<Arc<Regulation>>,
+}
+
+/// What a request finds at its place.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Where it goes.
+    Target(Lease),
+    /// Where it waits before it looks again.
+    Gate(Arc<Gate>),
 }
 
 impl Routes {
     /// Routes what a service claims, in the form that the ledger stores.
-    pub(crate) fn add(&mut self, route: &Route, set: Option<&Arc<TargetSet>>) {
+    pub(crate) fn add(
+        &mut self,
+        route: &Route,
+        set: Option<&Arc<TargetSet>>,
+        regulation: Option<&Arc<Regulation>>,
+    ) {
         for prefix in route::prefixes(route) {
             let prefix = Arc::new(PathPrefix::new(prefix));
-            let place =
-                Place { strip: route.strip_path_prefix && !prefix.is_root(), prefix, set: set.cloned() };
+            let place = Place {
+                strip: route.strip_path_prefix && !prefix.is_root(),
+                prefix,
+                set: set.cloned(),
+                regulation: regulation.cloned(),
+            };
             if route.hosts.is_empty() {
                 self.default.add(place.clone());
             }
@@ -105,20 +127,37 @@ impl Site {
 }
 
 impl RouteTable {
-    /// A target for a request for a path of a host, other than the ones already tried.
+    /// What a request finds, other than the targets that were already tried.
     ///
     /// # Errors
     ///
-    /// [`Rejection::NoRoute`], [`Rejection::NoTarget`], or [`Rejection::Malformed`] where the path may lead out of the
-    /// prefix that it begins with.
-    pub(crate) fn lease(&self, host: &str, path: &str, tried: &[SocketAddr]) -> Result<Lease, Rejection> {
-        let routes = self.current.load();
-        let place = routes.find(host, path).ok_or(Rejection::NoRoute)?;
+    /// [`Rejection::NoRoute`], [`Rejection::NoTarget`], [`Rejection::Maintenance`], or [`Rejection::Malformed`] where the
+    /// path may lead out of the prefix that it begins with.
+    pub(crate) fn lease(&self, request: &Outgoing, tries: &mut Tries) -> Result<Found, Rejection> {
+        let (routes, path) = (self.current.load(), request.path());
+        let place = routes.find(request.host(), path).ok_or(Rejection::NoRoute)?;
         if place.prefix.climbs(path) {
             return Err(Rejection::Malformed("the path leads upwards with .."));
         }
-        let lease = place.set.as_ref().and_then(|set| set.lease(tried)).ok_or(Rejection::NoTarget)?;
-        Ok(if place.strip { lease.stripping(&place.prefix) } else { lease })
+        let set = place.set.as_ref();
+        let lease = match &place.regulation {
+            None => set.and_then(|set| set.lease(tries.tried())).ok_or(Rejection::NoTarget)?,
+            Some(regulation) => match regulation.lease(set, request, tries)? {
+                Found::Target(lease) => lease,
+                gate @ Found::Gate(_) => return Ok(gate),
+            },
+        };
+        Ok(Found::Target(if place.strip { lease.stripping(&place.prefix) } else { lease }))
+    }
+
+    /// A target for a request for a path of a host, where nothing but the host and the path decides and no prefix is stripped.
+    pub(crate) fn plain_lease(&self, host: &str, path: &str) -> Option<Lease> {
+        let routes = self.current.load();
+        let place = routes.find(host, path)?;
+        if place.strip || place.regulation.is_some() || place.prefix.climbs(path) {
+            return None;
+        }
+        place.set.as_ref()?.lease(&[])
     }
 
     /// Replaces the routes. When this returns, no request can begin on the old ones any more, and every request that
@@ -153,7 +192,7 @@ mod tests {
             let set = TargetSet::new(service, deployment, "r", Vec::new(), Arc::default(), limits, None);
             let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
             let (hosts, path_prefixes) = (texts(hosts), texts(prefixes));
-            all.add(&Route { hosts, path_prefixes, strip_path_prefix: true }, Some(&Arc::new(set)));
+            all.add(&Route { hosts, path_prefixes, strip_path_prefix: true }, Some(&Arc::new(set)), None);
         }
         all
     }

@@ -159,6 +159,9 @@ impl Server {
             () = stop => None,
             successor = succession.run(&plane) => Some(successor),
         };
+        if successor.is_none() {
+            plane.turn_away().await;
+        }
         tracing::info!(connections = connections.len(), handed_over = successor.is_some(), "ending");
         closing.cancel();
         let workers = accepting.await;

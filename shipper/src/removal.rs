@@ -46,9 +46,7 @@ pub fn strays<'a>(
     in_use: &[&DeploymentId],
     status: Option<&ServiceStatus>,
 ) -> Vec<&'a Container> {
-    let sets = status
-        .into_iter()
-        .flat_map(|status| status.active.iter().chain(&status.previous).chain(&status.draining));
+    let sets = status.into_iter().flat_map(ServiceStatus::sets);
     // By the replicas' own names: a deployment that went back to warm ones has traffic on those of another.
     let named: Vec<&str> = sets.flat_map(|set| &set.targets).map(|target| target.replica.as_str()).collect();
     let known = |replica: &Container| {
@@ -63,7 +61,7 @@ pub fn strays<'a>(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_control::{SetStatus, TargetStatus};
+    use cutover_control::{CanaryStatus, MirrorStatus, SetStatus, TargetStatus};
 
     use super::*;
     use crate::fixture::{deployment, epoch, key, replica};
@@ -145,6 +143,17 @@ mod tests {
                 found.iter().map(|found| found.labels.deployment.clone()).collect();
             assert_eq!(found, expected, "{in_use:?} {status:?}");
         }
+    }
+
+    #[test]
+    fn a_canary_is_neither_free_nor_a_stray_also_without_any_weight() {
+        let there = replicas(&["aaaaaa", "bbbbbb"]);
+        let mut said = status(Some("aaaaaa"), Some("bbbbbb"), &[]);
+        let (set, mirrored) = (said.previous.take().unwrap(), MirrorStatus::default());
+        said.canary = Some(CanaryStatus { set, weight: 0, held_ms: 0, mirrored });
+        assert_eq!(Removal::of(&there, &Traffic::of(Some(&said))).serving.len(), 4);
+        let found = strays(&there, &deployment("dddddd"), &later(), &[], Some(&said));
+        assert_eq!(found, Vec::<&Container>::new());
     }
 
     #[test]

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::{from_line, to_line};
 use crate::{
-    Account, Certificate, Challenge, Error, OLDEST_PROTOCOL, PROTOCOL, Route, ServiceKey, Timeouts, TlsPolicy,
+    Account, Canary, Certificate, Challenge, Error, Maintenance, OLDEST_PROTOCOL, PROTOCOL, Pause, Route,
+    ServiceKey, Timeouts, TlsPolicy,
 };
 
 /// One line from a client to the proxy.
@@ -25,7 +26,12 @@ impl Call {
             Request::Certify { .. }
             | Request::Certificates
             | Request::KeepAccount { .. }
-            | Request::Answer { .. } => PROTOCOL,
+            | Request::Answer { .. }
+            | Request::Canary(_)
+            | Request::Pause(_)
+            | Request::Resume { .. }
+            | Request::Maintenance(_)
+            | Request::EndMaintenance { .. } => PROTOCOL,
             Request::Status | Request::Restore { .. } | Request::Retire { .. } | Request::Adopt { .. } => {
                 OLDEST_PROTOCOL
             }
@@ -61,8 +67,11 @@ pub enum Request {
     Status,
     /// New requests go to a deployment from now on.
     Switch(Box<Switch>),
+    /// A deployment gets a share of the new requests, as long as this is asked again and again.
+    Canary(Box<Canary>),
     /// Take a deployment back: raises the fence in any case; when the deployment is the active one, the previous one
-    /// (or nothing, when there was none) serves again and the taken-back one drains. Idempotent.
+    /// (or nothing, when there was none) serves again and the taken-back one drains; when it is the canary, it drains.
+    /// Idempotent.
     Restore {
         /// The service.
         key: ServiceKey,
@@ -87,6 +96,26 @@ pub enum Request {
         key: ServiceKey,
         /// The id of the journal to accept.
         journal: String,
+    },
+    /// Let new requests wait: an operator's command.
+    Pause(Pause),
+    /// Let those that wait go on, and the others come. Idempotent.
+    Resume {
+        /// The service.
+        key: ServiceKey,
+        /// The journal that the proxy must obey for this service; none: whichever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        journal: Option<String>,
+    },
+    /// Answer new requests with a page that says that the service is away: an operator's command.
+    Maintenance(Box<Maintenance>),
+    /// Serve again. Idempotent.
+    EndMaintenance {
+        /// The service.
+        key: ServiceKey,
+        /// The journal that the proxy must obey for this service; none: whichever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        journal: Option<String>,
     },
     /// Show a certificate for its names from the next handshake on; the one that the service had before goes. Refused when the
     /// chain can't be read, is over or names no host, and when the key isn't the certificate's. One that ends earlier

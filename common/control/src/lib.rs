@@ -19,8 +19,10 @@
 
 mod acme;
 mod call;
+mod canary;
 mod certificate;
 mod error;
+mod halt;
 mod key;
 mod line;
 mod refusal;
@@ -30,11 +32,14 @@ mod secret_text;
 mod status;
 mod timeouts;
 mod tls_policy;
+mod traffic_status;
 
 pub use acme::{Account, Challenge};
 pub use call::{Call, Epoch, HealthCheck, Request, Switch, Target};
+pub use canary::{Canary, Choice};
 pub use certificate::{Certificate, CertificateStatus};
 pub use error::Error;
+pub use halt::{Maintenance, Pause};
 pub use key::ServiceKey;
 pub use line::LineBuffer;
 pub use refusal::Refusal;
@@ -44,10 +49,11 @@ pub use secret_text::SecretText;
 pub use status::{ServiceStatus, SetStatus, TargetStatus};
 pub use timeouts::Timeouts;
 pub use tls_policy::TlsPolicy;
+pub use traffic_status::{CanaryStatus, MaintenanceStatus, MirrorStatus, PauseStatus};
 
 /// The newest version of this protocol. 3 has what 2 has, and path prefixes, all timeouts but that of the response, and the
-/// limit of a request's body; 4 has certificates and TLS, and a limit of its own for the drain of
-/// streams.
+/// limit of a request's body; 4 has certificates and TLS, a limit of its own for the drain of streams, canaries, pauses and
+/// maintenance.
 pub const PROTOCOL: u32 = 4;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.

@@ -26,6 +26,11 @@ pub enum Response {
         /// The deployment that a restore would bring back.
         previous: Option<String>,
     },
+    /// To [`Request::Canary`](crate::Request::Canary): new requests follow the weight.
+    Weighted {
+        /// The deployment that the rest goes to.
+        active: String,
+    },
     /// To [`Request::Restore`](crate::Request::Restore).
     Restored {
         /// The deployment that serves now; with none the route answers 503.
@@ -33,13 +38,21 @@ pub enum Response {
     },
     /// To [`Request::Retire`](crate::Request::Retire): what may still not be stopped.
     Retired {
-        /// Where new requests go.
+        /// Where new requests go, or may go: a canary's are among them, whatever its weight.
         serving: Vec<Target>,
         /// Displaced targets that still have requests, streams or upgraded connections in flight, and how many of each.
         draining: Vec<TargetStatus>,
     },
     /// To [`Request::Adopt`](crate::Request::Adopt).
     Adopted,
+    /// To [`Request::Pause`](crate::Request::Pause): new requests wait.
+    Paused,
+    /// To [`Request::Resume`](crate::Request::Resume): nothing waits that comes from now on.
+    Resumed,
+    /// To [`Request::Maintenance`](crate::Request::Maintenance): new requests get the page.
+    Away,
+    /// To [`Request::EndMaintenance`](crate::Request::EndMaintenance): new requests are served.
+    Back,
     /// To [`Request::Certify`](crate::Request::Certify): what the service has now.
     Certified {
         /// What is shown.

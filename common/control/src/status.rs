@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateStatus, Epoch, Route, ServiceKey};
+use crate::{CanaryStatus, CertificateStatus, Epoch, MaintenanceStatus, PauseStatus, Route, ServiceKey};
 
 /// One service as the proxy sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,15 @@ pub struct ServiceStatus {
     /// What is shown for its names in a TLS handshake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
+    /// What gets a share of the new requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryStatus>,
+    /// New requests wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseStatus>,
+    /// New requests get a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<MaintenanceStatus>,
 }
 
 impl ServiceStatus {
@@ -35,7 +44,16 @@ impl ServiceStatus {
             previous: None,
             draining: Vec::new(),
             certificates: Vec::new(),
+            canary: None,
+            pause: None,
+            maintenance: None,
         }
+    }
+
+    /// All sets, what serves first.
+    pub fn sets(&self) -> impl Iterator<Item = &SetStatus> {
+        let canary = self.canary.as_ref().map(|canary| &canary.set);
+        self.active.iter().chain(canary).chain(&self.previous).chain(&self.draining)
     }
 }
 

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use cutover_control::{
-    Account, Call, Certificate, CertificateStatus, Challenge, Epoch, HealthCheck, Refusal, Request, Response,
-    Route, SecretText, ServiceKey, ServiceStatus, Switch, Target, TargetStatus, Timeouts, TlsPolicy,
-    decode_reply, encode_reply,
+    Account, Call, Canary, Certificate, CertificateStatus, Challenge, Choice, Epoch, HealthCheck,
+    Maintenance, Pause, Refusal, Request, Response, Route, SecretText, ServiceKey, ServiceStatus, Switch,
+    Target, TargetStatus, Timeouts, TlsPolicy, decode_reply, encode_reply,
 };
 
 fn text(line: &[u8]) -> &str {
@@ -72,6 +72,46 @@ fn what_only_protocol_3_has_is_asked_in_protocol_3() {
         assert_eq!(Call::new(Request::Switch(Box::new(switch))).protocol, 3);
     }
     assert_eq!(Call::new(Request::Status).protocol, 2);
+}
+
+#[test]
+fn canaries_and_halts_are_asked_in_protocol_4() {
+    let key = ServiceKey::new("production", "app");
+    let plain =
+        Canary { switch: switch(), weight: 50, hold_ms: 5_000, sticky: false, choose: None, mirror: 0 };
+    let choose = Some(Choice::Cookie { name: "try".into(), value: "yes".into() });
+    let full = Canary { sticky: true, choose, mirror: 10, ..plain.clone() };
+    let pause = Pause { key: key.clone(), journal: None, hold_ms: 30_000, max_waiting: 100 };
+    let away = Maintenance {
+        key: key.clone(),
+        journal: Some("j1".into()),
+        page: Some("<p>soon".into()),
+        until: Some(5),
+        choose: Some(Choice::Header { name: "X-Try".into(), value: "yes".into() }),
+    };
+    for (request, text_of_it) in [
+        (Request::Canary(Box::new(plain)), r#""drain_ms":30000},"weight":50,"hold_ms":5000}}"#),
+        (
+            Request::Canary(Box::new(full)),
+            r#","sticky":true,"choose":{"cookie":{"name":"try","value":"yes"}},"mirror":10}}"#,
+        ),
+        (Request::Pause(pause), r#"{"pause":{"key":"production/app","hold_ms":30000,"max_waiting":100}}"#),
+        (Request::Resume { key: key.clone(), journal: None }, r#"{"resume":{"key":"production/app"}}"#),
+        (
+            Request::Maintenance(Box::new(away)),
+            r#"{"maintenance":{"key":"production/app","journal":"j1","page":"<p>soon","until":5,"choose":{"header":"#,
+        ),
+        (
+            Request::EndMaintenance { key, journal: Some("j1".into()) },
+            r#"{"end_maintenance":{"key":"production/app","journal":"j1"}}"#,
+        ),
+    ] {
+        let call = Call::new(request);
+        let line = call.to_line().unwrap();
+        assert!(text(&line).starts_with(r#"{"protocol":4,"#), "{}", text(&line));
+        assert!(text(&line).contains(text_of_it), "{text_of_it} in {}", text(&line));
+        assert_eq!(Call::from_line(&line).unwrap(), call);
+    }
 }
 
 fn certificate() -> Certificate {

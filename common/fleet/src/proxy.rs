@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cutover_control::{
-    Account, Certificate, CertificateStatus, Challenge, Epoch, Refusal, Reply, Request, Response, ServiceKey,
-    ServiceStatus, Switch,
+    Account, Canary, Certificate, CertificateStatus, Challenge, Epoch, Maintenance, Pause, Refusal, Reply,
+    Request, Response, ServiceKey, ServiceStatus, Switch,
 };
 use cutover_core::JournalId;
 
@@ -114,8 +114,7 @@ impl Proxy<'_> {
     /// that isn't there.
     pub async fn switch(&self, switch: Switch) -> Result<(Option<String>, Option<String>), Error> {
         let key = switch.key.clone();
-        let checks = switch.health.as_ref().map_or(0, |check| check.timeout_ms);
-        let limit = LIMIT.saturating_add(Duration::from_millis(checks));
+        let limit = limit_with_checks(&switch);
         let requests = [Request::Switch(Box::new(switch)), Request::Status];
         let [switched, status] = self.call_all(requests, limit).await?;
         let switched = switched.map_err(|refusal| self.refused(refusal))?;
@@ -125,6 +124,21 @@ impl Proxy<'_> {
                 let serving = service.and_then(|service| service.active).map(|active| active.deployment);
                 Ok((previous, serving))
             }
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// Gives a deployment a share of the new requests, or renews it: the share holds only as long as that is done. Answers with
+    /// the deployment that the rest goes to.
+    ///
+    /// # Errors
+    /// A refusal, by the fence, for a route that another service has, where nothing serves beside it, or for a replica that
+    /// fails its health check; a proxy that isn't there, or doesn't know canaries yet.
+    pub async fn canary(&self, canary: Canary) -> Result<String, Error> {
+        let limit = limit_with_checks(&canary.switch);
+        let [reply] = self.call_all([Request::Canary(Box::new(canary))], limit).await?;
+        match reply.map_err(|refusal| self.refused(refusal))? {
+            Response::Weighted { active } => Ok(active),
             _ => Err(self.not_understood()),
         }
     }
@@ -217,6 +231,60 @@ impl Proxy<'_> {
         }
     }
 
+    /// Has the new requests of a service wait.
+    ///
+    /// # Errors
+    /// A service that the proxy doesn't know, or that another journal has; a proxy that isn't there.
+    pub async fn pause(&self, pause: Pause) -> Result<(), Error> {
+        match self.call(Request::Pause(pause)).await? {
+            Response::Paused => Ok(()),
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// Lets those that wait go on, one after the other. Without a journal, whichever has the service.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn resume(
+        &self,
+        key: &cutover_core::ServiceKey,
+        journal: Option<&JournalId>,
+    ) -> Result<(), Error> {
+        let (key, journal) = (key_of(key), journal.map(|journal| journal.0.clone()));
+        match self.call(Request::Resume { key, journal }).await? {
+            Response::Resumed => Ok(()),
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// Has the new requests of a service answered with a page.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn maintain(&self, maintenance: Maintenance) -> Result<(), Error> {
+        match self.call(Request::Maintenance(Box::new(maintenance))).await? {
+            Response::Away => Ok(()),
+            _ => Err(self.not_understood()),
+        }
+    }
+
+    /// Has them served again. Without a journal, whichever has the service.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn end_maintenance(
+        &self,
+        key: &cutover_core::ServiceKey,
+        journal: Option<&JournalId>,
+    ) -> Result<(), Error> {
+        let (key, journal) = (key_of(key), journal.map(|journal| journal.0.clone()));
+        match self.call(Request::EndMaintenance { key, journal }).await? {
+            Response::Back => Ok(()),
+            _ => Err(self.not_understood()),
+        }
+    }
+
     async fn call(&self, request: Request) -> Result<Response, Error> {
         let [reply] = self.call_all([request], LIMIT).await?;
         reply.map_err(|refusal| self.refused(refusal))
@@ -239,6 +307,12 @@ impl Proxy<'_> {
     fn not_understood(&self) -> Error {
         not_understood(self.machine, None)
     }
+}
+
+/// How long a call may take before which the proxy looks at replicas.
+fn limit_with_checks(switch: &Switch) -> Duration {
+    let checks = switch.health.as_ref().map_or(0, |check| check.timeout_ms);
+    LIMIT.saturating_add(Duration::from_millis(checks))
 }
 
 /// A service as the control protocol writes it.

@@ -51,9 +51,9 @@ impl Errand {
         if !client.may_ask_for(head.host) || Challenges::is_path(head.path()) {
             return Some(Next::Other);
         }
-        let lease = match exchange.lease(head.host, head.path()) {
+        let lease = match exchange.plain_lease(head.host, head.path()) {
             // Whoever wants to know all about each request gets it from the complete way.
-            Ok(lease) if lease.stripped().is_none() && exchange.log().is_none() => lease,
+            Some(lease) if exchange.log().is_none() => lease,
             _ => return Some(Next::Other),
         };
         if lease.set().tls.as_ref().is_some_and(|tls| tls.concerns(client)) {

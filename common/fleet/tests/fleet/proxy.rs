@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cutover_control::{
-    Account, Call, Certificate, CertificateStatus, Challenge, Refusal, Reply, Request, Response, SecretText,
-    ServiceStatus, SetStatus, Switch, encode_reply,
+    Account, Call, Canary, Certificate, CertificateStatus, Challenge, Maintenance, Pause, Refusal, Reply,
+    Request, Response, SecretText, ServiceStatus, SetStatus, Switch, encode_reply,
 };
 use cutover_core::{DeploymentId, Epoch, Failure, JournalId, ServiceKey};
 use cutover_fleet::{Error, epoch_of, key_of};
@@ -95,6 +95,38 @@ async fn a_switch_arrives_as_it_was_made_and_answers_with_what_served_before() {
     assert_eq!(previous.as_deref(), Some("before"));
     assert_eq!(serving.as_deref(), Some(deployment().as_str()));
     assert_eq!(control.asked().await, Request::Switch(Box::new(switch())));
+}
+
+#[tokio::test]
+async fn a_canary_arrives_as_it_was_made_and_answers_with_what_has_the_rest() {
+    let control = Control::answering(&Ok(Response::Weighted { active: "before".into() }));
+    let canary =
+        Canary { switch: switch(), weight: 100, hold_ms: 5_000, sticky: true, choose: None, mirror: 0 };
+    let active = machine().proxy_at(&control.socket()).canary(canary.clone()).await.unwrap();
+    assert_eq!(active, "before");
+    assert_eq!(control.asked().await, Request::Canary(Box::new(canary)));
+}
+
+#[tokio::test]
+async fn halts_carry_the_journal_where_there_is_one() {
+    let machine = machine();
+    let journal = JournalId("j".into());
+    let pause = Pause { key: key_of(&key()), journal: None, hold_ms: 1_000, max_waiting: 10 };
+    let control = Control::answering(&Ok(Response::Paused));
+    machine.proxy_at(&control.socket()).pause(pause.clone()).await.unwrap();
+    assert_eq!(control.asked().await, Request::Pause(pause));
+    let control = Control::answering(&Ok(Response::Resumed));
+    machine.proxy_at(&control.socket()).resume(&key(), Some(&journal)).await.unwrap();
+    assert_eq!(control.asked().await, Request::Resume { key: key_of(&key()), journal: Some("j".into()) });
+    let key_there = key_of(&key());
+    let maintenance =
+        Maintenance { key: key_there, journal: Some("j".into()), page: None, until: None, choose: None };
+    let control = Control::answering(&Ok(Response::Away));
+    machine.proxy_at(&control.socket()).maintain(maintenance.clone()).await.unwrap();
+    assert_eq!(control.asked().await, Request::Maintenance(Box::new(maintenance)));
+    let control = Control::answering(&Ok(Response::Back));
+    machine.proxy_at(&control.socket()).end_maintenance(&key(), None).await.unwrap();
+    assert_eq!(control.asked().await, Request::EndMaintenance { key: key_of(&key()), journal: None });
 }
 
 #[tokio::test]

@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use crate::gate::Gate;
+use crate::lease::Lease;
+use crate::notice::Notice;
+use crate::outgoing::Outgoing;
+use crate::rejection::Rejection;
+use crate::route_table::Found;
+use crate::split::Split;
+use crate::target_set::TargetSet;
+use crate::tries::Tries;
+
+/// What stands between the new requests of a service and what serves them. Most services have none.
+#[derive(Clone, Debug)]
+pub(crate) struct Regulation {
+    pub(crate) notice: Option<Arc<Notice>>,
+    pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) split: Option<Arc<Split>>,
+}
+
+impl Regulation {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notice.is_none() && self.gate.is_none() && self.split.is_none()
+    }
+
+    /// Where a request goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Maintenance`], [`Rejection::NoTarget`].
+    pub(crate) fn lease(
+        &self,
+        active: Option<&Arc<TargetSet>>,
+        request: &Outgoing,
+        tries: &mut Tries,
+    ) -> Result<Found, Rejection> {
+        if let Some(notice) = &self.notice
+            && !notice.lets_pass(request.headers())
+        {
+            return Err(Rejection::Maintenance(Arc::clone(notice)));
+        }
+        if let Some(gate) = &self.gate
+            && !tries.has_turn()
+            && !gate.is_free()
+        {
+            return Ok(Found::Gate(Arc::clone(gate)));
+        }
+        let canary = self.split.as_ref().and_then(|split| split.lease(request, tries));
+        let active = || -> Option<Lease> { active?.lease(tries.tried()) };
+        canary.or_else(active).map(Found::Target).ok_or(Rejection::NoTarget)
+    }
+}

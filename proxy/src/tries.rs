@@ -1,0 +1,67 @@
+use std::net::SocketAddr;
+
+use crate::gate::Turn;
+use crate::lease::Lease;
+use crate::mirror::Reflection;
+use crate::outgoing::Outgoing;
+use crate::rejection::Rejection;
+use crate::route_table::{Found, RouteTable};
+use crate::split::Side;
+use crate::sticky::Stamp;
+
+/// What became of a request so far: its next try goes on from there.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    tried: Vec<SocketAddr>,
+    /// Drawn where there is a canary.
+    pub(crate) side: Option<Side>,
+    /// What the client gets with the answer.
+    pub(crate) stamp: Option<Stamp>,
+    /// What is to be sent beside it.
+    pub(crate) reflection: Option<Reflection>,
+    /// It has waited for its turn.
+    turn: Option<Turn>,
+}
+
+impl Tries {
+    /// The targets that did not answer.
+    pub(crate) fn tried(&self) -> &[SocketAddr] {
+        &self.tried
+    }
+
+    pub(crate) fn has_turn(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// The target for the next try, by the routes as they are now; where the service is paused, once it goes on.
+    ///
+    /// # Errors
+    ///
+    /// That of [`RouteTable::lease`], and [`Rejection::Paused`].
+    pub(crate) async fn lease(
+        &mut self,
+        routes: &RouteTable,
+        request: &Outgoing,
+        worker: usize,
+    ) -> Result<Lease, Rejection> {
+        loop {
+            match routes.lease(request, self)? {
+                Found::Target(lease) => {
+                    // Whoever waits next may follow.
+                    self.turn = None;
+                    if let Some(reflection) = self.reflection.take() {
+                        reflection.send(request, lease.stripped(), worker);
+                    }
+                    return Ok(lease);
+                }
+                Found::Gate(gate) => self.turn = Some(gate.pass().await?),
+            }
+        }
+    }
+
+    /// The target did not answer: another one is asked, and none of the canary again.
+    pub(crate) fn failed(&mut self, lease: &Lease) {
+        self.tried.push(lease.target().address());
+        self.side = self.side.map(|_| Side::Active);
+    }
+}
