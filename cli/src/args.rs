@@ -7,6 +7,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use cutover_core::{HostName, Program, Stage};
 use ipnet::IpNet;
 
+use crate::setup::Https;
+
 /// Instances of one program that one machine is asked for at most.
 const MOST: usize = 100;
 
@@ -127,6 +129,9 @@ pub(crate) struct Setup {
     /// The port that the proxy answers on [default: where it does, and else 80]
     #[arg(long, value_name = "PORT")]
     pub(crate) http_port: Option<u16>,
+    /// The port that the proxy speaks TLS on, or none [default: where it does, and else 443; an upgrade adds none by itself]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) https_port: Option<Https>,
     /// The address on the host at which the proxy answers Prometheus, as in 127.0.0.1:9590 [default: where it does, and else nowhere]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,

@@ -7,6 +7,8 @@ use bollard::models::{
 };
 use cutover_control::DEFAULT_SOCKET;
 
+use super::Https;
+
 /// The name of the proxy's container on every host.
 pub(super) const NAME: &str = "cutover-proxy";
 /// What a container of Cutover's own is.
@@ -15,6 +17,9 @@ const COMPONENT: &str = "proxy";
 /// Where the proxy keeps its routes, in a volume of the same name as the container.
 const STATE: &str = "/var/lib/cutover/proxy";
 const HTTP: &str = "--http";
+const HTTPS: &str = "--https";
+/// Says that there is none, where somebody wants it so.
+const HTTPS_LABEL: &str = "cutover.https";
 const METRICS: &str = "--metrics";
 const TRUST: &str = "--trust";
 pub(super) const PROXY_PROTOCOL: &str = "--proxy-protocol";
@@ -31,6 +36,8 @@ pub(super) struct ProxyContainer {
     pub(super) image: String,
     /// The port that it answers on.
     pub(super) http_port: u16,
+    /// Where it speaks TLS; none: nowhere, and nobody has said so.
+    pub(super) https: Option<Https>,
     /// Where it answers Prometheus; none: nowhere.
     pub(super) metrics: Option<SocketAddr>,
     /// The networks of proxies in front of it.
@@ -102,10 +109,7 @@ impl ProxyContainer {
         ContainerCreateBody {
             image: Some(self.image.clone()),
             cmd: Some(self.command()),
-            labels: Some(HashMap::from([
-                (text(COMPONENT_LABEL), text(COMPONENT)),
-                (text("cutover.version"), text(env!("CARGO_PKG_VERSION"))),
-            ])),
+            labels: Some(self.labels()),
             // The proxy drops by itself what takes longer.
             stop_timeout: Some(i64::from(END_LIMIT) + 5),
             host_config: Some(host_config),
@@ -113,9 +117,25 @@ impl ProxyContainer {
         }
     }
 
+    fn labels(&self) -> HashMap<String, String> {
+        let told = [
+            (COMPONENT_LABEL, COMPONENT.to_owned()),
+            ("cutover.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        let nowhere = self.https.filter(|https| https.port().is_none());
+        let nowhere = nowhere.map(|nowhere| (HTTPS_LABEL, nowhere.to_string()));
+        told.into_iter().chain(nowhere).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The ports of the host that it needs.
+    pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
+        std::iter::once(self.http_port).chain(self.https.and_then(Https::port))
+    }
+
     fn command(&self) -> Vec<String> {
         let (http, group) = (format!("{ANY}{}", self.http_port), self.control_group.to_string());
         let limit = END_LIMIT.to_string();
+        let https = self.https.and_then(Https::port).map(|port| [HTTPS.to_owned(), format!("{ANY}{port}")]);
         let metrics = self.metrics.map(|address| [METRICS.to_owned(), address.to_string()]);
         let words = [
             "serve",
@@ -134,15 +154,15 @@ impl ProxyContainer {
         let trusted = self.trusted.iter().flat_map(|network| [TRUST.to_owned(), network.clone()]);
         let switches = [(PROXY_PROTOCOL, self.proxy_protocol), (START_TRACES, self.start_traces)];
         let switches = switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
-        let words = words.map(str::to_owned).into_iter().chain(metrics.into_iter().flatten());
+        let words = words.map(str::to_owned).into_iter();
+        let words = words.chain([https, metrics].into_iter().flatten().flatten());
         words.chain(trusted).chain(switches).collect()
     }
 }
 
 /// Whether a container is a proxy's.
 pub(super) fn is_ours(found: &ContainerInspectResponse) -> bool {
-    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
-    labels.and_then(|labels| labels.get(COMPONENT_LABEL)).is_some_and(|component| component == COMPONENT)
+    label(found, COMPONENT_LABEL) == Some(COMPONENT)
 }
 
 /// Whether a container runs, and is not one that Docker starts again and again.
@@ -162,6 +182,12 @@ pub(super) fn http_port(found: &ContainerInspectResponse) -> Option<u16> {
     option(found, HTTP)?.strip_prefix(ANY)?.parse().ok()
 }
 
+/// Where a proxy's container was told to speak TLS, or that it isn't to.
+pub(super) fn https(found: &ContainerInspectResponse) -> Option<Https> {
+    let told = option(found, HTTPS).and_then(|address| address.strip_prefix(ANY));
+    told.or_else(|| label(found, HTTPS_LABEL))?.parse().ok()
+}
+
 /// Where a proxy's container was told to answer Prometheus.
 pub(super) fn metrics(found: &ContainerInspectResponse) -> Option<SocketAddr> {
     option(found, METRICS)?.parse().ok()
@@ -175,6 +201,10 @@ pub(super) fn trusted(found: &ContainerInspectResponse) -> Vec<String> {
 /// Whether a proxy's container was told to do what a switch stands for.
 pub(super) fn is_switched_on(found: &ContainerInspectResponse, switch: &str) -> bool {
     command(found).iter().any(|word| word == switch)
+}
+
+fn label<'a>(found: &'a ContainerInspectResponse, name: &str) -> Option<&'a str> {
+    Some(found.config.as_ref()?.labels.as_ref()?.get(name)?.as_str())
 }
 
 fn option<'a>(found: &'a ContainerInspectResponse, name: &'a str) -> Option<&'a str> {
@@ -205,6 +235,7 @@ mod tests {
         ProxyContainer {
             image: "cutover/proxy:aaaaaaaaaaaa".to_owned(),
             http_port: 80,
+            https: Some(Https::USUAL),
             metrics: None,
             trusted: Vec::new(),
             proxy_protocol: false,
@@ -252,6 +283,15 @@ mod tests {
         assert_eq!((http_port(&found), metrics(&found)), (Some(8080), Some(address)));
         let nothing = ContainerInspectResponse::default();
         assert_eq!((http_port(&nothing), metrics(&nothing)), (None, None));
+    }
+
+    #[test]
+    fn that_it_speaks_no_tls_is_known_apart_from_that_nobody_has_said_so() {
+        for told in [Some(Https::Port(8443)), Some(Https::Nowhere), None] {
+            let proxy = ProxyContainer { https: told, ..wanted() };
+            assert_eq!(https(&found(&proxy)), told);
+            assert_eq!(wanted().compare(&found(&proxy)), Standing::Other { running: true });
+        }
     }
 
     #[test]

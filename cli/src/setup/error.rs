@@ -93,7 +93,8 @@ pub(crate) enum Error {
     },
     /// Somebody else listens on the proxy's port.
     #[error(
-        "port {port} of {host} is held by {holder}: stop it, or give the proxy another port with --http-port"
+        "port {port} of {host} is held by {holder}: stop it, or give the proxy another port with --http-port \
+         or --https-port, which may also be none"
     )]
     PortTaken {
         /// The host.

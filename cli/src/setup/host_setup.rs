@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::container::{self, ProxyContainer, Standing};
 use super::engine::Engine;
 use super::image::ProxyImage;
-use super::{Error, Options, Step, StepKind, port};
+use super::{Error, Https, Options, Step, StepKind, port};
 
 /// Until the proxy answers.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -61,9 +61,11 @@ impl HostSetup<'_> {
                 .unwrap_or_else(|| found.as_ref().is_some_and(|found| container::is_switched_on(found, name)))
         };
         let http_port = self.options.http_port.or_else(|| container::http_port(found.as_ref()?));
+        let (https, spoken) = self.https(found.as_ref());
         let proxy = ProxyContainer {
             image: self.image.name.clone(),
             http_port: http_port.unwrap_or(HTTP_PORT),
+            https,
             trusted: match (&self.options.trusted, &found) {
                 (given, Some(found)) if given.is_empty() => container::trusted(found),
                 (given, _) => given.clone(),
@@ -80,9 +82,14 @@ impl HostSetup<'_> {
             }
             Some(Standing::Right { running: false }) => self.restart(&docker, &proxy).await?,
             Some(Standing::Other { running: true }) if !self.options.upgrade_proxy => {
-                self.say(StepKind::Advice, advice(&proxy));
+                self.say(StepKind::Advice, advice(&proxy, spoken));
             }
-            Some(Standing::Other { running: true }) => self.succeed(&docker, &proxy).await?,
+            Some(Standing::Other { running: true }) => {
+                // What the one before has is handed over.
+                let added = https.filter(|https| Some(*https) != spoken).and_then(Https::port);
+                self.are_free(added).await?;
+                self.succeed(&docker, &proxy).await?;
+            }
             Some(Standing::Other { running: false }) => self.replace(&docker, &proxy).await?,
             Some(Standing::Foreign { image }) => {
                 return Err(Error::ForeignContainer {
@@ -97,9 +104,17 @@ impl HostSetup<'_> {
         Ok(())
     }
 
+    /// Where the proxy is to speak TLS, and where it does. One that was set up before there was any gets it by a setup; an
+    /// upgrade gives nobody an open port that was not asked for.
+    fn https(&self, found: Option<&ContainerInspectResponse>) -> (Option<Https>, Option<Https>) {
+        let spoken = found.and_then(container::https);
+        let usual = (found.is_none() || !self.options.upgrade_proxy).then_some(Https::USUAL);
+        (self.options.https.or(spoken).or(usual), spoken)
+    }
+
     /// No proxy is there.
     async fn install(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
-        self.port_is_free(proxy).await?;
+        self.are_free(proxy.ports()).await?;
         self.load().await?;
         self.create(docker, proxy).await?;
         if let Err(error) = self.start(docker).await {
@@ -113,7 +128,7 @@ impl HostSetup<'_> {
 
     /// The right proxy is there, but was stopped.
     async fn restart(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
-        self.port_is_free(proxy).await?;
+        self.are_free(proxy.ports()).await?;
         self.start(docker).await?;
         self.say(StepKind::Done, "started the proxy, which was stopped");
         Ok(())
@@ -122,7 +137,7 @@ impl HostSetup<'_> {
     /// Another proxy is there, and is stopped.
     async fn replace(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
         self.load().await?;
-        self.port_is_free(proxy).await?;
+        self.are_free(proxy.ports()).await?;
         self.remove(docker, container::NAME).await?;
         self.create(docker, proxy).await?;
         self.start(docker).await?;
@@ -137,14 +152,13 @@ impl HostSetup<'_> {
         Ok(())
     }
 
-    async fn port_is_free(&self, proxy: &ProxyContainer) -> Result<(), Error> {
-        let port = proxy.http_port;
-        match port::holder(self.machine.host(), port).await? {
-            None => Ok(()),
-            Some(holder) => {
-                Err(Error::PortTaken { host: self.machine.host().name().to_owned(), port, holder })
+    async fn are_free(&self, ports: impl IntoIterator<Item = u16>) -> Result<(), Error> {
+        for port in ports {
+            if let Some(holder) = port::holder(self.machine.host(), port).await? {
+                return Err(Error::PortTaken { host: self.machine.host().name().to_owned(), port, holder });
             }
         }
+        Ok(())
     }
 
     /// Waits until the proxy answers, and not the one `before`; fails early when its container ends. Gives its version.
@@ -239,10 +253,14 @@ impl HostSetup<'_> {
     }
 }
 
-fn advice(proxy: &ProxyContainer) -> String {
+fn advice(proxy: &ProxyContainer, spoken: Option<Https>) -> String {
+    let added = proxy.https.filter(|https| Some(*https) != spoken);
+    let option = added.map(|https| format!(" --https-port {https}")).unwrap_or_default();
+    let ports: Vec<String> = proxy.ports().map(|port| port.to_string()).collect();
     format!(
-        "the proxy that runs is not the one of this setup ({}, port {}): `cutover proxy upgrade` replaces it, and loses no \
-         request",
-        proxy.image, proxy.http_port
+        "the proxy that runs is not the one of this setup ({}, port {}): `cutover proxy upgrade{option}` replaces it, and \
+         loses no request",
+        proxy.image,
+        ports.join(" and ")
     )
 }

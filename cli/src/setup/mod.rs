@@ -6,6 +6,7 @@ mod elf;
 mod engine;
 mod error;
 mod host_setup;
+mod https;
 mod image;
 mod port;
 mod upgrade;
@@ -20,6 +21,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 pub(crate) use error::Error;
+pub(crate) use https::Https;
 
 use host_setup::HostSetup;
 use image::ProxyImage;
@@ -36,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) accept_new: bool,
     /// The port that the proxy answers on; none: where it does, and else 80.
     pub(crate) http_port: Option<u16>,
+    /// Where the proxy speaks TLS; none: where it does, and else on 443, but an upgrade adds nothing.
+    pub(crate) https: Option<Https>,
     /// Where the proxy answers Prometheus; none: where it does, and else nowhere.
     pub(crate) metrics: Option<SocketAddr>,
     /// The networks of proxies in front of it; none: those that it trusts.

@@ -22,6 +22,7 @@ pub(super) async fn make_ready(
         hosts: project.target.hosts,
         accept_new: args.accept_new,
         http_port: args.http_port,
+        https: args.https_port,
         metrics: args.metrics,
         trusted: args.trust.iter().map(ToString::to_string).collect(),
         proxy_protocol: args.proxy_protocol,
