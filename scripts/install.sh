@@ -10,7 +10,7 @@ set -euo pipefail
 readonly NATS_VERSION=2.15.1
 readonly NATS_SERVER=/usr/local/lib/cutover/nats-server
 readonly PACKAGES=(apparmor busybox-static ca-certificates curl debootstrap docker.io git iproute2 iptables openssh-client
-  openssh-server openssl postgresql procps)
+  openssh-server openssl pebble postgresql procps)
 . "$(dirname "$0")/packages.sh"
 
 install_nats_server() {

@@ -107,6 +107,7 @@ impl Transcript {
                 booted_by: "01jc0000000000000000000000".parse().unwrap(),
                 hosts: hosts(2).into_iter().map(|host| (host.name, vec![replica()])).collect(),
             }),
+            hosts: hosts(2),
             warm_until: None,
         });
         transcript.service.is_live = true;

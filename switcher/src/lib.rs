@@ -1,14 +1,16 @@
-//! Moving traffic: to the new replicas of a deployment, and back.
+//! Moving traffic: to the new replicas of a deployment, and back; and the certificates that it is served with.
 //!
 //! A switch is one call to the proxy of a host, made under the claim's epoch; the proxy looks at each replica once more
 //! before it sends anybody there. A restore is one call too, and needs nothing but the proxy. Neither is believed because
 //! it was answered: the proxy's own status is read after it.
 
+mod certificates;
 mod error;
 mod own_certificate;
 mod restore;
 mod switch;
 mod worker;
 
+pub use certificates::Certificates;
 pub use error::Error;
 pub use worker::Switcher;

@@ -1,11 +1,11 @@
-//! `cutover-switcher`: moves traffic to new replicas, and back.
+//! `cutover-switcher`: moves traffic to new replicas, and back, and looks after certificates.
 
 use clap::Parser;
 use cutover_core::Program;
 use cutover_fleet::Fleet;
 use cutover_host::Hosts;
 use cutover_program::Arguments;
-use cutover_switcher::Switcher;
+use cutover_switcher::{Certificates, Switcher};
 
 /// Moves traffic for Cutover's deployments, until it is told to stop.
 #[derive(Parser)]
@@ -18,7 +18,9 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
-    let switcher = Switcher::new(Fleet::new(Hosts::from_environment()?));
-    cutover_program::run(Program::Switcher, env!("CARGO_PKG_VERSION"), command.program, switcher).await?;
+    let fleet = Fleet::new(Hosts::from_environment()?);
+    let (switcher, certificates) = (Switcher::new(fleet.clone()), Certificates::from_environment(fleet));
+    let (program, version) = (Program::Switcher, env!("CARGO_PKG_VERSION"));
+    cutover_program::run_with_duty(program, version, command.program, switcher, certificates).await?;
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! `cutover status`: what is live, and how the running or last deployment stands.
 
 use cutover_bus::ServiceLog;
-use cutover_core::{Deployment, DeploymentId, KeptRelease, Outcome, ReleaseId, ServiceKey, Timestamp};
+use cutover_core::{
+    CertificateNote, Deployment, DeploymentId, Duty, KeptRelease, Outcome, ReleaseId, Service, ServiceKey,
+    Timestamp,
+};
 use serde::Serialize;
 
 use crate::args::{Global, Status};
@@ -11,7 +14,7 @@ use crate::exit::Exit;
 use crate::follow::{Interrupt, follow};
 use crate::project;
 use crate::session::Session;
-use crate::tree::{Look, Tree, render};
+use crate::tree::{Look, Tree, printable, render};
 
 /// A service, as `--json` has it.
 #[derive(Serialize)]
@@ -21,6 +24,8 @@ struct Report<'a> {
     live: Option<Live<'a>>,
     deployment: Option<&'a Deployment>,
     outcome: Option<Outcome>,
+    /// Where it is ordered, or was.
+    certificate: Option<CertificateNote>,
 }
 
 #[derive(Serialize)]
@@ -62,10 +67,16 @@ pub(super) async fn run(options: &Global, args: &Status, console: Console) -> an
 
 async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::Result<()> {
     let (key, service) = (log.key(), log.service());
+    let certificate = if orders_certificate(service) {
+        let note: Option<CertificateNote> = session.journal.note(Duty::Certificates, key).await?;
+        Some(note.unwrap_or_default())
+    } else {
+        None
+    };
     if console.json {
         let outcome = service.current.as_ref().and_then(Deployment::outcome);
-        let report =
-            Report { key, live: service.live().map(live), deployment: service.current.as_ref(), outcome };
+        let (live, deployment) = (service.live().map(live), service.current.as_ref());
+        let report = Report { key, live, deployment, outcome, certificate };
         return Ok(console.object(&report)?);
     }
     let missing = match service.running() {
@@ -96,11 +107,42 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
         let (version, until) = (&kept.release.version, clock::date_and_time(until));
         console.line(format_args!("warm: {version} (release {}) until {until}", kept.id))?;
     }
+    for line in certificate.iter().flat_map(|note| certified(note, clock::now())) {
+        console.line(line)?;
+    }
     let debts = service.debts().count();
     if debts > 0 {
         console.line(format_args!("owed: {debts} (cutover hosts says what, and by which host)"))?;
     }
     Ok(())
+}
+
+/// Whether a certificate is ordered for what is live, or for the deployment that runs.
+fn orders_certificate(service: &Service) -> bool {
+    let running = service.running().map(|running| &running.plan.release);
+    let live = service.live().map(|live| &live.release);
+    let mut tls = live.into_iter().chain(running).filter_map(|release| release.settings.proxy.tls.as_ref());
+    tls.any(|tls| tls.acme().is_some())
+}
+
+/// What is noted of a certificate, in lines.
+fn certified(note: &CertificateNote, now: Timestamp) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &note.shown {
+        Some(shown) => {
+            let (names, until) = (shown.names.join(", "), clock::date_and_time(shown.until));
+            let left = clock::duration(shown.until.since(now));
+            lines.push(format!("certificate: {names} until {until}, {left} left"));
+        }
+        None => lines.push("certificate: none yet".to_owned()),
+    }
+    if let Some(failed) = note.orders.latest() {
+        let at = clock::date_and_time(failed.at);
+        let next = clock::time_of_day(note.orders.next(&failed.deployment));
+        let reason = printable(&failed.reason);
+        lines.push(format!("  could not be ordered at {at}, tried next at {next}: {reason}"));
+    }
+    lines
 }
 
 fn live(kept: &KeptRelease) -> Live<'_> {
@@ -109,5 +151,27 @@ fn live(kept: &KeptRelease) -> Live<'_> {
         version: &kept.release.version,
         since: kept.since,
         deployment: &kept.deployment,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use cutover_core::{FailedOrder, ShownCertificate};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_until_when_and_why_another_could_not_be_ordered() {
+        let mut note = CertificateNote::default();
+        assert_eq!(certified(&note, Timestamp(0)), ["certificate: none yet"]);
+        let until = Timestamp(10 * 24 * 3_600_000);
+        note.shown = Some(ShownCertificate { names: vec!["a.example".into(), "b.example".into()], until });
+        let deployment = "01jd0000000000000000000000".parse().unwrap();
+        note.orders.add(FailedOrder { deployment, at: Timestamp(0), reason: "no \u{1b}[31mDNS".into() });
+        let lines = certified(&note, Timestamp(24 * 3_600_000));
+        assert!(lines[0].starts_with("certificate: a.example, b.example until 1970-01-1"), "{lines:?}");
+        assert!(lines[0].ends_with(", 9 d left"), "{lines:?}");
+        assert!(lines[1].ends_with(": no DNS"), "{lines:?}");
     }
 }

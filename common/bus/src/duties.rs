@@ -1,17 +1,18 @@
 //! Duties: what is done for each service by one program at a time, whichever holds the lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_core::{Duty, LeaseTerms, ServiceKey};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::Error;
 use crate::lease::Leases;
 use crate::logs::Logs;
-use crate::stored::now;
+use crate::{Error, Held, Journal};
 
 /// Ended deployments of a service whose entries stay in the log.
 const KEPT_DEPLOYMENTS: usize = 20;
@@ -46,39 +47,45 @@ impl Default for Pace {
     }
 }
 
-/// The sweep of all services whose lease this program holds.
-struct Sweep {
-    logs: Arc<Logs>,
-    pace: Pace,
-    leases: Leases,
-    next_services: Instant,
-    next_look: Instant,
-    due: BTreeMap<ServiceKey, Due>,
+/// What a duty does.
+pub trait StandingWork: Send + Sync + 'static {
+    /// Which duty it is.
+    const DUTY: Duty;
+
+    /// Does it for a service, from the moment that its lease is taken. It is dropped when the lease is lost, at any point: what
+    /// it does must do no harm when it is done twice.
+    fn hold(&self, held: Held) -> impl Future<Output = ()> + Send;
 }
 
-/// When a service comes next.
-#[derive(Clone, Copy)]
-struct Due {
-    sweep: Instant,
-    purge: Instant,
-}
-
-/// Takes part in the leases of all services, and sweeps those whose lease it holds, until it is told to stop.
+/// Takes part in the leases of all services, and does a duty for those whose lease it holds, until it is told to stop. `name`
+/// is the candidate's, for people.
 ///
 /// # Errors
-/// [`Error::OtherJournal`].
-pub(crate) async fn sweep(
-    logs: Arc<Logs>,
-    pace: Pace,
-    name: String,
+/// [`Error::OtherJournal`], when the server comes back with another journal.
+pub async fn hold<W: StandingWork>(
+    journal: Journal,
+    name: &str,
+    work: W,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let leases = Leases::new(logs.journal().bus().clone(), Duty::Sweep, &name, pace.lease);
-    let now = Instant::now();
-    let mut sweep = Sweep { logs, pace, leases, next_services: now, next_look: now, due: BTreeMap::new() };
+    hold_at(Pace::default(), Arc::new(Logs::new(journal)), name, work, stop).await
+}
+
+/// The same, at another pace, with what is read of the logs already.
+pub(crate) async fn hold_at<W: StandingWork>(
+    pace: Pace,
+    logs: Arc<Logs>,
+    name: &str,
+    work: W,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let leases = Leases::new(logs.journal().bus().clone(), W::DUTY, name, pace.lease);
+    let (work, now) = (Arc::new(work), Instant::now());
+    let mut holder =
+        Holder { logs, pace, leases, work, next_services: now, next_look: now, at_work: BTreeMap::new() };
     loop {
         let error = tokio::select! {
-            done = sweep.go_on() => match done {
+            done = holder.go_on() => match done {
                 Ok(()) => continue,
                 Err(error) => error,
             },
@@ -87,9 +94,11 @@ pub(crate) async fn sweep(
         if matches!(error, Error::OtherJournal { .. }) {
             return Err(error);
         }
-        tracing::warn!(%error, "leases can't be looked at");
+        tracing::warn!(duty = %W::DUTY, %error, "leases can't be looked at");
     }
-    match tokio::time::timeout(GIVE_BACK_LIMIT, sweep.leases.give_back()).await {
+    // Nothing more is done before another may begin.
+    holder.at_work.clear();
+    match tokio::time::timeout(GIVE_BACK_LIMIT, holder.leases.give_back()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "leases were not given back: they run out"),
         Err(_) => tracing::debug!("leases were not given back in time: they run out"),
@@ -97,21 +106,28 @@ pub(crate) async fn sweep(
     Ok(())
 }
 
-impl Sweep {
-    /// The next thing to do, or waiting for it: looking at the leases first, then one service. What takes long for one service
-    /// must not cost the leases of all.
+/// A duty for all services whose lease this program holds, each in a task of its own: what takes long for one service must
+/// not cost the leases of all.
+struct Holder<W> {
+    logs: Arc<Logs>,
+    pace: Pace,
+    leases: Leases,
+    work: Arc<W>,
+    next_services: Instant,
+    next_look: Instant,
+    at_work: BTreeMap<ServiceKey, AbortOnDropHandle<()>>,
+}
+
+impl<W: StandingWork> Holder<W> {
+    /// Waits until the leases are looked at again, and looks: at the latest before one of them would run out.
     async fn go_on(&mut self) -> Result<(), Error> {
-        if self.next_look <= Instant::now() {
-            self.next_look = Instant::now() + self.pace.lease.renewed_every;
-            return self.look().await;
-        }
-        let next = self.due.iter().min_by_key(|(_, due)| due.sweep).map(|(key, due)| (key.clone(), *due));
-        match next {
-            Some((key, due)) if due.sweep <= Instant::now() => self.sweep(&key, due).await,
-            Some((_, due)) => tokio::time::sleep_until(due.sweep.min(self.next_look)).await,
-            None => tokio::time::sleep_until(self.next_look).await,
-        }
-        Ok(())
+        tokio::time::sleep_until(self.next_look).await;
+        let LeaseTerms { lasts, renewed_every, margin } = self.pace.lease;
+        self.next_look = Instant::now() + renewed_every;
+        let limit = lasts.saturating_sub(margin).saturating_sub(renewed_every);
+        let looked = tokio::time::timeout(limit, self.look()).await;
+        self.hold();
+        looked.unwrap_or(Err(Error::Timeout { doing: "looking at leases", seconds: limit.as_secs() }))
     }
 
     /// Takes part in the leases of services that are new, and looks at all.
@@ -124,36 +140,21 @@ impl Sweep {
                 Err(error) => tracing::warn!(%error, "new services can't be looked for"),
             }
         }
-        self.leases.look().await?;
-        let now = Instant::now();
-        let known = std::mem::take(&mut self.due);
-        let due = |key: &ServiceKey| known.get(key).copied().unwrap_or(Due { sweep: now, purge: now });
-        self.due = self.leases.held().map(|key| (key.clone(), due(key))).collect();
-        Ok(())
+        self.leases.look().await
     }
 
-    /// Looks whether something is due for a service that nobody has published, and purges now and then. Doing it twice does no
-    /// harm, were the lease lost in the meantime.
-    async fn sweep(&mut self, key: &ServiceKey, due: Due) {
-        if !self.leases.holds(key) {
-            self.due.remove(key);
-            return;
-        }
-        let begun = Instant::now();
-        let mut next = Due { sweep: begun + self.pace.sweep_every, ..due };
-        let work = async {
-            self.logs.carry_out(key, now()).await?;
-            if let Some(kept) = self.pace.kept_deployments.filter(|_| due.purge <= begun) {
-                self.logs.journal().purge(key, kept).await?;
-                next.purge = begun + self.pace.purge_every;
+    /// Does the duty for the services whose lease is held, and for no others.
+    fn hold(&mut self) {
+        let held: BTreeSet<&ServiceKey> = self.leases.held().collect();
+        self.at_work.retain(|key, _| held.contains(key));
+        for key in held {
+            if self.at_work.contains_key(key) {
+                continue;
             }
-            Ok::<(), Error>(())
-        };
-        match tokio::time::timeout(self.pace.lease.renewed_every, work).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(service = %key, %error, "a service could not be swept"),
-            Err(_) => tracing::warn!(service = %key, "a service could not be swept in time"),
+            let (work, held) =
+                (Arc::clone(&self.work), Held::new(Arc::clone(&self.logs), W::DUTY, key.clone()));
+            let task = tokio::spawn(async move { work.hold(held).await });
+            self.at_work.insert(key.clone(), AbortOnDropHandle::new(task));
         }
-        self.due.insert(key.clone(), next);
     }
 }

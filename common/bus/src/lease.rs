@@ -44,11 +44,6 @@ impl Leases {
         self.leases.iter().filter(move |(_, lease)| lease.epoch(at).is_some()).map(|(key, _)| key)
     }
 
-    /// Whether the lease of a service is held now.
-    pub(crate) fn holds(&self, key: &ServiceKey) -> bool {
-        self.leases.get(key).is_some_and(|lease| lease.epoch(self.began.elapsed()).is_some())
-    }
-
     /// Looks at all leases, renews those that are held, and takes those that are free or whose holder is gone.
     ///
     /// # Errors

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{LOG, consumer_of};
-use crate::duties::sweep;
+use crate::duties::hold_at;
 use crate::logs::Logs;
 use crate::pull::Pull;
+use crate::sweep::Sweep;
 use crate::task_run::TaskRun;
 use crate::timer::look_when_due;
 use crate::{AtPoint, Error, Journal, Pace, Performer, Point};
@@ -82,7 +83,9 @@ pub async fn work_at<P: Performer>(
     let hand_back = CancellationToken::new();
     let mut slots = JoinSet::new();
     slots.spawn(look_when_due(Arc::clone(&logs), stop.clone()));
-    slots.spawn(sweep(Arc::clone(&logs), pace, options.name.clone(), stop.clone()));
+    let (sweep, name) = (Sweep::new(Arc::clone(&logs), pace), options.name.clone());
+    let (known, told) = (Arc::clone(&logs), stop.clone());
+    slots.spawn(async move { hold_at(pace, known, &name, sweep, told).await });
     let shared = Arc::new(Shared { journal, performer, options, metrics, logs });
     for stage in shared.options.program.stages() {
         for _ in 0..shared.options.slots {

@@ -7,10 +7,10 @@ mod support;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use cutover_bus::{Bus, Journal, Pace, ServiceLog};
+use cutover_bus::{Bus, Held, Journal, Pace, ServiceLog, StandingWork, hold};
 use cutover_core::{
-    Claim, Decision, Fact, FactKind, LeaseTerms, Outcome, PROTOCOL, Program, ServiceKey, Stage, Subject,
-    Task, Work,
+    Claim, Decision, Duty, Fact, FactKind, LeaseTerms, Outcome, PROTOCOL, Program, ServiceKey, Stage,
+    Subject, Task, Work,
 };
 use support::cluster::LOG;
 use support::crew::{Crew, Script};
@@ -18,6 +18,7 @@ use support::leases::{self, Stored};
 use support::relay::Relay;
 use support::{Server, deploy, ended, eventually, key, plan, plan_of, until, until_service};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const LASTS: Duration = Duration::from_secs(2);
 
@@ -131,6 +132,39 @@ async fn of_many_candidates_one_at_a_time_holds_each_lease() {
         let history = leases::history(&client, key).await;
         leases::check(&history, LASTS);
         assert!(history.last().unwrap().record.holder.is_none());
+    }
+}
+
+/// A duty that counts in its note how often it was taken on.
+struct Counting;
+
+impl StandingWork for Counting {
+    const DUTY: Duty = Duty::Certificates;
+
+    async fn hold(&self, held: Held) {
+        let times: Option<u32> = held.note().await.unwrap();
+        held.set_note(&(times.unwrap_or_default() + 1)).await.unwrap();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn what_a_holder_notes_the_next_one_finds() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    for times in 1..=3 {
+        let stop = CancellationToken::new();
+        let (journal, told) = (journal.clone(), stop.clone());
+        let known = journal.clone();
+        let holder = tokio::spawn(async move { hold(journal, "test", Counting, told).await });
+        eventually(async || {
+            let noted: Option<u32> = known.note(Duty::Certificates, &key()).await.unwrap();
+            (noted == Some(times)).then_some(())
+        })
+        .await;
+        stop.cancel();
+        holder.await.unwrap().unwrap();
     }
 }
 

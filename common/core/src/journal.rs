@@ -155,6 +155,11 @@ impl Subject {
         format!("cutover.lease.{duty}.{}.{}", key.destination, key.service)
     }
 
+    /// The subject of what whoever does a duty notes of a service for the next one. Not part of the journal.
+    pub fn note_of(duty: Duty, key: &ServiceKey) -> String {
+        format!("{}.note", Self::lease_of(duty, key))
+    }
+
     /// The service that it belongs to.
     pub const fn key(&self) -> &ServiceKey {
         match self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, Digest, HostName, Release, ReleaseId, Replica, Timestamp};
+use crate::{DeploymentId, Digest, HostName, HostSpec, Release, ReleaseId, Replica, Timestamp};
 
 /// A release that can be made live again without a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct KeptRelease {
     /// The replicas that it was live on.
     #[serde(default)]
     pub replicas: Option<ReplicaSet>,
+    /// The hosts that it was live on. None are known of one that went live before they were written down.
+    #[serde(default)]
+    pub hosts: Vec<HostSpec>,
     /// Until when these replicas are to be kept running although it isn't live; none: they are not.
     #[serde(default)]
     pub warm_until: Option<Timestamp>,

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub enum Duty {
     /// Looking whether something is due that nobody has published, and purging what nobody needs.
     Sweep,
+    /// Ordering certificates before they end, and bringing them to every proxy.
+    Certificates,
 }
 
 /// A record on a lease's subject.
@@ -206,6 +208,7 @@ impl fmt::Display for Duty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sweep => "sweep",
+            Self::Certificates => "certificates",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The rules of Cutover, and nothing else: what a deployment is, which facts may follow which, what is due, how it ends,
 //! and what the deploy file says. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
 
+mod certificate_note;
 mod decision;
 mod deploy_file;
 mod deployment;
@@ -14,6 +15,7 @@ mod kept;
 mod lease;
 mod name;
 mod obligation;
+mod orders;
 mod plan;
 mod reference;
 mod refused;
@@ -26,6 +28,7 @@ mod task_state;
 mod time;
 mod tls;
 
+pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use decision::Decision;
 pub use deploy_file::{DeployFile, DeployFileError, ImageSource, Place, Problem, Target};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
@@ -39,6 +42,7 @@ pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
 pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, ServiceName};
 pub use obligation::Obligation;
+pub use orders::{FailedOrder, Orders};
 pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};

@@ -1,14 +1,15 @@
 //! A host of a plan.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::Docker;
 use cutover_core::{HostName, HostSpec};
 use cutover_host::{Host, HostAddress, Hosts};
 
-use crate::Error;
 use crate::control_lines::ControlLines;
+use crate::{Error, SOCKET};
 
 /// The hosts that plans name. Connections are shared and kept; cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ pub struct Machine {
     name: HostName,
     host: Arc<Host>,
     control_lines: Arc<ControlLines>,
+    socket: PathBuf,
 }
 
 impl Fleet {
@@ -38,12 +40,23 @@ impl Fleet {
         let new = || Machine::new(spec.name.clone(), self.hosts.get(&address));
         known.entry(address.clone()).or_insert_with(new).clone()
     }
+
+    /// Makes `machine` the host of that description.
+    pub fn put(&self, spec: &HostSpec, machine: Machine) {
+        let address = HostAddress::new(&spec.user, spec.name.as_str(), spec.port);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(address, machine);
+    }
 }
 
 impl Machine {
     /// A host that was reached in another way.
     pub fn new(name: HostName, host: Arc<Host>) -> Self {
-        Self { name, host, control_lines: Arc::default() }
+        Self { name, host, control_lines: Arc::default(), socket: SOCKET.into() }
+    }
+
+    /// The same with its proxy's control socket elsewhere.
+    pub fn with_socket(self, socket: PathBuf) -> Self {
+        Self { socket, ..self }
     }
 
     /// Its name in the journal.
@@ -54,6 +67,10 @@ impl Machine {
     /// The way to it.
     pub const fn host(&self) -> &Arc<Host> {
         &self.host
+    }
+
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     pub(crate) fn control_lines(&self) -> &ControlLines {

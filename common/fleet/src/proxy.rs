@@ -12,7 +12,7 @@ use cutover_core::JournalId;
 use crate::control_lines::not_understood;
 use crate::{Error, Machine};
 
-/// Where the proxy's control socket is on every host.
+/// Where the proxy's control socket is on every host, unless it is said otherwise.
 pub const SOCKET: &str = "/run/cutover/control.sock";
 
 /// How long a call may take: a switch is written to disk before it is answered. The health checks before it have a limit of
@@ -36,9 +36,9 @@ pub struct Proxy<'a> {
 }
 
 impl Machine {
-    /// Its proxy, at the socket where it is on every host.
+    /// Its proxy.
     pub fn proxy(&self) -> Proxy<'_> {
-        self.proxy_at(Path::new(SOCKET))
+        self.proxy_at(self.socket())
     }
 
     /// A proxy whose control socket is elsewhere.

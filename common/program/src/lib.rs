@@ -7,9 +7,9 @@ pub use arguments::Arguments;
 
 use std::time::Duration;
 
-use cutover_bus::{Bus, Journal, Performer, WorkerOptions, work};
+use cutover_bus::{Bus, Journal, Performer, StandingWork, WorkerOptions, hold, work};
 use cutover_core::Program;
-use cutover_telemetry::{Config, Telemetry};
+use cutover_telemetry::{Config, Metrics, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,38 @@ pub async fn run<P: Performer>(
     arguments: Arguments,
     performer: P,
 ) -> Result<(), Error> {
+    start(program, version, arguments, async |journal, options, metrics, stop| {
+        work(journal, options, performer, metrics, stop).await
+    })
+    .await
+}
+
+/// The same for a program that has a duty beside its stages.
+///
+/// # Errors
+/// The same.
+pub async fn run_with_duty<P: Performer, D: StandingWork>(
+    program: Program,
+    version: &str,
+    arguments: Arguments,
+    performer: P,
+    duty: D,
+) -> Result<(), Error> {
+    start(program, version, arguments, async |journal: Journal, options: WorkerOptions, metrics, stop| {
+        let (known, name, told) = (journal.clone(), options.name.clone(), stop.clone());
+        let held = hold(known, &name, duty, told);
+        tokio::try_join!(work(journal, options, performer, metrics, stop), held).map(|((), ())| ())
+    })
+    .await
+}
+
+/// Everything before and after the work.
+async fn start(
+    program: Program,
+    version: &str,
+    arguments: Arguments,
+    work: impl AsyncFnOnce(Journal, WorkerOptions, Metrics, CancellationToken) -> Result<(), cutover_bus::Error>,
+) -> Result<(), Error> {
     let telemetry = Telemetry::start(&program.binary(), Config::from_environment()?).await?;
     let stop = stop_on_signal()?;
     if let Some(journal) = open(&arguments.nats_url, &program.binary(), &stop).await? {
@@ -52,7 +84,7 @@ pub async fn run<P: Performer>(
             slots: arguments.slots,
             at_point: fault::at_point(),
         };
-        work(journal, options, performer, telemetry.metrics().clone(), stop).await?;
+        work(journal, options, telemetry.metrics().clone(), stop).await?;
     }
     telemetry.shutdown().await;
     Ok(())

@@ -56,6 +56,7 @@ impl Service {
             deployment: current.id().clone(),
             since: at,
             replicas: Some(current.replica_set()),
+            hosts: current.plan.hosts.clone(),
             warm_until: None,
         };
         let retain = usize::try_from(current.plan.release.settings.retain).unwrap_or(usize::MAX);

@@ -1,0 +1,68 @@
+//! A service whose lease is held: what a duty knows of it, and what it notes for whoever does the duty next.
+
+use std::sync::Arc;
+
+use cutover_core::{Duty, Service, ServiceKey, Subject};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::append::{Message, append};
+use crate::bus::LEASE;
+use crate::logs::Logs;
+use crate::stored::Stored;
+use crate::{Error, Journal};
+
+/// A service whose lease is held.
+pub struct Held {
+    logs: Arc<Logs>,
+    duty: Duty,
+    key: ServiceKey,
+}
+
+impl Held {
+    pub(crate) const fn new(logs: Arc<Logs>, duty: Duty, key: ServiceKey) -> Self {
+        Self { logs, duty, key }
+    }
+
+    /// Which service it is.
+    pub const fn key(&self) -> &ServiceKey {
+        &self.key
+    }
+
+    /// All that the journal says of it now.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer.
+    pub async fn service(&self) -> Result<Service, Error> {
+        Ok(self.logs.read(&self.key).await?.service().clone())
+    }
+
+    /// What was noted last of it, by whoever did the duty.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer, or a note of another kind.
+    pub async fn note<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        self.logs.journal().note(self.duty, &self.key).await
+    }
+
+    /// Notes something, in the place of what was noted before.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer: whether it is noted is not known then.
+    pub async fn set_note<T: Serialize + Sync>(&self, note: &T) -> Result<(), Error> {
+        let message = Message::repeatable(Subject::note_of(self.duty, &self.key), note)?;
+        append(&self.logs.journal().bus().client, "writing a note", vec![message]).await.map(drop)
+    }
+}
+
+impl Journal {
+    /// What was noted last of a service, by whoever does the duty.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer, or a note of another kind.
+    pub async fn note<T: DeserializeOwned>(&self, duty: Duty, key: &ServiceKey) -> Result<Option<T>, Error> {
+        let stored = Stored::last_of_each(self.bus(), LEASE, &[Subject::note_of(duty, key)]).await?;
+        let unreadable = |source| Error::Content { doing: "read", source };
+        stored.last().map(|stored| serde_json::from_slice(&stored.content).map_err(unreadable)).transpose()
+    }
+}

@@ -1,0 +1,159 @@
+//! The proxies of a service's hosts: they keep its certificate and the account, and nothing else does.
+
+use cutover_control::{Account, Certificate, Challenge};
+use cutover_core::{HostName, ServiceKey, Timestamp};
+use cutover_fleet::{Fleet, Machine, key_of};
+use futures_util::future::join_all;
+
+use super::error::Error;
+use super::step::Seen;
+use super::wanted::Wanted;
+
+/// The proxies of a service's hosts.
+pub(crate) struct Proxies<'a> {
+    key: &'a ServiceKey,
+    machines: Vec<Machine>,
+}
+
+impl<'a> Proxies<'a> {
+    /// Those of the hosts where a certificate is wanted.
+    pub(crate) fn of(fleet: &Fleet, key: &'a ServiceKey, wanted: &Wanted) -> Self {
+        Self { key, machines: wanted.hosts.iter().map(|host| fleet.machine(host)).collect() }
+    }
+
+    /// What each shows for the service.
+    pub(crate) async fn seen(&self) -> Vec<Seen> {
+        let see = async |machine: &Machine| {
+            let certificates = match machine.proxy().service(self.key).await {
+                Ok(service) => Some(service.map(|service| service.certificates).unwrap_or_default()),
+                Err(error) => {
+                    let (service, host) = (self.key, machine.name());
+                    tracing::warn!(%service, %host, error = %causes(&error), "a proxy can't be asked for its certificates");
+                    None
+                }
+            };
+            Seen { host: machine.name().clone(), certificates }
+        };
+        join_all(self.machines.iter().map(see)).await
+    }
+
+    /// Makes all answer an authority.
+    ///
+    /// # Errors
+    /// None of them can be told.
+    pub(crate) async fn answer(&self, challenge: &Challenge) -> Result<(), Error> {
+        let answer = async |machine: &Machine| machine.proxy().answer(challenge.clone()).await;
+        self.told(join_all(self.machines.iter().map(answer)).await)
+    }
+
+    /// Makes all keep an account.
+    ///
+    /// # Errors
+    /// None of them can be told.
+    pub(crate) async fn keep(&self, account: &Account) -> Result<(), Error> {
+        let keep = async |machine: &Machine| machine.proxy().keep_account(account.clone()).await;
+        self.told(join_all(self.machines.iter().map(keep)).await)
+    }
+
+    /// The account at an authority, from the first that has it.
+    pub(crate) async fn account(&self, directory: &str) -> Option<Account> {
+        for machine in &self.machines {
+            match machine.proxy().certificates().await {
+                Ok((_, Some(account))) if account.directory == directory => return Some(account),
+                Ok(_) => {}
+                Err(error) => {
+                    let host = machine.name();
+                    tracing::warn!(%host, error = %causes(&error), "a proxy can't be asked for the account");
+                }
+            }
+        }
+        None
+    }
+
+    /// Makes all show a certificate that was just ordered. Where that fails, it is brought later.
+    ///
+    /// # Errors
+    /// None of them shows it.
+    pub(crate) async fn certify(
+        &self,
+        certificate: &Certificate,
+        wanted: &Wanted,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let certify = async |machine: &Machine| self.show(machine, certificate, wanted, now).await;
+        let mut failed = None;
+        let mut is_shown = false;
+        for shown in join_all(self.machines.iter().map(certify)).await {
+            match shown {
+                Ok(()) => is_shown = true,
+                Err(error) => {
+                    tracing::warn!(service = %self.key, error = %causes(&error), "a certificate is not shown yet");
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.filter(|_| !is_shown).map_or(Ok(()), Err)
+    }
+
+    /// Brings the certificate, and the account that it was ordered with, from one host to others.
+    ///
+    /// # Errors
+    /// What stopped it; the others have it then as far as it came.
+    pub(crate) async fn bring(
+        &self,
+        from: &HostName,
+        to: &[HostName],
+        wanted: &Wanted,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(source) = self.machines.iter().find(|machine| machine.name() == from) else { return Ok(()) };
+        let (certificates, account) = source.proxy().certificates().await?;
+        let key = key_of(self.key);
+        let Some((_, certificate)) = certificates.into_iter().find(|(of, _)| *of == key) else {
+            return Err(Error::NoCertificate { host: from.clone() });
+        };
+        for machine in self.machines.iter().filter(|machine| to.contains(machine.name())) {
+            self.show(machine, &certificate, wanted, now).await?;
+            if let Some(account) = account.clone() {
+                machine.proxy().keep_account(account).await?;
+            }
+            tracing::info!(service = %self.key, host = %machine.name(), %from, "a certificate is brought");
+        }
+        Ok(())
+    }
+
+    /// Makes one show a certificate. It isn't believed because it was answered.
+    async fn show(
+        &self,
+        machine: &Machine,
+        certificate: &Certificate,
+        wanted: &Wanted,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let shown = machine.proxy().certify(self.key, certificate.clone()).await?;
+        if wanted.suits(&shown, now) {
+            return Ok(());
+        }
+        Err(Error::NotShown {
+            host: machine.name().clone(),
+            names: wanted.names.join(", "),
+            shown: shown.names.join(", "),
+        })
+    }
+
+    /// Says who could not be told; an error where that is everybody.
+    fn told(&self, told: Vec<Result<(), cutover_fleet::Error>>) -> Result<(), Error> {
+        let all = told.len();
+        let failed: Vec<_> = told.into_iter().filter_map(Result::err).collect();
+        for error in &failed {
+            tracing::warn!(service = %self.key, error = %causes(error), "a proxy could not be told");
+        }
+        let everybody = failed.len() == all;
+        failed.into_iter().next().filter(|_| everybody).map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    cutover_core::Failure::of(error, true).message
+}

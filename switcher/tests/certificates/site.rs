@@ -1,0 +1,170 @@
+//! A service that is deployed with a certificate that is ordered: the journal, the workers, the duty.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use cutover_bus::{Assignment, Performer, WorkerOptions, hold, work};
+use cutover_core::{
+    Acme, CertificateNote, CertificateSource, Container, Decision, Digest, Duty, Evidence, Failure, HostSpec,
+    Intent, Output, PROTOCOL, Plan, Program, Proof, Readiness, Release, Replica, Resources, Routing,
+    Settings, Soak, Source, Span, Stage, Timeouts, Tls,
+};
+use cutover_fleet::Fleet;
+use cutover_host::{Hosts, SshOptions};
+use cutover_switcher::{Certificates, Switcher};
+use cutover_telemetry::Metrics;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::fleet::{Host, application};
+use crate::server::{Nats, Pebble};
+use crate::{eventually, key};
+
+/// All that it takes to deploy, and what orders certificates.
+pub(crate) struct Site {
+    pub(crate) pebble: Pebble,
+    pub(crate) fleet: Fleet,
+    nats: Nats,
+    _stop: DropGuard,
+}
+
+impl Site {
+    /// With an authority whose certificates are valid for so many seconds.
+    pub(crate) async fn start(validity: u32) -> Self {
+        let (nats, pebble) = (Nats::start().await, Pebble::start(validity).await);
+        let fleet = Fleet::new(Hosts::new(SshOptions::new("/nonexistent"), "/nonexistent"));
+        let (stop, app) = (CancellationToken::new(), application().await);
+        for program in Program::ALL {
+            let options = WorkerOptions {
+                program,
+                version: "0.0.1".into(),
+                name: "test".into(),
+                slots: 2,
+                at_point: None,
+            };
+            let stages = Stages { switcher: Switcher::new(fleet.clone()), app };
+            let metrics = Metrics::new().unwrap();
+            let (journal, stop) = (nats.journal().await, stop.clone());
+            tokio::spawn(async move { work(journal, options, stages, metrics, stop).await.unwrap() });
+        }
+        let site = Self { pebble, fleet, nats, _stop: stop.clone().drop_guard() };
+        site.look_after_certificates(stop).await;
+        site
+    }
+
+    /// The duty, in a program that knows nothing yet.
+    async fn look_after_certificates(&self, stop: CancellationToken) {
+        let certificates = Certificates::new(self.fleet.clone(), Some(self.pebble.root()));
+        let journal = self.nats.journal().await;
+        tokio::spawn(async move { hold(journal, "test", certificates, stop).await.unwrap() });
+    }
+
+    /// A host, at an address of the loopback.
+    pub(crate) async fn host(&self, address: &str) -> Host {
+        Host::start(address, &self.pebble, &self.fleet).await
+    }
+
+    /// Decides on the deployment of that number.
+    pub(crate) async fn deploy(&self, n: u32, names: &[&str], hosts: &[&Host], proof: Proof) {
+        let journal = self.nats.journal().await;
+        let mut log = journal.service(&key()).await.unwrap();
+        let acme = Acme { directory: self.pebble.directory(), email: Some("ops@a.test".into()), proof };
+        let hosts = hosts.iter().map(|host| host.spec.clone()).collect();
+        journal.decide(&mut log, Decision::Accepted(Box::new(plan(n, names, hosts, acme)))).await.unwrap();
+    }
+
+    /// Waits until the deployment of that number is live.
+    pub(crate) async fn is_live(&self, n: u32) {
+        let (journal, id) = (self.nats.journal().await, id(n));
+        eventually(async || {
+            let log = journal.service(&key()).await.unwrap();
+            log.service().live().filter(|live| live.deployment.as_str() == id).map(drop)
+        })
+        .await;
+    }
+
+    /// What is noted of the certificate.
+    pub(crate) async fn note(&self) -> Option<CertificateNote> {
+        self.nats.journal().await.note(Duty::Certificates, &key()).await.unwrap()
+    }
+}
+
+/// Does every stage at once, but for those of the switcher, which does them.
+struct Stages {
+    switcher: Switcher,
+    app: SocketAddr,
+}
+
+impl Performer for Stages {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        Ok(match assignment.task.stage {
+            Stage::Switch | Stage::Restore => return self.switcher.perform(assignment).await,
+            Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1 },
+            Stage::Ship => Output::Shipped { sent: 1 },
+            Stage::Expand => Output::Expanded { applied: Vec::new() },
+            Stage::Boot => Output::Booted {
+                replicas: vec![Replica {
+                    name: format!("shop-{}", assignment.epoch.sequence),
+                    address: self.app,
+                }],
+            },
+            Stage::Probe => Output::Probed { asked: 1 },
+            Stage::Soak => Output::Soaked(Evidence::default()),
+            Stage::Retire => Output::Retired { stopped: 0 },
+            Stage::Cool => Output::Cooled { stopped: 0 },
+            Stage::Discard => Output::Discarded { removed: 1 },
+        })
+    }
+}
+
+fn id(n: u32) -> String {
+    format!("{n:0>26}")
+}
+
+fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, acme: Acme) -> Plan {
+    let tls = Tls { certificate: CertificateSource::Acme(acme), redirect: true, hsts: Span::default() };
+    let settings = Settings {
+        port: 80,
+        replicas: 1,
+        command: Vec::new(),
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        resources: Resources::default(),
+        container: Container::default(),
+        readiness: Readiness {
+            path: "/up".into(),
+            initial_delay: Span::default(),
+            period: Span::seconds(1),
+            timeout: Span::seconds(5),
+            successes: 1,
+        },
+        proxy: Routing {
+            hosts: names.iter().map(ToString::to_string).collect(),
+            tls: Some(tls),
+            ..Routing::default()
+        },
+        soak: Soak { time: Span::default(), max_errors_per_mille: 50, min_requests: 20 },
+        timeouts: Timeouts::default(),
+        database: None,
+        warm: Span::default(),
+        retain: 5,
+    };
+    let release = Release {
+        version: format!("v{n}"),
+        source: Source::Image("shop".into()),
+        settings,
+        migrations: Vec::new(),
+    };
+    Plan {
+        protocol: PROTOCOL,
+        deployment: id(n).parse().unwrap(),
+        key: key(),
+        by: "tester@here".into(),
+        intent: Intent::Deploy,
+        stages: Plan::stages_for(&release, None),
+        release,
+        image: None,
+        warm: None,
+        replaces: None,
+        hosts,
+    }
+}
