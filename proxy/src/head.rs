@@ -20,20 +20,45 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The longest target that is passed on, in bytes.
+const MAX_TARGET: usize = 32 << 10;
+
+/// Refuses what a request must not have, whoever it is for. hyper has refused before what can't be read at all.
+///
+/// # Errors
+///
+/// [`Rejection::TargetTooLong`]; [`Rejection::TransferCoding`] of a body that would be passed on without a coding that it has
+/// (RFC 9112, 6.1), or with chunks within chunks.
+pub(crate) fn check(parts: &request::Parts) -> Result<(), Rejection> {
+    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
+        return Err(Rejection::TargetTooLong);
+    }
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Rejection::TransferCoding),
+    }
+}
+
 /// Takes the host that a request is for and leaves the request in origin form, with that host as its only `Host`
 /// (RFC 9112, 3.2). A client of HTTP/1.0 may name none.
 ///
 /// # Errors
 ///
-/// [`Rejection::Malformed`] where the RFC asks for 400: no `Host` in HTTP/1.1, several, or one that is no text.
+/// [`Rejection::Malformed`] where the RFC asks for 400: no `Host` in HTTP/1.1, several, or one that is none; and one of
+/// HTTP/2 that is another than the target's (RFC 9113, 8.3.1).
 pub(crate) fn take_host(parts: &mut request::Parts) -> Result<HeaderValue, Rejection> {
     if parts.method == Method::CONNECT {
         return Err(Rejection::Connect);
     }
+    let named = named_host(parts)?;
     if let Some(authority) = parts.uri.authority() {
-        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-        let host = HeaderValue::from_str(host)
-            .map_err(|_| Rejection::Malformed("the target names no valid host"))?;
+        let host = HeaderValue::from_str(authority.as_str()).ok().filter(is_host);
+        let host = host.ok_or(Rejection::Malformed("the target names no valid host"))?;
+        if parts.version == Version::HTTP_2 && named.is_some_and(|named| named != host) {
+            return Err(Rejection::Malformed("the Host header is another host than the target's"));
+        }
         parts.uri = match parts.uri.path_and_query() {
             Some(path) => Uri::from(path.clone()),
             None => Uri::from_static("/"),
@@ -41,14 +66,27 @@ pub(crate) fn take_host(parts: &mut request::Parts) -> Result<HeaderValue, Rejec
         parts.headers.insert(HOST, host.clone());
         return Ok(host);
     }
+    Ok(named.unwrap_or_else(|| HeaderValue::from_static("")))
+}
+
+/// What the only `Host` of a request says.
+fn named_host(parts: &request::Parts) -> Result<Option<HeaderValue>, Rejection> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host.to_str().is_ok() => Ok(host.clone()),
+        (Some(host), None) if is_host(host) => Ok(Some(host.clone())),
         (Some(_), None) => Err(Rejection::Malformed("the Host header is no host")),
-        (None, _) if parts.version < Version::HTTP_11 => Ok(HeaderValue::from_static("")),
-        (None, _) => Err(Rejection::Malformed("HTTP/1.1 requires a Host header")),
+        (None, _) if parts.version == Version::HTTP_11 => {
+            Err(Rejection::Malformed("HTTP/1.1 requires a Host header"))
+        }
+        (None, _) => Ok(None),
         (Some(_), Some(_)) => Err(Rejection::Malformed("the request has more than one Host header")),
     }
+}
+
+/// Whether a value can be a host with or without a port, or none: only what RFC 3986, 3.2.2 has in one. A user in front of it
+/// is an error (RFC 9110, 4.2.4).
+fn is_host(value: &HeaderValue) -> bool {
+    value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
 /// The protocol that a request asks to change to. HTTP/2 without TLS is not passed on: RFC 9113 has withdrawn it, and
@@ -360,7 +398,7 @@ mod tests {
 
     #[test]
     fn the_target_of_absolute_form_is_the_host() {
-        let mut parts = parts("http://user@b.example:81/x?y", &[("host", "a")]);
+        let mut parts = parts("http://b.example:81/x?y", &[("host", "a")]);
         assert_eq!(take_host(&mut parts).unwrap(), "b.example:81");
         assert_eq!(
             (parts.uri.to_string().as_str(), &parts.headers["host"]),
@@ -372,9 +410,45 @@ mod tests {
     fn one_host_is_required_of_http_1_1_only() {
         assert!(take_host(&mut parts("/", &[])).is_err());
         assert!(take_host(&mut parts("/", &[("host", "a"), ("host", "b")])).is_err());
+        assert!(take_host(&mut parts("http://a/", &[])).is_err());
+        assert!(take_host(&mut parts("http://user@a/", &[("host", "a")])).is_err());
+        for host in ["user@a", "a b", "a/b", "a?b", "a\\b", "a\"b", "a#b", "a\tb", "<a>"] {
+            assert!(take_host(&mut parts("/", &[("host", host)])).is_err(), "{host}");
+        }
+        for host in ["", "a", "a.example:80", "[2001:db8::1]:80", "a_b.example."] {
+            assert_eq!(take_host(&mut parts("/", &[("host", host)])).unwrap(), host);
+        }
         let mut old = parts("/", &[]);
         old.version = Version::HTTP_10;
         assert_eq!(take_host(&mut old).unwrap(), "");
+    }
+
+    #[test]
+    fn a_host_of_http_2_is_that_of_the_target() {
+        let asked = |host| {
+            let mut parts = parts("http://a/", &[("host", host)]);
+            parts.version = Version::HTTP_2;
+            take_host(&mut parts)
+        };
+        assert_eq!(asked("a").unwrap(), "a");
+        assert!(asked("b").is_err());
+        let mut without = parts("http://a/", &[]);
+        without.version = Version::HTTP_2;
+        assert_eq!(take_host(&mut without).unwrap(), "a");
+    }
+
+    #[test]
+    fn a_coding_that_would_get_lost_and_a_target_without_end_are_refused() {
+        for codings in
+            [&["gzip, chunked"][..], &["chunked, chunked"], &["chunked", "chunked"], &["gzip", "chunked"]]
+        {
+            let headers: Vec<_> = codings.iter().map(|coding| ("transfer-encoding", *coding)).collect();
+            assert!(matches!(check(&parts("/", &headers)), Err(Rejection::TransferCoding)), "{codings:?}");
+        }
+        assert!(check(&parts("/", &[("transfer-encoding", "Chunked")])).is_ok());
+        let target = |length: usize| format!("/{}", "x".repeat(length - 1));
+        assert!(check(&parts(&target(MAX_TARGET), &[])).is_ok());
+        assert!(matches!(check(&parts(&target(MAX_TARGET + 1), &[])), Err(Rejection::TargetTooLong)));
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Outgoing {
     ) -> Result<Self, Rejection> {
         let client_half = hyper::upgrade::on(&mut request);
         let (mut parts, body) = request.into_parts();
+        head::check(&parts)?;
         let host = head::take_host(&mut parts)?;
         if !client.may_ask_for(host.to_str().unwrap_or_default()) {
             return Err(Rejection::Misdirected);
@@ -201,6 +202,7 @@ impl Outgoing {
                 () = lease.target().cut(Kind::Request).cancelled() => return Err(Rejection::Replaced),
                 () = sleep_until(deadline) => match &self.upload {
                     Some(upload) if upload.last_moved() + limit > deadline => deadline = upload.last_moved() + limit,
+                    Some(upload) if upload.waits_for_client() => return Err(Rejection::BodyTooSlow),
                     _ => return Err(Rejection::TooSlow),
                 },
             }

@@ -13,6 +13,12 @@ use crate::response_body::ResponseBody;
 pub(crate) enum Rejection {
     #[error("{0}")]
     Malformed(&'static str),
+    #[error("the target of the request is too long")]
+    TargetTooLong,
+    #[error("no transfer coding is known here but chunked")]
+    TransferCoding,
+    #[error("the client did not send the request's body in time")]
+    BodyTooSlow,
     #[error("CONNECT is not served here")]
     Connect,
     #[error("the certificate of this connection is not for the host of the request")]
@@ -55,6 +61,9 @@ impl Rejection {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) | Self::RequestBody(_) => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             // RFC 9110, 15.5.20.
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -76,6 +85,13 @@ impl Rejection {
         format!("{}: {self}\n", self.status().as_u16())
     }
 
+    /// Whether nothing more is read from the client: it need not get rid of the rest of a body in order to ask something
+    /// else, and where a message is not clear, neither is where the next one begins (RFC 9112, 6.3).
+    fn ends_connection(&self) -> bool {
+        let body = matches!(self, Self::BodyTooLarge | Self::BodyTooSlow | Self::RequestBody(_));
+        body || matches!(self, Self::Malformed(_) | Self::TransferCoding)
+    }
+
     pub(crate) fn into_response(self) -> Response<ResponseBody> {
         if let Self::Maintenance(notice) = &self {
             return notice.response();
@@ -87,8 +103,7 @@ impl Rejection {
         if let Self::Paused { retry_after } = self {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after));
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
-            // What makes a client stop sending: it need not get rid of the rest in order to ask something else.
+        if self.ends_connection() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Self::Insecure { location, .. } = self {

@@ -50,6 +50,8 @@ pub(crate) struct Upload {
     /// Pieces that are taken from the client.
     pieces: Activity,
     bytes: AtomicU64,
+    /// The application would take more, and the client has sent no more.
+    waits: AtomicBool,
     released: AtomicBool,
     /// It has ended before its end.
     broken: AtomicBool,
@@ -61,6 +63,7 @@ impl Upload {
         Arc::new(Self {
             pieces: Activity::new(),
             bytes: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             released: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -75,6 +78,11 @@ impl Upload {
     /// How many bytes were taken from the client.
     pub(crate) fn taken(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    /// Whether it is the client that the application, and the proxy, wait for.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.waits.load(Acquire)
     }
 
     /// Whether the client has broken it off, or sent more than it may: the application can't be blamed for what comes of it.
@@ -119,7 +127,9 @@ impl Body for RequestBody {
             }
             *held = None;
         }
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let polled = Pin::new(body).poll_frame(cx);
+        upload.waits.store(polled.is_pending(), Release);
+        let frame = ready!(polled);
         upload.pieces.mark();
         let Some(Ok(frame)) = frame else {
             upload.broken.store(frame.is_some(), Release);

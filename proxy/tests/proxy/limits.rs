@@ -18,7 +18,7 @@ use crate::proxy::{LIMIT, Proxy, switch};
 use crate::streaming::{channel, data, next, streaming_app};
 use crate::upgrade::{echo, says_back, upgraded};
 
-async fn allowing(switch: Switch) -> Proxy {
+pub(crate) async fn allowing(switch: Switch) -> Proxy {
     let proxy = Proxy::start().await;
     proxy.call(Request::Switch(Box::new(switch))).await.unwrap();
     proxy
@@ -114,7 +114,7 @@ async fn an_upgraded_connection_is_cut_when_both_sides_are_silent() {
 }
 
 /// Answers with the length of the body, and says of each whether it came to its end.
-async fn counting() -> (Application, mpsc::UnboundedReceiver<bool>) {
+pub(crate) async fn counting() -> (Application, mpsc::UnboundedReceiver<bool>) {
     let (ended, ends) = mpsc::unbounded_channel();
     let app = Application::serve(move |request: hyper::Request<Incoming>| {
         let ended = ended.clone();

@@ -11,6 +11,8 @@ mod client;
 mod control;
 mod drains;
 mod ending;
+mod hard_input;
+mod hard_input_http2;
 mod http;
 mod http2;
 mod limits;

@@ -51,6 +51,13 @@ impl Process {
         (Self { address, child, control, _folder: folder }, out)
     }
 
+    /// The memory that it has, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
+    }
+
     /// Switches the default service.
     pub(crate) async fn switch(&self, sequence: u64, targets: &[Target]) {
         let request = Request::Switch(Box::new(switch(sequence, targets)));
