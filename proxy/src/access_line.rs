@@ -23,6 +23,9 @@ pub(crate) struct Line<'a> {
     pub(crate) client: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) protocol: Option<&'static str>,
+    /// The version of TLS, where there is TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) method: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use hyper::StatusCode;
 use hyper::header::HeaderName;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::access_line::Line;
 use crate::client::Client;
 use crate::config::AccessLogOptions;
+use crate::rejection::Rejection;
 
 /// Lines that wait to be written; what comes while there are as many is left out.
 const WAITING: usize = 4096;
@@ -82,15 +84,21 @@ impl AccessLog {
         Ok((Arc::new(log), Writing { over }))
     }
 
-    /// Says that what a client sent was no request, which was answered so without anybody's doing.
-    pub(crate) fn refused(&self, client: &Client, error: &hyper::Error) {
-        // As hyper answers. A target that is too long for it is part of a head that is, by the limit that is set here.
-        let status = if error.is_parse_too_large() { 431 } else { 400 };
+    /// Says that what a client sent was no request, which hyper has answered.
+    pub(crate) fn unread(&self, client: &Client, error: &hyper::Error) {
+        // A target that is too long for hyper is part of a head that is, by the limit that is set here.
+        let status = match error.is_parse_too_large() {
+            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            false => StatusCode::BAD_REQUEST,
+        };
         if error.is_parse() {
-            let (client, rejection) = (client.address(), error.to_string());
-            let (time, status) = (time(SystemTime::now()), Some(status));
-            self.write(&Line { time, client, status, rejection: Some(&rejection), ..Line::default() });
+            self.write(&Line { rejection: Some(&error.to_string()), ..refused(client, status) });
         }
+    }
+
+    /// Says that a request was refused for its head.
+    pub(crate) fn refused(&self, client: &Client, rejection: &Rejection) {
+        self.write(&Line { rejection: Some(&rejection.to_string()), ..refused(client, rejection.status()) });
     }
 
     /// Hands a line over to be written, unless there are too many.
@@ -159,6 +167,12 @@ impl LeftOut {
 /// A time as the access log has it (RFC 3339), with microseconds.
 pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_micros(time).to_string()
+}
+
+/// What is known of a request that was not even taken for one.
+fn refused(client: &Client, status: StatusCode) -> Line<'_> {
+    let (client, tls, status) = (client.address(), client.tls(), Some(status.as_u16()));
+    Line { time: time(SystemTime::now()), client, tls, status, ..Line::default() }
 }
 
 /// Writes lines as they come until nobody has any more.

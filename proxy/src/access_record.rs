@@ -185,6 +185,7 @@ impl Drop for Entry {
             time: time(self.at),
             client: self.client.address(),
             protocol: Some(protocol(self.version)),
+            tls: self.client.tls(),
             method: Some(self.method.as_str()),
             host: host.as_deref().map(cut),
             path: Some(cut(self.uri.path())),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use ipnet::IpNet;
+use tokio_rustls::rustls::ProtocolVersion;
 
 use crate::tls::Certified;
 
@@ -15,6 +16,8 @@ pub(crate) struct Client {
     trusted: bool,
     /// What it was shown, where it speaks TLS.
     shown: Option<Arc<Certified>>,
+    /// The version of TLS that it speaks.
+    tls: Option<ProtocolVersion>,
 }
 
 impl Client {
@@ -29,6 +32,7 @@ impl Client {
             address: HeaderValue::from_maybe_shared(Bytes::from(address.to_string()))?,
             trusted: trusted.iter().any(|network| network.contains(&address)),
             shown: None,
+            tls: None,
         })
     }
 
@@ -43,8 +47,17 @@ impl Client {
     }
 
     /// The same over TLS, after it was shown a certificate.
-    pub(crate) fn shown(self, certified: Arc<Certified>) -> Self {
-        Self { shown: Some(certified), ..self }
+    pub(crate) fn shown(self, certified: Arc<Certified>, tls: Option<ProtocolVersion>) -> Self {
+        Self { shown: Some(certified), tls, ..self }
+    }
+
+    /// The version of TLS that it speaks, as it is written.
+    pub(crate) fn tls(&self) -> Option<&'static str> {
+        match self.tls? {
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            _ => None,
+        }
     }
 
     pub(crate) const fn speaks_tls(&self) -> bool {

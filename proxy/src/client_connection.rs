@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     // Boxed, as below: a connection without it would carry its size about for nothing. Not cut short when the proxy is about to
     // end: that would be a failed handshake, where an answer is possible.
     let Some((stream, certified)) = Box::pin(shake(exchange.tls(), stream)).await? else { return Ok(()) };
-    let client = client.shown(certified);
+    let client = client.shown(certified, stream.get_ref().1.protocol_version());
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Box::pin(serve_http2(stream, client, exchange, closing)).await,
         _ => Box::pin(serve_any(stream, client, exchange, closing)).await,
@@ -109,7 +109,7 @@ async fn serve_http1(
         }
     };
     if let (Err(error), Some(log)) = (&ended, exchange.log()) {
-        log.refused(&client, error);
+        log.unread(&client, error);
     }
     Ok(ended?)
 }

@@ -103,6 +103,9 @@ where
             },
             Next::Other => return Ok(relay.hand_over()),
             Next::Refused(rejection) => {
+                if let Some(log) = exchange.log() {
+                    log.refused(client, &rejection);
+                }
                 relay.refuse(&rejection, Wanted { head_only: false, close: true }).await?;
                 return Ok(Outcome::Ended);
             }

@@ -24,6 +24,7 @@ struct Line {
     time: String,
     client: String,
     protocol: Option<String>,
+    tls: Option<String>,
     method: Option<String>,
     host: Option<String>,
     path: Option<String>,
@@ -107,7 +108,13 @@ async fn a_line_says_what_became_of_a_request() {
     }
     assert_eq!((line.status, line.request_bytes, line.response_bytes), (Some(200), 4, 12));
     assert!(line.head_us.unwrap() > 0 && line.total_us >= line.head_us.unwrap(), "{line:?}");
-    assert!(line.query.is_none() && line.rejection.is_none() && line.aborted.is_none() && line.retries == 0);
+    assert!(
+        line.tls.is_none()
+            && line.query.is_none()
+            && line.rejection.is_none()
+            && line.aborted.is_none()
+            && line.retries == 0
+    );
     assert!(line.headers.is_empty() && line.response_headers.is_empty());
     // Nothing but what was read above is in the line of a request without a trace, or without a body.
     let mut client = Client::connect(proxy.address).await;
@@ -169,6 +176,11 @@ async fn what_the_proxy_refuses_is_logged_with_the_reason() {
         ("GET /x HTTP/1.1\r\nhost: a\r\n\r\n", 404, "no service is routed here for this host and path"),
         ("GET / HTTP/1.1\r\n\r\n", 400, "HTTP/1.1 requires a Host header"),
         ("nonsense\r\n\r\n", 400, ""),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            400,
+            "said more than once",
+        ),
         (&format!("GET / HTTP/1.1\r\nhost: a\r\nlong: {long}"), 431, ""),
     ] {
         let sent = sent.replacen("\r\n", "\r\nconnection: close\r\n", 1);

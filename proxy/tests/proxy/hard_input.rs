@@ -52,73 +52,77 @@ fn post(head: &str, body: &str) -> String {
 async fn a_request_whose_head_is_not_clear_is_refused_and_nothing_after_it_is_read() {
     let app = Application::named("one").await;
     let proxy = proxy_to(&app).await;
-    for (head, status) in [
+    let unclear = [
         // Where it ends.
-        ("content-length: 4\r\ncontent-length: 5", 400),
-        ("content-length: 4, 5", 400),
-        ("content-length: 4, 4", 400),
-        ("content-length: +4", 400),
-        ("content-length: 0x4", 400),
-        ("content-length: 4 4", 400),
-        ("content-length:", 400),
-        ("content-length: 99999999999999999999", 400),
-        ("transfer-encoding: chunked, gzip", 400),
-        ("transfer-encoding: gzip", 400),
-        ("transfer-encoding: xchunked", 400),
-        ("transfer-encoding: \u{b}chunked", 400),
-        ("transfer-encoding: chunked\r\ntransfer-encoding: identity", 400),
-        ("transfer-encoding: gzip, chunked", 501),
-        ("transfer-encoding: chunked, chunked", 501),
-        ("transfer-encoding: chunked\r\ntransfer-encoding: chunked", 501),
+        "content-length: 4\r\ncontent-length: 5",
+        "content-length: 4, 5",
+        "content-length: 4, 4",
+        "content-length: +4",
+        "content-length: 0x4",
+        "content-length: 4 4",
+        "content-length:",
+        "content-length: 99999999999999999999",
+        "transfer-encoding: chunked, gzip",
+        "transfer-encoding: gzip",
+        "transfer-encoding: xchunked",
+        "transfer-encoding: \u{b}chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked, chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
         // Where a field ends.
-        ("transfer-encoding : chunked", 400),
-        ("transfer-encoding\t: chunked", 400),
-        ("folded: a\r\n b", 400),
-        ("transfer-encoding:\r\n chunked", 400),
-        ("bare: a\rb", 400),
-        ("bare: a\r\r\ncontent-length: 4", 400),
-        ("nul: a\0b", 400),
-        ("control: a\u{7}b", 400),
-        ("control: a\u{7f}b", 400),
-        ("na\0me: a", 400),
-        ("na me: a", 400),
-        ("n\u{e9}me: a", 400),
-        (": a", 400),
-        ("no colon", 400),
+        "transfer-encoding : chunked",
+        "transfer-encoding\t: chunked",
+        "folded: a\r\n b",
+        "transfer-encoding:\r\n chunked",
+        "bare: a\rb",
+        "bare: a\r\r\ncontent-length: 4",
+        "nul: a\0b",
+        "control: a\u{7}b",
+        "control: a\u{7f}b",
+        "na\0me: a",
+        "na me: a",
+        "n\u{e9}me: a",
+        ": a",
+        "no colon",
         // Whom it is for.
-        ("host: b", 400),
-        ("host: a", 400),
-    ] {
-        let answer = raw(proxy.address, &post(head, &format!("0\r\n\r\n{SMUGGLED}")), None).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head:?} got {answer:?}");
-        assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{head:?} got {answer:?}");
-    }
-    for (request, status) in [
-        ("GET / HTTP/1.1\r\n host: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nhost: user@a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400),
-        ("GET http://user:pass@a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET http://a/ HTTP/1.1\r\n\r\n", 400),
-        ("GET http://a/ HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400),
-        ("GET  / HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1 \r\nhost: a\r\n\r\n", 400),
-        ("GET\t/ HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\rhost: a\r\n\r\n", 400),
-        ("GET /\r/ HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.2\r\nhost: a\r\n\r\n", 400),
-        ("GET / http/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET /\r\nhost: a\r\n\r\n", 400),
-        ("G\0T / HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("G{T / HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-    ] {
-        let answer = raw(proxy.address, &format!("{request}{SMUGGLED}"), None).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?} got {answer:?}");
-        assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{request:?} got {answer:?}");
+        "host: b",
+        "host: a",
+    ];
+    let none = [
+        "GET / HTTP/1.1\r\n host: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: user@a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a/b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
+        "GET http://user:pass@a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+        "GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET / HTTP/1.1 \r\nhost: a\r\n\r\n",
+        "GET\t/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET / HTTP/1.1\rhost: a\r\n\r\n",
+        "GET /\r/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET / HTTP/1.2\r\nhost: a\r\n\r\n",
+        "GET / http/1.1\r\nhost: a\r\n\r\n",
+        "GET /\r\nhost: a\r\n\r\n",
+        "G\0T / HTTP/1.1\r\nhost: a\r\n\r\n",
+        "G{T / HTTP/1.1\r\nhost: a\r\n\r\n",
+    ];
+    let unclear = unclear.map(|head| post(head, "0\r\n\r\n"));
+    let mut clear = 0;
+    for request in unclear.iter().map(String::as_str).chain(none) {
+        // Also behind one that goes the complete way, and the connection with it.
+        for before in ["", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"] {
+            let answers = raw(proxy.address, &format!("{before}{request}{SMUGGLED}"), None).await;
+            let count = |status: u16| answers.matches(&format!("HTTP/1.1 {status} ")).count();
+            let expected = usize::from(!before.is_empty());
+            assert_eq!((count(200), count(400) + count(501)), (expected, 1), "{request:?} got {answers:?}");
+            clear += expected as u64;
+        }
     }
     let old = "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
     assert!(raw(proxy.address, old, None).await.contains(" 400 "));
-    assert_eq!(app.requests(), 0);
+    assert_eq!(app.requests(), clear);
     serves(&proxy).await;
 }
 
