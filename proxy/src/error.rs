@@ -36,6 +36,17 @@ pub enum Error {
     /// A thread that carries requests can't be started.
     #[error("starting a worker")]
     Worker(#[source] io::Error),
+    /// What a driven nginx tells can't be received.
+    #[error(
+        "receiving nginx's log on {address}: is another program using the port? Name another with --local"
+    )]
+    Log {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The control socket can't be made.
     #[error("making the control socket {}", path.display())]
     ControlSocket {

@@ -10,7 +10,8 @@
 //! is for [`exchange`], which borrows a connection from the target's [`pool`], streams both bodies through, and knows what to
 //! do about failures. The way of a call:
 //! [`control_server`] reads it, [`plane`] lets [`ledger`] decide what it means, has [`store`] make that durable, and
-//! only then swaps the table.
+//! only then swaps the table. Where a host has an nginx or a Traefik that has to stay, [`drive`] answers the same calls, and
+//! has that one carry the requests.
 
 mod access_line;
 mod access_log;
@@ -27,6 +28,7 @@ mod cookie;
 mod counted;
 mod counters;
 mod drain;
+mod drive;
 mod error;
 mod exchange;
 mod expiry;
@@ -86,6 +88,7 @@ mod tunnel;
 mod worker;
 
 pub use config::{AccessLogOptions, Command, ServeOptions};
+pub use drive::{DriveOptions, DriveServer, Driven, NginxOptions, TraefikOptions, enter};
 pub use error::Error;
 pub use pipe::pipe;
 pub use server::Server;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use cutover_proxy::{Command, ServeOptions, Server, pipe};
+use cutover_proxy::{Command, DriveServer, Driven, ServeOptions, Server, enter, pipe};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -16,23 +16,40 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 async fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Serve(options) => serve(*options).await,
+        Command::Drive(driven) => drive(driven).await,
+        Command::Enter { root, program, arguments } => match enter(&root, &program, &arguments)
+            .with_context(|| format!("running {program} in {}", root.display()))? {},
         Command::Control { control } => Ok(pipe(&control)?),
     }
 }
 
 async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    log_lines();
+    let stop = stop()?;
+    Server::bind(&options).await?.run(stop).await?;
+    Ok(())
+}
+
+async fn drive(driven: Driven) -> anyhow::Result<()> {
+    log_lines();
+    let stop = stop()?;
+    DriveServer::bind(&driven).await?.run(stop).await;
+    Ok(())
+}
+
+fn log_lines() {
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(level).init();
+}
+
+/// Ends when this process is asked to.
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let server = Server::bind(&options).await?;
-    server
-        .run(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await?;
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

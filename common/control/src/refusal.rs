@@ -3,7 +3,7 @@ use thiserror::Error;
 
 use crate::Epoch;
 
-/// Why the proxy did not do what was asked. Nothing was changed.
+/// Why the proxy did not do what was asked. Nothing was changed, but where it says that this is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Refusal {
@@ -45,6 +45,13 @@ pub enum Refusal {
     /// The proxy that served before this one still has requests in flight, and doesn't say which: a replica may need to stay.
     #[error("the proxy that served before has requests in flight, and does not say which")]
     Unsettled,
+    /// The proxy drives another one, which did not confirm in time that it does what it was told. It is told to do as before;
+    /// which of both it does is known once it answers again.
+    #[error("{message}")]
+    Unconfirmed {
+        /// What was waited for, and what was found.
+        message: String,
+    },
     /// The new state could not be made durable, so nothing was changed.
     #[error("the proxy could not store its state: {message}")]
     Storage {
@@ -56,6 +63,9 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the same call may succeed later without anybody changing it.
     pub fn retryable(&self) -> bool {
-        matches!(self, Self::Unready { .. } | Self::Unsettled | Self::Storage { .. })
+        matches!(
+            self,
+            Self::Unready { .. } | Self::Unsettled | Self::Unconfirmed { .. } | Self::Storage { .. }
+        )
     }
 }

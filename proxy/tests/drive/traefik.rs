@@ -1,0 +1,100 @@
+//! Traefik, by its file provider.
+
+use std::fs;
+
+use cutover_control::{Refusal, Switch};
+use cutover_proxy::{Driven, TraefikOptions};
+
+use crate::application::Application;
+use crate::client::get_once;
+use crate::peer::Kind::{QuickTraefik, Traefik};
+use crate::proxy::{Proxy, switch};
+use crate::same;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_targets_are_switched_and_stopped() {
+    same::no_request_fails_while_targets_are_switched_and_stopped(Traefik, 3).await;
+}
+
+#[tokio::test]
+async fn what_was_switched_is_in_force_when_it_is_answered() {
+    same::what_was_switched_is_in_force_when_it_is_answered(Traefik).await;
+}
+
+#[tokio::test]
+async fn what_is_in_flight_ends_where_it_began_and_is_listed_until_then() {
+    same::what_is_in_flight_ends_where_it_began_and_is_listed_until_then(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn a_restore_brings_the_previous_targets_back_with_their_counters() {
+    same::a_restore_brings_the_previous_targets_back_with_their_counters(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn an_application_that_is_not_there_is_an_error_of_its_deployment() {
+    same::an_application_that_is_not_there_is_an_error_of_its_deployment(QuickTraefik).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fences_and_routes_outlive_the_driver_and_the_other_proxy_does_not_notice() {
+    same::fences_and_routes_outlive_the_driver_and_the_other_proxy_does_not_notice(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn services_share_hosts_by_path_prefix() {
+    same::services_share_hosts_by_path_prefix(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn the_first_version_taken_back_leaves_503() {
+    same::the_first_version_taken_back_leaves_503(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn another_proxy_that_is_not_there_is_told_once_it_is() {
+    same::another_proxy_that_is_not_there_is_told_once_it_is(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn what_it_cannot_be_told_is_refused() {
+    same::what_it_cannot_be_told_is_refused(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_traefik_refuses_is_taken_back_with_its_words() {
+    let (one, two) = (Application::named("one").await, Application::named("two").await);
+    let mut proxy = Proxy::start(QuickTraefik).await;
+    proxy.switch(1, &[one.target()]).await;
+    let written = same::config(&proxy);
+    let Driven::Traefik(options) = proxy.peer.driven.clone() else { unreachable!() };
+    let wrong = TraefikOptions { entry_points: vec!["nowhere".to_owned()], ..options.clone() };
+    proxy.peer.driven = Driven::Traefik(wrong);
+    proxy.restart(async || {}).await;
+    let refused = proxy.switch_as(switch(2, &[two.target()])).await.unwrap_err();
+    assert!(
+        matches!(refused, Refusal::Invalid { .. }) && refused.to_string().contains("nowhere"),
+        "{refused:?}"
+    );
+    assert_eq!(same::config(&proxy), written);
+    proxy.peer.driven = Driven::Traefik(options);
+    proxy.restart(async || {}).await;
+    assert_eq!(proxy.status().await.active.unwrap().deployment, "d1");
+    assert_eq!(get_once(proxy.address, "a").await.1, "one");
+    assert_eq!(proxy.switch(2, &[two.target()]).await.as_deref(), Some("d1"));
+}
+
+#[tokio::test]
+async fn limits_that_traefik_lacks_are_refused_and_nothing_is_written() {
+    let app = Application::named("app").await;
+    let proxy = Proxy::start(QuickTraefik).await;
+    let limited = Switch { max_request_body: Some(4), ..switch(1, &[app.target()]) };
+    let mut impatient = switch(1, &[app.target()]);
+    impatient.timeouts.idle_ms = 1_000;
+    let before = fs::read_dir(&proxy.peer.drive().conf_dir).unwrap().count();
+    for switch in [limited, impatient] {
+        let refused = proxy.switch_as(switch).await;
+        assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{refused:?}");
+    }
+    assert_eq!(fs::read_dir(&proxy.peer.drive().conf_dir).unwrap().count(), before);
+}
