@@ -76,6 +76,15 @@ pub(crate) async fn shake(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
+    shake_on(stream, client, name).await
+}
+
+/// The same on a connection that is there already.
+pub(crate) async fn shake_on(
+    stream: TcpStream,
+    client: &Arc<ClientConfig>,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let shaking = TlsConnector::from(Arc::clone(client)).connect(name, stream);
     timeout(LIMIT, shaking).await.expect("no handshake in time")

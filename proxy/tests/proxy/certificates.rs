@@ -53,6 +53,31 @@ async fn what_cannot_be_shown_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn keys_are_taken_in_every_form_that_openssl_writes() {
+    let proxy = Proxy::start_secured().await;
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = async |words: &str| {
+        let output =
+            Command::new("openssl").args(words.split(' ')).current_dir(&folder).output().await.unwrap();
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for (make, form) in [
+        ("genrsa -traditional -out key.pem 2048", "BEGIN RSA PRIVATE KEY"),
+        ("ecparam -genkey -name prime256v1 -out key.pem", "BEGIN EC PRIVATE KEY"),
+        ("genpkey -algorithm ed25519 -out key.pem", "BEGIN PRIVATE KEY"),
+    ] {
+        openssl(make).await;
+        openssl("req -x509 -key key.pem -subj /CN=x -addext subjectAltName=DNS:a.example -out chain.pem")
+            .await;
+        let read = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+        let (chain, key) = (read("chain.pem"), read("key.pem"));
+        assert!(key.contains(form), "{key}");
+        let certificate = Certificate { chain, key: SecretText::new(key), ordered_from: None };
+        assert_eq!(proxy.certify("app", certificate).await.unwrap().names, ["a.example"], "{form}");
+    }
+}
+
+#[tokio::test]
 async fn of_two_by_one_issuer_the_one_that_ends_last_stays() {
     let proxy = Proxy::start_secured().await;
     let (one, other) = (Authority::new("one"), Authority::new("other"));

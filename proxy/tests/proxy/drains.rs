@@ -131,6 +131,8 @@ async fn a_retire_says_what_of_each_kind_is_waited_for() {
     let Busy { proxy, gate, request, feed, socket, .. } = busy;
     gate.add_permits(1);
     assert_eq!(timeout(LIMIT, request).await.unwrap().unwrap(), (StatusCode::OK, "old".to_owned()));
+    // The client has the answer a moment before the proxy notes its end.
+    proxy.until(|status| kinds(&status.draining[0].targets[0]) == (0, 1, 1)).await;
     let (_, draining) = proxy.retire(2, "d2").await.unwrap();
     assert_eq!(draining.iter().map(kinds).collect::<Vec<_>>(), [(0, 1, 1)]);
     drop((feed, socket));

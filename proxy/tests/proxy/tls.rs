@@ -19,7 +19,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::application::{Application, text};
-use crate::authority::{Authority, shake};
+use crate::authority::{Authority, shake, shake_on};
 use crate::client::{Client, get_once, raw, read, request};
 use crate::proxy::{LIMIT, Proxy, switch};
 use crate::upgrade::{ASK, echo};
@@ -235,6 +235,28 @@ async fn what_a_trusted_proxy_got_over_tls_is_not_sent_away() {
         let is_marked = response.headers().contains_key("strict-transport-security");
         assert_eq!(is_marked, status == StatusCode::OK);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_announced_shakes_hands_behind_its_announcement() {
+    let app = Application::serve(|request: hyper::Request<Incoming>| async move {
+        text(StatusCode::OK, request.headers()["x-forwarded-for"].as_bytes().to_vec())
+    })
+    .await;
+    let proxy = Proxy::start_with_options(|options| {
+        options.https = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        options.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+        options.proxy_protocol = true;
+    })
+    .await;
+    let authority = Authority::new("ca");
+    serve(&proxy, "app", &["a.example"], &app, None).await;
+    proxy.certify("app", authority.certify(&["a.example"])).await.unwrap();
+    let mut stream = TcpStream::connect(proxy.https()).await.unwrap();
+    stream.write_all(b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n").await.unwrap();
+    let mut client = Client::over(shake_on(stream, &authority.client(&[]), "a.example").await.unwrap()).await;
+    let (_, address) = client.ask(request(Method::GET, "a.example", "/", "")).await.unwrap();
+    assert_eq!(address, "203.0.113.9");
 }
 
 #[tokio::test]
