@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean bench-deploy bench-proxy faults simulate
+.PHONY: build demo test clean bench-deploy bench-proxy faults fuzz simulate
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -25,6 +25,10 @@ bench-deploy:
 # Each program killed and stopped at each point of each stage, on a real host under load: a quarter of an hour.
 faults:
 	scripts/bench.sh cutover-faults
+
+# What the proxy parses, against bytes that nobody would send: a minute for each target, after the build.
+fuzz:
+	scripts/fuzz.sh
 
 # 100,000 days of the protocol against kills, stops, lost messages, lost hosts and people: a few minutes. Another first
 # seed: make simulate FROM=100000

@@ -35,6 +35,8 @@ mod expiry;
 mod fence;
 mod flight;
 mod forwarded;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod halt;
 mod handover;
