@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use cutover_core::{HostName, Program, Stage};
 use ipnet::IpNet;
 
-use crate::setup::Https;
+use crate::setup::{AccessLog, Https};
 
 /// Instances of one program that one machine is asked for at most.
 const MOST: usize = 100;
@@ -144,6 +144,9 @@ pub(crate) struct Setup {
     /// The proxy starts a trace for each request that comes without one, sampled; =false ends that [default: as it is]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) start_traces: Option<bool>,
+    /// What the proxy says of requests.
+    #[command(flatten)]
+    pub(crate) access_log: AccessLog,
     /// The proxy's program, built to run from scratch [default: beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) proxy_binary: Option<PathBuf>,

@@ -46,6 +46,8 @@ pub(super) struct ProxyContainer {
     pub(super) proxy_protocol: bool,
     /// Whether it starts traces.
     pub(super) start_traces: bool,
+    /// The options that say what it writes of requests.
+    pub(super) access_log: Vec<String>,
     /// The group that may command it.
     pub(super) control_group: u32,
 }
@@ -156,7 +158,7 @@ impl ProxyContainer {
         let switches = switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
         let words = words.map(str::to_owned).into_iter();
         let words = words.chain([https, metrics].into_iter().flatten().flatten());
-        words.chain(trusted).chain(switches).collect()
+        words.chain(trusted).chain(switches).chain(self.access_log.iter().cloned()).collect()
     }
 }
 
@@ -211,7 +213,11 @@ fn option<'a>(found: &'a ContainerInspectResponse, name: &'a str) -> Option<&'a 
     options(found, name).next()
 }
 
-fn options<'a>(found: &'a ContainerInspectResponse, name: &'a str) -> impl Iterator<Item = &'a str> {
+/// The values that a proxy's container was given for an option.
+pub(super) fn options<'a>(
+    found: &'a ContainerInspectResponse,
+    name: &'a str,
+) -> impl Iterator<Item = &'a str> {
     command(found).windows(2).filter_map(move |pair| (pair.first()? == name).then_some(pair.last()?.as_str()))
 }
 
@@ -240,6 +246,7 @@ mod tests {
             trusted: Vec::new(),
             proxy_protocol: false,
             start_traces: false,
+            access_log: Vec::new(),
             control_group: 108,
         }
     }

@@ -72,6 +72,7 @@ impl HostSetup<'_> {
             },
             proxy_protocol: switched(self.options.proxy_protocol, container::PROXY_PROTOCOL),
             start_traces: switched(self.options.start_traces, container::START_TRACES),
+            access_log: self.options.access_log.words(found.as_ref()),
             metrics: self.options.metrics.or_else(|| container::metrics(found.as_ref()?)),
             control_group: engine.group,
         };

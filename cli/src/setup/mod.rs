@@ -1,6 +1,7 @@
 //! Making hosts ready: an Engine that is new enough, a free port, and the proxy as a container, from an image that is
 //! assembled here. What is right already is left alone: no proxy is restarted without need.
 
+mod access_log;
 mod container;
 mod elf;
 mod engine;
@@ -20,6 +21,7 @@ use cutover_host::{Hosts, SshOptions};
 use futures_util::future::join_all;
 use serde::Serialize;
 
+pub(crate) use access_log::AccessLog;
 pub(crate) use error::Error;
 pub(crate) use https::Https;
 
@@ -48,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) proxy_protocol: Option<bool>,
     /// Whether the proxy starts traces; none: as it is.
     pub(crate) start_traces: Option<bool>,
+    /// What the proxy says of requests.
+    pub(crate) access_log: AccessLog,
     /// The proxy's static binary; without one, the one beside `cutover`.
     pub(crate) proxy_binary: Option<PathBuf>,
     /// Whether a proxy of another image is replaced; one host after the other then, and none after one that failed.

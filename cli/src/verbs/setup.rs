@@ -27,6 +27,7 @@ pub(super) async fn make_ready(
         trusted: args.trust.iter().map(ToString::to_string).collect(),
         proxy_protocol: args.proxy_protocol,
         start_traces: args.start_traces,
+        access_log: args.access_log,
         proxy_binary: args.proxy_binary,
         upgrade_proxy,
     };
