@@ -84,7 +84,7 @@ impl Authorities {
             Some(root) => instant_acme::Account::builder_with_root(root),
             None => instant_acme::Account::builder(),
         };
-        builder.map_err(|source| failed("being trusted", source))
+        builder.map_err(|source| Error::Roots { source: Box::new(source) })
     }
 }
 
@@ -149,4 +149,17 @@ fn words(problem: &Problem) -> String {
 
 fn failed(doing: &'static str, source: instant_acme::Error) -> Error {
     Error::Authority { doing, source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_known_by_the_roots_of_the_system_unless_another_is_named() {
+        assert!(Authorities::new(None).builder().is_ok());
+        let error = Authorities::new(Some("/nonexistent.pem".into())).builder().err();
+        let told = error.map(|error| super::super::proxies::causes(&error)).unwrap_or_default();
+        assert!(told.contains("CUTOVER_ACME_ROOT"), "{told}");
+    }
 }

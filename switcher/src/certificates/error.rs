@@ -18,6 +18,12 @@ pub(crate) enum Error {
         /// What it said, or why it can't be asked.
         source: Box<instant_acme::Error>,
     },
+    /// What the servers of authorities are known by can't be read.
+    #[error("the roots that the system trusts can't be read, or the one that CUTOVER_ACME_ROOT names")]
+    Roots {
+        /// Why.
+        source: Box<instant_acme::Error>,
+    },
     /// A certificate authority doesn't believe that a host is ours.
     #[error("the certificate authority asked {name}, and says: {problem}")]
     Refused {

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use cutover_bus::{Assignment, Performer, WorkerOptions, hold, work};
 use cutover_core::{
-    Acme, CertificateNote, CertificateSource, Container, Decision, Digest, Duty, Evidence, Failure, HostSpec,
-    Intent, Output, PROTOCOL, Plan, Program, Proof, Readiness, Release, Replica, Resources, Routing,
-    Settings, Soak, Source, Span, Stage, Timeouts, Tls,
+    Acme, CertificateNote, CertificateSource, Container, Decision, Deployment, Digest, Duty, Evidence,
+    Failure, HostSpec, Intent, Output, PROTOCOL, Plan, Program, Proof, Readiness, Release, Replica,
+    Resources, Routing, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
 };
 use cutover_fleet::Fleet;
 use cutover_host::{Hosts, SshOptions};
@@ -63,23 +63,35 @@ impl Site {
         Host::start(address, &self.pebble, &self.fleet).await
     }
 
-    /// Decides on the deployment of that number.
-    pub(crate) async fn deploy(&self, n: u32, names: &[&str], hosts: &[&Host], proof: Proof) {
-        let journal = self.nats.journal().await;
-        let mut log = journal.service(&key()).await.unwrap();
-        let acme = Acme { directory: self.pebble.directory(), email: Some("ops@a.test".into()), proof };
-        let hosts = hosts.iter().map(|host| host.spec.clone()).collect();
-        journal.decide(&mut log, Decision::Accepted(Box::new(plan(n, names, hosts, acme)))).await.unwrap();
+    /// A certificate that is ordered from the authority.
+    pub(crate) fn ordered(&self, proof: Proof) -> CertificateSource {
+        let (directory, email) = (self.pebble.directory(), Some("ops@a.test".into()));
+        CertificateSource::Acme(Acme { directory, email, proof })
     }
 
-    /// Waits until the deployment of that number is live.
-    pub(crate) async fn is_live(&self, n: u32) {
+    /// Decides on the deployment of that number.
+    pub(crate) async fn deploy(
+        &self,
+        n: u32,
+        names: &[&str],
+        hosts: &[&Host],
+        certificate: CertificateSource,
+    ) {
+        let journal = self.nats.journal().await;
+        let mut log = journal.service(&key()).await.unwrap();
+        let hosts = hosts.iter().map(|host| host.spec.clone()).collect();
+        let plan = Box::new(plan(n, names, hosts, certificate));
+        journal.decide(&mut log, Decision::Accepted(plan)).await.unwrap();
+    }
+
+    /// Waits until the deployment of that number has ended.
+    pub(crate) async fn ended(&self, n: u32) -> Deployment {
         let (journal, id) = (self.nats.journal().await, id(n));
         eventually(async || {
-            let log = journal.service(&key()).await.unwrap();
-            log.service().live().filter(|live| live.deployment.as_str() == id).map(drop)
+            let current = journal.service(&key()).await.unwrap().service().current.clone()?;
+            (current.id().as_str() == id && current.outcome().is_some()).then_some(current)
         })
-        .await;
+        .await
     }
 
     /// What is noted of the certificate.
@@ -120,8 +132,8 @@ fn id(n: u32) -> String {
     format!("{n:0>26}")
 }
 
-fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, acme: Acme) -> Plan {
-    let tls = Tls { certificate: CertificateSource::Acme(acme), redirect: true, hsts: Span::default() };
+fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSource) -> Plan {
+    let tls = Tls { certificate, redirect: true, hsts: Span::default() };
     let settings = Settings {
         port: 80,
         replicas: 1,
