@@ -6,6 +6,8 @@
 
 mod certificates;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod own_certificate;
 mod restore;
 mod switch;

@@ -105,78 +105,10 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use cutover_core::{
-        CertificateSource, Container, HostSpec, Intent, JournalId, PROTOCOL, Readiness, Release, Resources,
-        Routing, ServiceKey, Settings, Soak, Source, Stage, Tls,
-    };
+    use cutover_core::{JournalId, Routing};
 
     use super::*;
-
-    fn plan() -> Plan {
-        let settings = Settings {
-            port: 8080,
-            replicas: 2,
-            command: Vec::new(),
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            resources: Resources::default(),
-            container: Container::default(),
-            readiness: Readiness {
-                path: "/up?deep=1".into(),
-                initial_delay: Span::seconds(2),
-                period: Span::seconds(1),
-                timeout: Span(Duration::from_micros(500)),
-                successes: 1,
-            },
-            proxy: Routing {
-                hosts: vec!["shop.example.com".into()],
-                path_prefixes: vec!["/shop".into()],
-                strip_path_prefix: true,
-                connect_timeout: Span::millis(500),
-                response_timeout: Span::seconds(60),
-                idle_timeout: Span(Duration::from_micros(500)),
-                max_request_body: Some(1024),
-                tls: Some(Tls {
-                    certificate: CertificateSource::Own {
-                        certificate: "file:///chain.pem".parse().unwrap(),
-                        key: "env://TLS_KEY".parse().unwrap(),
-                    },
-                    redirect: true,
-                    hsts: Span::seconds(60),
-                }),
-            },
-            soak: Soak { time: Span::seconds(10), max_errors_per_mille: 10, min_requests: 20 },
-            timeouts: cutover_core::Timeouts {
-                drain: Span::seconds(0),
-                drain_streams: Some(Span::seconds(600)),
-                ..Default::default()
-            },
-            database: None,
-            warm: Span::default(),
-            retain: 3,
-        };
-        let release = Release {
-            version: "v2".into(),
-            source: Source::Image("shop:2".into()),
-            settings,
-            migrations: Vec::new(),
-        };
-        Plan {
-            protocol: PROTOCOL,
-            deployment: "01jd0000000000000000000000".parse().unwrap(),
-            key: ServiceKey { destination: "production".parse().unwrap(), service: "shop".parse().unwrap() },
-            by: "ann@laptop".into(),
-            intent: Intent::Deploy,
-            release,
-            image: None,
-            warm: None,
-            replaces: None,
-            hosts: vec![HostSpec { name: "198.18.0.2".parse().unwrap(), port: 22, user: "root".into() }],
-            stages: Stage::ALL.to_vec(),
-        }
-    }
+    use crate::fixture::plan;
 
     #[test]
     fn the_proxy_is_told_all_that_the_release_says() {
