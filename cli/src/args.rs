@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use cutover_core::{HostName, Program, Stage};
+use cutover_core::{HostName, Program, Span, Stage};
 use ipnet::IpNet;
 
 use crate::setup::{AccessLog, Https};
@@ -69,6 +69,12 @@ pub(crate) enum Verb {
     Proxy(Proxy),
     /// Take the service over from another control plane, which can't deploy it any more: the proxies obey this one
     Adopt(Adopt),
+    /// Answer all requests with a page that says that the service is away, or serve again
+    Maintenance(Maintenance),
+    /// Let new requests wait for a while, none of which is lost
+    Pause(Pause),
+    /// Let those that wait go on, in the order in which they came
+    Resume(Resume),
     /// Say what a deployment would do, and do nothing (exit code 0: nothing, 1: something)
     Plan(PlanArgs),
     /// Make the application in this folder live, and take it back if it turns out bad
@@ -177,6 +183,71 @@ pub(crate) struct Adopt {
     /// Don't ask
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+/// Options of `maintenance`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Maintenance {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: MaintenanceAction,
+}
+
+/// Whether a service is away.
+#[derive(Subcommand, Debug)]
+pub(crate) enum MaintenanceAction {
+    /// Answer all requests with 503 and a page; the health checks go on
+    On(MaintenanceOn),
+    /// Serve again
+    Off(Resume),
+}
+
+/// Options of `maintenance on`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct MaintenanceOn {
+    /// The destination
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
+    /// The page, in HTML [default: a line of text]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
+    /// When it ends by itself, as in 2h [default: with `maintenance off`]
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) span: Option<Span>,
+    /// Requests with this cookie are served as ever
+    #[arg(long, value_name = "NAME=VALUE", value_parser = cookie)]
+    pub(crate) pass: Option<(String, String)>,
+    /// Also without the control plane, and where another one has the service
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Options of `pause`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Pause {
+    /// The destination
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
+    /// When it ends by itself, at most 1h
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = pause)]
+    pub(crate) span: Span,
+    /// How many requests wait on each host; more are answered with 503
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
+    pub(crate) waiting: u32,
+    /// Also without the control plane, and where another one has the service
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Options of `resume` and of `maintenance off`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Resume {
+    /// The destination
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
+    /// Also without the control plane, and where another one has the service
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Options of `plan`.
@@ -327,6 +398,22 @@ fn scale(text: &str) -> Result<(Program, usize), String> {
     Ok((program, number))
 }
 
+/// The proxy refuses a longer pause too, but on each host.
+fn pause(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse().map_err(|error: cutover_core::InvalidSpan| error.to_string())?;
+    if (Span::millis(1)..=Span::seconds(3_600)).contains(&span) {
+        Ok(span)
+    } else {
+        Err("expected at least 1ms and at most 1h".to_owned())
+    }
+}
+
+/// `staff=s3cret`
+fn cookie(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, as in staff=s3cret")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// A version stands in lines, lists and labels: it must be short and in one word.
 fn version_name(text: &str) -> Result<String, &'static str> {
     let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
@@ -357,6 +444,25 @@ mod tests {
             assert_eq!(args.global.at(deploy.place).destination.as_deref(), Some("production"));
         }
         assert!(Args::try_parse_from(["cutover", "deploy", "production", "-d", "staging"]).is_err());
+    }
+
+    #[test]
+    fn a_pause_has_an_end_whatever_is_said() {
+        let Verb::Pause(pause) = Args::try_parse_from(["cutover", "pause"]).unwrap().verb else {
+            unreachable!()
+        };
+        assert_eq!((pause.span, pause.waiting), (Span::seconds(30), 1_000));
+        for endless in ["ever", "2h", "0s"] {
+            assert!(Args::try_parse_from(["cutover", "pause", "--for", endless]).is_err(), "{endless}");
+        }
+        let on = ["cutover", "maintenance", "on", "production", "--page", "away.html", "--pass", "staff=a=b"];
+        let Verb::Maintenance(Maintenance { action: MaintenanceAction::On(on) }) =
+            Args::try_parse_from(on).unwrap().verb
+        else {
+            unreachable!()
+        };
+        assert_eq!(on.pass, Some(("staff".to_owned(), "a=b".to_owned())));
+        assert!(Args::try_parse_from(["cutover", "maintenance"]).is_err());
     }
 
     #[test]

@@ -131,6 +131,16 @@ pub(crate) enum Error {
         /// The hosts.
         hosts: Vec<HostName>,
     },
+    /// Hosts whose proxy was not told. Each one's reason was.
+    #[error("{key} is not {what} on {}", .hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", "))]
+    NotEverywhere {
+        /// The service.
+        key: ServiceKey,
+        /// What was to become of it.
+        what: &'static str,
+        /// The hosts.
+        hosts: Vec<HostName>,
+    },
     /// A decision that can't be taken.
     #[error(transparent)]
     Refused(#[from] cutover_core::Refused),
@@ -163,7 +173,7 @@ impl Error {
             Self::Running { .. } => Exit::Running,
             Self::NoWorkers(_) | Self::Lost(..) => Exit::Unreachable,
             Self::Archive(_) | Self::Changed(_) => Exit::Unexpected,
-            Self::NotAdopted { .. } => Exit::Host,
+            Self::NotAdopted { .. } | Self::NotEverywhere { .. } => Exit::Host,
             _ => Exit::Usage,
         }
     }
@@ -189,6 +199,7 @@ impl Error {
             }
             Self::Unconfirmed(_) => "if that is meant: cutover adopt --yes".to_owned(),
             Self::NotAdopted { .. } => "mend them, then `cutover adopt` again; or take them out of the deploy file".to_owned(),
+            Self::NotEverywhere { .. } => "the other hosts were told; mend these, then say it again".to_owned(),
             Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
             Self::Deployment { .. } => "cutover history lists them".to_owned(),
             Self::Release { .. } => "cutover rollback --list lists them".to_owned(),

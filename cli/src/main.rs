@@ -9,6 +9,7 @@ mod decide;
 mod embedded;
 mod environment;
 mod error;
+mod every_proxy;
 mod exit;
 #[cfg(test)]
 mod fixture;

@@ -8,9 +8,12 @@ mod history;
 mod hosts;
 mod init;
 mod logs;
+mod maintenance;
+mod pause;
 mod plan;
 mod proxy;
 mod replay;
+mod resume;
 mod rollback;
 mod setup;
 mod status;
@@ -46,6 +49,9 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Setup(args) => Box::pin(setup::run(options, args, console)).await,
         Verb::Proxy(args) => Box::pin(proxy::run(options, args, console)).await,
         Verb::Adopt(args) => Box::pin(adopt::run(options, args, console)).await,
+        Verb::Maintenance(args) => Box::pin(maintenance::run(options, args, console)).await,
+        Verb::Pause(args) => Box::pin(pause::run(options, args, console)).await,
+        Verb::Resume(args) => Box::pin(resume::run(options, args, console)).await,
         Verb::Plan(args) => plan::run(options, args, console).await,
         Verb::Deploy(args) => deploy::run(options, args, console).await,
         Verb::Status(args) => status::run(options, &args, console).await,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::{Adopt, Global};
 use crate::console::Console;
 use crate::error::Error;
+use crate::every_proxy::reason;
 use crate::exit::Exit;
 use crate::project::Project;
 use crate::session::Session;
@@ -106,9 +107,7 @@ async fn adopt(machine: &Machine, key: &ServiceKey, journal: &JournalId) -> Stan
 
 impl Standing {
     fn failed(error: FleetError) -> Self {
-        let failure = cutover_core::Failure::from(error);
-        let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-        Self::Failed { error: format!("{}{hint}", failure.message) }
+        Self::Failed { error: reason(error) }
     }
 }
 
