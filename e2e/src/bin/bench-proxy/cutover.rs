@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use cutover_control::{
-    Call, Epoch, HealthCheck, LineBuffer, Request, Response, Route, ServiceKey, Switch, Target, Timeouts,
-    decode_reply,
+    Call, Epoch, HealthCheck, LineBuffer, Request, Response, ServiceKey, Switch, Target, decode_reply,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
