@@ -82,6 +82,8 @@ pub(crate) enum Aborted {
     ApplicationClosed,
     /// Nothing came for as long as the service allows.
     Silent,
+    /// The service allows no longer for a request and its response.
+    OutOfTime,
     /// The deployment was replaced, and the time for its last responses was over.
     Replaced,
     /// An upgraded connection broke on either side.
@@ -94,6 +96,7 @@ impl Aborted {
         match why {
             Truncated::Application(_) => Self::ApplicationClosed,
             Truncated::Silent => Self::Silent,
+            Truncated::OutOfTime => Self::OutOfTime,
             Truncated::Replaced => Self::Replaced,
         }
     }

@@ -21,6 +21,7 @@ pub(crate) struct Counters {
     cut_off: AtomicU64,
     retries: AtomicU64,
     response_bytes: AtomicU64,
+    ejections: AtomicU64,
     drained: AtomicU64,
     /// Requests, streams and upgraded connections.
     cut: [AtomicU64; 3],
@@ -38,6 +39,7 @@ impl Counters {
             (&self.cut_off, before.proxy_errors.saturating_sub(unanswered)),
             (&self.retries, before.retries),
             (&self.response_bytes, before.response_bytes),
+            (&self.ejections, before.ejections),
             (&self.drained, before.drained),
             (&self.latency_sum_us, before.latency_sum_us),
         ];
@@ -79,6 +81,11 @@ impl Counters {
         self.response_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// A target is left out.
+    pub(crate) fn ejected(&self) {
+        self.ejections.fetch_add(1, Relaxed);
+    }
+
     /// So many have ended on a displaced target.
     pub(crate) fn drained(&self, count: u64) {
         self.drained.fetch_add(count, Relaxed);
@@ -101,6 +108,7 @@ impl Counters {
         status.proxy_errors = unanswered + self.cut_off.load(Relaxed);
         status.retries = self.retries.load(Relaxed);
         status.response_bytes = self.response_bytes.load(Relaxed);
+        status.ejections = self.ejections.load(Relaxed);
         status.drained = self.drained.load(Relaxed);
         status.cut = self.cut.each_ref().map(|count| count.load(Relaxed));
         status.latency_sum_us = self.latency_sum_us.load(Relaxed);
@@ -148,6 +156,7 @@ mod tests {
         before.unanswered(Duration::from_secs(1));
         before.retried();
         before.passed_on(7);
+        before.ejected();
         before.drained(2);
         before.cut(&Count { requests: 1, streams: 2, upgraded: 3 });
         let counters = Counters::default();

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
@@ -128,9 +128,10 @@ impl Exchange {
     async fn carry(&self, mut outgoing: Outgoing, record: &mut Record) -> Response<ResponseBody> {
         let began = Instant::now();
         record.forwards(&outgoing);
-        let (rejection, lease) = match self.ask(&mut outgoing, record).await {
+        let (rejection, lease) = match self.ask(&mut outgoing, record, began).await {
             Ok(answer) if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                return pass_back(answer, &outgoing, began);
+                let deadline = answer.lease.set().limits.total.map(|total| (began + total).into());
+                return pass_back(answer, &outgoing, began, deadline);
             }
             Ok(answer) => match outgoing.take_upgrade() {
                 Some(client) => return self.upgrade(client, answer, began, record),
@@ -153,12 +154,13 @@ impl Exchange {
         &self,
         outgoing: &mut Outgoing,
         record: &mut Record,
+        began: Instant,
     ) -> Result<Answer, (Rejection, Option<Lease>)> {
         let mut tries = Tries::default();
         let mut failed = None;
         let mut may_reuse = outgoing.is_repeatable();
         loop {
-            let lease = match tries.lease(&self.routes, outgoing, self.worker).await {
+            let mut lease = match tries.lease(&self.routes, outgoing, self.worker).await {
                 Ok(lease) => lease,
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
@@ -168,16 +170,22 @@ impl Exchange {
             }
             let limits = &lease.set().limits;
             outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
+            let deadline = limits.total.map(|total| (began + total).into());
+            let connect = deadline.map_or(limits.connect, |deadline| until(deadline).min(limits.connect));
+            if let Err(rejection) = lease.take_slot(connect).await {
+                return Err((rejection, Some(lease)));
+            }
             let kept = if may_reuse { lease.target().pool().reuse(self.worker).await } else { None };
             let connection = match kept {
                 Some(connection) => Ok(connection),
-                None => lease.target().pool().connect(self.worker, limits.connect).await,
+                None => lease.target().pool().connect(self.worker, connect).await,
             };
             let (rejection, reused) = match connection {
                 Ok(connection) => {
                     let reused = connection.reused;
-                    match outgoing.send(&lease, connection).await {
+                    match outgoing.send(&lease, connection, deadline).await {
                         Ok((response, connection)) => {
+                            lease.target().succeeded();
                             return Ok(Answer { response, lease, connection, stamp: tries.stamp });
                         }
                         Err(rejection) => (rejection, reused),
@@ -185,6 +193,9 @@ impl Exchange {
                 }
                 Err(error) => (Rejection::Unreachable(error), false),
             };
+            if rejection.speaks_against_target(reused) {
+                lease.set().failed(lease.target());
+            }
             match rejection {
                 // A kept connection that was closed says nothing about the application.
                 Rejection::NoAnswer(_) if reused => {
@@ -193,7 +204,7 @@ impl Exchange {
                 }
                 Rejection::Unreachable(_) | Rejection::NoAnswer(_) if outgoing.may_ask_another() => {
                     lease.set().counters.retried();
-                    lease.target().rest();
+                    lease.leave_slot();
                     tries.failed(&lease);
                     failed = Some((rejection, Some(lease)));
                 }
@@ -221,7 +232,16 @@ impl Exchange {
     }
 }
 
-fn pass_back(answer: Answer, outgoing: &Outgoing, began: Instant) -> Response<ResponseBody> {
+fn until(deadline: tokio::time::Instant) -> Duration {
+    deadline.saturating_duration_since(tokio::time::Instant::now())
+}
+
+fn pass_back(
+    answer: Answer,
+    outgoing: &Outgoing,
+    began: Instant,
+    deadline: Option<tokio::time::Instant>,
+) -> Response<ResponseBody> {
     let Answer { response, mut lease, connection, stamp } = answer;
     let status = response.status();
     lease.set().counters.answered(status, began.elapsed());
@@ -240,5 +260,8 @@ fn pass_back(answer: Answer, outgoing: &Outgoing, began: Instant) -> Response<Re
         lease.becomes(Kind::Stream);
     }
     let counts = !status.is_server_error();
-    Response::from_parts(parts, ResponseBody::application(body, lease, connection, outgoing.upload(), counts))
+    Response::from_parts(
+        parts,
+        ResponseBody::application(body, lease, connection, outgoing.upload(), deadline, counts),
+    )
 }

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutover_control::{HealthCheck, Refusal};
 use futures_util::future::try_join_all;
@@ -16,9 +16,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::request_body::RequestBody;
 use crate::target::Target;
-
-/// This many failures in a row take a target out; one success brings it back.
-const FAILURES: u32 = 3;
 
 /// The active check of some targets, for as long as this value lives.
 #[derive(Debug)]
@@ -39,19 +36,23 @@ impl Watch {
 async fn watch(target: Arc<Target>, check: HealthCheck) {
     let mut ticks = interval(Duration::from_millis(check.interval_ms));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failures = 0;
+    // Both in a row.
+    let (mut failures, mut successes) = (0_u32, 0_u32);
     loop {
         ticks.tick().await;
+        let asked = Instant::now();
         match check_once(target.address(), &check).await {
             Ok(()) => {
-                failures = 0;
-                if target.set_healthy(true) {
+                (failures, successes) = (0, successes.saturating_add(1));
+                let recovered = successes >= check.successes && target.set_healthy(true);
+                if target.readmit(asked) || recovered {
+                    target.warm_up();
                     tracing::info!(address = %target.address(), "target is healthy again");
                 }
             }
             Err(reason) => {
-                failures += 1;
-                if failures >= FAILURES && target.set_healthy(false) {
+                (failures, successes) = (failures.saturating_add(1), 0);
+                if failures >= check.failures && target.set_healthy(false) {
                     target.pool().clear();
                     tracing::warn!(address = %target.address(), path = check.path, reason, "target is down");
                 }

@@ -2,6 +2,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::flight::Kind;
 use crate::path_prefix::PathPrefix;
 use crate::rejection::Rejection;
@@ -16,6 +18,8 @@ pub(crate) struct Lease {
     set: Arc<TargetSet>,
     target: Arc<Target>,
     kind: Kind,
+    /// Where the target's connections are limited.
+    slot: Option<OwnedSemaphorePermit>,
     /// What the application is asked without.
     stripped: Option<Arc<PathPrefix>>,
 }
@@ -23,13 +27,28 @@ pub(crate) struct Lease {
 impl Lease {
     pub(crate) fn new(set: Arc<TargetSet>, target: Arc<Target>) -> Self {
         target.enter();
-        Self { set, target, kind: Kind::Request, stripped: None }
+        Self { set, target, kind: Kind::Request, slot: None, stripped: None }
     }
 
     /// The same for a request whose path begins with a prefix that the application is asked without.
     pub(crate) fn stripping(mut self, prefix: &Arc<PathPrefix>) -> Self {
         self.stripped = Some(Arc::clone(prefix));
         self
+    }
+
+    /// Waits for the right to use one of the target's connections, which it has until the request has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Busy`] when none gets free within the limit.
+    pub(crate) async fn take_slot(&mut self, limit: Duration) -> Result<(), Rejection> {
+        self.slot = self.target.pool().slot(limit).await?;
+        Ok(())
+    }
+
+    /// The request won't be answered by this target.
+    pub(crate) fn leave_slot(&mut self) {
+        self.slot = None;
     }
 
     /// The request has turned out to be more than that.

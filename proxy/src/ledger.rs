@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use cutover_control::{Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target, Timeouts, TlsPolicy};
+use cutover_control::{
+    Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target, Timeouts, TlsPolicy, Upstream,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::boot_clock::Deadline;
@@ -52,6 +54,8 @@ pub(crate) struct Deployed {
     pub(crate) max_request_body: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<TlsPolicy>,
+    #[serde(flatten)]
+    pub(crate) upstream: Upstream,
 }
 
 impl Ledger {
@@ -242,6 +246,12 @@ impl Deployed {
         if switch.health.as_ref().is_some_and(|check| check.interval_ms == 0 || check.timeout_ms == 0) {
             return Err(invalid("the interval and the timeout of the health check must be at least 1 ms"));
         }
+        if switch.health.as_ref().is_some_and(|check| check.failures == 0 || check.successes == 0) {
+            return Err(invalid("the thresholds of the health check must be at least 1"));
+        }
+        if switch.upstream.max_connections == Some(0) {
+            return Err(invalid("max_connections must be at least 1"));
+        }
         let route = route::normal(&switch.route).map_err(|wrong| invalid(&wrong))?;
         Ok(Self {
             deployment: switch.deployment.clone(),
@@ -252,6 +262,7 @@ impl Deployed {
             timeouts: switch.timeouts,
             max_request_body: switch.max_request_body,
             tls: switch.tls,
+            upstream: switch.upstream.clone(),
         })
     }
 }

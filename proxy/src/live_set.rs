@@ -40,15 +40,22 @@ impl LiveSet {
         if self.deployed == *deployed {
             return None;
         }
+        // The limits of a target are made with it.
+        let same_upstream = self.deployed.upstream == deployed.upstream;
         let (kept, removed): (Vec<_>, Vec<_>) = self
             .set
             .targets
             .iter()
             .cloned()
-            .partition(|target| deployed.targets.iter().any(|wire| target.is(wire)));
+            .partition(|target| same_upstream && deployed.targets.iter().any(|wire| target.is(wire)));
         let targets = deployed.targets.iter().map(|wire| {
-            let known = kept.iter().find(|target| target.is(wire)).cloned();
-            known.unwrap_or_else(|| Arc::new(Target::new(wire, self.workers)))
+            kept.iter().find(|target| target.is(wire)).cloned().unwrap_or_else(|| {
+                let target = Target::new(wire, &deployed.upstream, self.workers);
+                if !kept.is_empty() {
+                    target.warm_up();
+                }
+                Arc::new(target)
+            })
         });
         let counters = Arc::clone(&self.set.counters);
         let rest = (!removed.is_empty()).then(|| {
@@ -107,7 +114,7 @@ impl LiveSet {
         counters: Arc<Counters>,
         workers: usize,
     ) -> Self {
-        let limits = Limits::new(&deployed.timeouts, deployed.max_request_body);
+        let limits = Limits::new(&deployed.timeouts, &deployed.upstream, deployed.max_request_body);
         let tls = deployed.tls.as_ref().map(Insistence::new);
         let (deployment, release) = (&deployed.deployment, &deployed.release);
         let set = TargetSet::new(service, deployment, release, targets, counters, limits, tls);
@@ -121,5 +128,5 @@ impl LiveSet {
 }
 
 fn new_targets(deployed: &Deployed, workers: usize) -> Vec<Arc<Target>> {
-    deployed.targets.iter().map(|wire| Arc::new(Target::new(wire, workers))).collect()
+    deployed.targets.iter().map(|wire| Arc::new(Target::new(wire, &deployed.upstream, workers))).collect()
 }

@@ -9,6 +9,13 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use crate::tls::Handshakes;
 
+/// What a target is busy with, by kind, and how it is.
+struct Standing {
+    in_flight: [u64; 3],
+    healthy: bool,
+    ejected: bool,
+}
+
 /// What may be in flight.
 const KINDS: [&str; 3] = ["request", "stream", "upgraded"];
 
@@ -19,6 +26,7 @@ struct Sums {
     proxy_errors: u64,
     retries: u64,
     response_bytes: u64,
+    ejections: u64,
     drained: u64,
     cut: [u64; 3],
     latency_sum_us: u64,
@@ -44,11 +52,15 @@ pub(crate) fn render(
     let mut retries = Family::new("retries_total", "Requests that were sent again.");
     let mut bytes = Family::new("response_bytes_total", "Bytes of the bodies of answers.");
     let mut seconds = Family::new("response_seconds", "Time from a request to the head of its answer.");
+    let mut ejections =
+        Family::new("ejections_total", "How often a target was left out because its requests had failed.");
     let mut drained = Family::new("drained_total", "What ended on displaced targets within its time.");
     let mut cut =
         Family::new("cut_total", "What was cut on displaced targets when its time was over, by kind.");
     let mut in_flight = Family::new("in_flight", "What has not ended, by kind.");
     let mut healthy = Family::new("target_healthy", "Whether the target passes its health check.");
+    let mut ejected =
+        Family::new("target_ejected", "Whether the target is left out because its requests have failed.");
     let mut clients =
         Family::new("connections", "Connections of clients that are open, upgraded ones included twice.");
     clients.gauge(&[], connections as f64);
@@ -71,6 +83,7 @@ pub(crate) fn render(
             retries.counter(&labels, sums.retries);
             bytes.counter(&labels, sums.response_bytes);
             seconds.histogram(&labels, &sums);
+            ejections.counter(&labels, sums.ejections);
             drained.counter(&labels, sums.drained);
             for (kind, count) in KINDS.into_iter().zip(sums.cut) {
                 cut.counter(&[labels[0], labels[1], labels[2], ("kind", kind)], count);
@@ -79,13 +92,14 @@ pub(crate) fn render(
         for (certificate, host) in names(service) {
             not_after.gauge(&[of_service[0], of_service[1], ("name", host)], certificate.not_after as f64);
         }
-        for ((version, address), (busy, up)) in by_target(service) {
+        for ((version, address), target) in by_target(service) {
             let labels = [of_service[0], of_service[1], ("version", version), ("target", &address)];
-            for (kind, count) in KINDS.into_iter().zip(busy) {
+            for (kind, count) in KINDS.into_iter().zip(target.in_flight) {
                 let labels = [labels[0], labels[1], labels[2], labels[3], ("kind", kind)];
                 in_flight.gauge(&labels, count as f64);
             }
-            healthy.gauge(&labels, f64::from(u8::from(up)));
+            healthy.gauge(&labels, f64::from(u8::from(target.healthy)));
+            ejected.gauge(&labels, f64::from(u8::from(target.ejected)));
         }
     }
     let families = [
@@ -94,10 +108,12 @@ pub(crate) fn render(
         retries.of(MetricType::COUNTER),
         bytes.of(MetricType::COUNTER),
         seconds.of(MetricType::HISTOGRAM),
+        ejections.of(MetricType::COUNTER),
         drained.of(MetricType::COUNTER),
         cut.of(MetricType::COUNTER),
         in_flight.of(MetricType::GAUGE),
         healthy.of(MetricType::GAUGE),
+        ejected.of(MetricType::GAUGE),
         clients.of(MetricType::GAUGE),
         shaken.of(MetricType::COUNTER),
         not_after.of(MetricType::GAUGE),
@@ -123,6 +139,7 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
         sums.proxy_errors += set.proxy_errors;
         sums.retries += set.retries;
         sums.response_bytes += set.response_bytes;
+        sums.ejections += set.ejections;
         sums.drained += set.drained;
         sums.cut.iter_mut().zip(set.cut).for_each(|(sum, count)| *sum += count);
         sums.latency_sum_us += set.latency_sum_us;
@@ -133,17 +150,18 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
     versions
 }
 
-/// What each target is busy with, and whether it is healthy, by version and address.
-fn by_target(service: &ServiceStatus) -> BTreeMap<(&str, String), ([u64; 3], bool)> {
+/// How each target stands, by version and address.
+fn by_target(service: &ServiceStatus) -> BTreeMap<(&str, String), Standing> {
     let mut targets = BTreeMap::new();
     for set in service.sets() {
         for target in &set.targets {
-            let (busy, up) = targets
-                .entry((set.release.as_str(), target.address.to_string()))
-                .or_insert(([0; 3], target.healthy));
+            let place = (set.release.as_str(), target.address.to_string());
+            let idle = Standing { in_flight: [0; 3], healthy: true, ejected: false };
+            let standing = targets.entry(place).or_insert(idle);
             let kinds = [target.requests(), target.streams, target.upgraded];
-            busy.iter_mut().zip(kinds).for_each(|(sum, count)| *sum += count);
-            *up &= target.healthy;
+            standing.in_flight.iter_mut().zip(kinds).for_each(|(sum, count)| *sum += count);
+            standing.healthy &= target.healthy;
+            standing.ejected |= target.ejected;
         }
     }
     targets

@@ -178,15 +178,17 @@ impl Outgoing {
     }
 
     /// Sends the request over a connection and waits for the head of the response: as long as the set allows, counted
-    /// from the last piece of the request's body that moved. Gives the connection back where it can be kept.
+    /// from the last piece of the request's body that moved, and no longer than until the request's time is `over`. Gives the connection back where it can be kept.
     pub(crate) async fn send(
         &mut self,
         lease: &Lease,
         mut connection: Connection,
+        over: Option<Instant>,
     ) -> Result<(Response<Incoming>, Option<Connection>), Rejection> {
         let request = self.request(lease);
         let limit = lease.set().limits.response;
-        let mut deadline = Instant::now() + limit;
+        let bounded = |deadline: Instant| over.map_or(deadline, |over| over.min(deadline));
+        let mut deadline = bounded(Instant::now() + limit);
         let answer = connection.sender.try_send_request(request);
         // A connection that closes at this very moment may have emptied its queue just before the request was in it.
         // There it would stay unanswered until the last sender is gone; without one, it comes back unsent.
@@ -201,7 +203,10 @@ impl Outgoing {
                 }
                 () = lease.target().cut(Kind::Request).cancelled() => return Err(Rejection::Replaced),
                 () = sleep_until(deadline) => match &self.upload {
-                    Some(upload) if upload.last_moved() + limit > deadline => deadline = upload.last_moved() + limit,
+                    _ if over.is_some_and(|over| over <= deadline) => return Err(Rejection::OutOfTime),
+                    Some(upload) if upload.last_moved() + limit > deadline => {
+                        deadline = bounded(upload.last_moved() + limit);
+                    }
                     Some(upload) if upload.waits_for_client() => return Err(Rejection::BodyTooSlow),
                     _ => return Err(Rejection::TooSlow),
                 },

@@ -38,6 +38,8 @@ pub(crate) enum Rejection {
     NoRoute,
     #[error("the service has nothing that could answer")]
     NoTarget,
+    #[error("the application has as many connections as it may")]
+    Busy,
     #[error("the application does not accept connections")]
     Unreachable(#[source] io::Error),
     #[error("the application closed the connection before it answered")]
@@ -46,6 +48,8 @@ pub(crate) enum Rejection {
     UnaskedUpgrade,
     #[error("the application did not answer in time")]
     TooSlow,
+    #[error("the request took longer than it may in all")]
+    OutOfTime,
     #[error("the application was replaced before it had answered")]
     Replaced,
     #[error("the service is paused, and too many wait already or for too long")]
@@ -71,12 +75,24 @@ impl Rejection {
             Self::Insecure { may_change_method: false, .. } => StatusCode::PERMANENT_REDIRECT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoTarget | Self::Paused { .. } | Self::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoTarget | Self::Busy | Self::Paused { .. } | Self::Maintenance(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut => {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::Unreachable(_) | Self::NoAnswer(_) | Self::UnaskedUpgrade => StatusCode::BAD_GATEWAY,
-            Self::TooSlow | Self::Replaced => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooSlow | Self::OutOfTime | Self::Replaced => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Whether it is the connection's end that has failed, on one that was new or `reused`: a kept one that was closed says
+    /// nothing about the application.
+    pub(crate) const fn speaks_against_target(&self, reused: bool) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::NoAnswer(_) => !reused,
+            Self::TooSlow => true,
+            _ => false,
         }
     }
 

@@ -209,7 +209,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 Some(kept) => kept,
                 None => match kept::connect(target.address(), lease.set().limits.connect).await {
                     Ok(application) => application,
-                    Err(_) => return Ok(Carried::Unanswered),
+                    Err(_) => {
+                        lease.set().failed(target);
+                        return Ok(Carried::Unanswered);
+                    }
                 },
             };
             match self.ask(&errand, &mut application, &mut answer).await {
@@ -218,12 +221,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 Err(Silent::Application(_)) if is_reused && answer.is_empty() => {
                     lease.set().counters.retried()
                 }
-                Ok(None) | Err(Silent::Application(_)) => return Ok(Carried::Unanswered),
-                Err(Silent::Late) => return self.give_up(&errand, &Rejection::TooSlow).await,
+                Ok(None) => return Ok(Carried::Unanswered),
+                Err(Silent::Application(_)) => {
+                    lease.set().failed(target);
+                    return Ok(Carried::Unanswered);
+                }
+                Err(Silent::Late) => {
+                    lease.set().failed(target);
+                    return self.give_up(&errand, &Rejection::TooSlow).await;
+                }
                 Err(Silent::Replaced) => return self.give_up(&errand, &Rejection::Replaced).await,
                 Err(Silent::ClientGone) => return Ok(Carried::Last),
             }
         };
+        target.succeeded();
         lease.set().counters.answered(head.status, errand.began.elapsed());
         let (is_reusable, is_last) = (head.is_reusable, head.is_last);
         self.pass_back(&mut errand.lease, &mut application, &mut answer, head).await?;

@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -5,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::lease::Lease;
 use crate::pool::Connection;
@@ -32,6 +34,8 @@ struct Streaming {
     connection: Option<Connection>,
     term: Term,
     silence: Silence,
+    /// When all of it must be over.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// The body of the request, where there is one.
     upload: Option<Arc<Upload>>,
     /// Whether an early end is news: a 5xx was counted already.
@@ -45,6 +49,8 @@ pub(crate) enum Truncated {
     Application(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the application was silent for too long in the middle of a response")]
     Silent,
+    #[error("the request took longer than it may in all")]
+    OutOfTime,
     #[error("the application was replaced, and the time for its last responses is over")]
     Replaced,
 }
@@ -69,10 +75,13 @@ impl ResponseBody {
         lease: Lease,
         connection: Option<Connection>,
         upload: Option<Arc<Upload>>,
+        deadline: Option<Instant>,
         counts: bool,
     ) -> Self {
+        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
         let silence = Silence::new(lease.set().limits.idle);
-        let streaming = Streaming { body, lease, connection, term: Term::default(), silence, upload, counts };
+        let streaming =
+            Streaming { body, lease, connection, term: Term::default(), silence, deadline, upload, counts };
         if streaming.body.is_end_stream() {
             streaming.finish();
             return Self::empty();
@@ -89,6 +98,9 @@ impl Streaming {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Some(Err(self.broke(Truncated::OutOfTime))));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.silence.end();

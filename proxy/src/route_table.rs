@@ -179,7 +179,7 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::{ServiceKey, Timeouts};
+    use cutover_control::{ServiceKey, Timeouts, Upstream};
 
     use super::*;
     use crate::limits::Limits;
@@ -187,7 +187,7 @@ mod tests {
     fn routes(routes: &[(&str, &[&str], &[&str])]) -> Routes {
         let mut all = Routes::default();
         for (deployment, hosts, prefixes) in routes {
-            let limits = Limits::new(&Timeouts::of_response(1), None);
+            let limits = Limits::new(&Timeouts::of_response(1), &Upstream::default(), None);
             let service = Arc::new(ServiceKey::new("production", "app"));
             let set = TargetSet::new(service, deployment, "r", Vec::new(), Arc::default(), limits, None);
             let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();

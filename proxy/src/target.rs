@@ -1,15 +1,14 @@
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use cutover_control::TargetStatus;
+use cutover_control::{TargetStatus, Upstream};
 use tokio_util::sync::CancellationToken;
 
+use crate::ejection::{Ejection, Verdict};
 use crate::flight::{Count, Cut, InFlight, Kind};
 use crate::pool::Pool;
-
-/// How long a target that refused a connection comes last in the choice.
-const REST: Duration = Duration::from_secs(1);
+use crate::slow_start::{Burden, SlowStart};
 
 /// One replica of the application: where it is, how it is, and what it is busy with.
 #[derive(Debug)]
@@ -19,9 +18,9 @@ pub(crate) struct Target {
     cut: Cut,
     in_flight: InFlight,
     healthy: AtomicBool,
+    ejection: Ejection,
+    slow_start: SlowStart,
     made: Instant,
-    /// Milliseconds after `made`; 0 when the target never refused a connection.
-    rests_until: AtomicU64,
 }
 
 /// How willingly a target is chosen; the first is the best.
@@ -29,23 +28,26 @@ pub(crate) struct Target {
 pub(crate) enum Standing {
     /// Nothing speaks against it.
     Ready,
-    /// It has just refused a connection.
+    /// It has just failed.
     Resting,
+    /// It has failed too often, and is left out for a while.
+    Ejected,
     /// The active check says that it is down.
     Down,
 }
 
 impl Target {
     /// A target that is taken for healthy until a check says otherwise.
-    pub(crate) fn new(wire: &cutover_control::Target, workers: usize) -> Self {
+    pub(crate) fn new(wire: &cutover_control::Target, upstream: &Upstream, workers: usize) -> Self {
         Self {
             replica: wire.replica.clone(),
-            pool: Pool::new(wire.address, workers),
+            pool: Pool::new(wire.address, upstream, workers),
             cut: Cut::default(),
             in_flight: InFlight::default(),
             healthy: AtomicBool::new(true),
+            ejection: Ejection::default(),
+            slow_start: SlowStart::default(),
             made: Instant::now(),
-            rests_until: AtomicU64::new(0),
         }
     }
 
@@ -104,20 +106,47 @@ impl Target {
         self.healthy.swap(healthy, Relaxed) != healthy
     }
 
-    /// The target has refused a connection: others come first for a while.
-    pub(crate) fn rest(&self) {
-        let until = (self.made.elapsed() + REST).as_millis();
-        self.rests_until.store(u64::try_from(until).unwrap_or(u64::MAX), Relaxed);
+    /// A request was answered.
+    pub(crate) fn succeeded(&self) {
+        self.ejection.succeeded();
+    }
+
+    /// A request has failed: others come first for a while. Gives whether it was one too many.
+    pub(crate) fn failed(&self) -> bool {
+        self.ejection.failed(self.made.elapsed())
+    }
+
+    /// Leaves it out for a while, and says for how long.
+    pub(crate) fn eject(&self) -> Duration {
+        self.ejection.eject(self.made.elapsed())
+    }
+
+    /// A health check that began at a time has passed; gives whether that has brought it back from being left out.
+    pub(crate) fn readmit(&self, asked: Instant) -> bool {
+        self.ejection.readmit(asked.saturating_duration_since(self.made), self.made.elapsed())
+    }
+
+    /// It has joined others that are warm, or has come back: its share grows from now on.
+    pub(crate) fn warm_up(&self) {
+        self.slow_start.begin(self.made.elapsed());
+    }
+
+    /// How much it has to do, where shares grow for a time; `turn` numbers the choice.
+    pub(crate) fn burden(&self, slow_start: Option<Duration>, turn: usize) -> Burden {
+        match slow_start {
+            None => Burden::of(self.load()),
+            Some(time) => self.slow_start.burden(self.load(), time, || self.made.elapsed(), turn),
+        }
     }
 
     pub(crate) fn standing(&self) -> Standing {
         if !self.healthy.load(Relaxed) {
             return Standing::Down;
         }
-        match self.rests_until.load(Relaxed) {
-            0 => Standing::Ready,
-            until if self.made.elapsed() < Duration::from_millis(until) => Standing::Resting,
-            _ => Standing::Ready,
+        match self.ejection.verdict(|| self.made.elapsed()) {
+            Verdict::Well => Standing::Ready,
+            Verdict::Resting => Standing::Resting,
+            Verdict::Out => Standing::Ejected,
         }
     }
 
@@ -125,6 +154,7 @@ impl Target {
         let count = self.in_flight();
         TargetStatus {
             healthy: self.healthy.load(Relaxed),
+            ejected: self.standing() == Standing::Ejected,
             in_flight: count.total(),
             streams: count.streams,
             upgraded: count.upgraded,

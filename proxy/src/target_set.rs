@@ -1,13 +1,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Relaxed, Ordering::Release};
 
 use cutover_control::{ServiceKey, SetStatus};
 
 use crate::counters::Counters;
 use crate::lease::Lease;
 use crate::limits::Limits;
-use crate::target::Target;
+use crate::target::{Standing, Target};
 use crate::tls::Insistence;
 
 /// The targets that the requests of a service go to. It never changes: a switch puts another one in its place, and a
@@ -22,6 +22,8 @@ pub(crate) struct TargetSet {
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Insistence>,
     rotation: AtomicUsize,
+    /// Somebody decides whether a target can be left out.
+    ejecting: AtomicBool,
 }
 
 impl TargetSet {
@@ -43,21 +45,40 @@ impl TargetSet {
             limits,
             tls,
             rotation: AtomicUsize::new(0),
+            ejecting: AtomicBool::new(false),
         }
     }
 
-    /// The target with the best standing, of those the one with the least in flight, of those each in turn; `None`
+    /// The target with the best standing, of those the one with the least in flight for its share, of those each in turn; `None`
     /// when there is none but the ones already tried. When all are down, all are used: a wrong health check must not
     /// turn a working application off.
     pub(crate) fn lease(self: &Arc<Self>, tried: &[SocketAddr]) -> Option<Lease> {
         let count = self.targets.len();
-        let first = if count > 1 { self.rotation.fetch_add(1, Relaxed) % count } else { 0 };
+        let turn = if count > 1 { self.rotation.fetch_add(1, Relaxed) } else { 0 };
+        let first = turn % count.max(1);
         (first..count)
             .chain(0..first)
             .filter_map(|index| Some((index, self.targets.get(index)?)))
             .filter(|(_, target)| !tried.contains(&target.address()))
-            .min_by_key(|(_, target)| (target.standing(), target.load()))
+            .min_by_key(|(_, target)| (target.standing(), target.burden(self.limits.slow_start, turn)))
             .map(|(_, target)| Lease::new(Arc::clone(self), Arc::clone(target)))
+    }
+
+    /// A request has failed on one of the targets: it may be left out for a while, but never more than half of them are,
+    /// those included that are down.
+    pub(crate) fn failed(&self, target: &Target) {
+        // Who comes at the same moment leaves it to the next failure.
+        if !target.failed() || self.ejecting.swap(true, AcqRel) {
+            return;
+        }
+        let out = self.targets.iter().filter(|target| target.standing() >= Standing::Ejected).count();
+        if (out + 1) * 2 <= self.targets.len() {
+            let time = target.eject();
+            self.counters.ejected();
+            let (service, address) = (&self.service, target.address());
+            tracing::warn!(%service, replica = target.replica(), %address, ?time, "target is left out: its requests fail");
+        }
+        self.ejecting.store(false, Release);
     }
 
     /// Goes on from what another proxy has counted and found out.
@@ -82,7 +103,9 @@ impl TargetSet {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::Timeouts;
+    use std::time::Duration;
+
+    use cutover_control::{Timeouts, Upstream};
 
     use super::*;
 
@@ -93,11 +116,12 @@ mod tests {
                     replica: format!("app-{port}"),
                     address: SocketAddr::from(([127, 0, 0, 1], *port)),
                 },
+                &Upstream::default(),
                 1,
             ))
         };
         let targets = ports.iter().map(target).collect();
-        let limits = Limits::new(&Timeouts::of_response(1), None);
+        let limits = Limits::new(&Timeouts::of_response(1), &Upstream::default(), None);
         let service = Arc::new(ServiceKey::new("production", "app"));
         Arc::new(TargetSet::new(service, "d1", "r1", targets, Arc::default(), limits, None))
     }
@@ -126,9 +150,48 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_fails_again_and_again_is_left_out_but_never_more_than_half_are() {
+        for (count, most) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
+            let set = set(&(1..=count).collect::<Vec<_>>());
+            for target in &set.targets {
+                (0..5).for_each(|_| set.failed(target));
+            }
+            let out = set.status().targets.iter().filter(|target| target.ejected).count();
+            assert_eq!((out, set.status().ejections), (most, most as u64), "of {count}");
+            // One that still gets its turns.
+            assert!(!set.status().targets[usize::from(port(&set.lease(&[]).unwrap())) - 1].ejected);
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_down_counts_among_those_left_out() {
+        let set = set(&[1, 2]);
+        set.targets[0].set_healthy(false);
+        (0..5).for_each(|_| set.failed(&set.targets[1]));
+        assert!(!set.status().targets[1].ejected);
+    }
+
+    #[test]
+    fn a_target_that_joins_warm_ones_gets_less_at_first_and_all_alike_share_equally() {
+        const CHOICES: usize = 300;
+        let share = |joined: &[usize]| {
+            let mut set = Arc::into_inner(set(&[1, 2, 3])).unwrap();
+            set.limits.slow_start = Some(Duration::from_secs(3_600));
+            joined.iter().for_each(|index| set.targets[*index].warm_up());
+            let set = Arc::new(set);
+            (0..CHOICES).filter(|_| port(&set.lease(&[]).unwrap()) == 3).count()
+        };
+        let joined = share(&[2]);
+        assert!((1..CHOICES / 15).contains(&joined), "{joined}");
+        let alike = share(&[0, 1, 2]);
+        assert!(alike.abs_diff(CHOICES / 3) < CHOICES / 20, "{alike}");
+        assert_eq!(share(&[]), CHOICES / 3);
+    }
+
+    #[test]
     fn a_tried_target_is_not_given_again() {
         let set = set(&[1, 2]);
-        set.targets[1].rest();
+        set.failed(&set.targets[1]);
         let tried = [set.targets[0].address()];
         assert_eq!(port(&set.lease(&tried).unwrap()), 2);
         let all: Vec<_> = set.targets.iter().map(|target| target.address()).collect();

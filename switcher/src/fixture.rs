@@ -34,6 +34,10 @@ pub(crate) fn plan() -> Plan {
             response_timeout: Span::seconds(60),
             idle_timeout: Span(Duration::from_micros(500)),
             max_request_body: Some(1024),
+            total_timeout: Span::seconds(300),
+            slow_start: Span::seconds(20),
+            max_connections: Some(5),
+            max_idle: None,
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cutover_control::{HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts, TlsPolicy};
+use cutover_control::{
+    HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts, TlsPolicy, Upstream,
+};
 use cutover_core::{Epoch, Plan, Replica, Span};
 use cutover_fleet::{LAST_LINES, Machine, epoch_of, key_of};
 
@@ -74,17 +76,23 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             strip_path_prefix: routing.strip_path_prefix && !routing.path_prefixes.is_empty(),
         },
         targets: targets.collect(),
-        health: Some(HealthCheck {
-            path: settings.readiness.path.clone(),
-            interval_ms: at_least_1_ms(settings.readiness.period),
-            timeout_ms: at_least_1_ms(settings.readiness.timeout),
-        }),
+        health: Some(HealthCheck::new(
+            &settings.readiness.path,
+            at_least_1_ms(settings.readiness.period),
+            at_least_1_ms(settings.readiness.timeout),
+        )),
         timeouts: Timeouts {
             response_ms: at_least_1_ms(routing.response_timeout),
             connect_ms: at_least_1_ms(routing.connect_timeout),
-            idle_ms: if routing.idle_timeout.is_zero() { 0 } else { at_least_1_ms(routing.idle_timeout) },
+            idle_ms: none_or_at_least_1_ms(routing.idle_timeout),
+            total_ms: none_or_at_least_1_ms(routing.total_timeout),
         },
         max_request_body: routing.max_request_body,
+        upstream: Upstream {
+            slow_start_ms: millis(routing.slow_start.0),
+            max_connections: routing.max_connections,
+            max_idle: routing.max_idle,
+        },
         tls: routing
             .tls
             .as_ref()
@@ -92,6 +100,10 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
         drain_ms: millis(settings.timeouts.drain.0),
         drain_streams_ms: settings.timeouts.drain_streams.map(|span| millis(span.0)),
     }
+}
+
+fn none_or_at_least_1_ms(span: Span) -> u64 {
+    if span.is_zero() { 0 } else { at_least_1_ms(span) }
 }
 
 /// The proxy counts in whole milliseconds, and refuses waits of no time at all.
@@ -126,12 +138,14 @@ mod tests {
         assert!(switch.route.strip_path_prefix);
         let addresses: Vec<_> = switch.targets.iter().map(|target| target.address.to_string()).collect();
         assert_eq!(addresses, ["172.17.0.2:8080", "172.17.0.3:8080"]);
-        let health = HealthCheck { path: "/up?deep=1".into(), interval_ms: 1000, timeout_ms: 1 };
+        let health = HealthCheck::new("/up?deep=1", 1000, 1);
         assert_eq!(switch.health, Some(health));
-        let timeouts = Timeouts { response_ms: 60_000, connect_ms: 500, idle_ms: 1 };
+        let timeouts = Timeouts { response_ms: 60_000, connect_ms: 500, idle_ms: 1, total_ms: 300_000 };
         assert_eq!((switch.timeouts, switch.drain_ms), (timeouts, 0));
         assert_eq!(switch.drain_streams_ms, Some(600_000));
         assert_eq!(switch.max_request_body, Some(1024));
+        let upstream = Upstream { slow_start_ms: 20_000, max_connections: Some(5), max_idle: None };
+        assert_eq!(switch.upstream, upstream);
         assert_eq!(switch.tls, Some(TlsPolicy { redirect: true, hsts_seconds: 60 }));
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::line::{from_line, to_line};
 use crate::{
     Account, Canary, Certificate, Challenge, Error, Maintenance, OLDEST_PROTOCOL, PROTOCOL, Pause, Route,
-    ServiceKey, Timeouts, TlsPolicy,
+    ServiceKey, Timeouts, TlsPolicy, Upstream,
 };
 
 /// One line from a client to the proxy.
@@ -169,6 +169,9 @@ pub struct Switch {
     /// The bytes that the body of a request may have; a client that sends more gets 413. `None`: as many as it likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_request_body: Option<u64>,
+    /// How the targets are dealt with.
+    #[serde(flatten)]
+    pub upstream: Upstream,
     /// How the service insists on TLS; `None`: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsPolicy>,
@@ -192,6 +195,7 @@ impl Switch {
             health: None,
             timeouts: Timeouts::of_response(30_000),
             max_request_body: None,
+            upstream: Upstream::default(),
             tls: None,
             drain_ms: 30_000,
             drain_streams_ms: None,
@@ -211,12 +215,19 @@ impl Switch {
 
     /// Whether a proxy of protocol 3 would do something else than is asked.
     fn needs_protocol_4(&self) -> bool {
-        self.tls.is_some() || self.drain_streams_ms.is_some()
+        let unusual = |check: &HealthCheck| {
+            check.failures != HealthCheck::FAILURES || check.successes != HealthCheck::SUCCESSES
+        };
+        self.tls.is_some()
+            || self.drain_streams_ms.is_some()
+            || self.timeouts.total_ms != 0
+            || self.upstream != Upstream::default()
+            || self.health.as_ref().is_some_and(unusual)
     }
 
     /// Whether a proxy of protocol 2 would do something else than is asked.
     fn needs_protocol_3(&self) -> bool {
-        let Timeouts { response_ms: _, connect_ms, idle_ms } = self.timeouts;
+        let Timeouts { response_ms: _, connect_ms, idle_ms, total_ms: _ } = self.timeouts;
         !self.route.path_prefixes.is_empty()
             || connect_ms != Timeouts::CONNECT_MS
             || idle_ms != 0
@@ -242,7 +253,8 @@ pub struct Target {
     pub address: SocketAddr,
 }
 
-/// An active check: `GET path` must answer 2xx. Three failures in a row take a target out, one success brings it back.
+/// An active check: `GET path` must answer 2xx. So many failures in a row take a target out, so many successes
+/// bring it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
     /// An absolute path, query included.
@@ -251,4 +263,40 @@ pub struct HealthCheck {
     pub interval_ms: u64,
     /// How long one check may take, in milliseconds.
     pub timeout_ms: u64,
+    /// Failures in a row that take a target out.
+    #[serde(default = "failures", skip_serializing_if = "are_usual_failures")]
+    pub failures: u32,
+    /// Successes in a row that bring it back.
+    #[serde(default = "successes", skip_serializing_if = "are_usual_successes")]
+    pub successes: u32,
+}
+
+impl HealthCheck {
+    /// [`failures`](Self::failures) where nothing else is said.
+    pub const FAILURES: u32 = 3;
+
+    /// [`successes`](Self::successes) where nothing else is said.
+    pub const SUCCESSES: u32 = 1;
+
+    /// A check with the usual thresholds.
+    pub fn new(path: &str, interval_ms: u64, timeout_ms: u64) -> Self {
+        let (failures, successes) = (Self::FAILURES, Self::SUCCESSES);
+        Self { path: path.to_owned(), interval_ms, timeout_ms, failures, successes }
+    }
+}
+
+const fn failures() -> u32 {
+    HealthCheck::FAILURES
+}
+
+const fn successes() -> u32 {
+    HealthCheck::SUCCESSES
+}
+
+fn are_usual_failures(count: &u32) -> bool {
+    *count == HealthCheck::FAILURES
+}
+
+fn are_usual_successes(count: &u32) -> bool {
+    *count == HealthCheck::SUCCESSES
 }

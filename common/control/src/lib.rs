@@ -33,6 +33,7 @@ mod status;
 mod timeouts;
 mod tls_policy;
 mod traffic_status;
+mod upstream;
 
 pub use acme::{Account, Challenge};
 pub use call::{Call, Epoch, HealthCheck, Request, Switch, Target};
@@ -50,10 +51,11 @@ pub use status::{ServiceStatus, SetStatus, TargetStatus};
 pub use timeouts::Timeouts;
 pub use tls_policy::TlsPolicy;
 pub use traffic_status::{CanaryStatus, MaintenanceStatus, MirrorStatus, PauseStatus};
+pub use upstream::Upstream;
 
 /// The newest version of this protocol. 3 has what 2 has, and path prefixes, all timeouts but that of the response, and the
 /// limit of a request's body; 4 has certificates and TLS, a limit of its own for the drain of streams, canaries, pauses and
-/// maintenance.
+/// maintenance, a limit of a response as a whole, thresholds of health checks, and how replicas are dealt with.
 pub const PROTOCOL: u32 = 4;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.

@@ -85,6 +85,9 @@ pub struct SetStatus {
     /// Bytes of the bodies of the application's answers.
     #[serde(default)]
     pub response_bytes: u64,
+    /// How often a replica was left out for a while because its requests had failed.
+    #[serde(default)]
+    pub ejections: u64,
     /// Of what was in flight on displaced targets, what came to its end.
     #[serde(default)]
     pub drained: u64,
@@ -112,6 +115,7 @@ impl SetStatus {
             classes: [0; 5],
             retries: 0,
             response_bytes: 0,
+            ejections: 0,
             drained: 0,
             cut: [0; 3],
             latency_sum_us: 0,
@@ -129,6 +133,9 @@ pub struct TargetStatus {
     pub address: SocketAddr,
     /// What the active check says; true where there is none.
     pub healthy: bool,
+    /// It is left out for a while because its requests have failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ejected: bool,
     /// Requests whose response has not ended, and upgraded connections that are still open.
     pub in_flight: u64,
     /// Of those, the long streams: responses whose body goes on a while after its head, and server-sent events.
@@ -142,7 +149,15 @@ pub struct TargetStatus {
 impl TargetStatus {
     /// A healthy replica with nothing in flight.
     pub fn new(replica: &str, address: SocketAddr) -> Self {
-        Self { replica: replica.to_owned(), address, healthy: true, in_flight: 0, streams: 0, upgraded: 0 }
+        Self {
+            replica: replica.to_owned(),
+            address,
+            healthy: true,
+            ejected: false,
+            in_flight: 0,
+            streams: 0,
+            upgraded: 0,
+        }
     }
 
     /// What is in flight and neither a stream nor an upgraded connection.

@@ -12,6 +12,10 @@ pub struct Timeouts {
     /// both may be silent for as long as they like.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub idle_ms: u64,
+    /// From the head of a request to the end of its response, however it goes on; upgraded connections are left alone. 0:
+    /// there is no such limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub total_ms: u64,
 }
 
 impl Timeouts {
@@ -20,7 +24,7 @@ impl Timeouts {
 
     /// The usual ones, but for the wait for a response.
     pub const fn of_response(response_ms: u64) -> Self {
-        Self { response_ms, connect_ms: Self::CONNECT_MS, idle_ms: 0 }
+        Self { response_ms, connect_ms: Self::CONNECT_MS, idle_ms: 0, total_ms: 0 }
     }
 }
 

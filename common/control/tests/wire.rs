@@ -4,7 +4,7 @@
 use cutover_control::{
     Account, Call, Canary, Certificate, CertificateStatus, Challenge, Choice, Epoch, HealthCheck,
     Maintenance, Pause, Refusal, Request, Response, Route, SecretText, ServiceKey, ServiceStatus, Switch,
-    Target, TargetStatus, Timeouts, TlsPolicy, decode_reply, encode_reply,
+    Target, TargetStatus, Timeouts, TlsPolicy, Upstream, decode_reply, encode_reply,
 };
 
 fn text(line: &[u8]) -> &str {
@@ -17,7 +17,7 @@ fn switch() -> Switch {
     let target = Target { replica: "app-web-1".into(), address: "172.18.0.2:3000".parse().unwrap() };
     Switch {
         route: Route { hosts: vec!["example.org".into()], ..Route::default() },
-        health: Some(HealthCheck { path: "/up".into(), interval_ms: 1000, timeout_ms: 500 }),
+        health: Some(HealthCheck::new("/up", 1000, 500)),
         ..Switch::new(key, epoch, "d2", "r2", vec![target])
     }
 }
@@ -48,7 +48,7 @@ fn what_only_protocol_3_has_is_asked_in_protocol_3() {
             path_prefixes: vec!["/api".into()],
             strip_path_prefix: true,
         },
-        timeouts: Timeouts { response_ms: 30_000, connect_ms: 500, idle_ms: 60_000 },
+        timeouts: Timeouts { response_ms: 30_000, connect_ms: 500, idle_ms: 60_000, total_ms: 0 },
         max_request_body: Some(1024),
         ..switch()
     };
@@ -185,7 +185,18 @@ fn a_status_of_an_older_proxy_has_no_certificates() {
 
 #[test]
 fn what_only_protocol_4_has_is_asked_in_protocol_4() {
-    let each = [(Switch { drain_streams_ms: Some(600_000), ..switch() }, r#""drain_streams_ms":600000"#)];
+    let check = HealthCheck { failures: 5, successes: 2, ..HealthCheck::new("/up", 1000, 500) };
+    let total = Timeouts { total_ms: 60_000, ..Timeouts::of_response(30_000) };
+    let upstream = Upstream { slow_start_ms: 20_000, max_connections: Some(5), max_idle: Some(0) };
+    let each = [
+        (Switch { drain_streams_ms: Some(600_000), ..switch() }, r#""drain_streams_ms":600000"#),
+        (Switch { health: Some(check), ..switch() }, r#""timeout_ms":500,"failures":5,"successes":2}"#),
+        (Switch { timeouts: total, ..switch() }, r#"{"response_ms":30000,"total_ms":60000}"#),
+        (
+            Switch { upstream, ..switch() },
+            r#""slow_start_ms":20000,"max_connections":5,"max_idle":0,"drain_ms""#,
+        ),
+    ];
     for (switch, part) in each {
         let call = Call::new(Request::Switch(Box::new(switch)));
         let line = call.to_line().unwrap();

@@ -27,6 +27,18 @@ pub struct Routing {
     /// The bytes that the body of a request may have; none: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_request_body: Option<u64>,
+    /// The limit of a request and its answer as a whole. No time at all: there is none.
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub total_timeout: Span,
+    /// For how long the share of a replica grows that has joined others or has come back. No time at all: it doesn't.
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub slow_start: Span,
+    /// Connections of the proxy to one replica at once; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
+    /// Connections to one replica that the proxy keeps; none: as many as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_idle: Option<u32>,
     /// How it is served over TLS; none: it isn't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -42,6 +54,10 @@ impl Default for Routing {
             response_timeout: Span::seconds(30),
             idle_timeout: Span::default(),
             max_request_body: None,
+            total_timeout: Span::default(),
+            slow_start: Span::default(),
+            max_connections: None,
+            max_idle: None,
             tls: None,
         }
     }
@@ -85,6 +101,10 @@ mod tests {
             connect_timeout: Span::millis(500),
             idle_timeout: Span::seconds(60),
             max_request_body: Some(0),
+            total_timeout: Span::seconds(300),
+            slow_start: Span::seconds(20),
+            max_connections: Some(5),
+            max_idle: Some(0),
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

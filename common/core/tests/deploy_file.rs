@@ -136,6 +136,7 @@ fn the_sample_says_what_its_comments_say() {
         proxy: Routing {
             hosts: vec!["example.com".into(), "*.example.com".into()],
             path_prefixes: vec!["/shop".into()],
+            max_idle: Some(100),
             tls: Some(own("file:///run/secrets/tls.pem", "env://TLS_KEY")),
             ..plain.settings.proxy.clone()
         },
@@ -245,7 +246,11 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
   connect_timeout: 500ms
   response_timeout: 1m
   idle_timeout: 2m
-  max_request_body: 10m",
+  max_request_body: 10m
+  total_timeout: 5m
+  slow_start: 20s
+  max_connections: 5
+  max_idle: 0",
     );
     let expected = Routing {
         hosts: vec!["*.example.com".into()],
@@ -255,6 +260,10 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
         response_timeout: Span::seconds(60),
         idle_timeout: Span::seconds(120),
         max_request_body: Some(10 << 20),
+        total_timeout: Span::seconds(300),
+        slow_start: Span::seconds(20),
+        max_connections: Some(5),
+        max_idle: Some(0),
         tls: None,
     };
     assert_eq!(target.settings.proxy, expected);
@@ -321,8 +330,8 @@ fn streams_drain_as_long_as_requests_unless_they_have_a_limit_of_their_own() {
 fn a_destination_may_take_a_limit_of_the_file_away() {
     let target = only(
         "service: hello
-proxy: {max_request_body: 10m, idle_timeout: 1m, path_prefixes: [/a, /b], strip_path_prefix: false}
-destinations: {production: {hosts: [a], proxy: {max_request_body: 0, idle_timeout: 0, path_prefix: /}}}",
+proxy: {max_request_body: 10m, max_connections: 5, idle_timeout: 1m, path_prefixes: [/a, /b], strip_path_prefix: false}
+destinations: {production: {hosts: [a], proxy: {max_request_body: 0, max_connections: 0, idle_timeout: 0, path_prefix: /}}}",
     );
     let expected =
         Routing { path_prefixes: vec!["/".into()], strip_path_prefix: false, ..Routing::default() };

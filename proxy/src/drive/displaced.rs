@@ -121,7 +121,7 @@ fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::{Epoch, Route, Switch, Timeouts};
+    use cutover_control::{Epoch, Switch};
 
     use super::*;
 
@@ -130,20 +130,9 @@ mod tests {
             replica: format!("app-{port}"),
             address: format!("127.0.0.1:{port}").parse().unwrap(),
         };
-        let switch = Switch {
-            key: "production/app".parse().unwrap(),
-            epoch: Epoch { journal: "j1".into(), sequence: 1 },
-            deployment: deployment.into(),
-            release: "r".into(),
-            route: Route::default(),
-            targets: ports.iter().map(target).collect(),
-            health: None,
-            timeouts: Timeouts::of_response(1_000),
-            max_request_body: None,
-            tls: None,
-            drain_ms,
-            drain_streams_ms: None,
-        };
+        let (key, targets) = ("production/app".parse().unwrap(), ports.iter().map(target).collect());
+        let epoch = Epoch { journal: "j1".into(), sequence: 1 };
+        let switch = Switch { drain_ms, ..Switch::new(key, epoch, deployment, "r", targets) };
         ledger.switch(&switch).unwrap();
     }
 

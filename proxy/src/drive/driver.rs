@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use cutover_control::{
     Call, Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, SetStatus, Target,
-    TargetStatus,
+    TargetStatus, Upstream,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -63,7 +63,10 @@ impl<B: BackEnd> Driver<B> {
                 // Decided once to refuse at once what must be refused, and again afterwards: the look takes its time, and
                 // a newer claim may come meanwhile.
                 next.switch(&switch)?;
-                if switch.tls.is_some() {
+                if switch.tls.is_some()
+                    || switch.upstream != Upstream::default()
+                    || switch.timeouts.total_ms != 0
+                {
                     return Err(own::<B>());
                 }
                 held.back_end.check(&next)?;
@@ -216,5 +219,5 @@ fn own<B: BackEnd>() -> Refusal {
 /// What the driver knows of a target: the other proxy finds out by itself who can be connected to.
 fn target_status(target: &Target, in_flight: u64) -> TargetStatus {
     let (replica, address) = (target.replica.clone(), target.address);
-    TargetStatus { replica, address, healthy: true, in_flight, streams: 0, upgraded: 0 }
+    TargetStatus { in_flight, ..TargetStatus::new(&replica, address) }
 }

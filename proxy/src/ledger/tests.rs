@@ -71,7 +71,7 @@ fn a_call_that_makes_no_sense_is_refused() {
     let mut nowhere = switch("production/app", "d1", 1, &[]);
     nowhere.targets.clear();
     let mut unhealthy = switch("production/app", "d1", 1, &[]);
-    unhealthy.health = Some(HealthCheck { path: "up".into(), interval_ms: 1, timeout_ms: 1 });
+    unhealthy.health = Some(HealthCheck::new("up", 1, 1));
     let mut impatient = switch("production/app", "d1", 1, &[]);
     impatient.timeouts.connect_ms = 0;
     let wild = switch("production/app", "d1", 1, &["*"]);
@@ -213,4 +213,5 @@ fn what_was_stored_before_there_were_prefixes_and_limits_is_read() {
     let deployed: Deployed = serde_json::from_str(stored).unwrap();
     assert_eq!((deployed.timeouts, deployed.max_request_body), (Timeouts::of_response(30_000), None));
     assert!(deployed.route.path_prefixes.is_empty());
+    assert_eq!(deployed.upstream, Upstream::default());
 }

@@ -53,7 +53,7 @@ impl Errand {
         }
         let lease = match exchange.plain_lease(head.host, head.path()) {
             // Whoever wants to know all about each request gets it from the complete way.
-            Some(lease) if exchange.log().is_none() => lease,
+            Some(lease) if lease.set().limits.short_way && exchange.log().is_none() => lease,
             _ => return Some(Next::Other),
         };
         if lease.set().tls.as_ref().is_some_and(|tls| tls.concerns(client)) {

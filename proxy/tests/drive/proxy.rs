@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cutover_control::{
-    Call, Epoch, LineBuffer, Refusal, Reply, Request, Response, Route, ServiceKey, ServiceStatus, Switch,
-    Target, TargetStatus, Timeouts, decode_reply,
+    Call, Epoch, LineBuffer, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, Switch, Target,
+    TargetStatus, Timeouts, decode_reply,
 };
 use cutover_proxy::DriveServer;
 use tempfile::TempDir;
@@ -149,18 +149,10 @@ pub(crate) fn epoch(sequence: u64) -> Epoch {
 
 /// A switch of the default service to the deployment `d<sequence>`.
 pub(crate) fn switch(sequence: u64, targets: &[Target]) -> Switch {
+    let (deployment, release) = (format!("d{sequence}"), format!("r{sequence}"));
     Switch {
-        key: key(),
-        epoch: epoch(sequence),
-        deployment: format!("d{sequence}"),
-        release: format!("r{sequence}"),
-        route: Route::default(),
-        targets: targets.to_vec(),
-        health: None,
         timeouts: Timeouts::of_response(10_000),
-        max_request_body: None,
-        tls: None,
         drain_ms: 20_000,
-        drain_streams_ms: None,
+        ..Switch::new(key(), epoch(sequence), &deployment, &release, targets.to_vec())
     }
 }

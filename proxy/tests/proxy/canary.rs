@@ -141,8 +141,7 @@ async fn a_canary_that_is_not_ready_gets_nothing_and_a_late_one_is_refused() {
     let (proxy, _old, new) = scene().await;
     let dead = target(nobody().await);
     let mut unready = canary(2, 1_000, &[new.target(), dead.clone()]);
-    unready.switch.health =
-        Some(HealthCheck { path: "/up".to_owned(), interval_ms: 60_000, timeout_ms: 5_000 });
+    unready.switch.health = Some(HealthCheck::new("/up", 60_000, 5_000));
     let refused = proxy.call(Request::Canary(Box::new(unready))).await;
     assert!(
         matches!(&refused, Err(Refusal::Unready { replica, .. }) if *replica == dead.replica),
@@ -258,7 +257,7 @@ async fn a_canary_that_is_down_gets_nothing() {
     })
     .await;
     let mut watched = canary(2, 1_000, &[new.target()]);
-    watched.switch.health = Some(HealthCheck { path: "/up".to_owned(), interval_ms: 10, timeout_ms: 5_000 });
+    watched.switch.health = Some(HealthCheck::new("/up", 10, 5_000));
     weigh(&proxy, watched).await;
     assert_eq!(share(&proxy, 10).await, 10);
     healthy.store(false, Relaxed);

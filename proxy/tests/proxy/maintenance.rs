@@ -27,7 +27,7 @@ async fn end(proxy: &Proxy) {
 async fn new_requests_get_the_page_until_it_is_ended_also_over_a_restart() {
     let app = Application::named("app").await;
     let proxy = Proxy::start().await;
-    let health = Some(HealthCheck { path: "/up".to_owned(), interval_ms: 10, timeout_ms: 5_000 });
+    let health = Some(HealthCheck::new("/up", 10, 5_000));
     let watched = Switch { health, ..switch(1, &[app.target()]) };
     proxy.call(Request::Switch(Box::new(watched))).await.unwrap();
     maintain(&proxy, away()).await;

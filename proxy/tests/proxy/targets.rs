@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -80,7 +80,7 @@ async fn a_target_that_fails_its_check_leaves_the_rotation_and_comes_back() {
     let well = Application::named("well").await;
     let proxy = Proxy::start().await;
     let mut watched = switch(1, &[sick.target(), well.target()]);
-    watched.health = Some(HealthCheck { path: "/up".to_owned(), interval_ms: 10, timeout_ms: 5_000 });
+    watched.health = Some(HealthCheck::new("/up", 10, 5_000));
     proxy.call(Request::Switch(Box::new(watched))).await.unwrap();
     let healthy = |wished: [bool; 2]| {
         move |status: &cutover_control::ServiceStatus| {
@@ -100,6 +100,44 @@ async fn a_target_that_fails_its_check_leaves_the_rotation_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_target_that_flaps_is_down_and_up_only_after_so_many_answers_in_a_row() {
+    let (answers, mut asked) = mpsc::channel::<oneshot::Sender<StatusCode>>(1);
+    let app = Application::serve(move |_| {
+        let answers = answers.clone();
+        async move {
+            let (answer, status) = oneshot::channel();
+            answers.send(answer).await.unwrap();
+            text(status.await.unwrap(), "")
+        }
+    })
+    .await;
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &[app.target()]).await;
+    let check = HealthCheck { failures: 3, successes: 2, ..HealthCheck::new("/up", 1, 20_000) };
+    let watched = cutover_control::Switch { health: Some(check), ..switch(1, &[app.target()]) };
+    proxy.call(Request::Switch(Box::new(watched))).await.unwrap();
+    let mut next = asked.recv().await.unwrap();
+    // What a check finds, and how the target then stands.
+    for (well, healthy) in [
+        (false, true),
+        (false, true),
+        (true, true),
+        (false, true),
+        (false, true),
+        (false, false),
+        (true, false),
+        (false, false),
+        (true, false),
+        (true, true),
+    ] {
+        next.send(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }).unwrap();
+        // The next check begins once what this one has found is known.
+        next = timeout(LIMIT, asked.recv()).await.unwrap().unwrap();
+        assert_eq!(proxy.status().await.active.unwrap().targets[0].healthy, healthy, "{well}");
+    }
+}
+
+#[tokio::test]
 async fn when_all_are_down_all_are_still_used() {
     let app = Application::serve(|request: hyper::Request<Incoming>| async move {
         let wrong = request.uri().path() == "/wrong";
@@ -109,7 +147,7 @@ async fn when_all_are_down_all_are_still_used() {
     let proxy = Proxy::start().await;
     proxy.switch(1, &[app.target()]).await;
     let mut watched = switch(1, &[app.target()]);
-    watched.health = Some(HealthCheck { path: "/wrong".to_owned(), interval_ms: 5, timeout_ms: 5_000 });
+    watched.health = Some(HealthCheck::new("/wrong", 5, 5_000));
     proxy.call(Request::Switch(Box::new(watched))).await.unwrap();
     proxy.until(|status| !status.active.as_ref().unwrap().targets[0].healthy).await;
     assert_eq!(get_once(proxy.address, "a").await.1, "served");
@@ -270,7 +308,7 @@ async fn what_fails_its_health_check_never_gets_traffic_and_what_serves_is_not_a
     let well = Application::named("well").await;
     let proxy = Proxy::start().await;
     let checked = |sequence, targets: &[cutover_control::Target]| {
-        let health = Some(HealthCheck { path: "/up".into(), interval_ms: 60_000, timeout_ms: 5_000 });
+        let health = Some(HealthCheck::new("/up", 60_000, 5_000));
         Request::Switch(Box::new(cutover_control::Switch { health, ..switch(sequence, targets) }))
     };
     proxy.call(checked(1, &[well.target()])).await.unwrap();
@@ -307,7 +345,7 @@ async fn a_claim_that_comes_during_the_health_check_overtakes_it() {
     })
     .await;
     let proxy = Proxy::start().await;
-    let health = Some(HealthCheck { path: "/up".into(), interval_ms: 60_000, timeout_ms: 20_000 });
+    let health = Some(HealthCheck::new("/up", 60_000, 20_000));
     let late = cutover_control::Switch { health, ..switch(1, &[slow.target()]) };
     let newer = async {
         asked.notified().await;

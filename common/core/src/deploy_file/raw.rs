@@ -63,6 +63,11 @@ pub(super) struct Proxy {
     pub(super) idle_timeout: Option<Span>,
     /// 0: none.
     pub(super) max_request_body: Option<u64>,
+    pub(super) total_timeout: Option<Span>,
+    pub(super) slow_start: Option<Span>,
+    /// 0: none.
+    pub(super) max_connections: Option<u32>,
+    pub(super) max_idle: Option<u32>,
     pub(super) tls: Tls,
 }
 
@@ -141,6 +146,10 @@ impl Layer {
                 response_timeout: self.proxy.response_timeout.or(under.proxy.response_timeout),
                 idle_timeout: self.proxy.idle_timeout.or(under.proxy.idle_timeout),
                 max_request_body: self.proxy.max_request_body.or(under.proxy.max_request_body),
+                total_timeout: self.proxy.total_timeout.or(under.proxy.total_timeout),
+                slow_start: self.proxy.slow_start.or(under.proxy.slow_start),
+                max_connections: self.proxy.max_connections.or(under.proxy.max_connections),
+                max_idle: self.proxy.max_idle.or(under.proxy.max_idle),
                 tls: self.proxy.tls.over(under.proxy.tls),
             },
             resources: Resources {

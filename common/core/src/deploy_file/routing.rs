@@ -7,7 +7,7 @@ use super::raw::Proxy;
 use super::section::{Section, scalar};
 use super::text::{path_prefix, proxy_host};
 use super::tls::tls;
-use super::units::{body_limit, flag, limit, span};
+use super::units::{body_limit, flag, limit, span, whole};
 
 /// Reads the section.
 pub(super) fn routing(mut section: Section<'_>, problems: &mut Problems) -> Proxy {
@@ -19,6 +19,10 @@ pub(super) fn routing(mut section: Section<'_>, problems: &mut Problems) -> Prox
         response_timeout: section.value("response_timeout", limit, problems),
         idle_timeout: section.value("idle_timeout", span, problems),
         max_request_body: section.value("max_request_body", body_limit, problems),
+        total_timeout: section.value("total_timeout", span, problems),
+        slow_start: section.value("slow_start", span, problems),
+        max_connections: section.value("max_connections", whole(0..=100_000), problems),
+        max_idle: section.value("max_idle", whole(0..=100_000), problems),
         tls: section.node("tls").map(|node| tls(section.path_of("tls"), node, problems)).unwrap_or_default(),
     };
     section.done(problems);

@@ -111,6 +111,10 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             response_timeout: layer.proxy.response_timeout.unwrap_or(routing.response_timeout),
             idle_timeout: layer.proxy.idle_timeout.unwrap_or(routing.idle_timeout),
             max_request_body: layer.proxy.max_request_body.filter(|most| *most > 0),
+            total_timeout: layer.proxy.total_timeout.unwrap_or(routing.total_timeout),
+            slow_start: layer.proxy.slow_start.unwrap_or(routing.slow_start),
+            max_connections: layer.proxy.max_connections.filter(|most| *most > 0),
+            max_idle: layer.proxy.max_idle,
             tls,
         },
         soak: Soak {

@@ -56,7 +56,7 @@ pub(crate) async fn switch(site: &Site, claim: Claim, targets: &[SocketAddr]) ->
     };
     let targets = targets.iter().map(target).collect();
     let switch = Switch {
-        health: Some(HealthCheck { path: "/1k".to_owned(), interval_ms: 1000, timeout_ms: 1000 }),
+        health: Some(HealthCheck::new("/1k", 1000, 1000)),
         ..Switch::new(key(), claim.epoch(), &claim.deployment(), "release", targets)
     };
     match call(site, Request::Switch(Box::new(switch))).await? {
