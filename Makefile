@@ -17,6 +17,7 @@ test:
 
 clean:
 	cargo clean
+	rm -rf proxy/fuzz/target
 
 # How long a deploy takes, beside the same by hand; with the release profile.
 bench-deploy:
