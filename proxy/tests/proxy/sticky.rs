@@ -133,3 +133,21 @@ async fn what_many_may_store_carries_no_cookie() {
     assert_eq!(response.headers()["cache-control"], "public, max-age=600");
     assert!(!response.headers().contains_key(SET_COOKIE));
 }
+
+#[tokio::test]
+async fn the_cookie_of_a_client_that_came_over_tls_is_sent_over_tls_alone() {
+    let app = Application::named("app").await;
+    let proxy =
+        Proxy::start_with_options(|options| options.trusted = vec!["127.0.0.0/8".parse().unwrap()]).await;
+    proxy.switch(1, &[app.target()]).await;
+    weigh(&proxy, Canary { sticky: true, ..canary(2, 500, &[app.target()]) }).await;
+    let mut client = Client::connect(proxy.address).await;
+    for (scheme, secure) in [("https", true), ("http", false)] {
+        let mut request = get("/");
+        request.headers_mut().insert("x-forwarded-proto", scheme.parse().unwrap());
+        let response = client.send(request).await.unwrap();
+        let cookie = response.headers()[SET_COOKIE].to_str().unwrap().to_owned();
+        assert_eq!(cookie.ends_with("; Secure"), secure, "{cookie}");
+        read(response).await.unwrap();
+    }
+}
