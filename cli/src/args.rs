@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Parser, Subcommand};
 use cutover_core::{HostName, Program, Span, Stage};
 use ipnet::IpNet;
 
-use crate::setup::{AccessLog, Https};
+use crate::setup::{AccessLog, Https, Other};
 
 /// Instances of one program that one machine is asked for at most.
 const MOST: usize = 100;
@@ -153,9 +154,32 @@ pub(crate) struct Setup {
     /// What the proxy says of requests.
     #[command(flatten)]
     pub(crate) access_log: AccessLog,
+    /// The proxy that the hosts have already, which shall go on carrying the requests: nginx, traefik or none [default: as it is]
+    #[arg(long, value_name = "PROXY")]
+    pub(crate) drive: Option<Driving>,
+    /// How it is driven: an option of `cutover-proxy drive`, as in listen="443 ssl"; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", requires = "drive", value_parser = drive_option)]
+    pub(crate) with: Vec<(String, String)>,
     /// The proxy's program, built to run from scratch [default: beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) proxy_binary: Option<PathBuf>,
+}
+
+/// The proxy to drive, or that none is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Driving(pub(crate) Option<Other>);
+
+impl FromStr for Driving {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let other = Other::read(name);
+        if other.is_some() || name == "none" {
+            Ok(Self(other))
+        } else {
+            Err("expected nginx, traefik or none")
+        }
+    }
 }
 
 /// Options of `proxy`.
@@ -412,6 +436,12 @@ fn pause(text: &str) -> Result<Span, String> {
 fn cookie(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, as in staff=s3cret")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `listen=443 ssl`
+fn drive_option(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, as in listen=80")?;
+    Ok((name.trim_start_matches("--").to_owned(), value.to_owned()))
 }
 
 /// A version stands in lines, lists and labels: it must be short and in one word.

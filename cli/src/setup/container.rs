@@ -7,7 +7,7 @@ use bollard::models::{
 };
 use cutover_control::DEFAULT_SOCKET;
 
-use super::Https;
+use super::{Drive, Https};
 
 /// The name of the proxy's container on every host.
 pub(super) const NAME: &str = "cutover-proxy";
@@ -16,6 +16,10 @@ const COMPONENT_LABEL: &str = "cutover.component";
 const COMPONENT: &str = "proxy";
 /// Where the proxy keeps its routes, in a volume of the same name as the container.
 const STATE: &str = "/var/lib/cutover/proxy";
+/// What it is told in any case.
+const CONTROL: &str = "--control";
+const CONTROL_GROUP: &str = "--control-gid";
+const STATE_FOLDER: &str = "--state";
 const HTTP: &str = "--http";
 const HTTPS: &str = "--https";
 /// Says that there is none, where somebody wants it so.
@@ -48,6 +52,8 @@ pub(super) struct ProxyContainer {
     pub(super) start_traces: bool,
     /// The options that say what it writes of requests.
     pub(super) access_log: Vec<String>,
+    /// The proxy of the host's own that it drives; none: it carries the requests itself.
+    pub(super) drive: Option<Drive>,
     /// The group that may command it.
     pub(super) control_group: u32,
 }
@@ -87,10 +93,11 @@ impl ProxyContainer {
         Standing::Other { running }
     }
 
-    /// What the Engine is asked to create. Nothing of the host but its network and one folder is open to it.
+    /// What the Engine is asked to create. Nothing of the host but its network and one folder is open to it, unless it drives
+    /// another proxy.
     pub(super) fn body(&self) -> ContainerCreateBody {
         let text = |text: &str| text.to_owned();
-        let host_config = HostConfig {
+        let mut host_config = HostConfig {
             network_mode: Some(text("host")),
             // Not unless-stopped: a dockerd that was killed takes what it stops at its next start, for want of
             // live-restore, for stopped by hand, and leaves it down.
@@ -108,6 +115,9 @@ impl ProxyContainer {
             }),
             ..HostConfig::default()
         };
+        if let Some(drive) = &self.drive {
+            drive.open(&mut host_config);
+        }
         ContainerCreateBody {
             image: Some(self.image.clone()),
             cmd: Some(self.command()),
@@ -131,34 +141,32 @@ impl ProxyContainer {
 
     /// The ports of the host that it needs.
     pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
-        std::iter::once(self.http_port).chain(self.https.and_then(Https::port))
+        let own = std::iter::once(self.http_port).chain(self.https.and_then(Https::port));
+        own.filter(|_| self.drive.is_none())
     }
 
     fn command(&self) -> Vec<String> {
-        let (http, group) = (format!("{ANY}{}", self.http_port), self.control_group.to_string());
+        let group = self.control_group.to_string();
+        let told = [CONTROL, DEFAULT_SOCKET, STATE_FOLDER, STATE, CONTROL_GROUP, &group].map(str::to_owned);
+        match &self.drive {
+            Some(drive) => drive.command().into_iter().chain(told).collect(),
+            None => self.serve().chain(told).collect(),
+        }
+    }
+
+    /// To carry the requests itself.
+    fn serve(&self) -> impl Iterator<Item = String> {
+        let http = format!("{ANY}{}", self.http_port);
         let limit = END_LIMIT.to_string();
         let https = self.https.and_then(Https::port).map(|port| [HTTPS.to_owned(), format!("{ANY}{port}")]);
         let metrics = self.metrics.map(|address| [METRICS.to_owned(), address.to_string()]);
-        let words = [
-            "serve",
-            "--take-over",
-            "--end-limit",
-            &limit,
-            HTTP,
-            &http,
-            "--control",
-            DEFAULT_SOCKET,
-            "--state",
-            STATE,
-            "--control-gid",
-            &group,
-        ];
+        let words = ["serve", "--take-over", "--end-limit", &limit, HTTP, &http];
         let trusted = self.trusted.iter().flat_map(|network| [TRUST.to_owned(), network.clone()]);
         let switches = [(PROXY_PROTOCOL, self.proxy_protocol), (START_TRACES, self.start_traces)];
         let switches = switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
         let words = words.map(str::to_owned).into_iter();
         let words = words.chain([https, metrics].into_iter().flatten().flatten());
-        words.chain(trusted).chain(switches).chain(self.access_log.iter().cloned()).collect()
+        words.chain(trusted).chain(switches).chain(self.access_log.iter().cloned())
     }
 }
 
@@ -200,6 +208,11 @@ pub(super) fn trusted(found: &ContainerInspectResponse) -> Vec<String> {
     options(found, TRUST).map(str::to_owned).collect()
 }
 
+/// The proxy that a proxy's container was told to drive.
+pub(super) fn drive(found: &ContainerInspectResponse) -> Option<Drive> {
+    Drive::read(command(found), &[CONTROL, CONTROL_GROUP, STATE_FOLDER])
+}
+
 /// Whether a proxy's container was told to do what a switch stands for.
 pub(super) fn is_switched_on(found: &ContainerInspectResponse, switch: &str) -> bool {
     command(found).iter().any(|word| word == switch)
@@ -235,6 +248,7 @@ pub(super) const fn restart(name: RestartPolicyNameEnum) -> RestartPolicy {
 mod tests {
     use bollard::models::{ContainerConfig, ContainerState};
 
+    use super::super::drive::Other;
     use super::*;
 
     fn wanted() -> ProxyContainer {
@@ -247,6 +261,7 @@ mod tests {
             proxy_protocol: false,
             start_traces: false,
             access_log: Vec::new(),
+            drive: None,
             control_group: 108,
         }
     }
@@ -307,6 +322,18 @@ mod tests {
         let found = found(&proxy);
         assert!(is_switched_on(&found, PROXY_PROTOCOL) && !is_switched_on(&found, START_TRACES));
         assert_eq!(wanted().compare(&found), Standing::Other { running: true });
+    }
+
+    #[test]
+    fn one_that_drives_another_needs_no_port_and_is_known_again() {
+        let drive = Drive { other: Other::Nginx, options: vec![("listen".to_owned(), "8080".to_owned())] };
+        let proxy = ProxyContainer { drive: Some(drive), ..wanted() };
+        assert_eq!(proxy.ports().count(), 0);
+        let found = found(&proxy);
+        let again = ProxyContainer { drive: super::drive(&found), ..wanted() };
+        assert_eq!(again.compare(&found), Standing::Right { running: true });
+        assert_eq!(wanted().compare(&found), Standing::Other { running: true });
+        assert_eq!(super::drive(&self::found(&wanted())), None);
     }
 
     #[test]

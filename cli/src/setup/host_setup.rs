@@ -74,8 +74,10 @@ impl HostSetup<'_> {
             start_traces: switched(self.options.start_traces, container::START_TRACES),
             access_log: self.options.access_log.words(found.as_ref()),
             metrics: self.options.metrics.or_else(|| container::metrics(found.as_ref()?)),
+            drive: self.options.drive.clone().unwrap_or_else(|| container::drive(found.as_ref()?)),
             control_group: engine.group,
         };
+        let drives = proxy.drive.is_some() || found.as_ref().and_then(container::drive).is_some();
         match found.map(|found| proxy.compare(&found)) {
             None => self.install(&docker, &proxy).await?,
             Some(Standing::Right { running: true }) => {
@@ -85,6 +87,8 @@ impl HostSetup<'_> {
             Some(Standing::Other { running: true }) if !self.options.upgrade_proxy => {
                 self.say(StepKind::Advice, advice(&proxy, spoken));
             }
+            // The other proxy serves on without it. One that carries the requests itself has nobody to hand them over to.
+            Some(Standing::Other { running: true }) if drives => self.replace(&docker, &proxy).await?,
             Some(Standing::Other { running: true }) => {
                 // What the one before has is handed over.
                 let added = https.filter(|https| Some(*https) != spoken).and_then(Https::port);
@@ -135,14 +139,14 @@ impl HostSetup<'_> {
         Ok(())
     }
 
-    /// Another proxy is there, and is stopped.
+    /// Another proxy is there, and is stopped, or has no requests to hand over.
     async fn replace(&self, docker: &Docker, proxy: &ProxyContainer) -> Result<(), Error> {
         self.load().await?;
         self.are_free(proxy.ports()).await?;
         self.remove(docker, container::NAME).await?;
         self.create(docker, proxy).await?;
         self.start(docker).await?;
-        self.say(StepKind::Done, format_args!("replaced the proxy, which was stopped, by {}", proxy.image));
+        self.say(StepKind::Done, format_args!("replaced the proxy by {}", proxy.image));
         Ok(())
     }
 

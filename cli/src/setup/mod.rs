@@ -3,6 +3,7 @@
 
 mod access_log;
 mod container;
+mod drive;
 mod elf;
 mod engine;
 mod error;
@@ -22,6 +23,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 pub(crate) use access_log::AccessLog;
+pub(crate) use drive::{Drive, Other};
 pub(crate) use error::Error;
 pub(crate) use https::Https;
 
@@ -52,6 +54,8 @@ pub(crate) struct Options {
     pub(crate) start_traces: Option<bool>,
     /// What the proxy says of requests.
     pub(crate) access_log: AccessLog,
+    /// The proxy of the hosts' own that is driven, or that none is; none: as it is.
+    pub(crate) drive: Option<Option<Drive>>,
     /// The proxy's static binary; without one, the one beside `cutover`.
     pub(crate) proxy_binary: Option<PathBuf>,
     /// Whether a proxy of another image is replaced; one host after the other then, and none after one that failed.

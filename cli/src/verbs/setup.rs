@@ -4,7 +4,7 @@ use crate::args::{Global, Setup};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::project::Project;
-use crate::setup::{self, Options};
+use crate::setup::{self, Drive, Options};
 
 pub(super) async fn run(options: &Global, args: Setup, console: Console) -> anyhow::Result<Exit> {
     Box::pin(make_ready(options, args, false, console)).await
@@ -28,6 +28,7 @@ pub(super) async fn make_ready(
         proxy_protocol: args.proxy_protocol,
         start_traces: args.start_traces,
         access_log: args.access_log,
+        drive: args.drive.map(|drive| drive.0.map(|other| Drive { other, options: args.with })),
         proxy_binary: args.proxy_binary,
         upgrade_proxy,
     };
