@@ -84,18 +84,6 @@ impl AccessLog {
         Ok((Arc::new(log), Writing { over }))
     }
 
-    /// Says that what a client sent was no request, which hyper has answered.
-    pub(crate) fn unread(&self, client: &Client, error: &hyper::Error) {
-        // A target that is too long for hyper is part of a head that is, by the limit that is set here.
-        let status = match error.is_parse_too_large() {
-            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            false => StatusCode::BAD_REQUEST,
-        };
-        if error.is_parse() {
-            self.write(&Line { rejection: Some(&error.to_string()), ..refused(client, status) });
-        }
-    }
-
     /// Says that a request was refused for its head.
     pub(crate) fn refused(&self, client: &Client, rejection: &Rejection) {
         self.write(&Line { rejection: Some(&rejection.to_string()), ..refused(client, rejection.status()) });

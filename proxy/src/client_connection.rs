@@ -2,23 +2,23 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::exchange::Exchange;
-use crate::relay::{HEAD_LIMIT, IDLE_GRACE, Outcome, relay};
+use crate::relay::{Outcome, relay};
 use crate::rewind::Rewind;
+use crate::single::{Answer, Gate, Single};
 use crate::tls::shake;
 use crate::worker::Accepted;
-
-/// The method of the connection preface of HTTP/2 (RFC 9113, 3.4), which no request of HTTP/1.1 has.
-const PREFACE: &[u8] = b"PRI";
 
 /// Requests that a client may have at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 250;
@@ -71,47 +71,69 @@ async fn serve_any<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Boxed: a connection is one of the three, and would carry the sizes of the others about for nothing.
-    let first = match Box::pin(relay(&mut stream, &client, exchange, closing)).await? {
-        Outcome::Ended => return Ok(()),
-        Outcome::Unanswered(first) => first,
-    };
-    let (is_http2, stream) = (first.starts_with(PREFACE), Rewind::new(first, stream));
-    if is_http2 {
-        Box::pin(serve_http2(stream, client, exchange, closing)).await
-    } else {
-        Box::pin(serve_http1(stream, client, exchange, closing)).await
+    let mut rest = Bytes::new();
+    loop {
+        // Boxed: a connection is in one of these at a time, and would carry the sizes of the others about for nothing.
+        rest = match Box::pin(relay(&mut stream, &rest, &client, exchange, closing)).await? {
+            Outcome::Ended => return Ok(()),
+            Outcome::Http2(first) => {
+                return Box::pin(serve_http2(Rewind::new(first, stream), client, exchange, closing)).await;
+            }
+            Outcome::Unanswered(first, request) if request.upgrades => {
+                let (single, gate) = Single::new(stream, first, request.head, request.body);
+                return Box::pin(serve_upgrade(single, &gate, &client, exchange)).await;
+            }
+            Outcome::Unanswered(first, request) => {
+                let (single, gate) = Single::new(&mut stream, first, request.head, request.body);
+                Box::pin(serve_one(single, &gate, &client, exchange, request.seen)).await?;
+                match gate.next() {
+                    Some(rest) => rest,
+                    None => return Ok(()),
+                }
+            }
+        }
     }
 }
 
-async fn serve_http1(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    client: Client,
+/// Serves one request of HTTP/1.1; the gate says whether another may follow.
+async fn serve_one(
+    single: Single<impl AsyncRead + AsyncWrite + Unpin>,
+    gate: &Arc<Gate>,
+    client: &Client,
     exchange: &Exchange,
-    closing: &CancellationToken,
+    seen: bool,
 ) -> Result<(), Error> {
-    let service = service_fn(|request| {
-        let client = &client;
-        async move { Ok::<_, Infallible>(exchange.serve(client, request).await) }
+    let service = service_fn(async |request| {
+        let response = exchange.serve(client, request, seen).await;
+        Ok::<_, Infallible>(response.map(|body| Answer::new(body, Arc::clone(gate))))
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_buf_size(MAX_HEAD as usize)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = idle_over(closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    Ok(http1().serve_connection(TokioIo::new(single), service).await?)
+}
+
+/// Serves one request of HTTP/1.1 that asks for another protocol; the connection is over afterwards.
+async fn serve_upgrade(
+    single: Single<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    gate: &Arc<Gate>,
+    client: &Client,
+    exchange: &Exchange,
+) -> Result<(), Error> {
+    let service = service_fn(async |request| {
+        let mut response = exchange.serve(client, request, false).await;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            gate.upgrade();
+        } else {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-    };
-    if let (Err(error), Some(log)) = (&ended, exchange.log()) {
-        log.unread(&client, error);
-    }
-    Ok(ended?)
+        Ok::<_, Infallible>(response)
+    });
+    Ok(http1().serve_connection(TokioIo::new(single), service).with_upgrades().await?)
+}
+
+/// Heads are complete, and were looked at, before hyper sees them.
+fn http1() -> http1::Builder {
+    let mut http1 = http1::Builder::new();
+    http1.timer(TokioTimer::new()).max_buf_size(MAX_HEAD as usize);
+    http1
 }
 
 async fn serve_http2(
@@ -123,7 +145,7 @@ async fn serve_http2(
     // Each stream is a task of its own.
     let service = service_fn(|request| {
         let (exchange, client) = (Arc::clone(exchange), client.clone());
-        async move { Ok::<_, Infallible>(exchange.serve(&client, request).await) }
+        async move { Ok::<_, Infallible>(exchange.serve(&client, request, false).await) }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -142,10 +164,4 @@ async fn serve_http2(
         }
     }
     Ok(())
-}
-
-/// The proxy is about to end, and idle connections have been left open for long enough.
-async fn idle_over(closing: &CancellationToken) {
-    closing.cancelled().await;
-    sleep(IDLE_GRACE).await;
 }

@@ -99,6 +99,10 @@ impl Draining {
         self.counters.drained(self.left.saturating_sub(count.total()));
         self.left = self.left.min(count.total());
         let over = count.total() == 0;
+        if over {
+            // Also those that came back since the last time.
+            self.target.pool().clear();
+        }
         if over && self.most.total() > 0 && !self.told {
             self.told = true;
             let (address, took, waited_for) = (self.target.address(), self.began.elapsed(), self.most);

@@ -103,15 +103,20 @@ impl Exchange {
         &self.tls
     }
 
-    /// Answers one request of a client.
-    pub(crate) async fn serve(&self, client: &Client, request: Request<Incoming>) -> Response<Recorded> {
+    /// Answers one request of a client; `seen`: an application has been sent it already, and did not answer.
+    pub(crate) async fn serve(
+        &self,
+        client: &Client,
+        request: Request<Incoming>,
+        seen: bool,
+    ) -> Response<Recorded> {
         let mut record = Record::begin(self.log.as_ref(), client, &request);
         // HTTP/2 says it by a frame of its own.
         let says_close = request.version() < Version::HTTP_2;
         let mut response = match self.tls.challenges.http(&request) {
             Some(answer) => answer,
             None => match Outgoing::new(client, &self.ids, request) {
-                Ok(outgoing) => self.carry(outgoing, &mut record).await,
+                Ok(outgoing) => self.carry(outgoing.seen_before(seen), &mut record).await,
                 Err(rejection) => {
                     record.rejects(&rejection);
                     rejection.into_response()

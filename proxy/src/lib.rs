@@ -76,6 +76,7 @@ mod route;
 mod route_table;
 mod server;
 mod silence;
+mod single;
 mod slow_start;
 mod split;
 mod sticky;

@@ -80,6 +80,11 @@ impl Outgoing {
         Ok(Self { parts, host, body, upload, expects, repeatable, repeats: repeatable, seen: false, upgrade })
     }
 
+    /// The same where an application has been sent it already: then no more than this one may be.
+    pub(crate) fn seen_before(self, seen: bool) -> Self {
+        Self { repeats: self.repeats && !seen, ..self }
+    }
+
     pub(crate) fn host(&self) -> &str {
         self.host.to_str().unwrap_or_default()
     }

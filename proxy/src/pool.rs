@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use cutover_control::Upstream;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::rejection::Rejection;
-use crate::relay::Kept;
+use crate::relay::{Kept, connect};
 use crate::request_body::RequestBody;
 
 /// Idle connections of a worker beyond this many are closed, the longest idle first.
@@ -122,9 +120,7 @@ impl Pool {
     /// Of kind [`io::ErrorKind::TimedOut`] when the target does not accept within the limit.
     pub(crate) async fn connect(&self, worker: usize, limit: Duration) -> io::Result<Connection> {
         self.make_room();
-        let stream = timeout(limit, TcpStream::connect(self.address)).await??;
-        stream.set_nodelay(true)?;
-        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+        let stream = connect(self.address, limit).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection.with_upgrades());
         Ok(Connection { sender, reused: false, worker })

@@ -19,6 +19,8 @@ pub(crate) enum Rejection {
     TransferCoding,
     #[error("the client did not send the request's body in time")]
     BodyTooSlow,
+    #[error("the head of the request is too large")]
+    HeadTooLarge,
     #[error("CONNECT is not served here")]
     Connect,
     #[error("the certificate of this connection is not for the host of the request")]
@@ -44,6 +46,8 @@ pub(crate) enum Rejection {
     Unreachable(#[source] io::Error),
     #[error("the application closed the connection before it answered")]
     NoAnswer(#[source] hyper::Error),
+    #[error("the application answered with what is no answer")]
+    Unreadable,
     #[error("the application changed the protocol without being asked")]
     UnaskedUpgrade,
     #[error("the application did not answer in time")]
@@ -68,6 +72,7 @@ impl Rejection {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             // RFC 9110, 15.5.20.
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -81,7 +86,9 @@ impl Rejection {
             Self::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Unreachable(_) | Self::NoAnswer(_) | Self::UnaskedUpgrade => StatusCode::BAD_GATEWAY,
+            Self::Unreachable(_) | Self::NoAnswer(_) | Self::Unreadable | Self::UnaskedUpgrade => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::TooSlow | Self::OutOfTime | Self::Replaced => StatusCode::GATEWAY_TIMEOUT,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Most requests have no body, ask for nothing special, and are answered by the first application that is asked. Those are
 //! carried here: their heads are read where they lie, what has to change is changed, and bodies go through as they are. A
-//! request that needs more than that, or meets anything unexpected before the client has got the first byte of an answer, is
-//! handed over, unanswered, to the complete way ([`crate::exchange`]) with its connection: there is one place that knows what
+//! request that needs more than that, or that no application has answered, is handed over to the complete way
+//! ([`crate::exchange`]) with its connection: there is one place that knows what
 //! to do about failures.
 
 mod body;
@@ -35,14 +35,18 @@ use crate::rejection::Rejection;
 use crate::response_body::Truncated;
 use crate::term::Term;
 use buffer::{Buffer, Rooms};
-use errand::{Errand, Next};
+use errand::{Errand, Next, Unanswered};
 use response_head::{Answered, ResponseHead, Wanted};
 use watchdog::Watchdog;
 
-pub(crate) use kept::Kept;
+pub(crate) use body::Body;
+pub(crate) use kept::{Kept, connect};
 
-/// The longest head that is read here.
-const HEAD_ROOM: usize = 8 << 10;
+/// The longest head of a request in HTTP/1.1, in bytes; a client that sends a longer one gets 431.
+const HEAD_ROOM: usize = 16 << 10;
+
+/// The beginning of a connection of HTTP/2 (RFC 9113, 3.4), which no request of HTTP/1.1 has.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Bytes of an answer that are on their way at once.
 const BODY_ROOM: usize = 64 << 10;
@@ -67,22 +71,25 @@ impl Default for Room {
     }
 }
 
-/// How the short way ended.
+/// What the short way leaves to others.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Nothing more is to be done.
+    /// Nothing: the connection is over.
     Ended,
-    /// What the client has sent and nobody has answered yet; it may also be no HTTP/1.1 at all.
-    Unanswered(Bytes),
+    /// A request, which begins with these bytes.
+    Unanswered(Bytes, Unanswered),
+    /// A connection of HTTP/2, which begins with these bytes.
+    Http2(Bytes),
 }
 
-/// Serves a client's connection as long as its requests are of the simple kind.
+/// Serves a client's connection, of which `first` was read already, as long as its requests are of the simple kind.
 ///
 /// # Errors
 ///
 /// When the client's connection breaks, or an answer does that has begun.
 pub(crate) async fn relay<S>(
     stream: &mut S,
+    first: &[u8],
     client: &Client,
     exchange: &Exchange,
     closing: &CancellationToken,
@@ -90,18 +97,17 @@ pub(crate) async fn relay<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let room = exchange.room();
-    let inbox = Buffer::new(&room.heads);
+    let inbox = Buffer::holding(&exchange.room().heads, first);
     let watchdog = Watchdog::new(Instant::now() + HEAD_LIMIT);
     let mut relay = Relay { stream, client, exchange, closing, inbox, watchdog };
     loop {
-        match relay.next().await? {
+        let unanswered = match relay.next().await? {
             Next::Errand(errand) => match relay.carry(errand).await? {
-                Carried::Answered => {}
+                Carried::Answered => continue,
                 Carried::Last => return Ok(Outcome::Ended),
-                Carried::Unanswered => return Ok(relay.hand_over()),
+                Carried::Unanswered(unanswered) => unanswered,
             },
-            Next::Other => return Ok(relay.hand_over()),
+            Next::Other(unanswered) => unanswered,
             Next::Refused(rejection) => {
                 if let Some(log) = exchange.log() {
                     log.refused(client, &rejection);
@@ -109,8 +115,10 @@ where
                 relay.refuse(&rejection, Wanted { head_only: false, close: true }).await?;
                 return Ok(Outcome::Ended);
             }
+            Next::Http2 => return Ok(Outcome::Http2(relay.all())),
             Next::Nothing => return Ok(Outcome::Ended),
-        }
+        };
+        return Ok(Outcome::Unanswered(relay.all(), unanswered));
     }
 }
 
@@ -129,18 +137,20 @@ enum Carried {
     /// Answered, and the connection is over.
     Last,
     /// The client has got nothing.
-    Unanswered,
+    Unanswered(Unanswered),
 }
 
-/// Why an application's bytes don't come.
-enum Silent {
-    /// Its connection ended or broke.
+/// Why nothing more comes of a request.
+enum Failed {
+    /// The application's connection ended or broke.
     Application(io::Error),
+    /// What came from it is no answer.
+    Unusable(Rejection),
     /// The limit is reached.
     Late,
-    /// Its time is over.
+    /// The application's time is over.
     Replaced,
-    /// Nobody waits for them.
+    /// Nobody waits for it.
     ClientGone,
 }
 
@@ -162,11 +172,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         let mut closing = pin!(self.closing.cancelled());
         let mut is_open = true;
         loop {
+            if self.inbox.filled().starts_with(PREFACE) {
+                return Ok(Next::Http2);
+            }
             if let Some(next) = Errand::read(self.inbox.filled(), self.client, self.exchange) {
                 return Ok(next);
             }
             if self.inbox.is_full() {
-                return Ok(Next::Other);
+                let is_line = !self.inbox.filled().contains(&b'\n');
+                let too_large = if is_line { Rejection::TargetTooLong } else { Rejection::HeadTooLarge };
+                return Ok(Next::Refused(too_large));
             }
             let (inbox, stream, watchdog) = (&mut self.inbox, &mut *self.stream, &mut self.watchdog);
             let read = poll_fn(|cx| {
@@ -188,9 +203,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         }
     }
 
-    /// What the client has sent is for others to answer.
-    fn hand_over(&self) -> Outcome {
-        Outcome::Unanswered(Bytes::copy_from_slice(self.inbox.filled()))
+    /// What the client has sent, for others to answer.
+    fn all(&self) -> Bytes {
+        Bytes::copy_from_slice(self.inbox.filled())
     }
 
     fn wanted(&self, errand: &Errand) -> Wanted {
@@ -211,28 +226,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                     Ok(application) => application,
                     Err(_) => {
                         lease.set().failed(target);
-                        return Ok(Carried::Unanswered);
+                        lease.set().counters.retried();
+                        return Ok(Carried::Unanswered(errand.unanswered(false)));
                     }
                 },
             };
-            match self.ask(&errand, &mut application, &mut answer).await {
-                Ok(Some(head)) => break (application, head),
+            let rejection = match self.ask(&errand, &mut application, &mut answer).await {
+                Ok(head) => break (application, head),
                 // A kept connection that was closed says nothing about the application.
-                Err(Silent::Application(_)) if is_reused && answer.is_empty() => {
-                    lease.set().counters.retried()
+                Err(Failed::Application(_)) if is_reused && answer.is_empty() => {
+                    lease.set().counters.retried();
+                    continue;
                 }
-                Ok(None) => return Ok(Carried::Unanswered),
-                Err(Silent::Application(_)) => {
+                Err(Failed::Application(_)) => {
                     lease.set().failed(target);
-                    return Ok(Carried::Unanswered);
+                    lease.set().counters.retried();
+                    return Ok(Carried::Unanswered(errand.unanswered(true)));
                 }
-                Err(Silent::Late) => {
-                    lease.set().failed(target);
-                    return self.give_up(&errand, &Rejection::TooSlow).await;
-                }
-                Err(Silent::Replaced) => return self.give_up(&errand, &Rejection::Replaced).await,
-                Err(Silent::ClientGone) => return Ok(Carried::Last),
+                Err(Failed::ClientGone) => return Ok(Carried::Last),
+                Err(Failed::Late) => Rejection::TooSlow,
+                Err(Failed::Replaced) => Rejection::Replaced,
+                Err(Failed::Unusable(rejection)) => rejection,
+            };
+            if rejection.speaks_against_target(false) {
+                lease.set().failed(target);
             }
+            return self.give_up(errand, &rejection).await;
         };
         target.succeeded();
         lease.set().counters.answered(head.status, errand.began.elapsed());
@@ -249,14 +268,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         Ok(Carried::Answered)
     }
 
-    /// Sends a request and waits for the head of the answer; none: it is not of a kind that is passed on here.
+    /// Sends a request and waits for the head of the answer.
     async fn ask(
         &mut self,
         errand: &Errand,
         application: &mut TcpStream,
         answer: &mut Buffer<'_>,
-    ) -> Result<Option<ResponseHead>, Silent> {
-        let limit = Some(errand.limit());
+    ) -> Result<ResponseHead, Failed> {
+        let limit = Some(Instant::now() + errand.lease.set().limits.response);
         let mut cut = pin!(errand.lease.target().cut(Kind::Request).cancelled());
         let mut poll_cut = |cx: &mut Context<'_>| cut.as_mut().poll(cx);
         let mut rest = errand.forwarded.as_slice();
@@ -268,14 +287,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         loop {
             let read = self.wait(|cx| answer.poll_fill(application, cx), &mut poll_cut, limit).await?;
             if read == 0 {
-                return Err(Silent::Application(io::ErrorKind::UnexpectedEof.into()));
+                return Err(Failed::Application(io::ErrorKind::UnexpectedEof.into()));
             }
             loop {
                 match ResponseHead::read(answer.filled(), self.wanted(errand)) {
-                    Answered::Final(head) => return Ok(Some(head)),
+                    Answered::Final(head) => return Ok(head),
                     Answered::Interim(length) => answer.consume(length),
-                    Answered::Unusable => return Ok(None),
-                    Answered::Partial if answer.is_full() => return Ok(None),
+                    Answered::Unusable(rejection) => return Err(Failed::Unusable(rejection)),
+                    Answered::Partial if answer.is_full() => {
+                        return Err(Failed::Unusable(Rejection::Unreadable));
+                    }
                     Answered::Partial => break,
                 }
             }
@@ -294,51 +315,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             lease.becomes(Kind::Stream);
         }
         let counts = !head.status.is_server_error();
-        let mut term = Term::default();
-        let mut body = head.body;
+        let broke = |lease: &Lease, why: io::Error| lease.broke(Truncated::Application(why.into()), counts);
+        let (mut term, mut body) = (Term::default(), head.body);
         let (mut head_length, mut instead) = (head.length, head.instead);
         loop {
             let filled = answer.filled();
             let (_, rest) = filled.split_at_checked(head_length).unwrap_or_default();
-            let piece =
-                body.scan(rest).map_err(|why| lease.broke(Truncated::Application(why.into()), counts))?;
+            let piece = body.scan(rest).map_err(|why| broke(lease, io::Error::other(why)))?;
             let length = head_length + piece.length;
             // Where the head goes as it came, it lies in one piece with what follows.
             let from = if instead.is_some() { head_length } else { 0 };
-            let bytes = filled.get(from..length).unwrap_or_default();
+            let (head, bytes) =
+                (instead.take().unwrap_or_default(), filled.get(from..length).unwrap_or_default());
+            let [before, after] = body.frame(bytes.len());
             let poll_cut = |cx: &mut Context<'_>| term.poll_cut(lease, cx);
-            write(self.stream, instead.as_deref().unwrap_or_default(), bytes, poll_cut).await?;
+            write(self.stream, [&head, before.as_bytes(), bytes, after.as_bytes()], poll_cut).await?;
             lease.set().counters.passed_on(piece.content);
             answer.consume(length);
-            (head_length, instead) = (0, None);
+            head_length = 0;
             if piece.ended {
                 return Ok(());
             }
             let limit = lease.set().limits.idle.map(|idle| Instant::now() + idle);
             let poll_cut = |cx: &mut Context<'_>| term.poll_cut(lease, cx);
             match self.wait(|cx| answer.poll_fill(application, cx), poll_cut, limit).await {
-                Ok(0) if body.ends_with_connection() => return Ok(()),
-                Ok(0) => {
-                    let end = io::Error::from(io::ErrorKind::UnexpectedEof);
-                    return Err(lease.broke(Truncated::Application(end.into()), counts).into());
-                }
+                Ok(0) => match body.end() {
+                    Some(end) => return write(self.stream, [end, b"", b"", b""], |_| Poll::Pending).await,
+                    None => return Err(broke(lease, io::ErrorKind::UnexpectedEof.into()).into()),
+                },
                 Ok(_) => {}
-                Err(Silent::Application(error)) => {
-                    return Err(lease.broke(Truncated::Application(error.into()), counts).into());
-                }
-                Err(Silent::Late) => return Err(lease.broke(Truncated::Silent, counts).into()),
-                Err(Silent::Replaced) => return Err(Truncated::Replaced.into()),
-                Err(Silent::ClientGone) => return Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
+                Err(Failed::Application(error)) => return Err(broke(lease, error).into()),
+                Err(Failed::Late) => return Err(lease.broke(Truncated::Silent, counts).into()),
+                Err(Failed::Replaced | Failed::Unusable(_)) => return Err(Truncated::Replaced.into()),
+                Err(Failed::ClientGone) => return Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
             }
         }
     }
 
     /// Answers in the place of an application that is blamed for it.
-    async fn give_up(&mut self, errand: &Errand, rejection: &Rejection) -> Result<Carried, Broken> {
+    async fn give_up(&mut self, errand: Errand, rejection: &Rejection) -> Result<Carried, Broken> {
         errand.lease.unanswered(rejection, errand.id(), errand.began.elapsed());
-        let wanted = self.wanted(errand);
+        let (wanted, length) = (self.wanted(&errand), errand.length);
+        // The application has nothing to do with how long a client takes to read this.
+        drop(errand);
         self.refuse(rejection, wanted).await?;
-        self.inbox.consume(errand.length);
+        self.inbox.consume(length);
         Ok(if wanted.close { Carried::Last } else { Carried::Answered })
     }
 
@@ -354,23 +375,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
         mut poll_cut: impl FnMut(&mut Context<'_>) -> Poll<()>,
         limit: Option<Instant>,
-    ) -> Result<usize, Silent> {
+    ) -> Result<usize, Failed> {
         poll_fn(|cx| {
             if let Poll::Ready(done) = step(cx) {
-                return Poll::Ready(done.map_err(Silent::Application));
+                return Poll::Ready(done.map_err(Failed::Application));
             }
             if poll_cut(cx).is_ready() {
-                return Poll::Ready(Err(Silent::Replaced));
+                return Poll::Ready(Err(Failed::Replaced));
             }
             while !self.inbox.is_full() {
                 match self.inbox.poll_fill(self.stream, cx) {
                     Poll::Ready(Ok(length)) if length > 0 => {}
-                    Poll::Ready(_) => return Poll::Ready(Err(Silent::ClientGone)),
+                    Poll::Ready(_) => return Poll::Ready(Err(Failed::ClientGone)),
                     Poll::Pending => break,
                 }
             }
             match limit {
-                Some(limit) => self.watchdog.poll_over(limit, cx).map(|()| Err(Silent::Late)),
+                Some(limit) => self.watchdog.poll_over(limit, cx).map(|()| Err(Failed::Late)),
                 None => Poll::Pending,
             }
         })
@@ -378,20 +399,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
     }
 }
 
-/// Sends two pieces to a client, however long it takes, but not beyond the application's time.
+/// Sends some pieces to a client, however long it takes, but not beyond the application's time.
 async fn write<S: AsyncWrite + Unpin>(
     stream: &mut S,
-    mut first: &[u8],
-    mut second: &[u8],
+    pieces: [&[u8]; 4],
     mut poll_cut: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<(), Broken> {
-    while !(first.is_empty() && second.is_empty()) {
+    let mut pieces = pieces.map(IoSlice::new);
+    let mut rest = &mut pieces[..];
+    // Leaves out empty ones in front.
+    IoSlice::advance_slices(&mut rest, 0);
+    while let [first, others @ ..] = &*rest {
+        let is_last = others.iter().all(|piece| piece.is_empty());
         let length = poll_fn(|cx| {
-            let mut stream = Pin::new(&mut *stream);
-            let written = match (first, second) {
-                (&[], bytes) | (bytes, &[]) => stream.as_mut().poll_write(cx, bytes),
-                _ => stream.as_mut().poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
-            };
+            let stream = Pin::new(&mut *stream);
+            let written =
+                if is_last { stream.poll_write(cx, first) } else { stream.poll_write_vectored(cx, rest) };
             match written {
                 Poll::Ready(Ok(0)) => Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
                 Poll::Ready(written) => Poll::Ready(written.map_err(Broken::Client)),
@@ -399,9 +422,7 @@ async fn write<S: AsyncWrite + Unpin>(
             }
         });
         let length = length.await?;
-        let of_first = length.min(first.len());
-        first = first.get(of_first..).unwrap_or_default();
-        second = second.get(length - of_first..).unwrap_or_default();
+        IoSlice::advance_slices(&mut rest, length);
     }
     Ok(stream.flush().await?)
 }

@@ -150,14 +150,17 @@ impl RouteTable {
         Ok(Found::Target(if place.strip { lease.stripping(&place.prefix) } else { lease }))
     }
 
-    /// A target for a request for a path of a host, where nothing but the host and the path decides and no prefix is stripped.
+    /// A target for a request for a path of a host, where nothing but the host and the path decides and the short
+    /// way will do.
     pub(crate) fn plain_lease(&self, host: &str, path: &str) -> Option<Lease> {
         let routes = self.current.load();
         let place = routes.find(host, path)?;
-        if place.strip || place.regulation.is_some() || place.prefix.climbs(path) {
+        let set = place.set.as_ref()?;
+        if place.regulation.is_some() || place.prefix.climbs(path) || !set.limits.short_way {
             return None;
         }
-        place.set.as_ref()?.lease(&[])
+        let lease = set.lease(&[])?;
+        Some(if place.strip { lease.stripping(&place.prefix) } else { lease })
     }
 
     /// Replaces the routes. When this returns, no request can begin on the old ones any more, and every request that

@@ -49,6 +49,18 @@ impl<'a> Buffer<'a> {
         Self { rooms, room: None, start: 0, end: 0 }
     }
 
+    /// One that holds what was read elsewhere, as far as it fits.
+    pub(crate) fn holding(rooms: &'a Rooms, bytes: &[u8]) -> Self {
+        let mut buffer = Self::new(rooms);
+        if !bytes.is_empty() {
+            let mut room = rooms.take();
+            buffer.end = bytes.len().min(room.len());
+            room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            buffer.room = Some(room);
+        }
+        buffer
+    }
+
     pub(crate) fn filled(&self) -> &[u8] {
         self.room.as_deref().and_then(|room| room.get(self.start..self.end)).unwrap_or_default()
     }

@@ -18,6 +18,8 @@ enum State {
     #[default]
     Begin,
     Size(u64),
+    /// After a size; some write blanks there.
+    Blank(u64),
     Extension(u64),
     SizeEnd(u64),
     Data(u64),
@@ -67,15 +69,21 @@ impl Chunks {
             self.state = self.step(byte)?;
             at += 1;
         }
-        Ok(Scanned { length: at, content, ended: self.state == State::Over })
+        Ok(Scanned { length: at, content, ended: self.has_ended() })
+    }
+
+    /// Whether the last chunk, and the trailers, are over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state == State::Over
     }
 
     fn step(&mut self, byte: u8) -> Result<State, NotChunked> {
         self.line += 1;
         let next = match (self.state, byte) {
             (State::Begin, _) => State::Size(digit(0, byte)?),
-            (State::Size(size), b'\r') | (State::Extension(size), b'\r') => State::SizeEnd(size),
-            (State::Size(size), b';' | b' ' | b'\t') => State::Extension(size),
+            (State::Size(size) | State::Blank(size) | State::Extension(size), b'\r') => State::SizeEnd(size),
+            (State::Size(size) | State::Blank(size), b' ' | b'\t') => State::Blank(size),
+            (State::Size(size) | State::Blank(size), b';') => State::Extension(size),
             (State::Size(size), _) => State::Size(digit(size, byte)?),
             (State::Extension(size), byte) if is_text(byte) => State::Extension(size),
             (State::SizeEnd(0), b'\n') => State::Trailers,
@@ -142,6 +150,8 @@ mod tests {
             b"0x5\r\nhello\r\n",
             b"+5\r\nhello\r\n",
             b" 5\r\nhello\r\n",
+            b"5 5\r\nhello\r\n",
+            b"5 x\r\nhello\r\n",
             b"-1\r\n",
             b"1ffffffffffffffff\r\n",
             b"5;a\nb\r\nhello\r\n",

@@ -3,6 +3,7 @@ use std::ops::Range;
 
 use tokio::time::Instant;
 
+use super::body::Body;
 use super::request_head::{Arrived, MAX_FIELDS, RequestHead};
 use crate::client::Client;
 use crate::exchange::Exchange;
@@ -31,11 +32,25 @@ pub(crate) struct Errand {
 pub(crate) enum Next {
     Errand(Errand),
     /// Something that the complete way is for.
-    Other,
+    Other(Unanswered),
     /// What nobody may carry.
     Refused(Rejection),
+    /// Another version of HTTP.
+    Http2,
     /// Nothing any more.
     Nothing,
+}
+
+/// A request that the complete way is for.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    /// Bytes of its head.
+    pub(crate) head: usize,
+    pub(crate) body: Body,
+    /// It asks for another protocol.
+    pub(crate) upgrades: bool,
+    /// An application has been sent it, and has closed the connection.
+    pub(crate) seen: bool,
 }
 
 impl Errand {
@@ -44,29 +59,21 @@ impl Errand {
         let mut room = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let head = match RequestHead::read(bytes, &mut room, client) {
             Arrived::Partial => return None,
-            Arrived::Other => return Some(Next::Other),
-            Arrived::Ambiguous(why) => return Some(Next::Refused(Rejection::Malformed(why))),
-            Arrived::Simple(head) => head,
+            Arrived::Refused(rejection) => return Some(Next::Refused(rejection)),
+            Arrived::Whole(head) => head,
         };
-        if !client.may_ask_for(head.host) || Challenges::is_path(head.path()) {
-            return Some(Next::Other);
-        }
-        let lease = match exchange.plain_lease(head.host, head.path()) {
-            // Whoever wants to know all about each request gets it from the complete way.
-            Some(lease) if lease.set().limits.short_way && exchange.log().is_none() => lease,
-            _ => return Some(Next::Other),
+        let Some(lease) = choose(&head, client, exchange) else {
+            let RequestHead { length, body, upgrades, .. } = head;
+            return Some(Next::Other(Unanswered { head: length, body, upgrades, seen: false }));
         };
-        if lease.set().tls.as_ref().is_some_and(|tls| tls.concerns(client)) {
-            return Some(Next::Other);
-        }
-        let (forwarded, id) = head.forward(client, exchange.ids());
+        let (forwarded, id) = head.forward(client, exchange.ids(), lease.stripped());
         let (length, head_only, close) = (head.length, head.is_head(), head.close);
         Some(Next::Errand(Self { lease, forwarded, id, length, head_only, close, began: Instant::now() }))
     }
 
-    /// Until when the application may take to begin its answer.
-    pub(crate) fn limit(&self) -> Instant {
-        self.began + self.lease.set().limits.response
+    /// The same for the complete way.
+    pub(crate) fn unanswered(&self, seen: bool) -> Unanswered {
+        Unanswered { head: self.length, body: Body::Length(0), upgrades: false, seen }
     }
 
     /// The id that it carries.
@@ -74,4 +81,16 @@ impl Errand {
         let id = self.forwarded.get(self.id.clone()).unwrap_or_default();
         std::str::from_utf8(id).unwrap_or_default()
     }
+}
+
+/// The application for a request that needs nothing but to be copied; whoever wants to know all about each request gets it
+/// from the complete way.
+fn choose(head: &RequestHead<'_, '_>, client: &Client, exchange: &Exchange) -> Option<Lease> {
+    let may = head.is_simple
+        && exchange.log().is_none()
+        && client.may_ask_for(head.host)
+        && !Challenges::is_path(head.path());
+    let lease = if may { exchange.plain_lease(head.host, head.path())? } else { return None };
+    let insists = lease.set().tls.as_ref().is_some_and(|tls| tls.concerns(client));
+    (!insists).then_some(lease)
 }

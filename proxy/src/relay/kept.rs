@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use crate::pool::{IDLE_LIMIT, KEEPALIVE, MAX_IDLE};
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// By worker, the longest idle first. Nobody ever waits for such a lock but one who clears.
-    idle: Box<[Mutex<Vec<Idle>>]>,
+    idle: Box<[Mutex<VecDeque<Idle>>]>,
 }
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl Kept {
     /// A worker's connection that is still open as far as is known, the most recently used first.
     pub(crate) fn take(&self, worker: usize) -> Option<TcpStream> {
         let mut idle = self.of(worker)?;
-        while let Some(Idle { stream, since }) = idle.pop() {
+        while let Some(Idle { stream, since }) = idle.pop_back() {
             if is_quiet(&stream) && since.elapsed() <= IDLE_LIMIT {
                 return Some(stream);
             }
@@ -42,11 +43,13 @@ impl Kept {
     pub(crate) fn keep(&self, worker: usize, stream: TcpStream) {
         let Some(mut idle) = self.of(worker) else { return };
         let since = Instant::now();
-        let spent = |oldest: &Idle| since.saturating_duration_since(oldest.since) > IDLE_LIMIT;
-        if idle.len() >= MAX_IDLE || idle.first().is_some_and(spent) {
-            idle.remove(0);
+        let spent = |oldest: &Idle| {
+            since.saturating_duration_since(oldest.since) > IDLE_LIMIT || !is_quiet(&oldest.stream)
+        };
+        while idle.len() >= MAX_IDLE || idle.front().is_some_and(spent) {
+            idle.pop_front();
         }
-        idle.push(Idle { stream, since });
+        idle.push_back(Idle { stream, since });
     }
 
     /// Closes all.
@@ -54,7 +57,7 @@ impl Kept {
         self.idle.iter().for_each(|idle| lock(idle).clear());
     }
 
-    fn of(&self, worker: usize) -> Option<MutexGuard<'_, Vec<Idle>>> {
+    fn of(&self, worker: usize) -> Option<MutexGuard<'_, VecDeque<Idle>>> {
         self.idle.get(worker).map(lock)
     }
 }
@@ -76,6 +79,6 @@ fn is_quiet(stream: &TcpStream) -> bool {
     stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-fn lock(idle: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
+fn lock(idle: &Mutex<VecDeque<Idle>>) -> MutexGuard<'_, VecDeque<Idle>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,28 +4,30 @@ use std::ops::Range;
 use httparse::{Header, Request, Status};
 use memchr::memchr_iter;
 
+use super::body::Body;
+use super::chunks::Chunks;
+use super::response_head::number;
 use crate::client::Client;
+use crate::path_prefix::PathPrefix;
+use crate::rejection::Rejection;
 use crate::request_id::RequestIds;
 use crate::trace_context::trace_id_of;
 
-/// Fields that a head may have here; one with more goes the complete way.
-pub(crate) const MAX_FIELDS: usize = 64;
+/// Fields that a head may have.
+pub(crate) const MAX_FIELDS: usize = 128;
 
 /// The head of a request, as far as it has come.
 #[derive(Debug)]
 pub(crate) enum Arrived<'h, 'b> {
     /// More of it has to come.
     Partial,
-    /// It has what only the complete way knows, or is no head at all.
-    Other,
-    /// Two recipients could read it differently: to be refused, not repaired (RFC 9112, 11.2).
-    Ambiguous(&'static str),
-    /// A request without a body that can be sent again.
-    Simple(RequestHead<'h, 'b>),
+    /// What nobody should answer: it is no head, or two recipients could read it differently, which is refused and not
+    /// repaired (RFC 9112, 11.2).
+    Refused(Rejection),
+    Whole(RequestHead<'h, 'b>),
 }
 
-/// The head of a request with a simple method and with nothing in it that would change how messages are framed or where
-/// they go.
+/// The head of a request, of which it is known where its message ends.
 #[derive(Debug)]
 pub(crate) struct RequestHead<'h, 'b> {
     fields: &'h [Header<'b>],
@@ -34,6 +36,11 @@ pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) host: &'b str,
     /// Bytes that it has.
     pub(crate) length: usize,
+    pub(crate) body: Body,
+    /// It asks for another protocol.
+    pub(crate) upgrades: bool,
+    /// There is nothing in it that only the complete way knows, it has no body, and it can be sent again.
+    pub(crate) is_simple: bool,
     /// The client wants the connection closed after the answer.
     pub(crate) close: bool,
     /// It says which trace it belongs to.
@@ -47,6 +54,7 @@ enum Field {
     Connection,
     Length,
     Coding,
+    Upgrade,
     Cookie,
     RequestId,
     ForwardedFor,
@@ -76,58 +84,81 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let length = match request.parse_with_uninit_headers(bytes, room) {
             Ok(Status::Complete(length)) => length,
             Ok(Status::Partial) => return Arrived::Partial,
-            Err(_) => return Arrived::Other,
-        };
-        let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
-            return Arrived::Other;
+            Err(httparse::Error::TooManyHeaders) => return Arrived::Refused(Rejection::HeadTooLarge),
+            Err(_) => {
+                return Arrived::Refused(Rejection::Malformed("what was sent is no request of HTTP/1.1"));
+            }
         };
         let head = bytes.get(..length).unwrap_or_default();
         if has_bare_line_feed(head) {
-            return Arrived::Ambiguous("a line of the head ends without a carriage return");
+            let why = "a line of the head ends without a carriage return";
+            return Arrived::Refused(Rejection::Malformed(why));
         }
-        Self { fields: request.headers, method, target, host: "", length, close: false, traced: false }
-            .judge(client)
+        let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+        let mut whole = Self {
+            fields: request.headers,
+            method,
+            target,
+            host: "",
+            length,
+            body: Body::Length(0),
+            upgrades: false,
+            is_simple: false,
+            close: false,
+            traced: false,
+        };
+        match whole.judge(request.version == Some(1), client) {
+            Ok(()) => Arrived::Whole(whole),
+            Err(why) => Arrived::Refused(Rejection::Malformed(why)),
+        }
     }
 
-    fn judge(mut self, client: &Client) -> Arrived<'h, 'b> {
-        let (mut lengths, mut codings, mut cookies, mut ids, mut states, mut other) =
-            (0, 0, 0, 0, false, false);
+    /// Finds out what kind of request it is; the error says why it is none.
+    fn judge(&mut self, is_new: bool, client: &Client) -> Result<(), &'static str> {
+        let (mut length, mut chunked, mut others) = (None, false, !is_new);
+        let (mut hosts, mut cookies, mut ids, mut states) = (0, 0, 0, false);
         for Header { name, value } in self.fields {
             match Field::of(name) {
-                Field::Host if self.host.is_empty() && value.iter().all(is_host_byte) => {
+                Field::Host => {
+                    hosts += 1;
                     self.host = std::str::from_utf8(value).unwrap_or_default();
                 }
                 Field::Connection if value.eq_ignore_ascii_case(b"close") => self.close = true,
                 Field::Connection if value.eq_ignore_ascii_case(b"keep-alive") => {}
-                Field::Length => lengths += 1,
-                Field::Coding if value.eq_ignore_ascii_case(b"chunked") => codings += 1,
-                Field::Coding => return Arrived::Ambiguous("the transfer coding is not chunked alone"),
+                Field::Length if length.is_none() && !chunked => {
+                    length = Some(number(value).ok_or("the length of the body is no number")?);
+                }
+                Field::Coding if !is_new => return Err("HTTP/1.0 knows no transfer coding"),
+                Field::Coding if value.eq_ignore_ascii_case(b"chunked") && !chunked && length.is_none() => {
+                    chunked = true;
+                }
+                Field::Coding if !chunked && length.is_none() => {
+                    return Err("the transfer coding is not chunked alone");
+                }
+                Field::Length | Field::Coding => return Err("the length of the body is said more than once"),
+                // HTTP/2 without TLS is not changed to: the request stays one of HTTP/1.1.
+                Field::Upgrade if value.eq_ignore_ascii_case(b"h2c") => others = true,
+                Field::Upgrade => self.upgrades = true,
                 Field::Cookie => cookies += 1,
                 Field::RequestId => ids += 1,
                 Field::TraceParent if !self.traced && trace_id_of(value).is_some() => self.traced = true,
                 Field::TraceState => states = true,
                 Field::Forwarded if !client.is_trusted() => {}
-                Field::Host | Field::Connection | Field::TraceParent | Field::Forwarded | Field::Other => {
-                    other = true
-                }
+                Field::Connection | Field::TraceParent | Field::Forwarded | Field::Other => others = true,
                 _ => {}
             }
         }
-        match (lengths, codings) {
-            (0, 0) => {}
-            (1, 0) | (0, 1) => return Arrived::Other,
-            _ => return Arrived::Ambiguous("the length of the body is said more than once"),
-        }
-        let is_simple = matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "DELETE")
+        self.body =
+            if chunked { Body::Chunked(Chunks::default()) } else { Body::Length(length.unwrap_or(0)) };
+        self.is_simple = !(others || self.upgrades || chunked || length.is_some())
+            && matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "DELETE")
             && self.target.starts_with('/')
             && self.target.bytes().all(is_target_byte)
-            && !self.host.is_empty();
-        let untold = states && !self.traced;
-        if other || !is_simple || cookies > 1 || ids > 1 || untold {
-            Arrived::Other
-        } else {
-            Arrived::Simple(self)
-        }
+            && (hosts == 1 && !self.host.is_empty() && self.host.bytes().all(is_host_byte))
+            && cookies < 2
+            && ids < 2
+            && (self.traced || !states);
+        Ok(())
     }
 
     /// The path as the client has sent it, without the query.
@@ -141,25 +172,40 @@ impl<'h, 'b> RequestHead<'h, 'b> {
     }
 
     /// Makes it a request of this proxy, by the rules of [`forward_request`](crate::head::forward_request); gives where the
-    /// request's id stands in it.
-    pub(crate) fn forward(&self, client: &Client, ids: &RequestIds) -> (Vec<u8>, Range<usize>) {
+    /// request's id stands in it. The application is asked without the prefix, where there is one.
+    pub(crate) fn forward(
+        &self,
+        client: &Client,
+        ids: &RequestIds,
+        prefix: Option<&PathPrefix>,
+    ) -> (Vec<u8>, Range<usize>) {
         let mut out = Vec::with_capacity(self.length + 256);
-        for piece in [self.method, " ", self.target, " HTTP/1.1\r\n"] {
+        let prefix = prefix.map_or("", PathPrefix::as_str);
+        let target = self.target.strip_prefix(prefix).unwrap_or(self.target);
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        for piece in [self.method, " ", slash, target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(piece.as_bytes());
+        }
+        if !prefix.is_empty() {
+            push(&mut out, "x-forwarded-prefix", &[prefix.as_bytes()]);
         }
         let (mut id, mut proto, mut host) = (0..0, false, false);
         for Header { name, value } in self.fields {
-            let keep = match Field::of(name) {
+            let field = Field::of(name);
+            let keep = match field {
                 Field::Connection | Field::HopByHop | Field::ForwardedFor | Field::Forwarded => false,
                 Field::RequestId => RequestIds::is_fit(value),
-                Field::Claim => client.is_trusted(),
+                Field::Claim => {
+                    client.is_trusted()
+                        && (prefix.is_empty() || !name.eq_ignore_ascii_case("x-forwarded-prefix"))
+                }
                 Field::ForwardedProto => set_if(&mut proto, client.is_trusted()),
                 Field::ForwardedHost => set_if(&mut host, client.is_trusted()),
                 _ => true,
             };
             if keep {
                 let at = push(&mut out, name, &[value]);
-                if Field::of(name) == Field::RequestId {
+                if field == Field::RequestId {
                     id = at;
                 }
             }
@@ -205,7 +251,7 @@ impl Field {
             4 if is("host") => Self::Host,
             6 if is("cookie") => Self::Cookie,
             6 if is("expect") => Self::Other,
-            7 if is("upgrade") => Self::Other,
+            7 if is("upgrade") => Self::Upgrade,
             9 if is("forwarded") => Self::Forwarded,
             10 if is("connection") => Self::Connection,
             10 if is("keep-alive") => Self::HopByHop,
@@ -256,7 +302,7 @@ fn claims(name: &str) -> bool {
 }
 
 /// Bytes of a host in the one form that needs no second look.
-fn is_host_byte(byte: &u8) -> bool {
+fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
 }
 
@@ -275,10 +321,10 @@ mod tests {
         let mut room = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         match RequestHead::read(head.as_bytes(), &mut room, client) {
             Arrived::Partial => "partial".to_owned(),
-            Arrived::Other => "other".to_owned(),
-            Arrived::Ambiguous(why) => why.to_owned(),
-            Arrived::Simple(head) => {
-                let (out, id) = head.forward(client, &RequestIds::new(false));
+            Arrived::Refused(why) => why.to_string(),
+            Arrived::Whole(head) if !head.is_simple => "other".to_owned(),
+            Arrived::Whole(head) => {
+                let (out, id) = head.forward(client, &RequestIds::new(false), None);
                 let id = String::from_utf8(out[id].to_vec()).unwrap();
                 String::from_utf8(out).unwrap().replace(&id, "ID")
             }
@@ -317,9 +363,7 @@ mod tests {
 
     #[test]
     fn whatever_changes_how_messages_are_framed_goes_the_complete_way() {
-        for line in
-            ["GET * HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET / HTTP/1.0", "POST / HTTP/1.1", "GET  / HTTP/1.1"]
-        {
+        for line in ["GET * HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET / HTTP/1.0", "POST / HTTP/1.1"] {
             assert_eq!(forwarded(&format!("{line}\r\nhost: a\r\n\r\n"), &stranger()), "other", "{line}");
         }
         for field in [
@@ -334,14 +378,38 @@ mod tests {
             "tracestate: a=1",
             "cookie: a\r\ncookie: b",
             "x-request-id: a\r\nx-request-id: b",
-            " folded",
-            "name : value",
         ] {
             let head = format!("GET / HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n");
             assert_eq!(forwarded(&head, &stranger()), "other", "{field}");
         }
         assert_eq!(forwarded("GET / HTTP/1.1\r\n\r\n", &stranger()), "other");
+        assert_eq!(forwarded("GET / HTTP/1.1\r\nhost:\r\nhost: a\r\n\r\n", &stranger()), "other");
+    }
+
+    #[test]
+    fn what_two_recipients_could_read_differently_is_refused() {
+        for (field, why) in [
+            ("content-length: 1\r\ncontent-length: 1", "more than once"),
+            ("content-length: 1\r\ntransfer-encoding: chunked", "more than once"),
+            ("transfer-encoding: chunked\r\ncontent-length: 1", "more than once"),
+            ("transfer-encoding: chunked\r\ntransfer-encoding: chunked", "more than once"),
+            ("transfer-encoding: gzip, chunked", "not chunked alone"),
+            ("content-length: +1", "no number"),
+            ("content-length: 1, 1", "no number"),
+            ("content-length:", "no number"),
+            (" folded", "no request"),
+            ("name : value", "no request"),
+            ("a: b\nc: d", "carriage return"),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n");
+            assert!(forwarded(&head, &stranger()).contains(why), "{field}");
+        }
+        for head in ["GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET / \r\n\r\n"] {
+            assert!(forwarded(head, &stranger()).contains("no request"), "{head}");
+        }
+        let old = "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(forwarded(old, &stranger()).contains("HTTP/1.0"));
         let many = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS));
-        assert_eq!(forwarded(&many, &stranger()), "other");
+        assert!(forwarded(&many, &stranger()).contains("too large"));
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Answered {
     /// More of it has to come.
     Partial,
     /// It is none that a request of this kind could get.
-    Unusable,
+    Unusable(Rejection),
     /// One before the final one (RFC 9110, 15.2), of so many bytes: to be left out.
     Interim(usize),
     Final(ResponseHead),
@@ -72,14 +72,15 @@ impl ResponseHead {
         let length = match parsed {
             Ok(Status::Complete(length)) => length,
             Ok(Status::Partial) => return Answered::Partial,
-            Err(_) => return Answered::Unusable,
+            Err(_) => return Answered::Unusable(Rejection::Unreadable),
         };
         match response.code {
-            Some(101) | None => Answered::Unusable,
+            Some(101) => Answered::Unusable(Rejection::UnaskedUpgrade),
             Some(100..=199) => Answered::Interim(length),
-            Some(status) => {
+            status => {
                 let head = bytes.get(..length).unwrap_or_default();
-                Self::of(&response, status, head, wanted).map_or(Answered::Unusable, Answered::Final)
+                let of = status.and_then(|status| Self::of(&response, status, head, wanted));
+                of.map_or(Answered::Unusable(Rejection::Unreadable), Answered::Final)
             }
         }
     }
@@ -87,7 +88,10 @@ impl ResponseHead {
     fn of(response: &Response<'_, '_>, status: u16, head: &[u8], wanted: Wanted) -> Option<Self> {
         let (mut content_length, mut chunked, mut dated, mut events) = (None, false, false, false);
         let is_new = response.version == Some(1);
-        let (mut reusable, mut rewrite) = (is_new, !is_new || wanted.close || has_bare_line_feed(head));
+        // Blanks and ends that not every client knows.
+        let is_plain =
+            head.starts_with(b"HTTP/1.1 ") && head.get(12) == Some(&b' ') && !has_bare_line_feed(head);
+        let (mut reusable, mut rewrite) = (is_new, !is_plain || wanted.close);
         let mut nominated: Vec<&str> = Vec::new();
         for Header { name, value } in response.headers.iter() {
             match Field::of(name) {
@@ -106,12 +110,17 @@ impl ResponseHead {
                         }
                     }
                 }
-                Field::Coding if !chunked && value.eq_ignore_ascii_case(b"chunked") => chunked = true,
+                Field::Coding if is_new && !chunked && value.eq_ignore_ascii_case(b"chunked") => {
+                    chunked = true
+                }
                 Field::Length if content_length.is_none() => content_length = Some(number(value)?),
+                Field::Length if content_length == number(value) => rewrite = true,
                 Field::Coding | Field::Length => return None,
             }
         }
-        let both = chunked && content_length.is_some();
+        // With both, the length is not that of the body (RFC 9112, 6.3); and what can have none has none (RFC 9110, 8.6).
+        let framed = chunked || content_length.is_some();
+        rewrite |= chunked && content_length.is_some() || status == 204 && framed;
         let body = match (chunked, content_length) {
             _ if wanted.head_only || matches!(status, 204 | 304) => Body::Length(0),
             (true, _) => Body::Chunked(Chunks::default()),
@@ -119,15 +128,12 @@ impl ResponseHead {
             (false, None) => Body::Close,
         };
         let closes = body.ends_with_connection();
-        let instead = (rewrite || !dated || closes || both).then(|| {
+        let instead = (rewrite || !dated || closes).then(|| {
             let mut out =
                 format!("HTTP/1.1 {status} {}\r\n", response.reason.unwrap_or_default()).into_bytes();
             for Header { name, value } in response.headers.iter() {
                 let stays = match Field::of(name) {
-                    Field::Connection | Field::HopByHop => false,
-                    // With both, the length is not that of the body (RFC 9112, 6.3).
-                    Field::Length => !both,
-                    Field::Coding => true,
+                    Field::Connection | Field::HopByHop | Field::Coding | Field::Length => false,
                     Field::Date | Field::Type | Field::Plain => {
                         !nominated.iter().any(|token| name.eq_ignore_ascii_case(token))
                     }
@@ -139,7 +145,13 @@ impl ResponseHead {
             if !dated {
                 push_date(&mut out);
             }
-            if wanted.close || closes {
+            match content_length {
+                _ if status == 204 => {}
+                _ if chunked || closes => drop(push(&mut out, "transfer-encoding", &[b"chunked"])),
+                Some(length) => drop(push(&mut out, "content-length", &[length.to_string().as_bytes()])),
+                None => {}
+            }
+            if wanted.close {
                 push(&mut out, "connection", &[b"close"]);
             }
             out.extend_from_slice(b"\r\n");
@@ -149,7 +161,7 @@ impl ResponseHead {
             status: StatusCode::from_u16(status).ok()?,
             length: head.len(),
             is_reusable: reusable && !closes,
-            is_last: wanted.close || closes,
+            is_last: wanted.close,
             // No stream of events has a length.
             is_event_stream: events && !matches!(body, Body::Length(_)),
             body,
@@ -199,7 +211,7 @@ impl Field {
 }
 
 /// A number of decimal digits alone (RFC 9110, 8.6).
-fn number(digits: &[u8]) -> Option<u64> {
-    let all = digits.iter().all(u8::is_ascii_digit);
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    let all = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     if all { std::str::from_utf8(digits).ok()?.parse().ok() } else { None }
 }

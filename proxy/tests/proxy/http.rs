@@ -183,8 +183,29 @@ async fn a_request_that_can_be_read_differently_is_refused() {
         let answer = raw(proxy.address, ambiguous, None).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{ambiguous:?} got {answer:?}");
         assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert_eq!(app.requests(), 0);
     }
-    assert_eq!(app.requests(), 0);
+}
+
+#[tokio::test]
+async fn it_is_refused_whatever_came_before_on_its_connection() {
+    let app = Application::named("app").await;
+    let proxy = proxy_to(&app).await;
+    for before in [
+        "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1;a=b\r\nx\r\n0\r\nt: 1\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+        "GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n",
+    ] {
+        let ambiguous =
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+        let asked = app.requests();
+        let answers = raw(proxy.address, &format!("{before}{before}{ambiguous}"), None).await;
+        assert_eq!(answers.matches(" 200 OK\r\n").count(), 2, "{before} got {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 400 ").count(), 1, "{before} got {answers}");
+        assert_eq!(app.requests(), asked + 2);
+    }
 }
 
 #[tokio::test]
