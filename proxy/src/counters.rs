@@ -44,7 +44,11 @@ impl Counters {
             (&self.latency_sum_us, before.latency_sum_us),
         ];
         let classes = self.classes.iter().zip(before.classes);
-        let buckets = self.latency.iter().zip(before.latency.iter().map(|(_, count)| *count));
+        // By bound: another version may have others.
+        let buckets = before.latency.iter().filter_map(|(bound, count)| {
+            let bucket = BOUNDS_MS.partition_point(|known| known < bound);
+            Some((self.latency.get(bucket)?, *count))
+        });
         let cut = self.cut.iter().zip(before.cut);
         for (counter, count) in sums.into_iter().chain(classes).chain(buckets).chain(cut) {
             counter.fetch_add(count, Relaxed);
@@ -146,6 +150,16 @@ mod tests {
         assert_eq!(filled, [(1, 1), (2, 1), (5, 1), (u64::MAX, 1)]);
         assert_eq!((status.requests, status.server_errors, status.proxy_errors), (4, 2, 0));
         assert_eq!((status.classes, status.latency_sum_us), ([0, 1, 0, 1, 2], 90_006_000));
+    }
+
+    #[test]
+    fn what_was_counted_by_other_bounds_falls_into_the_bucket_that_holds_it() {
+        let mut before = SetStatus::new("d1", "r1");
+        before.latency = vec![(3, 1), (10, 2), (40_000, 4), (u64::MAX, 8)];
+        let counters = Counters::default();
+        counters.resume(&before);
+        let filled: Vec<_> = status(&counters).latency.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(filled, [(5, 1), (10, 2), (u64::MAX, 12)]);
     }
 
     #[test]
