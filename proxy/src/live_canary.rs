@@ -39,7 +39,6 @@ impl LiveCanary {
         Self { live, split, held_until: canary.held_until.clone(), _expiry: expiry }
     }
 
-    #[cfg(test)]
     pub(crate) fn live(&self) -> &LiveSet {
         &self.live
     }

@@ -1,8 +1,10 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cutover_control::{Epoch, ServiceKey, ServiceStatus, TargetStatus};
+use cutover_control::{Epoch, ServiceKey, ServiceStatus, SetStatus, TargetStatus};
 
 use crate::boot_clock::BootClock;
+use crate::counters::Counters;
 use crate::drain::DrainLimits;
 use crate::ledger::{Deployed, Service};
 use crate::live_canary::LiveCanary;
@@ -18,6 +20,8 @@ pub(crate) struct LiveService {
     previous: Option<LiveSet>,
     canary: Option<LiveCanary>,
     draining: Vec<LiveSet>,
+    /// By release, what those had counted that are gone.
+    forgotten: BTreeMap<String, Counters>,
     pause: Option<LivePause>,
     maintenance: Option<LiveMaintenance>,
 }
@@ -92,7 +96,10 @@ impl LiveService {
     }
 
     /// Goes on from what another proxy has counted and found out.
-    pub(crate) fn resume(&self, before: &ServiceStatus) {
+    pub(crate) fn resume(&mut self, before: &ServiceStatus) {
+        for gone in &before.forgotten {
+            self.forgotten.entry(gone.release.clone()).or_default().resume(gone);
+        }
         let sets = [(&self.active, &before.active), (&self.previous, &before.previous)];
         for (live, before) in sets {
             match (live, before) {
@@ -126,6 +133,7 @@ impl LiveService {
             active: self.active.as_ref().map(|live| live.set().status()),
             previous: self.previous.as_ref().map(|live| live.set().status()),
             draining: self.draining.iter().map(|live| live.set().status()).collect(),
+            forgotten: self.forgotten.iter().map(gone).collect(),
             canary: self.canary.as_ref().map(|canary| canary.status(clock)),
             pause: self.pause.as_ref().and_then(|pause| pause.status(clock)),
             maintenance: self.maintenance.as_ref().and_then(LiveMaintenance::status),
@@ -134,8 +142,32 @@ impl LiveService {
     }
 
     fn forget_drained(&mut self) {
-        self.draining.retain(|live| live.busy().next().is_some());
+        let (busy, idle): (Vec<_>, Vec<_>) =
+            self.draining.drain(..).partition(|live| live.busy().next().is_some());
+        self.draining = busy;
+        let sets: Vec<_> = self.sets().map(|live| Arc::clone(live.set())).collect();
+        // The sets of a deployment count together: what they have counted is gone with the last of them.
+        let mut known: BTreeSet<&str> = sets.iter().map(|set| set.deployment.as_str()).collect();
+        for live in &idle {
+            let set = live.set();
+            if known.insert(&set.deployment) {
+                self.forgotten.entry(set.release.clone()).or_default().resume(&set.status());
+            }
+        }
+        self.forgotten.retain(|release, _| sets.iter().any(|set| set.release == *release));
     }
+
+    fn sets(&self) -> impl Iterator<Item = &LiveSet> {
+        let canary = self.canary.as_ref().map(LiveCanary::live);
+        self.active.iter().chain(&self.previous).chain(canary).chain(&self.draining)
+    }
+}
+
+/// What the sets of a release had counted that are gone; they belong to no deployment any more.
+fn gone((release, counters): (&String, &Counters)) -> SetStatus {
+    let mut status = SetStatus::new("", release);
+    counters.fill(&mut status);
+    status
 }
 
 fn canary_stays(live: Option<&LiveSet>, service: &Service) -> bool {

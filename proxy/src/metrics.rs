@@ -133,7 +133,8 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
     let mut versions: BTreeMap<&str, Sums> = BTreeMap::new();
     // All sets of a deployment count together: each says the same.
     let mut seen = BTreeSet::new();
-    for set in service.sets().filter(|set| seen.insert(set.deployment.as_str())) {
+    let counted = service.sets().filter(|set| seen.insert(set.deployment.as_str()));
+    for set in counted.chain(&service.forgotten) {
         let sums = versions.entry(&set.release).or_default();
         sums.classes.iter_mut().zip(set.classes).for_each(|(sum, count)| *sum += count);
         sums.proxy_errors += set.proxy_errors;
@@ -269,6 +270,7 @@ mod tests {
             previous: Some(set("d2", "v1", 20)),
             // The same deployment counts once, another one of the same release is added.
             draining: vec![set("d2", "v1", 20), set("d1", "v1", 5)],
+            forgotten: vec![SetStatus { retries: 9, ..SetStatus::new("", "v1") }],
             certificates: vec![CertificateStatus {
                 names: vec!["a.example".into(), "*.b.example".into()],
                 issuer: "CN=ca".into(),
@@ -290,6 +292,7 @@ mod tests {
             format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="2.5"}} 27"#),
             format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="+Inf"}} 33"#),
             format!("cutover_proxy_response_seconds_sum{of_v1}}} 3"),
+            format!("cutover_proxy_retries_total{of_v1}}} 9"),
             format!("cutover_proxy_drained_total{of_v1}}} 8"),
             format!(r#"cutover_proxy_cut_total{of_v1},kind="stream"}} 2"#),
             format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000",kind="request"}} 3"#),

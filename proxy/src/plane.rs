@@ -76,7 +76,7 @@ impl Plane {
             }
         }
         for before in services {
-            if let Some(live) = held.services.get(&before.key) {
+            if let Some(live) = held.services.get_mut(&before.key) {
                 live.resume(before);
             }
         }

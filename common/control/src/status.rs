@@ -19,6 +19,9 @@ pub struct ServiceStatus {
     pub previous: Option<SetStatus>,
     /// What can't be restored and still has something in flight.
     pub draining: Vec<SetStatus>,
+    /// What sets had counted that are gone, by release, as long as the release has others: so its sums never fall.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<SetStatus>,
     /// What is shown for its names in a TLS handshake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
@@ -43,6 +46,7 @@ impl ServiceStatus {
             active: None,
             previous: None,
             draining: Vec::new(),
+            forgotten: Vec::new(),
             certificates: Vec::new(),
             canary: None,
             pause: None,

@@ -163,16 +163,11 @@ impl<B: BackEnd> Held<B> {
         let now = self.now().await?;
         let unseen = Epoch { journal: String::new(), sequence: 0 };
         let services = self.ledger.services.iter().map(|(key, service)| ServiceStatus {
-            key: key.clone(),
-            epoch: self.ledger.fences.highest(key).unwrap_or(&unseen).clone(),
             route: service.route.clone(),
             active: service.active.as_ref().map(|active| self.set(&now, key, active)),
             previous: service.previous.as_ref().map(|previous| self.set(&now, key, previous)),
             draining: self.draining(&now, key, service).into_values().collect(),
-            canary: None,
-            pause: None,
-            maintenance: None,
-            certificates: Vec::new(),
+            ..ServiceStatus::new(key.clone(), self.ledger.fences.highest(key).unwrap_or(&unseen).clone())
         });
         Ok(services.collect())
     }

@@ -7,6 +7,37 @@ use crate::client::{Client, get, get_once, request};
 use crate::proxy::Proxy;
 
 #[tokio::test]
+async fn what_a_release_has_counted_does_not_fall_when_one_of_its_deployments_is_forgotten() {
+    let (one, two) = (Application::named("one").await, Application::named("two").await);
+    let proxy = Proxy::start_answering().await;
+    let same = |sequence, app: &Application| {
+        let release = "same".to_owned();
+        let switch = cutover_control::Switch { release, ..crate::proxy::switch(sequence, &[app.target()]) };
+        cutover_control::Request::Switch(Box::new(switch))
+    };
+    let counted = async || {
+        let mut client = Client::connect(proxy.options.metrics.unwrap()).await;
+        let asking = request(Method::GET, "prometheus", "/metrics", "");
+        let (_, text) = client.ask(asking).await.unwrap();
+        let line =
+            text.lines().find(|line| line.starts_with("cutover_proxy_response_seconds_count")).unwrap();
+        line.rsplit_once(' ').unwrap().1.to_owned()
+    };
+    proxy.call(same(1, &one)).await.unwrap();
+    for _ in 0..3 {
+        get_once(proxy.address, "a").await;
+    }
+    proxy.call(same(2, &two)).await.unwrap();
+    get_once(proxy.address, "a").await;
+    assert_eq!(counted().await, "4");
+    proxy.retire(2, "d2").await.unwrap();
+    proxy.until(|status| status.previous.is_none() && status.draining.is_empty()).await;
+    assert_eq!(counted().await, "4");
+    let successor = proxy.successor().await;
+    assert_eq!(successor.status().await.forgotten[0].requests, 3);
+}
+
+#[tokio::test]
 async fn requests_are_told_by_version_and_class_and_a_successor_goes_on() {
     let app = Application::serve(|request| async move {
         let status = if request.uri().path() == "/missing" { StatusCode::NOT_FOUND } else { StatusCode::OK };
