@@ -19,9 +19,11 @@ use crate::proxy::{LIMIT, Proxy, switch};
 use crate::streaming::{data, next, streaming_app};
 use crate::upgrade::{echo, says_back, upgraded};
 
-/// An application that knows how many requests it has at once; it may learn of the end of a connection at any later time.
+/// An application that keeps its connections open, and knows how many, and how many requests it has at once. It may learn of
+/// the end of a connection at any later time.
 struct Counted {
     address: std::net::SocketAddr,
+    open: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
     _serving: AbortOnDropHandle<()>,
@@ -32,11 +34,15 @@ impl Counted {
     async fn start(gate: Arc<Semaphore>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let open = Arc::new(AtomicUsize::new(0));
+        let connected = Arc::clone(&open);
         let (asked, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counted, peak) = (Arc::clone(&asked), Arc::clone(&most));
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (counted, peak, gate) = (Arc::clone(&counted), Arc::clone(&peak), Arc::clone(&gate));
+                let connected = Arc::clone(&connected);
+                connected.fetch_add(1, SeqCst);
                 tokio::spawn(async move {
                     let mut head = [0; 2048];
                     while stream.read(&mut head).await.is_ok_and(|length| length > 0) {
@@ -48,10 +54,11 @@ impl Counted {
                             break;
                         }
                     }
+                    connected.fetch_sub(1, SeqCst);
                 });
             }
         });
-        Self { address, asked, most, _serving: AbortOnDropHandle::new(serving) }
+        Self { address, open, asked, most, _serving: AbortOnDropHandle::new(serving) }
     }
 }
 
