@@ -85,7 +85,8 @@ impl HostSetup<'_> {
             }
             Some(Standing::Right { running: false }) => self.restart(&docker, &proxy).await?,
             Some(Standing::Other { running: true }) if !self.options.upgrade_proxy => {
-                self.say(StepKind::Advice, advice(&proxy, spoken));
+                let advice = if drives { advice_to_replace(&proxy) } else { advice(&proxy, spoken) };
+                self.say(StepKind::Advice, advice);
             }
             // The other proxy serves on without it. One that carries the requests itself has nobody to hand them over to.
             Some(Standing::Other { running: true }) if drives => self.replace(&docker, &proxy).await?,
@@ -267,5 +268,14 @@ fn advice(proxy: &ProxyContainer, spoken: Option<Https>) -> String {
          loses no request",
         proxy.image,
         ports.join(" and ")
+    )
+}
+
+fn advice_to_replace(proxy: &ProxyContainer) -> String {
+    let drive = proxy.drive.as_ref().map_or_else(|| "nothing".to_owned(), |drive| drive.other.to_string());
+    format!(
+        "the proxy that runs is not the one of this setup ({}, which drives {drive}): `cutover proxy upgrade` with the same \
+         options replaces it; what another proxy carries goes on meanwhile, what it carries itself does not",
+        proxy.image
     )
 }

@@ -5,8 +5,8 @@ use cutover_control::{Refusal, SetStatus};
 use crate::ledger::Ledger;
 
 /// How long the other proxy may take until a configuration is in force. Traefik collects changes for 2 s; a caller of the
-/// control socket waits for 10.
-pub(super) const IN_FORCE_LIMIT: Duration = Duration::from_secs(8);
+/// control socket waits for 10, and the last look may take 2.
+pub(super) const IN_FORCE_LIMIT: Duration = Duration::from_secs(7);
 
 /// From one look whether it is in force to the next.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
