@@ -1,14 +1,19 @@
 //! What `proxy/fuzz` throws bytes at: each function checks what must be true whatever they are, and panics where it isn't.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
+
 use cutover_control::Route;
 use hyper::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 
+use crate::client::Client;
 use crate::forwarded::{self, Hop};
 use crate::head::host_name;
 use crate::path_prefix::PathPrefix;
 use crate::proxy_protocol::{MAX_HEADER, Unread, parse};
+use crate::relay::{Arrived, Chunks, MAX_FIELDS, RequestHead};
 use crate::request_id::RequestIds;
 use crate::{route, trace_context};
 
@@ -26,6 +31,46 @@ pub fn proxy_protocol(bytes: &[u8]) {
         Err(Unread::NeedMore) => assert!(bytes.len() < MAX_HEADER, "it never ends"),
         Err(Unread::Malformed(_)) => {}
     }
+}
+
+/// What is forwarded is read by the application as one request that has no body, for the host that decided where it goes.
+pub fn request_head(bytes: &[u8]) {
+    let client = Client::new(Ipv4Addr::LOCALHOST.into(), &[]).unwrap();
+    let mut room = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let Arrived::Whole(head) = RequestHead::read(bytes, &mut room, &client) else { return };
+    assert!(head.length <= bytes.len());
+    if !head.is_simple {
+        return;
+    }
+    let (sent, _) = head.forward(&client, &RequestIds::new(true), None);
+    let mut fields = [httparse::EMPTY_HEADER; 2 * MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    assert_eq!(request.parse(&sent), Ok(httparse::Status::Complete(sent.len())), "it isn't one request");
+    let named = |name: &str| {
+        let fields = request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        fields.map(|field| field.value).collect::<Vec<_>>()
+    };
+    assert_eq!(named("host"), [head.host.as_bytes()]);
+    for name in ["content-length", "transfer-encoding", "upgrade", "connection", "te", "expect"] {
+        assert!(named(name).is_empty(), "{name}");
+    }
+    assert_eq!(named("x-forwarded-for"), [b"127.0.0.1"]);
+}
+
+/// A body in the chunked coding ends in the same place however it comes.
+pub fn chunks(bytes: &[u8]) {
+    let mut whole = Chunks::default();
+    let at_once = whole.scan(bytes);
+    let mut pieces = Chunks::default();
+    let (mut length, mut content) = (0, 0);
+    for byte in bytes.chunks(1) {
+        match pieces.scan(byte) {
+            Ok(scanned) => (length, content) = (length + scanned.length, content + scanned.content),
+            Err(_) => return assert!(at_once.is_err(), "only in pieces it is none"),
+        }
+    }
+    let at_once = at_once.unwrap_or_else(|_| panic!("only at once it is none"));
+    assert_eq!((at_once.length, at_once.content, at_once.ended), (length, content, pieces.has_ended()));
 }
 
 pub fn trace_context(bytes: &[u8]) {

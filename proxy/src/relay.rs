@@ -40,7 +40,9 @@ use response_head::{Answered, ResponseHead, Wanted};
 use watchdog::Watchdog;
 
 pub(crate) use body::Body;
+pub(crate) use chunks::Chunks;
 pub(crate) use kept::{Kept, connect};
+pub(crate) use request_head::{Arrived, MAX_FIELDS, RequestHead};
 
 /// The longest head of a request in HTTP/1.1, in bytes; a client that sends a longer one gets 431.
 const HEAD_ROOM: usize = 16 << 10;

@@ -109,12 +109,12 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         };
         match whole.judge(request.version == Some(1), client) {
             Ok(()) => Arrived::Whole(whole),
-            Err(why) => Arrived::Refused(Rejection::Malformed(why)),
+            Err(why) => Arrived::Refused(why),
         }
     }
 
     /// Finds out what kind of request it is; the error says why it is none.
-    fn judge(&mut self, is_new: bool, client: &Client) -> Result<(), &'static str> {
+    fn judge(&mut self, is_new: bool, client: &Client) -> Result<(), Rejection> {
         let (mut length, mut chunked, mut others) = (None, false, !is_new);
         let (mut hosts, mut cookies, mut ids, mut states) = (0, 0, 0, false);
         for Header { name, value } in self.fields {
@@ -126,16 +126,20 @@ impl<'h, 'b> RequestHead<'h, 'b> {
                 Field::Connection if value.eq_ignore_ascii_case(b"close") => self.close = true,
                 Field::Connection if value.eq_ignore_ascii_case(b"keep-alive") => {}
                 Field::Length if length.is_none() && !chunked => {
-                    length = Some(number(value).ok_or("the length of the body is no number")?);
+                    let wrong = Rejection::Malformed("the length of the body is no number");
+                    length = Some(number(value).ok_or(wrong)?);
                 }
-                Field::Coding if !is_new => return Err("HTTP/1.0 knows no transfer coding"),
+                Field::Coding if !is_new => {
+                    return Err(Rejection::Malformed("HTTP/1.0 knows no transfer coding"));
+                }
                 Field::Coding if value.eq_ignore_ascii_case(b"chunked") && !chunked && length.is_none() => {
                     chunked = true;
                 }
-                Field::Coding if !chunked && length.is_none() => {
-                    return Err("the transfer coding is not chunked alone");
+                // It would be passed on without a coding that it has (RFC 9112, 6.1).
+                Field::Coding if !chunked && length.is_none() => return Err(Rejection::TransferCoding),
+                Field::Length | Field::Coding => {
+                    return Err(Rejection::Malformed("the length of the body is said more than once"));
                 }
-                Field::Length | Field::Coding => return Err("the length of the body is said more than once"),
                 // HTTP/2 without TLS is not changed to: the request stays one of HTTP/1.1.
                 Field::Upgrade if value.eq_ignore_ascii_case(b"h2c") => others = true,
                 Field::Upgrade => self.upgrades = true,
@@ -393,7 +397,8 @@ mod tests {
             ("content-length: 1\r\ntransfer-encoding: chunked", "more than once"),
             ("transfer-encoding: chunked\r\ncontent-length: 1", "more than once"),
             ("transfer-encoding: chunked\r\ntransfer-encoding: chunked", "more than once"),
-            ("transfer-encoding: gzip, chunked", "not chunked alone"),
+            ("transfer-encoding: gzip, chunked", "no transfer coding"),
+            ("transfer-encoding: gzip", "no transfer coding"),
             ("content-length: +1", "no number"),
             ("content-length: 1, 1", "no number"),
             ("content-length:", "no number"),

@@ -152,13 +152,16 @@ async fn a_malformed_request_is_answered_400_and_never_passed_on() {
         "GET / HTTP/1.1\r\nhost: \u{e9}\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
-        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n",
         "GET / HTTP/9.9\r\nhost: a\r\n\r\n",
         "GET /\0 HTTP/1.1\r\nhost: a\r\n\r\n",
     ] {
         let closing = malformed.replacen("\r\n", "\r\nconnection: close\r\n", 1);
         let answer = raw(proxy.address, &closing, None).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{malformed:?} got {answer:?}");
+    }
+    for coding in ["gzip", "gzip, chunked"] {
+        let coded = format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: {coding}\r\n\r\n0\r\n\r\n");
+        assert!(raw(proxy.address, &coded, None).await.starts_with("HTTP/1.1 501 "), "{coding}");
     }
     assert_eq!(app.requests(), 0);
     let connect = "CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\nconnection: close\r\n\r\n";
@@ -174,7 +177,6 @@ async fn a_request_that_can_be_read_differently_is_refused() {
     for ambiguous in [
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\nx",
-        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         "GET / HTTP/1.1\nhost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
