@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Client;
 use crate::exchange::Exchange;
 use crate::relay::{Outcome, relay};
-use crate::rewind::Rewind;
 use crate::single::{Answer, Gate, Single};
 use crate::tls::shake;
 use crate::worker::Accepted;
@@ -77,7 +76,7 @@ where
         rest = match Box::pin(relay(&mut stream, &rest, &client, exchange, closing)).await? {
             Outcome::Ended => return Ok(()),
             Outcome::Http2(first) => {
-                return Box::pin(serve_http2(Rewind::new(first, stream), client, exchange, closing)).await;
+                return Box::pin(serve_http2(Single::whole(stream, first), client, exchange, closing)).await;
             }
             Outcome::Unanswered(first, request) if request.upgrades => {
                 let (single, gate) = Single::new(stream, first, request.head, request.body);

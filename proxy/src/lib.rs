@@ -71,7 +71,6 @@ mod relay;
 mod request_body;
 mod request_id;
 mod response_body;
-mod rewind;
 mod route;
 mod route_table;
 mod server;

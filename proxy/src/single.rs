@@ -51,6 +51,13 @@ impl<S> Single<S> {
         (Self { stream, first, head, body, gate: Arc::clone(&gate) }, gate)
     }
 
+    /// A stream that begins with `first`, and of which everything can be read.
+    pub(crate) fn whole(stream: S, first: Bytes) -> Self {
+        let (single, gate) = Self::new(stream, first, 0, Body::Length(0));
+        gate.upgrade();
+        single
+    }
+
     /// Gives from what was read before, at most so much.
     fn read_first(&mut self, most: usize, buffer: &mut ReadBuf<'_>) -> usize {
         let length = most.min(self.first.len()).min(buffer.remaining());
