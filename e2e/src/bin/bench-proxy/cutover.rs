@@ -1,4 +1,4 @@
-//! Cutover's proxy: swapped by a control call. It has no access log to switch off.
+//! Cutover's proxy: swapped by a control call. It writes no access log unless it is asked to.
 
 use std::net::SocketAddr;
 use std::time::Duration;
