@@ -72,7 +72,9 @@ impl Ejection {
     pub(crate) fn readmit(&self, asked: Duration, now: Duration) -> bool {
         // Failures after the question are not answered by it.
         let is_newer = self.rests_until.load(Relaxed) <= millis(asked + REST);
-        let back = is_newer && self.verdict(|| now) == Verdict::Out;
+        // A target that passes checks and fails requests again and again is to be left alone for a time that grows.
+        let is_first = self.times.load(Relaxed) <= 1;
+        let back = is_newer && is_first && self.verdict(|| now) == Verdict::Out;
         if back {
             self.out_until.store(millis(now), Relaxed);
         }
@@ -149,5 +151,9 @@ mod tests {
         assert!(ejection.readmit(at(11), at(11)));
         assert!(!ejection.readmit(at(12), at(12)));
         assert_eq!(ejection.verdict(|| at(12)), Verdict::Well);
+        let out = eject(&ejection, at(12));
+        assert!(!ejection.readmit(at(14), at(14)));
+        assert_eq!(ejection.verdict(|| at(14)), Verdict::Out);
+        assert_eq!(ejection.verdict(|| at(12) + out), Verdict::Well);
     }
 }

@@ -131,9 +131,9 @@ impl Exchange {
     }
 
     async fn carry(&self, mut outgoing: Outgoing, record: &mut Record) -> Response<ResponseBody> {
-        let began = Instant::now();
+        let mut began = Instant::now();
         record.forwards(&outgoing);
-        let (rejection, lease) = match self.ask(&mut outgoing, record, began).await {
+        let (rejection, lease) = match self.ask(&mut outgoing, record, &mut began).await {
             Ok(answer) if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS => {
                 let deadline = answer.lease.set().limits.total.map(|total| (began + total).into());
                 return pass_back(answer, &outgoing, began, deadline);
@@ -159,7 +159,7 @@ impl Exchange {
         &self,
         outgoing: &mut Outgoing,
         record: &mut Record,
-        began: Instant,
+        began: &mut Instant,
     ) -> Result<Answer, (Rejection, Option<Lease>)> {
         let mut tries = Tries::default();
         let mut failed = None;
@@ -170,12 +170,15 @@ impl Exchange {
                 Err(rejection) => return Err(failed.unwrap_or((rejection, None))),
             };
             record.asks(&lease);
+            if tries.has_waited() {
+                *began = Instant::now();
+            }
             if let Some(tls) = &lease.set().tls {
                 outgoing.check_scheme(tls, &self.tls).map_err(|rejection| (rejection, None))?;
             }
             let limits = &lease.set().limits;
             outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
-            let deadline = limits.total.map(|total| (began + total).into());
+            let deadline = limits.total.map(|total| (*began + total).into());
             let connect = deadline.map_or(limits.connect, |deadline| until(deadline).min(limits.connect));
             if let Err(rejection) = lease.take_slot(connect).await {
                 return Err((rejection, Some(lease)));

@@ -1,5 +1,5 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -8,13 +8,17 @@ use tokio::time::{Instant, timeout};
 
 use crate::rejection::Rejection;
 
+/// For so long after a gate was opened, those that come wait behind those that have waited.
+const IN_ORDER: Duration = Duration::from_secs(1);
+
 /// Where the requests of a paused service wait, those that came first in front.
 #[derive(Debug)]
 pub(crate) struct Gate {
     terms: ArcSwap<Terms>,
     waiting: AtomicUsize,
     refused: AtomicU64,
-    open: AtomicBool,
+    /// When it was opened.
+    opened: OnceLock<Instant>,
     /// One for all, once the gate is open: each passes it on when it has its target, and the semaphore gives it to the one that
     /// came first.
     turns: Arc<Semaphore>,
@@ -46,7 +50,7 @@ impl Gate {
             terms: ArcSwap::from_pointee(terms),
             waiting: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
-            open: AtomicBool::new(false),
+            opened: OnceLock::new(),
             turns: Arc::new(Semaphore::new(0)),
         }
     }
@@ -58,7 +62,7 @@ impl Gate {
 
     /// Lets everybody pass, one after the other.
     pub(crate) fn open(&self) {
-        if !self.open.swap(true, SeqCst) {
+        if self.opened.set(Instant::now()).is_ok() {
             self.turns.add_permits(1);
         }
     }
@@ -69,12 +73,13 @@ impl Gate {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.open.load(SeqCst)
+        self.opened.get().is_some()
     }
 
-    /// Whether nobody needs to wait any more: it is open, and those that have waited are through.
+    /// Whether nobody needs to wait any more: it is open, and those that have waited are through, or have had their time; else
+    /// a service that is asked faster than they go would never be without a queue.
     pub(crate) fn is_free(&self) -> bool {
-        self.is_open() && self.waiting() == 0
+        self.opened.get().is_some_and(|opened| self.waiting() == 0 || opened.elapsed() > IN_ORDER)
     }
 
     pub(crate) fn waiting(&self) -> usize {

@@ -77,6 +77,9 @@ pub(crate) fn path_beside(control: &Path) -> PathBuf {
     control.with_file_name("handover.sock")
 }
 
+/// The longest line: it may hold all that a proxy was told, which came in many calls.
+const LONGEST: usize = 64 << 20;
+
 /// The other proxy: lines of JSON, some with open sockets (unix(7), `SCM_RIGHTS`).
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -87,7 +90,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(stream: UnixStream) -> Self {
-        Self { stream, lines: LineBuffer::default(), sockets: Vec::new() }
+        Self { stream, lines: LineBuffer::with_limit(LONGEST), sockets: Vec::new() }
     }
 
     /// Says something.

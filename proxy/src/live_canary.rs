@@ -15,7 +15,7 @@ pub(crate) struct LiveCanary {
     live: LiveSet,
     split: Arc<Split>,
     held_until: Deadline,
-    _expiry: Expiry,
+    _expiry: Option<Expiry>,
 }
 
 impl LiveCanary {
@@ -32,9 +32,11 @@ impl LiveCanary {
             split.end();
         }
         let (ending, service) = (Arc::clone(&split), service.clone());
-        let expiry = Expiry::after(left, move || {
-            ending.end();
-            tracing::warn!(%service, "the canary was not renewed in time: everything goes to what serves");
+        let expiry = (!left.is_zero()).then(|| {
+            Expiry::after(left, move || {
+                ending.end();
+                tracing::warn!(%service, "the canary was not renewed in time: everything goes to what serves");
+            })
         });
         Self { live, split, held_until: canary.held_until.clone(), _expiry: expiry }
     }

@@ -100,6 +100,14 @@ impl LiveService {
         for gone in &before.forgotten {
             self.forgotten.entry(gone.release.clone()).or_default().resume(gone);
         }
+        // What drains there ends there.
+        let kept: Vec<_> = self.sets().map(|live| live.set().deployment.clone()).collect();
+        let mut seen = BTreeSet::new();
+        for gone in &before.draining {
+            if !kept.contains(&gone.deployment) && seen.insert(&gone.deployment) {
+                self.forgotten.entry(gone.release.clone()).or_default().resume(gone);
+            }
+        }
         let sets = [(&self.active, &before.active), (&self.previous, &before.previous)];
         for (live, before) in sets {
             match (live, before) {

@@ -83,7 +83,12 @@ impl Reflection {
             head::strip_prefix(&mut parts, prefix);
         }
         tokio::spawn(async move {
-            let Self { lease, place } = self;
+            let Self { mut lease, place } = self;
+            let limit = lease.set().limits.connect;
+            if lease.take_slot(limit).await.is_err() {
+                place.0.left_out.fetch_add(1, Relaxed);
+                return;
+            }
             let answered = tokio::select! {
                 answered = timeout(lease.set().limits.response, ask(&lease, parts, worker)) => answered.unwrap_or_default(),
                 () = lease.target().cut(lease.kind()).cancelled() => None,

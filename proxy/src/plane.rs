@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cutover_control::{Call, Challenge, Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus};
 use tokio::sync::{Mutex, MutexGuard};
@@ -178,6 +179,11 @@ impl Plane {
                 Ok(Response::Resumed)
             }
             Request::Maintenance(maintenance) => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                if maintenance.until.is_some_and(|until| u128::from(until) <= now.as_millis()) {
+                    let message = format!("{}: by this host's clock, that is over already", maintenance.key);
+                    return Err(Refusal::Invalid { message }.into());
+                }
                 next.maintain(&maintenance)?;
                 self.commit(&mut held, next).await?;
                 tracing::info!(key = %maintenance.key, "under maintenance");

@@ -23,6 +23,13 @@ impl Regulation {
         self.notice.is_none() && self.gate.is_none() && self.split.is_none()
     }
 
+    /// Whether anything stands in the way of a request now. What has ended by itself stays here until something is decided.
+    pub(crate) fn regulates(&self) -> bool {
+        self.notice.as_ref().is_some_and(|notice| !notice.is_over())
+            || self.gate.as_ref().is_some_and(|gate| !gate.is_free())
+            || self.split.as_ref().is_some_and(|split| !split.is_over())
+    }
+
     /// Where a request goes.
     ///
     /// # Errors
@@ -40,6 +47,8 @@ impl Regulation {
             return Err(Rejection::Maintenance(Arc::clone(notice)));
         }
         if let Some(gate) = &self.gate
+            // One that was sent already is in flight, and goes on.
+            && tries.tried().is_empty()
             && !tries.has_turn()
             && !gate.is_free()
         {

@@ -156,7 +156,8 @@ impl RouteTable {
         let routes = self.current.load();
         let place = routes.find(host, path)?;
         let set = place.set.as_ref()?;
-        if place.regulation.is_some() || place.prefix.climbs(path) || !set.limits.short_way {
+        let regulates = place.regulation.as_ref().is_some_and(|regulation| regulation.regulates());
+        if regulates || place.prefix.climbs(path) || !set.limits.short_way {
             return None;
         }
         let lease = set.lease(&[])?;

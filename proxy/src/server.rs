@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,9 @@ use crate::successor::{Sockets, Succession, Successor};
 use crate::tls::{Custody, Tls};
 use crate::trust::Trust;
 use crate::worker::{Orders, Worker};
+
+/// How long before the end of its time a proxy tells those who wait that nothing comes any more.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A proxy that listens, with the routes and fences that it had when it last ran.
 #[derive(Debug)]
@@ -166,9 +170,17 @@ impl Server {
         closing.cancel();
         let workers = accepting.await;
         connections.close();
-        let ended = tokio::time::timeout(self.end_limit, connections.wait());
+        let ending = async {
+            let soon = self.end_limit.saturating_sub(LAST_WORDS);
+            if timeout(soon, connections.wait()).await.is_ok() {
+                return Ok(());
+            }
+            // Who still waits for a paused service gets an answer at least.
+            plane.turn_away().await;
+            timeout(self.end_limit - soon, connections.wait()).await
+        };
         let ended = tokio::select! {
-            ended = ended => ended,
+            ended = ending => ended,
             never = obey(successor, &plane) => match never {},
         };
         if ended.is_err() {

@@ -53,6 +53,10 @@ impl Split {
         }
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+
     /// Nothing new goes to the canary any more.
     pub(crate) fn end(&self) {
         self.over.store(true, Relaxed);
@@ -60,7 +64,7 @@ impl Split {
 
     /// The weight that is in force.
     pub(crate) fn weight(&self) -> u16 {
-        if self.over.load(Relaxed) { 0 } else { self.weight }
+        if self.is_over() { 0 } else { self.weight }
     }
 
     pub(crate) fn mirror(&self) -> &Arc<Mirror> {
@@ -71,7 +75,7 @@ impl Split {
     pub(crate) fn lease(&self, request: &Outgoing, tries: &mut Tries) -> Option<Lease> {
         let side = match tries.side {
             Some(side) => side,
-            None if self.over.load(Relaxed) => Side::Active,
+            None if self.is_over() => Side::Active,
             None => {
                 let (side, stamp) = self.draw(request.headers());
                 tries.stamp = stamp;
@@ -107,7 +111,7 @@ impl Split {
     }
 
     fn mirrors(&self) -> bool {
-        self.mirrored > 0 && !self.over.load(Relaxed) && any() < self.mirrored
+        self.mirrored > 0 && !self.is_over() && any() < self.mirrored
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use cutover_control::ServiceKey;
-use hyper::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderValue, SET_COOKIE};
+use hyper::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 
 use crate::cookie::cookies;
 
@@ -87,14 +87,23 @@ impl Caching {
         let says = |wanted: &[&str]| {
             let fields = headers.get_all(CACHE_CONTROL).iter().filter_map(|field| field.to_str().ok());
             let mut directives = fields.flat_map(|field| field.split(','));
-            directives.any(|directive| {
-                let name = directive.split('=').next().unwrap_or_default().trim();
-                wanted.iter().any(|wanted| name.eq_ignore_ascii_case(wanted))
-            })
+            directives
+                .any(|directive| wanted.iter().any(|wanted| directive.trim().eq_ignore_ascii_case(wanted)))
         };
-        if says(&["private", "no-store"]) {
+        let limits = |wanted: &[&str]| {
+            let fields = headers.get_all(CACHE_CONTROL).iter().filter_map(|field| field.to_str().ok());
+            let mut names = fields.flat_map(|field| field.split(',')).filter_map(|one| one.split('=').next());
+            names.any(|name| wanted.iter().any(|wanted| name.trim().eq_ignore_ascii_case(wanted)))
+        };
+        // For some caches another field comes first (RFC 9213, 2.2).
+        let targeted = |name: &HeaderName| {
+            name.as_str().ends_with("-cache-control") || name.as_str() == "surrogate-control"
+        };
+        if headers.keys().any(targeted) {
+            Self::Shared
+        } else if says(&["private", "no-store"]) {
             Self::Private
-        } else if says(&["public", "max-age", "s-maxage"]) || headers.contains_key(EXPIRES) {
+        } else if limits(&["public", "max-age", "s-maxage", "private"]) || headers.contains_key(EXPIRES) {
             Self::Shared
         } else {
             Self::Unsaid
@@ -154,6 +163,11 @@ mod tests {
             assert!(!put(&stamp, &[("cache-control", shared)]).contains_key(SET_COOKIE), "{shared}");
         }
         assert!(!put(&stamp, &[("expires", "0")]).contains_key(SET_COOKIE));
+        assert!(!put(&stamp, &[("cache-control", "private=\"x\"")]).contains_key(SET_COOKIE));
+        for targeted in ["cdn-cache-control", "surrogate-control"] {
+            let fields = [("cache-control", "private"), (targeted, "max-age=60")];
+            assert!(!put(&stamp, &fields).contains_key(SET_COOKIE), "{targeted}");
+        }
         for (given, after) in [
             (&["private, max-age=60"][..], &["private, max-age=60"][..]),
             (&["no-store"], &["no-store"]),

@@ -19,14 +19,20 @@ pub(crate) struct Tries {
     pub(crate) stamp: Option<Stamp>,
     /// What is to be sent beside it.
     pub(crate) reflection: Option<Reflection>,
-    /// It has waited for its turn.
+    /// It has waited for its turn, and has it now.
     turn: Option<Turn>,
+    waited: bool,
 }
 
 impl Tries {
     /// The targets that did not answer.
     pub(crate) fn tried(&self) -> &[SocketAddr] {
         &self.tried
+    }
+
+    /// Whether its time begins only now, as the service was paused.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited && self.tried.is_empty()
     }
 
     pub(crate) fn has_turn(&self) -> bool {
@@ -54,7 +60,7 @@ impl Tries {
                     }
                     return Ok(lease);
                 }
-                Found::Gate(gate) => self.turn = Some(gate.pass().await?),
+                Found::Gate(gate) => (self.turn, self.waited) = (Some(gate.pass().await?), true),
             }
         }
     }

@@ -4,16 +4,29 @@ use crate::{Error, MAX_LINE};
 
 /// Collects bytes as they come from a socket and hands them out line by line.
 ///
-/// It keeps at most one unfinished line of [`MAX_LINE`] bytes: call [`next_line`](Self::next_line) until it gives
+/// It keeps at most one unfinished line of [`MAX_LINE`] bytes, unless it is made with another limit: call [`next_line`](Self::next_line) until it gives
 /// `None` after each [`extend`](Self::extend).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LineBuffer {
     bytes: VecDeque<u8>,
+    /// The most bytes of a line.
+    limit: usize,
     /// How many bytes from the front are known to hold no newline.
     searched: usize,
 }
 
+impl Default for LineBuffer {
+    fn default() -> Self {
+        Self::with_limit(MAX_LINE)
+    }
+}
+
 impl LineBuffer {
+    /// One for lines of at most so many bytes.
+    pub fn with_limit(limit: usize) -> Self {
+        Self { bytes: VecDeque::new(), limit, searched: 0 }
+    }
+
     /// Takes in bytes that were read.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);
@@ -23,14 +36,14 @@ impl LineBuffer {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLong`] when the line exceeds [`MAX_LINE`]; the connection can't be used any more.
+    /// [`Error::TooLong`] when the line exceeds the limit; the connection can't be used any more.
     pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let newline = self.bytes.range(self.searched..).position(|&byte| byte == b'\n');
         let Some(length) = newline.map(|at| at + self.searched) else {
             self.searched = self.bytes.len();
-            return if self.searched > MAX_LINE { Err(Error::TooLong) } else { Ok(None) };
+            return if self.searched > self.limit { Err(Error::TooLong) } else { Ok(None) };
         };
-        if length > MAX_LINE {
+        if length > self.limit {
             return Err(Error::TooLong);
         }
         let line = self.bytes.drain(..length).collect();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use cutover_control::{Choice, HealthCheck, Maintenance, MaintenanceStatus, Request, Switch};
+use cutover_control::{Choice, HealthCheck, Maintenance, MaintenanceStatus, Request, ServiceKey, Switch};
 use hyper::StatusCode;
 
 use crate::application::Application;
@@ -90,4 +90,39 @@ async fn those_who_may_pass_are_served() {
         request.headers_mut().insert("cookie", cookie.parse().unwrap());
         assert_eq!(client.ask(request).await.unwrap().0, status, "{cookie}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_any_length_keep_no_predecessor_from_following() {
+    let (old, mut asked, gate) = Application::patient("old").await;
+    let new = Application::named("new").await;
+    let proxy = Proxy::start().await;
+    for name in ["one", "two"] {
+        let key = ServiceKey::new("production", name);
+        let mut other = switch(1, &[new.target()]);
+        (other.key, other.route.hosts) = (key.clone(), vec![format!("{name}.example")]);
+        proxy.call(Request::Switch(Box::new(other))).await.unwrap();
+        maintain(&proxy, Maintenance { key, page: Some("x".repeat(900_000)), ..away() }).await;
+    }
+    proxy.switch(1, &[old.target()]).await;
+    let address = proxy.address;
+    let asking = tokio::spawn(async move { get_once(address, "a").await });
+    asked.recv().await.unwrap();
+    let successor = proxy.successor().await;
+    successor.switch(2, &[new.target()]).await;
+    // What the predecessor has in flight is known also after it was told all that.
+    let (_, draining) = successor.retire(2, "d2").await.unwrap();
+    assert_eq!(draining.len(), 1);
+    gate.add_permits(1);
+    assert_eq!(asking.await.unwrap(), (StatusCode::OK, "old".to_owned()));
+}
+
+#[tokio::test]
+async fn a_maintenance_that_is_over_already_is_refused() {
+    let app = Application::named("app").await;
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &[app.target()]).await;
+    let over = Request::Maintenance(Box::new(Maintenance { until: Some(1), ..away() }));
+    assert!(proxy.call(over).await.unwrap_err().to_string().contains("clock"));
+    assert_eq!(get_once(proxy.address, "a").await.0, StatusCode::OK);
 }

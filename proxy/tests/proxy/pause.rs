@@ -3,15 +3,16 @@
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
-use cutover_control::{Pause, PauseStatus, Refusal, Request, ServiceStatus};
+use cutover_control::{Pause, PauseStatus, Refusal, Request, ServiceStatus, Switch, Timeouts};
 use hyper::StatusCode;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, text};
 use crate::client::{Client, get, get_once};
-use crate::proxy::{LIMIT, Proxy, key};
+use crate::proxy::{LIMIT, Proxy, key, switch};
 
 fn pause(hold_ms: u64, max_waiting: u32) -> Request {
     Request::Pause(Pause { key: key(), journal: Some("journal-1".to_owned()), hold_ms, max_waiting })
@@ -183,4 +184,35 @@ async fn only_the_journal_that_has_the_service_may_halt_it() {
     assert_eq!(proxy.call(Request::Pause(other.clone())).await, foreign);
     proxy.call(Request::Pause(Pause { journal: None, hold_ms: 600_000, ..other })).await.unwrap();
     assert!(proxy.status().await.pause.is_some());
+}
+
+#[tokio::test]
+async fn the_wait_is_not_part_of_the_time_that_a_request_may_take() {
+    let app = Application::named("app").await;
+    let proxy = Proxy::start().await;
+    let timeouts = Timeouts { total_ms: 300, ..Timeouts::of_response(20_000) };
+    let limited = Switch { timeouts, ..switch(1, &[app.target()]) };
+    proxy.call(Request::Switch(Box::new(limited))).await.unwrap();
+    proxy.call(pause(600_000, 100)).await.unwrap();
+    let asking = waiting(&proxy, 1).await;
+    sleep(Duration::from_millis(400)).await;
+    proxy.call(resume()).await.unwrap();
+    assert_eq!(timeout(LIMIT, asking).await.unwrap().unwrap(), (StatusCode::OK, "app".to_owned()));
+    let active = proxy.status().await.active.unwrap();
+    assert_eq!((active.requests, active.proxy_errors), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_at_a_proxy_that_has_handed_over_is_answered_before_its_time_is_over() {
+    let app = Application::named("app").await;
+    let mut proxy = Proxy::start_with_options(|options| options.end_limit = 3).await;
+    proxy.switch(1, &[app.target()]).await;
+    proxy.call(pause(600_000, 100)).await.unwrap();
+    let asking = waiting(&proxy, 1).await;
+    let successor = proxy.successor().await;
+    let (status, text) = timeout(LIMIT, asking).await.unwrap().unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    proxy.ended().await;
+    successor.call(resume()).await.unwrap();
+    assert_eq!(get_once(successor.address, "a").await.0, StatusCode::OK);
 }
