@@ -1,7 +1,7 @@
 use std::io;
 use std::sync::Arc;
 
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use thiserror::Error;
 
@@ -131,6 +131,8 @@ impl Rejection {
         }
         if let Self::Insecure { location, .. } = self {
             response.headers_mut().insert(LOCATION, location);
+            // A browser would keep it for good (RFC 9110, 15.4.2), also when the service has no TLS any more.
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         response
     }

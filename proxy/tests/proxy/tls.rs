@@ -205,6 +205,7 @@ async fn a_service_that_insists_sends_clients_to_tls_where_they_find_a_certifica
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["location"], format!("https://A.example:{port}/path?query").as_str());
         assert!(!response.headers().contains_key("strict-transport-security"));
+        assert_eq!(response.headers()["cache-control"], "no-cache");
         read(response).await.unwrap();
     }
     assert_eq!(get_once(proxy.address, "b.example").await.0, StatusCode::OK);
