@@ -1,6 +1,11 @@
 use std::collections::VecDeque;
 
+use serde::de::Error as _;
+
 use crate::{Error, MAX_LINE};
+
+/// What stands in every line that may hold a key or the credentials of an account.
+const SECRETS: [&[u8]; 3] = [b"certif", b"account", b"credentials"];
 
 /// Collects bytes as they come from a socket and hands them out line by line.
 ///
@@ -65,7 +70,18 @@ pub(crate) fn to_line(value: &impl serde::Serialize, what: &'static str) -> Resu
 
 /// Reads a value from one line, with or without its newline; `what` names it in an error.
 pub(crate) fn from_line<T: serde::de::DeserializeOwned>(line: &[u8], what: &'static str) -> Result<T, Error> {
-    serde_json::from_slice(line).map_err(|source| Error::Malformed { what, source })
+    let malformed = |source| Error::Malformed { what, source: without_secrets(line, source) };
+    serde_json::from_slice(line).map_err(malformed)
+}
+
+/// An error that repeats nothing of a line that may hold a secret, but for the place.
+fn without_secrets(line: &[u8], error: serde_json::Error) -> serde_json::Error {
+    let holds = |word: &[u8]| line.windows(word.len()).any(|part| part == word);
+    if !SECRETS.into_iter().any(holds) {
+        return error;
+    }
+    let (line, column) = (error.line(), error.column());
+    serde_json::Error::custom(format_args!("it can't be read at line {line} column {column}"))
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 /// A text that nobody but its reader may see: its `Debug` tells nothing, and its memory is overwritten when it is dropped.
 /// On the wire it is a string like any other.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct SecretText(Zeroizing<String>);
 
@@ -21,8 +22,31 @@ impl SecretText {
     }
 }
 
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // What stands there instead may be the secret, in another form.
+        let text = Zeroizing::<String>::deserialize(deserializer);
+        text.map(Self).map_err(|_| Error::custom("a secret is no text"))
+    }
+}
+
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretText(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_read_in_its_place_is_never_repeated() {
+        for text in ["4711", "-4711", "[4711]", "{\"4711\":1}", "\"4711\\x\"", "\"4711"] {
+            let error = serde_json::from_str::<SecretText>(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("4711"), "{error}");
+        }
+        assert_eq!(serde_json::from_str::<SecretText>("\"4711\"").unwrap().expose(), "4711");
     }
 }
