@@ -27,6 +27,19 @@ pub enum Error {
         /// Why not. It holds the reference alone.
         source: cutover_secrets::Error,
     },
+    /// The proxy took a certificate of one's own, and shows another one.
+    #[error(
+        "the proxy on {host} was given the certificate of proxy.tls, and shows another one all the same, for {names}, valid \
+         until {until} (Unix time)"
+    )]
+    OtherCertificate {
+        /// The host.
+        host: HostName,
+        /// The names of the other one.
+        names: String,
+        /// Until when the other one is valid, in seconds of Unix time.
+        until: u64,
+    },
     /// A replica that was ready can't serve any more.
     #[error("{0} after it was ready, and before it had any traffic")]
     Trouble(Box<Trouble>),
@@ -73,7 +86,10 @@ impl Error {
         match self {
             Self::Fleet(source) => source.retryable(),
             Self::NotReady { .. } | Self::NotServing { .. } | Self::StillServing { .. } => true,
-            Self::NoReplicas { .. } | Self::Secret { .. } | Self::Trouble(_) => false,
+            Self::NoReplicas { .. }
+            | Self::Secret { .. }
+            | Self::OtherCertificate { .. }
+            | Self::Trouble(_) => false,
         }
     }
 }
@@ -89,6 +105,10 @@ impl From<Error> for Failure {
             Error::Secret { .. } => failure.hint(
                 "the switcher reads it: set the variable or put the file where it runs, and start it again where that was a \
                  variable (`cutover up --restart`)",
+            ),
+            Error::OtherCertificate { .. } => failure.hint(
+                "an older proxy keeps the one that ends later, where one authority has signed both: upgrade it \
+                 (`cutover proxy upgrade`)",
             ),
             Error::NotServing { .. } | Error::StillServing { .. } => failure,
         }

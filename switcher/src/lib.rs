@@ -8,6 +8,7 @@ mod certificates;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod leaf;
 mod own_certificate;
 mod restore;
 mod switch;

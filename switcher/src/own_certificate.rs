@@ -1,13 +1,16 @@
 //! A certificate of one's own: from its references to the proxy of a host.
 
-use cutover_control::{Certificate, SecretText};
+use std::net::Ipv4Addr;
+
+use cutover_control::{Certificate, CertificateStatus, SecretText};
 use cutover_core::{CertificateSource, Plan, Reference, Tls};
 use cutover_fleet::Machine;
 use cutover_secrets::Secret;
 
-use crate::Error;
+use crate::{Error, leaf};
 
-/// Puts the certificate of the plan onto the proxy of a host, where it names one. Done again, it changes nothing.
+/// Puts the certificate of the plan onto the proxy of a host, where it names one; the proxy must show that one afterwards. Done
+/// again, it changes nothing.
 pub(crate) async fn certify(machine: &Machine, plan: &Plan) -> Result<(), Error> {
     let Some(Tls { certificate: CertificateSource::Own { certificate, key }, .. }) =
         &plan.release.settings.proxy.tls
@@ -17,10 +20,21 @@ pub(crate) async fn certify(machine: &Machine, plan: &Plan) -> Result<(), Error>
     let (chain, key) = tokio::try_join!(value("certificate", certificate), value("key", key))?;
     let (chain, key) = (chain.expose().to_owned(), SecretText::new(key.expose().to_owned()));
     let certificate = Certificate { chain, key, ordered_from: None };
+    let sent = leaf::read(&certificate);
     let shown = machine.proxy().certify(&plan.key, certificate).await?;
     let names = shown.names.join(", ");
+    if !sent.is_some_and(|sent| is_the_same(&shown, &sent)) {
+        return Err(Error::OtherCertificate { host: machine.name().clone(), names, until: shown.not_after });
+    }
     tracing::info!(service = %plan.key, host = %machine.name(), names, "a certificate is shown");
     Ok(())
+}
+
+/// Whether a proxy shows what it was sent. It says the addresses that a certificate is for as well.
+fn is_the_same(shown: &CertificateStatus, sent: &CertificateStatus) -> bool {
+    let is_address = |name: &str| name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok();
+    (shown.not_before, shown.not_after) == (sent.not_before, sent.not_after)
+        && shown.names.iter().all(|name| sent.names.contains(name) || is_address(name))
 }
 
 async fn value(key: &'static str, reference: &Reference) -> Result<Secret, Error> {
@@ -32,6 +46,26 @@ mod tests {
     use cutover_core::Failure;
 
     use super::*;
+
+    #[test]
+    fn another_certificate_is_known_by_its_dates_and_its_names() {
+        let names = ["A.example", "*.b.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = SecretText::new(made.signing_key.serialize_pem());
+        let certificate = Certificate { chain: made.cert.pem(), key, ordered_from: None };
+        let sent = leaf::read(&certificate).unwrap();
+        assert_eq!(sent.names, ["a.example", "*.b.example"]);
+        let mut shown = sent.clone();
+        shown.names.extend(["192.0.2.1", "[2001:db8::1]"].map(str::to_owned));
+        assert!(is_the_same(&shown, &sent));
+        let later = CertificateStatus { not_after: sent.not_after + 1, ..sent.clone() };
+        let renewed = CertificateStatus { not_before: sent.not_before + 1, ..sent.clone() };
+        let other = CertificateStatus { names: vec!["c.example".to_owned()], ..sent.clone() };
+        for other in [later, renewed, other] {
+            assert!(!is_the_same(&other, &sent), "{other:?}");
+        }
+        assert!(leaf::read(&Certificate { chain: "no PEM".to_owned(), ..certificate }).is_none());
+    }
 
     #[tokio::test]
     async fn what_is_missing_is_named_by_its_key_and_its_reference() {

@@ -59,7 +59,7 @@ impl Call {
 }
 
 /// What can be asked of the proxy. What changes where requests go is fenced by its epoch or journal; what belongs to TLS
-/// isn't: it is true whoever says it, and of two certificates the longer one stays.
+/// isn't: it is true whoever says it, and of two certificates from one order to the next the longer one stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
@@ -118,17 +118,17 @@ pub enum Request {
         journal: Option<String>,
     },
     /// Show a certificate for its names from the next handshake on; the one that the service had before goes. Refused when the
-    /// chain can't be read, is over or names no host, and when the key isn't the certificate's. One that ends earlier
-    /// than the one that is there, by the same issuer, changes nothing. Idempotent.
+    /// chain can't be read, is over or names no host, and when the key isn't the certificate's. One that was
+    /// ordered where the one that is there was, has no name that it lacks, and ends earlier, changes nothing. Idempotent.
     Certify {
         /// The service.
         key: ServiceKey,
         /// What is shown.
         certificate: Certificate,
     },
-    /// All certificates with their keys, and the account: the proxies of a fleet are the only place where these are kept.
+    /// All certificates with their keys, and the accounts: the proxies of a fleet are the only place where these are kept.
     Certificates,
-    /// Keep an account, in place of the one that is there. Idempotent.
+    /// Keep an account, in place of the one at the same authority. Idempotent.
     KeepAccount {
         /// The account.
         account: Account,

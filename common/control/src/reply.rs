@@ -62,8 +62,11 @@ pub enum Response {
     Certificates {
         /// By service.
         certificates: Vec<(ServiceKey, Certificate)>,
-        /// The account that was told last.
+        /// The account that was told last: all that older proxies keep, and older clients read.
         account: Option<Account>,
+        /// One for each authority.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        accounts: Vec<Account>,
     },
     /// To [`Request::KeepAccount`](crate::Request::KeepAccount).
     Kept,

@@ -160,10 +160,41 @@ fn what_belongs_to_tls_is_asked_in_protocol_4() {
 #[test]
 fn a_key_is_written_to_the_wire_and_nowhere_else() {
     let certificates = vec![(ServiceKey::new("production", "app"), certificate())];
-    let reply = Ok(Response::Certificates { certificates, account: None });
+    let reply = Ok(Response::Certificates { certificates, account: None, accounts: Vec::new() });
     let line = encode_reply(&reply).unwrap();
     assert_eq!(decode_reply(&line).unwrap(), reply);
     assert!(text(&line).contains("\"KEY\"") && !format!("{reply:?}").contains("KEY"));
+}
+
+#[test]
+fn an_older_proxy_tells_of_one_account_and_one_that_has_none_writes_as_it_did() {
+    let older = r#"{"ok":{"certificates":{"certificates":[],"account":null}}}"#;
+    let reply = decode_reply(older.as_bytes()).unwrap();
+    let none = Response::Certificates { certificates: Vec::new(), account: None, accounts: Vec::new() };
+    assert_eq!(reply, Ok(none));
+    assert_eq!(text(&encode_reply(&reply).unwrap()).trim_end(), older);
+}
+
+#[test]
+fn a_line_with_a_secret_that_cannot_be_read_is_told_by_its_place_alone() {
+    for line in [
+        r#"{"protocol":4,"request":{"certify":"SECRET"}}"#,
+        r#"{"protocol":4,"request":{"certify":{"key":"a/b","certificate":{"chain":"","key":4711}}}}"#,
+        r#"{"protocol":4,"request":{"certify":{"key":"SECRET","certificate":{}}}}"#,
+        r#"{"protocol":4,"request":{"keep_account":{"account":"SECRET"}}}"#,
+        r#"{"protocol":4,"request":{"keep_account":{"account":{"directory":1,"credentials":"SECRET"}}}}"#,
+    ] {
+        let error = Call::from_line(line.as_bytes()).unwrap_err();
+        let told = format!("{error} {error:?}");
+        assert!(!told.contains("SECRET") && !told.contains("4711"), "{told}");
+        assert!(told.contains("line: 1, column: "), "{told}");
+    }
+    let reply = r#"{"ok":{"certificates":{"certificates":"SECRET"}}}"#;
+    let told = format!("{:?}", decode_reply(reply.as_bytes()).unwrap_err());
+    assert!(!told.contains("SECRET") && told.contains("line: 1, column: "), "{told}");
+    // Of any other, what is wrong is said.
+    let error = Call::from_line(br#"{"protocol":4,"request":"reboot"}"#).unwrap_err();
+    assert!(format!("{error:?}").contains("reboot"), "{error:?}");
 }
 
 #[test]

@@ -198,13 +198,19 @@ impl Proxy<'_> {
         }
     }
 
-    /// The certificates that the proxy keeps, with their keys, and the account that they were ordered with.
+    /// The certificates that the proxy keeps, with their keys, and the accounts that they were ordered with.
     ///
     /// # Errors
     /// A proxy that isn't there, or doesn't answer.
-    pub async fn certificates(&self) -> Result<(Vec<(ServiceKey, Certificate)>, Option<Account>), Error> {
+    pub async fn certificates(&self) -> Result<(Vec<(ServiceKey, Certificate)>, Vec<Account>), Error> {
         match self.call(Request::Certificates).await? {
-            Response::Certificates { certificates, account } => Ok((certificates, account)),
+            Response::Certificates { certificates, account, mut accounts } => {
+                // All that an older proxy tells.
+                let told =
+                    account.filter(|told| accounts.iter().all(|known| known.directory != told.directory));
+                accounts.extend(told);
+                Ok((certificates, accounts))
+            }
             _ => Err(self.not_understood()),
         }
     }

@@ -15,11 +15,15 @@ use crate::store::Store;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Keyring {
     certificates: BTreeMap<ServiceKey, Certificate>,
+    /// The one that was told last, as older versions keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<Account>,
+    /// By the URL of the directory.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    accounts: BTreeMap<String, Account>,
 }
 
-/// Keeps certificates with their keys, and an account; what is kept is durable before it is shown.
+/// Keeps certificates with their keys, and accounts; what is kept is durable before it is shown.
 #[derive(Debug)]
 pub(crate) struct Custody {
     store: Store,
@@ -35,7 +39,10 @@ impl Custody {
     ///
     /// When it can't be read, or a certificate of it can't be shown.
     pub(crate) fn open(store: Store, tls: Arc<Tls>) -> Result<Self, Error> {
-        let keyring = store.keyring()?;
+        let mut keyring = store.keyring()?;
+        if let Some(account) = keyring.account.take() {
+            keyring.keep(account);
+        }
         let mut certified = BTreeMap::new();
         for (key, certificate) in &keyring.certificates {
             let read = Certified::read(certificate, &tls.terms);
@@ -51,7 +58,7 @@ impl Custody {
         self.certified.get(key).map(|certified| certified.status().clone()).into_iter().collect()
     }
 
-    /// Shows a certificate from now on, unless the one that is there is as good.
+    /// Shows a certificate from now on, unless it was ordered, and the one that came before it from there is as good.
     ///
     /// # Errors
     ///
@@ -91,14 +98,15 @@ impl Custody {
         self.keyring.told()
     }
 
-    /// Keeps an account in place of the one that is there.
+    /// Keeps an account in place of the one at the same authority.
     ///
     /// # Errors
     ///
     /// [`Refusal::Storage`].
     pub(crate) async fn keep_account(&mut self, account: Account) -> Result<Response, Refusal> {
-        if self.keyring.account.as_ref() != Some(&account) {
-            let next = Keyring { account: Some(account), ..self.keyring.clone() };
+        let mut next = self.keyring.clone();
+        next.keep(account);
+        if next != self.keyring {
             encode_reply(&Ok(next.told()))
                 .map_err(|error| Refusal::Invalid { message: format!("no room for the account: {error}") })?;
             self.store.keep_keyring(&next).await?;
@@ -125,16 +133,29 @@ impl Custody {
 }
 
 impl Keyring {
+    fn keep(&mut self, account: Account) {
+        self.accounts.insert(account.directory.clone(), account.clone());
+        self.account = Some(account);
+    }
+
     fn told(&self) -> Response {
         let certificates =
             self.certificates.iter().map(|(key, certificate)| (key.clone(), certificate.clone()));
-        Response::Certificates { certificates: certificates.collect(), account: self.account.clone() }
+        Response::Certificates {
+            certificates: certificates.collect(),
+            account: self.account.clone(),
+            accounts: self.accounts.values().cloned().collect(),
+        }
     }
 }
 
-/// Two that were ordered at once come in any order: the one that ends last stays.
+/// Two that were ordered one after the other come in any order: the one that ends last stays, where it has all names. What
+/// somebody brings of his own takes its place in any case.
 fn is_earlier(fresh: &CertificateStatus, known: &CertificateStatus) -> bool {
-    fresh.issuer == known.issuer && fresh.not_after < known.not_after
+    fresh.ordered_from.is_some()
+        && fresh.ordered_from == known.ordered_from
+        && fresh.not_after < known.not_after
+        && fresh.names.iter().all(|name| known.names.contains(name))
 }
 
 fn unix_time() -> u64 {

@@ -23,9 +23,9 @@ use crate::proxy::{LIMIT, Proxy, switch};
 /// The extension that an authority looks for (RFC 8737, 3).
 const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");
 
-async fn told(proxy: &Proxy) -> (Vec<(ServiceKey, Certificate)>, Option<Account>) {
+async fn told(proxy: &Proxy) -> (Vec<(ServiceKey, Certificate)>, Vec<Account>) {
     match proxy.call(Request::Certificates).await.unwrap() {
-        Response::Certificates { certificates, account } => (certificates, account),
+        Response::Certificates { certificates, accounts, .. } => (certificates, accounts),
         other => panic!("{other:?}"),
     }
 }
@@ -78,14 +78,28 @@ async fn keys_are_taken_in_every_form_that_openssl_writes() {
 }
 
 #[tokio::test]
-async fn of_two_by_one_issuer_the_one_that_ends_last_stays() {
+async fn of_two_that_were_ordered_the_one_that_ends_last_stays_and_ones_own_always_takes_its_place() {
     let proxy = Proxy::start_secured().await;
     let (one, other) = (Authority::new("one"), Authority::new("other"));
-    let (late, early) = (one.certify_until(&["a.example"], 2090), one.certify_until(&["a.example"], 2089));
+    let ordered = |names: &[&str], year, from: &str| {
+        let ordered_from = Some(format!("https://{from}.example/dir"));
+        Certificate { ordered_from, ..one.certify_until(names, year) }
+    };
+    let late = ordered(&["a.example"], 2090, "ca");
     let status = proxy.certify("app", late.clone()).await.unwrap();
-    assert_eq!((status.names, status.issuer.as_str()), (vec!["a.example".to_owned()], "CN=one"));
-    assert_eq!(proxy.certify("app", early).await.unwrap().not_after, status.not_after);
+    assert_eq!((&status.names, status.issuer.as_str()), (&vec!["a.example".to_owned()], "CN=one"));
+    let early = proxy.certify("app", ordered(&["a.example"], 2089, "ca")).await.unwrap();
+    assert_eq!(early.not_after, status.not_after);
     assert_eq!(told(&proxy).await.0, [(ServiceKey::new("production", "app"), late)]);
+    // Other names, another authority, and one's own: none of them is the same certificate, only older.
+    let more = proxy.certify("app", ordered(&["a.example", "b.example"], 2088, "ca")).await.unwrap();
+    assert_eq!(more.names, ["a.example", "b.example"]);
+    let elsewhere = proxy.certify("app", ordered(&["a.example"], 2087, "other")).await.unwrap();
+    assert_eq!(elsewhere.ordered_from.as_deref(), Some("https://other.example/dir"));
+    for year in [2086, 2085] {
+        let own = proxy.certify("app", one.certify_until(&["a.example"], year)).await.unwrap();
+        assert!(own.ordered_from.is_none() && own.not_after < elsewhere.not_after, "{own:?}");
+    }
     let others = other.certify_until(&["a.example"], 2080);
     assert_eq!(proxy.certify("app", others).await.unwrap().issuer, "CN=other");
     assert!(shake(&other.client(&[]), proxy.https(), "a.example").await.is_ok());
@@ -93,7 +107,7 @@ async fn of_two_by_one_issuer_the_one_that_ends_last_stays() {
 }
 
 #[tokio::test]
-async fn certificates_and_the_account_survive_a_restart_and_nobody_else_may_read_them() {
+async fn certificates_and_accounts_survive_a_restart_and_nobody_else_may_read_them() {
     let app = Application::named("app").await;
     let proxy = Proxy::start_secured().await;
     let authority = Authority::new("ca");
@@ -102,7 +116,11 @@ async fn certificates_and_the_account_survive_a_restart_and_nobody_else_may_read
     proxy.certify("app", certificate.clone()).await.unwrap();
     let credentials = SecretText::new("CREDENTIALS".to_owned());
     let account = Account { directory: "https://ca.example/dir".to_owned(), credentials };
-    proxy.call(Request::KeepAccount { account: account.clone() }).await.unwrap();
+    let other = Account { directory: "https://other.example/dir".to_owned(), ..account.clone() };
+    let earlier = Account { credentials: SecretText::new("EARLIER".to_owned()), ..account.clone() };
+    for account in [&earlier, &other, &account] {
+        proxy.call(Request::KeepAccount { account: account.clone() }).await.unwrap();
+    }
 
     let keyring = proxy.options.state.join("keyring.json");
     assert_eq!(fs::metadata(&keyring).unwrap().permissions().mode() & 0o777, 0o600);
@@ -117,10 +135,17 @@ async fn certificates_and_the_account_survive_a_restart_and_nobody_else_may_read
     let mut proxy = proxy.restart().await;
     assert_eq!(
         told(&proxy).await,
-        (vec![(ServiceKey::new("production", "app"), certificate)], Some(account))
+        (vec![(ServiceKey::new("production", "app"), certificate)], vec![account.clone(), other])
     );
     assert_eq!(proxy.status().await.certificates[0].names, ["a.example"]);
     assert!(shake(&authority.client(&[]), proxy.https(), "a.example").await.is_ok());
+
+    // As an older version has it: one account.
+    let text = fs::read_to_string(&keyring).unwrap();
+    let (older, _) = text.split_once(r#","accounts""#).unwrap();
+    fs::write(&keyring, format!("{older}}}}}")).unwrap();
+    let mut proxy = proxy.restart().await;
+    assert_eq!(told(&proxy).await.1, [account]);
 
     proxy.end().await;
     let server = Server::bind(&proxy.options).await.unwrap();

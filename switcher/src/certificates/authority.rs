@@ -30,8 +30,8 @@ impl Authorities {
         Self { root }
     }
 
-    /// Orders a certificate for `names`; the proxies answer what the authority asks. With the account that one of them keeps, or
-    /// a new one, which they keep from then on.
+    /// Orders a certificate for `names`; the proxies answer what the authority asks. With the account that one of them keeps, or,
+    /// where none of them has one, a new one, which they keep from then on.
     pub(crate) async fn order(
         &self,
         acme: &Acme,
@@ -40,7 +40,7 @@ impl Authorities {
     ) -> Result<Certificate, Error> {
         let identifiers: Vec<_> = names.iter().cloned().map(Identifier::Dns).collect();
         let order = NewOrder::new(&identifiers);
-        let made = match proxies.account(&acme.directory).await {
+        let made = match proxies.account(&acme.directory).await? {
             Some(kept) => match self.kept(&kept).await?.new_order(&order).await {
                 Err(instant_acme::Error::Api(problem)) if problem.r#type.as_deref() == Some(NO_ACCOUNT) => {
                     tracing::warn!(directory = acme.directory, "the authority has lost the account");

@@ -55,19 +55,22 @@ impl<'a> Proxies<'a> {
         self.told(join_all(self.machines.iter().map(keep)).await)
     }
 
-    /// The account at an authority, from the first that has it.
-    pub(crate) async fn account(&self, directory: &str) -> Option<Account> {
+    /// The account at an authority, from the first that has it; none: no proxy that could be asked has one.
+    ///
+    /// # Errors
+    /// None of them can be asked.
+    pub(crate) async fn account(&self, directory: &str) -> Result<Option<Account>, Error> {
+        let mut asked = Vec::new();
         for machine in &self.machines {
-            match machine.proxy().certificates().await {
-                Ok((_, Some(account))) if account.directory == directory => return Some(account),
-                Ok(_) => {}
-                Err(error) => {
-                    let host = machine.name();
-                    tracing::warn!(%host, error = %causes(&error), "a proxy can't be asked for the account");
-                }
+            let told = machine.proxy().certificates().await;
+            let told =
+                told.map(|(_, accounts)| accounts.into_iter().find(|kept| kept.directory == directory));
+            if let Ok(Some(account)) = told {
+                return Ok(Some(account));
             }
+            asked.push(told.map(drop));
         }
-        None
+        self.told(asked).map(|()| None)
     }
 
     /// Makes all show a certificate that was just ordered. Where that fails, it is brought later.
@@ -107,7 +110,8 @@ impl<'a> Proxies<'a> {
         now: Timestamp,
     ) -> Result<(), Error> {
         let Some(source) = self.machines.iter().find(|machine| machine.name() == from) else { return Ok(()) };
-        let (certificates, account) = source.proxy().certificates().await?;
+        let (certificates, accounts) = source.proxy().certificates().await?;
+        let account = accounts.into_iter().find(|account| account.directory == wanted.acme.directory);
         let key = key_of(self.key);
         let Some((_, certificate)) = certificates.into_iter().find(|(of, _)| *of == key) else {
             return Err(Error::NoCertificate { host: from.clone() });
@@ -141,12 +145,12 @@ impl<'a> Proxies<'a> {
         })
     }
 
-    /// Says who could not be told; an error where that is everybody.
+    /// Says who could not be asked or told; an error where that is everybody.
     fn told(&self, told: Vec<Result<(), cutover_fleet::Error>>) -> Result<(), Error> {
         let all = told.len();
         let failed: Vec<_> = told.into_iter().filter_map(Result::err).collect();
         for error in &failed {
-            tracing::warn!(service = %self.key, error = %causes(error), "a proxy could not be told");
+            tracing::warn!(service = %self.key, error = %causes(error), "a proxy could not be asked or told");
         }
         let everybody = failed.len() == all;
         failed.into_iter().next().filter(|_| everybody).map_or(Ok(()), |error| Err(error.into()))
@@ -156,4 +160,31 @@ impl<'a> Proxies<'a> {
 /// An error and its causes in one line.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     cutover_core::Failure::of(error, true).message
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use cutover_core::{Acme, HostSpec, Proof};
+    use cutover_host::{Hosts, SshOptions};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn that_no_proxy_can_be_asked_for_an_account_does_not_mean_that_there_is_none() {
+        let hosts = Hosts::new(SshOptions::new("/nonexistent"), "/nonexistent");
+        let fleet = Fleet::new(hosts.clone());
+        let spec = HostSpec { name: "127.0.0.9".parse().unwrap(), port: 22, user: "root".into() };
+        fleet.put(&spec, Machine::new(spec.name.clone(), hosts.local()).with_socket("/nonexistent".into()));
+        let directory = "https://ca.example/dir".to_owned();
+        let wanted = Wanted {
+            deployment: "01jd0000000000000000000000".parse().unwrap(),
+            names: vec!["x.example".into()],
+            acme: Acme { directory: directory.clone(), email: None, proof: Proof::Http },
+            hosts: vec![spec],
+        };
+        let key = ServiceKey { destination: "production".parse().unwrap(), service: "shop".parse().unwrap() };
+        let asked = Proxies::of(&fleet, &key, &wanted).account(&directory).await;
+        assert!(matches!(asked, Err(Error::Fleet(_))), "{asked:?}");
+    }
 }

@@ -56,9 +56,9 @@ impl Host {
 
     /// What its proxy keeps.
     pub(crate) async fn kept(&self) -> (Certificate, Account) {
-        let (certificates, account) = self.machine.proxy().certificates().await.unwrap();
+        let (certificates, mut accounts) = self.machine.proxy().certificates().await.unwrap();
         let own = certificates.into_iter().find(|(of, _)| *of == key_of(&key()));
-        (own.unwrap().1, account.unwrap())
+        (own.unwrap().1, accounts.pop().unwrap())
     }
 }
 

@@ -216,12 +216,18 @@ async fn what_belongs_to_certificates_arrives_as_it_was_said() {
     machine.proxy_at(&control.socket()).keep_account(account.clone()).await.unwrap();
     assert_eq!(control.asked().await, Request::KeepAccount { account: account.clone() });
 
-    let (kept, account) = (vec![(key_of(&key()), certificate)], Some(account));
-    let control = Control::answering(&Ok(Response::Certificates {
-        certificates: kept.clone(),
-        account: account.clone(),
-    }));
-    assert_eq!(machine.proxy_at(&control.socket()).certificates().await.unwrap(), (kept, account));
+    let kept = vec![(key_of(&key()), certificate)];
+    let other = Account { directory: "https://other.example/dir".into(), ..account.clone() };
+    for (accounts, all) in [
+        (Vec::new(), vec![account.clone()]),
+        (vec![account.clone()], vec![account.clone()]),
+        (vec![other.clone(), account.clone()], vec![other, account.clone()]),
+    ] {
+        let (certificates, account) = (kept.clone(), Some(account.clone()));
+        let control = Control::answering(&Ok(Response::Certificates { certificates, account, accounts }));
+        let told = machine.proxy_at(&control.socket()).certificates().await;
+        assert_eq!(told.unwrap(), (kept.clone(), all));
+    }
 
     let challenge = Challenge::Http01 { token: "t".into(), answer: "t.k".into() };
     let control = Control::answering(&Ok(Response::Answering));
