@@ -138,9 +138,14 @@ fn certified(note: &CertificateNote, now: Timestamp) -> Vec<String> {
     }
     if let Some(failed) = note.orders.latest() {
         let at = clock::date_and_time(failed.at);
-        let next = clock::time_of_day(note.orders.next(&failed.deployment));
+        let next = clock::time_of_day(note.orders.next(&failed.deployment, now));
         let reason = printable(&failed.reason);
         lines.push(format!("  could not be ordered at {at}, tried next at {next}: {reason}"));
+    }
+    let shown = note.shown.as_ref().map(|shown| shown.until);
+    if let Some(issued) = note.orders.issued().filter(|issued| shown < Some(issued.until)) {
+        let (names, at) = (issued.names.join(", "), clock::date_and_time(issued.at));
+        lines.push(format!("  one for {names} was issued at {at}, and not every host shows it yet"));
     }
     lines
 }
@@ -157,7 +162,7 @@ fn live(kept: &KeptRelease) -> Live<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_core::{FailedOrder, ShownCertificate};
+    use cutover_core::{FailedOrder, IssuedOrder, ShownCertificate};
 
     use super::*;
 
@@ -173,5 +178,13 @@ mod tests {
         assert!(lines[0].starts_with("certificate: a.example, b.example until 1970-01-1"), "{lines:?}");
         assert!(lines[0].ends_with(", 9 d left"), "{lines:?}");
         assert!(lines[1].ends_with(": no DNS"), "{lines:?}");
+
+        let (names, directory) = (vec!["a.example".into()], "https://ca.example/dir".into());
+        let issued = IssuedOrder { names, directory, at: Timestamp(0), until: Timestamp(until.0 + 1) };
+        note.orders.issue(issued.clone());
+        let lines = certified(&note, Timestamp(0));
+        assert!(lines.len() == 2 && lines[1].contains("one for a.example was issued at"), "{lines:?}");
+        note.orders.issue(IssuedOrder { until, ..issued });
+        assert_eq!(certified(&note, Timestamp(0)).len(), 1);
     }
 }

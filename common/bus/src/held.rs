@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cutover_core::{Duty, Service, ServiceKey, Subject};
+use cutover_core::{Duty, JournalId, Service, ServiceKey, Subject};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,6 +27,11 @@ impl Held {
     /// Which service it is.
     pub const fn key(&self) -> &ServiceKey {
         &self.key
+    }
+
+    /// The journal that it stands in.
+    pub fn journal_id(&self) -> &JournalId {
+        self.logs.journal().id()
     }
 
     /// All that the journal says of it now.

@@ -8,7 +8,7 @@ use crate::{Orders, Timestamp};
 pub struct CertificateNote {
     /// What was shown last by every proxy that could be asked; none: nothing yet.
     pub shown: Option<ShownCertificate>,
-    /// The orders that failed since.
+    /// The orders, and when the next one may be made.
     pub orders: Orders,
 }
 

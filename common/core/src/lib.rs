@@ -42,7 +42,7 @@ pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
 pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, ServiceName};
 pub use obligation::Obligation;
-pub use orders::{FailedOrder, Orders};
+pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};

@@ -41,6 +41,9 @@ pub(crate) enum Error {
     /// The account that the proxies keep can't be read, or a new one can't be written.
     #[error("the account at the certificate authority can't be read or written")]
     Account,
+    /// What the authority has issued is no certificate.
+    #[error("the certificate that the authority has issued can't be read")]
+    Unreadable,
     /// An order takes too long.
     #[error("ordering the certificate took longer than {} s", limit.as_secs())]
     Late {

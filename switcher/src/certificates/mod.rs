@@ -7,11 +7,13 @@ mod proxies;
 mod step;
 mod wanted;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cutover_bus::{Held, StandingWork};
-use cutover_core::{CertificateNote, Duty, FailedOrder, Orders, ServiceKey, Timestamp};
+use cutover_control::Certificate;
+use cutover_core::{CertificateNote, Duty, FailedOrder, IssuedOrder, ServiceKey, Timestamp};
 use cutover_fleet::Fleet;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -21,6 +23,8 @@ use error::Error;
 use proxies::{Proxies, causes};
 use step::{Step, step};
 use wanted::Wanted;
+
+use crate::leaf;
 
 /// Names a file with the certificate, in PEM, that the servers of authorities are known by, in the place of the roots that the
 /// system trusts.
@@ -40,13 +44,16 @@ pub struct Certificates {
     authorities: Authorities,
     /// One order at a time: the first one of all makes the account that the others use.
     one: Mutex<()>,
+    /// What was issued and no proxy shows yet. An authority that has issued it doesn't do so again and again.
+    in_hand: Mutex<HashMap<ServiceKey, Certificate>>,
 }
 
 impl Certificates {
     /// Those of hosts that are reached through `fleet`. `root` is what the servers of authorities are known by, in PEM; none: the
     /// roots that the system trusts.
     pub fn new(fleet: Fleet, root: Option<PathBuf>) -> Self {
-        Self { fleet, authorities: Authorities::new(root), one: Mutex::new(()) }
+        let (one, in_hand) = (Mutex::default(), Mutex::default());
+        Self { fleet, authorities: Authorities::new(root), one, in_hand }
     }
 
     /// The same, with the root that the environment names.
@@ -59,11 +66,14 @@ impl Certificates {
         let key = held.key();
         let proxies = Proxies::of(&self.fleet, key, wanted);
         let mut note: CertificateNote = held.note().await?.unwrap_or_default();
-        Ok(match step(wanted, &proxies.seen().await, &note.orders, now()) {
+        let seen = proxies.seen(held.journal_id()).await;
+        let in_hand = self.in_hand.lock().await.get(key).and_then(leaf::read);
+        Ok(match step(wanted, &seen, in_hand.as_ref(), &note.orders, now()) {
+            Step::Place => self.place(key, wanted, &proxies).await,
             Step::Bring { from, to } => match proxies.bring(&from, &to, wanted, now()).await {
                 Ok(()) => Duration::ZERO,
                 Err(error) => {
-                    tracing::warn!(service = %key, error = %causes(&error), "a certificate could not be brought");
+                    tracing::warn!(service = %key, error = %causes(&error), "not every proxy shows the certificate");
                     AGAIN
                 }
             },
@@ -72,16 +82,21 @@ impl Certificates {
                 let (deployment, at) = (wanted.deployment.clone(), now());
                 note.orders.add(FailedOrder { deployment, at, reason: "it was broken off".to_owned() });
                 held.set_note(&note).await?;
-                let reason = match self.order(key, wanted, &proxies).await {
-                    Ok(()) => "no proxy shows the certificate".to_owned(),
-                    Err(error) => causes(&error),
-                };
-                note.orders.explain(reason);
-                held.set_note(&note).await?;
-                Duration::ZERO
+                let ordered = self.order(key, wanted, &proxies).await;
+                let is_issued = ordered.is_ok();
+                match ordered {
+                    Ok(issued) => note.orders.issue(issued),
+                    Err(error) => note.orders.explain(causes(&error)),
+                }
+                let noted = held.set_note(&note).await;
+                let next = if is_issued { self.place(key, wanted, &proxies).await } else { Duration::ZERO };
+                noted?;
+                next
             }
             Step::Rest(wait, shown) => {
-                let well = CertificateNote { shown: Some(shown), orders: Orders::default() };
+                self.in_hand.lock().await.remove(key);
+                let mut well = CertificateNote { shown: Some(shown), orders: note.orders.clone() };
+                well.orders.settle(now());
                 if note != well {
                     held.set_note(&well).await?;
                 }
@@ -91,22 +106,46 @@ impl Certificates {
         })
     }
 
-    /// Orders a certificate, and puts it onto the proxies.
-    async fn order(&self, key: &ServiceKey, wanted: &Wanted, proxies: &Proxies<'_>) -> Result<(), Error> {
+    /// Orders a certificate, which is in hand then.
+    async fn order(
+        &self,
+        key: &ServiceKey,
+        wanted: &Wanted,
+        proxies: &Proxies<'_>,
+    ) -> Result<IssuedOrder, Error> {
         let _one = self.one.lock().await;
         let order = async {
             let certificate = self.authorities.order(&wanted.acme, &wanted.names, proxies).await?;
-            proxies.certify(&certificate, wanted, now()).await
+            let until = leaf::read(&certificate).ok_or(Error::Unreadable)?.not_after;
+            self.in_hand.lock().await.insert(key.clone(), certificate);
+            let (names, directory) = (wanted.names.clone(), wanted.acme.directory.clone());
+            Ok(IssuedOrder { names, directory, at: now(), until: step::seconds(until) })
         };
         let ordered = timeout(ORDER_LIMIT, order).await.unwrap_or(Err(Error::Late { limit: ORDER_LIMIT }));
         let names = wanted.names.join(", ");
         match &ordered {
-            Ok(()) => tracing::info!(service = %key, names, "a certificate is ordered"),
+            Ok(_) => tracing::info!(service = %key, names, "a certificate is issued"),
             Err(error) => {
                 tracing::warn!(service = %key, names, error = %causes(error), "a certificate could not be ordered");
             }
         }
         ordered
+    }
+
+    /// Puts what is in hand onto the proxies; answers with how long it is left alone where none of them takes it. Where some
+    /// do, the others get it from them.
+    async fn place(&self, key: &ServiceKey, wanted: &Wanted, proxies: &Proxies<'_>) -> Duration {
+        let Some(certificate) = self.in_hand.lock().await.get(key).cloned() else { return Duration::ZERO };
+        match proxies.certify(&certificate, wanted, now()).await {
+            Ok(()) => {
+                self.in_hand.lock().await.remove(key);
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::warn!(service = %key, error = %causes(&error), "no proxy shows the certificate yet");
+                AGAIN
+            }
+        }
     }
 }
 

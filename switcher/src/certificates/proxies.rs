@@ -1,12 +1,12 @@
 //! The proxies of a service's hosts: they keep its certificate and the account, and nothing else does.
 
-use cutover_control::{Account, Certificate, Challenge};
-use cutover_core::{HostName, ServiceKey, Timestamp};
+use cutover_control::{Account, Certificate, Challenge, ServiceStatus};
+use cutover_core::{HostName, JournalId, ServiceKey, Timestamp};
 use cutover_fleet::{Fleet, Machine, key_of};
 use futures_util::future::join_all;
 
 use super::error::Error;
-use super::step::Seen;
+use super::step::{Found, Seen};
 use super::wanted::Wanted;
 
 /// The proxies of a service's hosts.
@@ -21,18 +21,18 @@ impl<'a> Proxies<'a> {
         Self { key, machines: wanted.hosts.iter().map(|host| fleet.machine(host)).collect() }
     }
 
-    /// What each shows for the service.
-    pub(crate) async fn seen(&self) -> Vec<Seen> {
+    /// What each shows for the service, if it still obeys this journal.
+    pub(crate) async fn seen(&self, journal: &JournalId) -> Vec<Seen> {
         let see = async |machine: &Machine| {
-            let certificates = match machine.proxy().service(self.key).await {
-                Ok(service) => Some(service.map(|service| service.certificates).unwrap_or_default()),
+            let found = match machine.proxy().service(self.key).await {
+                Ok(service) => Found::of(service, journal),
                 Err(error) => {
                     let (service, host) = (self.key, machine.name());
                     tracing::warn!(%service, %host, error = %causes(&error), "a proxy can't be asked for its certificates");
-                    None
+                    Found::Silent
                 }
             };
-            Seen { host: machine.name().clone(), certificates }
+            Seen { host: machine.name().clone(), found }
         };
         join_all(self.machines.iter().map(see)).await
     }
@@ -101,7 +101,7 @@ impl<'a> Proxies<'a> {
     /// Brings the certificate, and the account that it was ordered with, from one host to others.
     ///
     /// # Errors
-    /// What stopped it; the others have it then as far as it came.
+    /// Why it has failed with the last one with which it has; all that could be told have it then.
     pub(crate) async fn bring(
         &self,
         from: &HostName,
@@ -116,14 +116,25 @@ impl<'a> Proxies<'a> {
         let Some((_, certificate)) = certificates.into_iter().find(|(of, _)| *of == key) else {
             return Err(Error::NoCertificate { host: from.clone() });
         };
-        for machine in self.machines.iter().filter(|machine| to.contains(machine.name())) {
+        let bring = async |machine: &Machine| {
             self.show(machine, &certificate, wanted, now).await?;
             if let Some(account) = account.clone() {
                 machine.proxy().keep_account(account).await?;
             }
-            tracing::info!(service = %self.key, host = %machine.name(), %from, "a certificate is brought");
+            Ok(())
+        };
+        let mut brought = Ok(());
+        for machine in self.machines.iter().filter(|machine| to.contains(machine.name())) {
+            let (service, host) = (self.key, machine.name());
+            match bring(machine).await {
+                Ok(()) => tracing::info!(%service, %host, %from, "a certificate is brought"),
+                Err(error) => {
+                    tracing::warn!(%service, %host, error = %causes(&error), "a certificate could not be brought");
+                    brought = Err(error);
+                }
+            }
         }
-        Ok(())
+        brought
     }
 
     /// Makes one show a certificate. It isn't believed because it was answered.
@@ -157,6 +168,16 @@ impl<'a> Proxies<'a> {
     }
 }
 
+impl Found {
+    /// What a proxy that answers says of the service.
+    fn of(service: Option<ServiceStatus>, journal: &JournalId) -> Self {
+        match service {
+            Some(service) if service.epoch.journal != journal.0 => Self::Foreign,
+            service => Self::Shown(service.map(|service| service.certificates).unwrap_or_default()),
+        }
+    }
+}
+
 /// An error and its causes in one line.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     cutover_core::Failure::of(error, true).message
@@ -165,10 +186,24 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use cutover_control::Epoch;
     use cutover_core::{Acme, HostSpec, Proof};
     use cutover_host::{Hosts, SshOptions};
 
     use super::*;
+
+    #[test]
+    fn a_service_that_obeys_another_journal_is_not_ours() {
+        let status = |journal: &str| {
+            let epoch = Epoch { journal: journal.to_owned(), sequence: 1 };
+            ServiceStatus::new(cutover_control::ServiceKey::new("production", "shop"), epoch)
+        };
+        let journal = JournalId("ours".to_owned());
+        assert_eq!(Found::of(Some(status("other")), &journal), Found::Foreign);
+        for service in [Some(status("ours")), None] {
+            assert_eq!(Found::of(service, &journal), Found::Shown(Vec::new()));
+        }
+    }
 
     #[tokio::test]
     async fn that_no_proxy_can_be_asked_for_an_account_does_not_mean_that_there_is_none() {

@@ -17,13 +17,26 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 pub(crate) struct Seen {
     /// The host.
     pub(crate) host: HostName,
-    /// Its certificates; none: it could not be asked.
-    pub(crate) certificates: Option<Vec<CertificateStatus>>,
+    /// What it says.
+    pub(crate) found: Found,
+}
+
+/// What a proxy says of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Its certificates.
+    Shown(Vec<CertificateStatus>),
+    /// Nothing: it could not be asked.
+    Silent,
+    /// It obeys another journal: its certificates are somebody else's to look after.
+    Foreign,
 }
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
+    /// Put the one in hand onto the proxies.
+    Place,
     /// Bring what one host has to those that lack it.
     Bring {
         /// The one that has it.
@@ -35,15 +48,26 @@ pub(crate) enum Step {
     Order,
     /// Nothing for so long: every proxy that could be asked shows this one, and it is good for a while.
     Rest(Duration, ShownCertificate),
-    /// Nothing yet: an order has failed, or no proxy can be asked.
+    /// Nothing yet: an order has failed, or was made not long ago, or no proxy can be asked, or one obeys another journal.
     Wait(Duration),
 }
 
-/// What is to be done at a time.
-pub(crate) fn step(wanted: &Wanted, seen: &[Seen], orders: &Orders, now: Timestamp) -> Step {
-    let asked: Vec<_> =
-        seen.iter().filter_map(|seen| Some((&seen.host, seen.certificates.as_deref()?))).collect();
-    if asked.is_empty() {
+/// What is to be done at a time. `in_hand` was issued, and no proxy has shown it yet.
+///
+/// An order that is due comes first: a host that takes nothing must not keep the others from their renewal.
+pub(crate) fn step(
+    wanted: &Wanted,
+    seen: &[Seen],
+    in_hand: Option<&CertificateStatus>,
+    orders: &Orders,
+    now: Timestamp,
+) -> Step {
+    let shown = seen.iter().filter_map(|seen| match &seen.found {
+        Found::Shown(certificates) => Some((&seen.host, certificates.as_slice())),
+        Found::Silent | Found::Foreign => None,
+    });
+    let asked: Vec<_> = shown.collect();
+    if asked.is_empty() || seen.iter().any(|seen| seen.found == Found::Foreign) {
         return Step::Wait(LOOK_AGAIN);
     }
     let look_every = if asked.len() < seen.len() { LOOK_AGAIN } else { LOOK_EVERY };
@@ -59,20 +83,31 @@ pub(crate) fn step(wanted: &Wanted, seen: &[Seen], orders: &Orders, now: Timesta
         Some((*host, suitable.max_by_key(|certificate| certificate.not_after)?))
     });
     let best = best.max_by_key(|(_, certificate)| certificate.not_after);
+    let shown_until = best.map(|(_, best)| best.not_after);
+    let in_hand = in_hand.filter(|it| wanted.suits(it, now) && shown_until < Some(it.not_after));
+    let newest = in_hand.or(best.map(|(_, best)| best));
+    let due = newest.map(renewal).unwrap_or_default();
+    let until_newest = newest.map(|newest| seconds(newest.not_after));
+    let alike = orders.next_alike(&wanted.names, &wanted.acme.directory, until_newest, now);
+    let next = due.max(orders.next(&wanted.deployment, now)).max(alike);
+    if next <= now {
+        return Step::Order;
+    }
+    if in_hand.is_some() {
+        return Step::Place;
+    }
     if let Some((from, best)) = best {
         let lacks = |(_, shown): &&(&HostName, &[CertificateStatus])| until(shown) < Some(best.not_after);
         let to: Vec<HostName> = asked.iter().filter(lacks).map(|(host, _)| (*host).clone()).collect();
         if !to.is_empty() {
             return Step::Bring { from: from.clone(), to };
         }
-        let due = renewal(best);
         if now < due {
             let (names, until) = (best.names.clone(), seconds(best.not_after));
             return Step::Rest(due.since(now).min(look_every), ShownCertificate { names, until });
         }
     }
-    let next = orders.next(&wanted.deployment);
-    if now < next { Step::Wait(next.since(now).min(look_every)) } else { Step::Order }
+    Step::Wait(next.since(now).min(look_every))
 }
 
 /// When a certificate is ordered anew: when a third of its life is left.
@@ -81,7 +116,7 @@ fn renewal(certificate: &CertificateStatus) -> Timestamp {
     seconds(certificate.not_after.saturating_sub(life / 3))
 }
 
-fn seconds(since_epoch: u64) -> Timestamp {
+pub(crate) fn seconds(since_epoch: u64) -> Timestamp {
     Timestamp(since_epoch.saturating_mul(1000))
 }
 
@@ -97,7 +132,7 @@ impl Wanted {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_core::{Acme, FailedOrder, HostSpec, Proof};
+    use cutover_core::{Acme, FailedOrder, HostSpec, IssuedOrder, Proof};
 
     use super::*;
 
@@ -130,15 +165,19 @@ mod tests {
     }
 
     fn seen(name: &str, certificates: &[CertificateStatus]) -> Seen {
-        Seen { host: host(name), certificates: Some(certificates.to_vec()) }
+        Seen { host: host(name), found: Found::Shown(certificates.to_vec()) }
     }
 
     fn silent(name: &str) -> Seen {
-        Seen { host: host(name), certificates: None }
+        Seen { host: host(name), found: Found::Silent }
+    }
+
+    fn foreign(name: &str) -> Seen {
+        Seen { host: host(name), found: Found::Foreign }
     }
 
     fn at(day: u64, seen: &[Seen]) -> Step {
-        step(&wanted(), seen, &Orders::default(), Timestamp(day * DAY * 1000))
+        step(&wanted(), seen, None, &Orders::default(), Timestamp(day * DAY * 1000))
     }
 
     /// Nothing, as the certificate of the first day is shown.
@@ -159,9 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn what_one_has_is_brought_to_those_that_lack_it_before_anything_is_ordered() {
+    fn what_one_has_is_brought_to_those_that_lack_it_and_a_renewal_that_is_due_comes_first() {
         assert_eq!(at(1, &[seen("a", &[since(0)]), seen("b", &[])]), bring("a", &["b"]));
-        assert_eq!(at(89, &[seen("a", &[]), seen("b", &[since(0)])]), bring("b", &["a"]));
+        assert_eq!(at(59, &[seen("a", &[]), seen("b", &[since(0)])]), bring("b", &["a"]));
+        assert_eq!(at(60, &[seen("a", &[]), seen("b", &[since(0)])]), Step::Order);
         let older = [seen("a", &[since(0)]), seen("b", &[since(50)]), silent("c")];
         assert_eq!(at(61, &older), bring("b", &["a"]));
     }
@@ -172,7 +212,7 @@ mod tests {
         assert_eq!(at(59, &both), rest(LOOK_EVERY));
         assert_eq!(at(60, &both), Step::Order);
         let soon = Timestamp((60 * DAY - 5) * 1000);
-        assert_eq!(step(&wanted(), &both, &Orders::default(), soon), rest(Duration::from_secs(5)));
+        assert_eq!(step(&wanted(), &both, None, &Orders::default(), soon), rest(Duration::from_secs(5)));
         assert_eq!(at(1, &[seen("a", &[since(0)]), silent("b")]), rest(LOOK_AGAIN));
     }
 
@@ -199,9 +239,49 @@ mod tests {
         let deployment = wanted().deployment;
         orders.add(FailedOrder { deployment, at: Timestamp(DAY * 1000), reason: "no".into() });
         let now = Timestamp((DAY + 110) * 1000);
-        let of = |seen: &[Seen], now| step(&wanted(), seen, &orders, now);
+        let of = |seen: &[Seen], now| step(&wanted(), seen, None, &orders, now);
         assert_eq!(of(&[seen("a", &[])], now), Step::Wait(Duration::from_secs(10)));
         assert_eq!(of(&[seen("a", &[])], now.after(Duration::from_secs(10))), Step::Order);
         assert_eq!(of(&[seen("a", &[]), seen("b", &[since(0)])], now), bring("b", &["a"]));
+    }
+
+    #[test]
+    fn what_is_in_hand_is_placed_and_nothing_is_ordered_in_its_place() {
+        let of = |day: u64, seen: &[Seen], in_hand: &CertificateStatus| {
+            step(&wanted(), seen, Some(in_hand), &Orders::default(), Timestamp(day * DAY * 1000))
+        };
+        let hosts = [seen("a", &[since(0)]), seen("b", &[])];
+        assert_eq!(of(61, &hosts, &since(60)), Step::Place);
+        assert_eq!(of(61, &[seen("a", &[]), silent("b")], &since(60)), Step::Place);
+        // One that is due to be renewed itself, one that suits no more, and one that is shown already.
+        assert_eq!(of(120, &hosts, &since(60)), Step::Order);
+        let fewer = CertificateStatus { names: vec!["x.example".into()], ..since(60) };
+        assert_eq!(of(61, &hosts, &fewer), Step::Order);
+        assert_eq!(of(1, &hosts, &since(0)), bring("a", &["b"]));
+    }
+
+    #[test]
+    fn what_was_issued_and_lost_is_not_ordered_again_at_once() {
+        let mut orders = Orders::default();
+        let (names, directory) = (wanted().names, DIRECTORY.to_owned());
+        let (at, until) = (Timestamp(60 * DAY * 1000), seconds(150 * DAY));
+        orders.issue(IssuedOrder { names, directory, at, until });
+        let of = |wanted: &Wanted, seen: &[Seen], hour: u64| {
+            step(wanted, seen, None, &orders, at.after(Duration::from_hours(hour)))
+        };
+        let lost = [seen("a", &[since(0)]), seen("b", &[since(0)])];
+        assert_eq!(of(&wanted(), &lost, 33), Step::Wait(LOOK_EVERY));
+        assert_eq!(of(&wanted(), &lost, 34), Step::Order);
+        assert_eq!(of(&wanted(), &[seen("a", &[]), seen("b", &[since(0)])], 1), bring("b", &["a"]));
+        let fewer = Wanted { names: vec!["x.example".into()], ..wanted() };
+        assert_eq!(of(&fewer, &lost, 1), Step::Order);
+        assert!(matches!(of(&wanted(), &[seen("a", &[since(60)])], 1), Step::Rest(..)));
+    }
+
+    #[test]
+    fn nothing_is_done_where_a_proxy_obeys_another_journal() {
+        assert_eq!(at(0, &[foreign("a"), seen("b", &[])]), Step::Wait(LOOK_AGAIN));
+        assert_eq!(at(1, &[foreign("a"), seen("b", &[since(0)]), seen("c", &[])]), Step::Wait(LOOK_AGAIN));
+        assert_eq!(at(0, &[foreign("a")]), Step::Wait(LOOK_AGAIN));
     }
 }

@@ -12,12 +12,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::gate::Gate;
 use crate::server::Pebble;
 use crate::{eventually, key};
 
 /// A host: its proxy on an address of the loopback, at the ports that the authority asks.
 pub(crate) struct Host {
     pub(crate) spec: HostSpec,
+    /// What stands before its control socket.
+    pub(crate) gate: Gate,
     machine: Machine,
     running: JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -39,9 +42,11 @@ impl Host {
         let running = tokio::spawn(async move { server.run(std::future::pending()).await.unwrap() });
         let spec = HostSpec { name: address.parse().unwrap(), port: 22, user: "root".into() };
         let hosts = Hosts::new(SshOptions::new("/nonexistent"), "/nonexistent");
-        let machine = Machine::new(spec.name.clone(), hosts.local()).with_socket(control);
+        let machine =
+            Machine::new(spec.name.clone(), hosts.local()).with_socket(folder.path().join("gate.sock"));
+        let gate = Gate::new(&folder.path().join("gate.sock"), control);
         fleet.put(&spec, machine.clone());
-        Self { spec, machine, running, _folder: folder }
+        Self { spec, gate, machine, running, _folder: folder }
     }
 
     /// What its proxy shows.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod fleet;
+mod gate;
 mod server;
 mod site;
 
@@ -75,6 +76,43 @@ async fn a_certificate_is_ordered_anew_when_a_third_of_its_life_is_left() {
     let first = host.shows(|_| true).await;
     let second = host.shows(|shown| shown.not_before > first.not_before).await;
     assert!(second.not_before < first.not_after, "{second:?} after {first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_issued_and_no_proxy_takes_is_kept_for_it_and_not_ordered_again() {
+    let site = Site::start(LONG).await;
+    let host = site.host("127.0.0.2").await;
+    site.pebble.resolve("a.test", &["127.0.0.2"]).await;
+    host.gate.refuse(true);
+    site.deploy(1, &["a.test"], &[&host], site.ordered(Proof::Http)).await;
+    let issued = eventually(async || site.note().await?.orders.issued().cloned()).await;
+    assert_eq!(
+        (issued.names.as_slice(), issued.directory),
+        (&["a.test".to_owned()][..], site.pebble.directory())
+    );
+    assert_eq!(site.note().await.unwrap().orders.latest(), None);
+    site.ended(1).await;
+    assert_eq!(host.shown().await, None);
+
+    host.gate.refuse(false);
+    site.deploy(2, &["a.test"], &[&host], site.ordered(Proof::Http)).await;
+    assert_eq!(host.shows(|_| true).await.not_after * 1000, issued.until.0);
+    assert_eq!(site.pebble.counts(), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_takes_no_certificate_does_not_keep_the_others_from_it() {
+    let site = Site::start(LONG).await;
+    let (bad, first, second) =
+        (site.host("127.0.0.2").await, site.host("127.0.0.3").await, site.host("127.0.0.4").await);
+    site.pebble.resolve("a.test", &["127.0.0.3"]).await;
+    site.deploy(1, &["a.test"], &[&first], site.ordered(Proof::Http)).await;
+    let shown = first.shows(|_| true).await;
+    site.ended(1).await;
+    bad.gate.refuse(true);
+    site.deploy(2, &["a.test"], &[&bad, &first, &second], site.ordered(Proof::Http)).await;
+    assert_eq!(second.shows(|_| true).await, shown);
+    assert_eq!((bad.shown().await, site.pebble.counts()), (None, (1, 1)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
