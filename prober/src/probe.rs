@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_core::{Readiness, Replica, Span};
+use cutover_core::{ApplicationProtocol, Readiness, Replica, Span};
 use cutover_fleet::{Answer, LAST_LINES, Machine, NoAnswer};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -28,6 +28,8 @@ pub struct Probe<'a> {
     pub replicas: &'a [Replica],
     /// When a replica is ready.
     pub readiness: &'a Readiness,
+    /// What they speak.
+    pub protocol: ApplicationProtocol,
     /// How long it may take, all in all.
     pub limit: Span,
     /// How much of that has passed, under workers that are gone.
@@ -105,7 +107,7 @@ impl Probe<'_> {
     ) -> (usize, Result<Answer, NoAnswer>) {
         sleep(wait).await;
         let Readiness { path, timeout, .. } = self.readiness;
-        (index, self.machine.ask(replica.address, path, timeout.0).await)
+        (index, self.machine.ask(replica.address, self.protocol, path, timeout.0).await)
     }
 
     /// That the limit has passed, and what the replicas said last.

@@ -59,6 +59,7 @@ async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Resul
         machine,
         replicas: assignment.deployment().replicas(machine.name()),
         readiness: &settings.readiness,
+        protocol: settings.proxy.protocol,
         limit: settings.timeouts.ready,
         elapsed: elapsed(assignment),
     };

@@ -40,7 +40,7 @@ impl Drain {
         let mut tasks = JoinSet::new();
         for target in &set.targets {
             // An application that is asked to stop should not have to wait for connections that nobody will use.
-            target.pool().clear();
+            target.disconnect();
             tasks.spawn(drain(Arc::clone(target), Arc::clone(&set.counters), limits));
         }
         Self { _tasks: tasks }
@@ -101,7 +101,7 @@ impl Draining {
         let over = count.total() == 0;
         if over {
             // Also those that came back since the last time.
-            self.target.pool().clear();
+            self.target.disconnect();
         }
         if over && self.most.total() > 0 && !self.told {
             self.told = true;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cutover_control::ApplicationProtocol;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::upgrade::OnUpgrade;
@@ -177,35 +178,36 @@ impl Exchange {
                 outgoing.check_scheme(tls, &self.tls).map_err(|rejection| (rejection, None))?;
             }
             let limits = &lease.set().limits;
+            let protocol = limits.protocol;
             outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
             let deadline = limits.total.map(|total| (*began + total).into());
             let connect = deadline.map_or(limits.connect, |deadline| until(deadline).min(limits.connect));
             if let Err(rejection) = lease.take_slot(connect).await {
                 return Err((rejection, Some(lease)));
             }
-            let kept = if may_reuse { lease.target().pool().reuse(self.worker).await } else { None };
-            let connection = match kept {
-                Some(connection) => Ok(connection),
-                None => lease.target().pool().connect(self.worker, connect).await,
-            };
-            let (rejection, reused) = match connection {
-                Ok(connection) => {
-                    let reused = connection.reused;
-                    match outgoing.send(&lease, connection, deadline).await {
-                        Ok((response, connection)) => {
-                            lease.target().succeeded();
-                            return Ok(Answer { response, lease, connection, stamp: tries.stamp });
-                        }
-                        Err(rejection) => (rejection, reused),
-                    }
+            let sent = match protocol {
+                ApplicationProtocol::Http1 => self.send(outgoing, &lease, may_reuse, connect, deadline).await,
+                // Boxed: the others would carry its size about for nothing.
+                ApplicationProtocol::H2c => {
+                    let sending = self.send_http2(outgoing, &mut lease, connect, deadline);
+                    Box::pin(sending).await.map(|response| (response, None)).map_err(|(rejection, reused)| {
+                        let refused = matches!(rejection, Rejection::NoAnswer(_)) && outgoing.is_unseen();
+                        (rejection, (refused && tries.may_insist()) || (reused && may_reuse))
+                    })
                 }
-                Err(error) => (Rejection::Unreachable(error), false),
+            };
+            let (rejection, reused) = match sent {
+                Ok((response, connection)) => {
+                    lease.target().succeeded();
+                    return Ok(Answer { response, lease, connection, stamp: tries.stamp });
+                }
+                Err(failed) => failed,
             };
             if rejection.speaks_against_target(reused) {
                 lease.set().failed(lease.target());
             }
             match rejection {
-                // A kept connection that was closed says nothing about the application.
+                // A kept connection that was closed says nothing about the application, nor does one that has refused it.
                 Rejection::NoAnswer(_) if reused => {
                     lease.set().counters.retried();
                     may_reuse = false;
@@ -219,6 +221,44 @@ impl Exchange {
                 _ => return Err((rejection, Some(lease))),
             }
         }
+    }
+
+    /// Sends a request over a kept connection, where it may, or a new one; a failure comes with whether it was a kept one.
+    async fn send(
+        &self,
+        outgoing: &mut Outgoing,
+        lease: &Lease,
+        may_reuse: bool,
+        connect: Duration,
+        deadline: Option<tokio::time::Instant>,
+    ) -> Result<(Response<Incoming>, Option<Connection>), (Rejection, bool)> {
+        let pool = lease.target().pool();
+        let kept = if may_reuse { pool.reuse(self.worker).await } else { None };
+        let connection = match kept {
+            Some(connection) => connection,
+            None => {
+                let connected = pool.connect(self.worker, connect).await;
+                connected.map_err(|error| (Rejection::Unreachable(error), false))?
+            }
+        };
+        let reused = connection.reused;
+        outgoing.send(lease, connection, deadline).await.map_err(|rejection| (rejection, reused))
+    }
+
+    /// The same over one of HTTP/2, which any request may share.
+    async fn send_http2(
+        &self,
+        outgoing: &mut Outgoing,
+        lease: &mut Lease,
+        connect: Duration,
+        deadline: Option<tokio::time::Instant>,
+    ) -> Result<Response<Incoming>, (Rejection, bool)> {
+        let streams = lease.target().streams();
+        let stream = streams.stream(self.worker, connect).await;
+        let stream = stream.map_err(|error| (Rejection::Unreachable(error), false))?;
+        lease.hold(stream.place);
+        let sent = outgoing.send_http2(lease, stream.sender, deadline).await;
+        sent.map_err(|rejection| (rejection, stream.reused))
     }
 
     fn upgrade(

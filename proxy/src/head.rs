@@ -1,7 +1,10 @@
+use std::net::SocketAddr;
+
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
+use hyper::http::uri::{Authority, Scheme};
 use hyper::http::{request, response};
 use hyper::{Method, Uri, Version};
 
@@ -153,6 +156,29 @@ pub(crate) fn forward_request(parts: &mut request::Parts, forward: &Forward<'_>)
     headers.entry(HOST).or_insert_with(|| HeaderValue::from_static(""));
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
+}
+
+/// Makes a forwarded request one of HTTP/2: the host is in its target, and no field is about a connection (RFC 9113, 8.2.2
+/// and 8.3.1). A client of HTTP/1.0 that named no host asks for that of the application.
+///
+/// # Errors
+///
+/// [`Rejection::Malformed`] where the host can't be in a target.
+pub(crate) fn forward_http2(parts: &mut request::Parts, application: SocketAddr) -> Result<(), Rejection> {
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        parts.headers.remove(name);
+    }
+    let host = parts.headers.remove(HOST).filter(|host| !host.is_empty());
+    let authority = match &host {
+        Some(host) => Authority::try_from(host.as_bytes()),
+        None => Authority::try_from(application.to_string()),
+    };
+    let mut target = std::mem::take(&mut parts.uri).into_parts();
+    target.scheme = Some(Scheme::HTTP);
+    target.authority = authority.ok();
+    parts.uri = Uri::from_parts(target).map_err(|_| Rejection::Malformed("the host is none for HTTP/2"))?;
+    parts.version = Version::HTTP_2;
+    Ok(())
 }
 
 /// HTTP/2 lets a client split its cookies over several fields, HTTP/1.1 doesn't know that (RFC 9113, 8.2.3).

@@ -2,13 +2,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cutover_control::{HealthCheck, Refusal};
+use cutover_control::{ApplicationProtocol, HealthCheck, Refusal};
 use futures_util::future::try_join_all;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::http::request;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -24,16 +25,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(targets: &[Arc<Target>], check: &HealthCheck) -> Self {
+    pub(crate) fn start(targets: &[Arc<Target>], protocol: ApplicationProtocol, check: &HealthCheck) -> Self {
         let mut tasks = JoinSet::new();
         for target in targets {
-            tasks.spawn(watch(Arc::clone(target), check.clone()));
+            tasks.spawn(watch(Arc::clone(target), protocol, check.clone()));
         }
         Self { _tasks: tasks }
     }
 }
 
-async fn watch(target: Arc<Target>, check: HealthCheck) {
+async fn watch(target: Arc<Target>, protocol: ApplicationProtocol, check: HealthCheck) {
     let mut ticks = interval(Duration::from_millis(check.interval_ms));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Both in a row.
@@ -41,7 +42,7 @@ async fn watch(target: Arc<Target>, check: HealthCheck) {
     loop {
         ticks.tick().await;
         let asked = Instant::now();
-        match check_once(target.address(), &check).await {
+        match check_once(target.address(), protocol, &check).await {
             Ok(()) => {
                 (failures, successes) = (0, successes.saturating_add(1));
                 let recovered = successes >= check.successes && target.set_healthy(true);
@@ -53,7 +54,7 @@ async fn watch(target: Arc<Target>, check: HealthCheck) {
             Err(reason) => {
                 (failures, successes) = (failures.saturating_add(1), 0);
                 if failures >= check.failures && target.set_healthy(false) {
-                    target.pool().clear();
+                    target.disconnect();
                     tracing::warn!(address = %target.address(), path = check.path, reason, "target is down");
                 }
             }
@@ -68,20 +69,31 @@ async fn watch(target: Arc<Target>, check: HealthCheck) {
 /// [`Refusal::Unready`] with one that failed it.
 pub(crate) async fn look(
     targets: &[cutover_control::Target],
+    protocol: ApplicationProtocol,
     check: Option<&HealthCheck>,
 ) -> Result<(), Refusal> {
     let Some(check) = check else { return Ok(()) };
     let looks = targets.iter().map(async |target| {
-        let passed = check_once(target.address, check).await;
+        let passed = check_once(target.address, protocol, check).await;
         passed.map_err(|found| Refusal::Unready { replica: target.replica.clone(), found })
     });
     try_join_all(looks).await.map(drop)
 }
 
 /// One check, on a connection of its own: an application that no longer accepts is not healthy. Says what is wrong.
-async fn check_once(address: SocketAddr, check: &HealthCheck) -> Result<(), String> {
+async fn check_once(
+    address: SocketAddr,
+    protocol: ApplicationProtocol,
+    check: &HealthCheck,
+) -> Result<(), String> {
     let limit = Duration::from_millis(check.timeout_ms);
-    match timeout(limit, ask(address, &check.path)).await {
+    let asked = async {
+        match protocol {
+            ApplicationProtocol::Http1 => ask(address, &check.path).await,
+            ApplicationProtocol::H2c => ask_http2(address, &check.path).await,
+        }
+    };
+    match timeout(limit, asked).await {
         Ok(Ok(response)) if response.status().is_success() => Ok(()),
         Ok(Ok(response)) => Err(format!("it answered {}", response.status())),
         Ok(Err(error)) => Err(error.to_string()),
@@ -89,17 +101,24 @@ async fn check_once(address: SocketAddr, check: &HealthCheck) -> Result<(), Stri
     }
 }
 
-async fn ask(
-    address: SocketAddr,
-    path: &str,
-) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+type Answer = Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>>;
+
+async fn ask(address: SocketAddr, path: &str) -> Answer {
     let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) = http1::handshake::<_, RequestBody>(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
-    let request = Request::get(path)
-        .header(HOST, address.to_string())
-        .header(USER_AGENT, concat!("cutover-proxy/", env!("CARGO_PKG_VERSION")))
-        .header(CONNECTION, "close")
-        .body(RequestBody::Empty)?;
+    let request = question(path).header(HOST, address.to_string()).header(CONNECTION, "close");
+    Ok(sender.send_request(request.body(RequestBody::Empty)?).await?)
+}
+
+async fn ask_http2(address: SocketAddr, path: &str) -> Answer {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = question(&format!("http://{address}{path}")).body(RequestBody::Empty)?;
     Ok(sender.send_request(request).await?)
+}
+
+fn question(target: &str) -> request::Builder {
+    Request::get(target).header(USER_AGENT, concat!("cutover-proxy/", env!("CARGO_PKG_VERSION")))
 }

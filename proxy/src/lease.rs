@@ -8,6 +8,7 @@ use crate::flight::Kind;
 use crate::path_prefix::PathPrefix;
 use crate::rejection::Rejection;
 use crate::response_body::Truncated;
+use crate::streams::Place;
 use crate::target::Target;
 use crate::target_set::TargetSet;
 
@@ -20,6 +21,8 @@ pub(crate) struct Lease {
     kind: Kind,
     /// Where the target's connections are limited.
     slot: Option<OwnedSemaphorePermit>,
+    /// On a connection of HTTP/2.
+    place: Option<Place>,
     /// What the application is asked without.
     stripped: Option<Arc<PathPrefix>>,
 }
@@ -27,7 +30,7 @@ pub(crate) struct Lease {
 impl Lease {
     pub(crate) fn new(set: Arc<TargetSet>, target: Arc<Target>) -> Self {
         target.enter();
-        Self { set, target, kind: Kind::Request, slot: None, stripped: None }
+        Self { set, target, kind: Kind::Request, slot: None, place: None, stripped: None }
     }
 
     /// The same for a request whose path begins with a prefix that the application is asked without.
@@ -46,9 +49,15 @@ impl Lease {
         Ok(())
     }
 
+    /// The request has its place on a connection until it has ended.
+    pub(crate) fn hold(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
     /// The request won't be answered by this target.
     pub(crate) fn leave_slot(&mut self) {
         self.slot = None;
+        self.place = None;
     }
 
     /// The request has turned out to be more than that.

@@ -122,7 +122,9 @@ impl LiveSet {
     }
 
     fn watched(mut self) -> Self {
-        self.watch = self.deployed.health.as_ref().map(|check| Watch::start(&self.set.targets, check));
+        let protocol = self.set.limits.protocol;
+        let health = self.deployed.health.as_ref();
+        self.watch = health.map(|check| Watch::start(&self.set.targets, protocol, check));
         self
     }
 }

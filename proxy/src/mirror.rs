@@ -2,10 +2,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use cutover_control::MirrorStatus;
+use cutover_control::{ApplicationProtocol, MirrorStatus};
 use hyper::body::{Body, Incoming};
 use hyper::http::request;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use crate::head;
@@ -109,7 +109,10 @@ impl Reflection {
 }
 
 /// The status of an answer that has come to its end.
-async fn ask(lease: &Lease, parts: request::Parts, worker: usize) -> Option<hyper::StatusCode> {
+async fn ask(lease: &Lease, parts: request::Parts, worker: usize) -> Option<StatusCode> {
+    if lease.set().limits.protocol == ApplicationProtocol::H2c {
+        return ask_http2(lease, parts, worker).await;
+    }
     let (pool, limits) = (lease.target().pool(), &lease.set().limits);
     let mut connection = match pool.reuse(worker).await {
         Some(kept) => kept,
@@ -117,11 +120,25 @@ async fn ask(lease: &Lease, parts: request::Parts, worker: usize) -> Option<hype
     };
     let request = Request::from_parts(parts, RequestBody::Empty);
     let response: Response<Incoming> = connection.sender.send_request(request).await.ok()?;
+    let status = read(response).await?;
+    pool.keep(connection);
+    Some(status)
+}
+
+async fn ask_http2(lease: &Lease, mut parts: request::Parts, worker: usize) -> Option<StatusCode> {
+    let target = lease.target();
+    head::forward_http2(&mut parts, target.address()).ok()?;
+    let mut stream = target.streams().stream(worker, lease.set().limits.connect).await.ok()?;
+    let request = Request::from_parts(parts, RequestBody::Empty);
+    read(stream.sender.send_request(request).await.ok()?).await
+}
+
+/// Reads an answer to its end.
+async fn read(response: Response<Incoming>) -> Option<StatusCode> {
     let status = response.status();
     let mut body = response.into_body();
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         frame.ok()?;
     }
-    pool.keep(connection);
     Some(status)
 }

@@ -1,8 +1,9 @@
 use std::error::Error;
+use std::future::Future;
 use std::sync::Arc;
 
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::TrySendError;
+use hyper::client::conn::{TrySendError, http2};
 use hyper::header::{EXPECT, HeaderMap, HeaderValue};
 use hyper::http::request;
 use hyper::upgrade::OnUpgrade;
@@ -17,10 +18,13 @@ use crate::limits::Limits;
 use crate::linger::linger;
 use crate::pool::Connection;
 use crate::rejection::Rejection;
+use crate::replay::Replay;
 use crate::request_body::{RequestBody, Unsendable, Upload};
 use crate::request_id::RequestIds;
 use crate::tls::{Insistence, Tls};
 use crate::trace_context;
+
+type Unanswered = TrySendError<Request<RequestBody>>;
 
 /// A request on its way to an application, and what is known of its way so far.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Outgoing {
     /// `None` where there is none to send.
     body: Option<Incoming>,
     upload: Option<Arc<Upload>>,
+    /// The body, once it has been sent to an application of HTTP/2.
+    replay: Option<Replay>,
     /// Whether the client waits for 100.
     expects: bool,
     /// Whether it can be sent again although an application may have seen it.
@@ -77,7 +83,18 @@ impl Outgoing {
         head::forward_request(&mut parts, &forward);
         let upgrade = protocol.map(|_| client_half);
         let upload = body.as_ref().map(|_| Upload::new());
-        Ok(Self { parts, host, body, upload, expects, repeatable, repeats: repeatable, seen: false, upgrade })
+        Ok(Self {
+            parts,
+            host,
+            body,
+            upload,
+            replay: None,
+            expects,
+            repeatable,
+            repeats: repeatable,
+            seen: false,
+            upgrade,
+        })
     }
 
     /// The same where an application has been sent it already: then no more than this one may be.
@@ -176,6 +193,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether no application can have seen it.
+    pub(crate) const fn is_unseen(&self) -> bool {
+        !self.seen
+    }
+
     /// Without limit while no application can have seen the request; once more where seeing it twice does no harm
     /// (RFC 9110, 9.2.2).
     pub(crate) fn may_ask_another(&mut self) -> bool {
@@ -191,20 +213,46 @@ impl Outgoing {
         over: Option<Instant>,
     ) -> Result<(Response<Incoming>, Option<Connection>), Rejection> {
         let request = self.request(lease);
-        let limit = lease.set().limits.response;
-        let bounded = |deadline: Instant| over.map_or(deadline, |over| over.min(deadline));
-        let mut deadline = bounded(Instant::now() + limit);
         let answer = connection.sender.try_send_request(request);
         // A connection that closes at this very moment may have emptied its queue just before the request was in it.
         // There it would stay unanswered until the last sender is gone; without one, it comes back unsent.
         let connection = (!connection.sender.is_closed()).then_some(connection);
+        let response = self.answered(answer, lease, over).await?;
+        Ok((response, connection.filter(|_| self.repeatable)))
+    }
+
+    /// The same over a connection of HTTP/2.
+    pub(crate) async fn send_http2(
+        &mut self,
+        lease: &Lease,
+        mut sender: http2::SendRequest<RequestBody>,
+        over: Option<Instant>,
+    ) -> Result<Response<Incoming>, Rejection> {
+        let request = self.http2_request(lease)?;
+        let answer = sender.try_send_request(request);
+        drop(sender);
+        let response = self.answered(answer, lease, over).await?;
+        if let Some(replay) = &self.replay {
+            replay.forget();
+        }
+        Ok(response)
+    }
+
+    async fn answered(
+        &mut self,
+        answer: impl Future<Output = Result<Response<Incoming>, Unanswered>>,
+        lease: &Lease,
+        over: Option<Instant>,
+    ) -> Result<Response<Incoming>, Rejection> {
+        let limit = lease.set().limits.response;
+        let bounded = |deadline: Instant| over.map_or(deadline, |over| over.min(deadline));
+        let mut deadline = bounded(Instant::now() + limit);
         tokio::pin!(answer);
         loop {
             tokio::select! {
                 biased;
                 answered = &mut answer => {
-                    let response = answered.map_err(|error| self.no_answer(error))?;
-                    return Ok((response, connection.filter(|_| self.repeatable)));
+                    return answered.map_err(|error| self.no_answer(error, lease));
                 }
                 () = lease.target().cut(Kind::Request).cancelled() => return Err(Rejection::Replaced),
                 () = sleep_until(deadline) => match &self.upload {
@@ -221,17 +269,14 @@ impl Outgoing {
 
     fn request(&mut self, lease: &Lease) -> Request<RequestBody> {
         let limit = lease.set().limits.request_body;
-        let body = match (self.body.take(), &self.upload) {
-            (Some(body), Some(upload)) => {
+        let body = match (self.body.take(), &self.upload, &self.replay) {
+            (Some(body), Some(upload), _) => {
                 RequestBody::streaming(body, Arc::clone(upload), self.expects, limit)
             }
+            (_, _, Some(replay)) => RequestBody::Again(replay.take()),
             _ => RequestBody::Empty,
         };
-        let mut parts = self.parts.clone();
-        if let Some(prefix) = lease.stripped() {
-            head::strip_prefix(&mut parts, prefix);
-        }
-        let mut request = Request::from_parts(parts, body);
+        let mut request = Request::from_parts(self.parts_for(lease), body);
         if let (true, Some(upload)) = (self.expects, &self.upload) {
             let upload = Arc::clone(upload);
             hyper::ext::on_informational(&mut request, move |head| {
@@ -244,6 +289,28 @@ impl Outgoing {
         request
     }
 
+    fn http2_request(&mut self, lease: &Lease) -> Result<Request<RequestBody>, Rejection> {
+        let mut parts = self.parts_for(lease);
+        head::forward_http2(&mut parts, lease.target().address())?;
+        if let (Some(body), Some(upload)) = (self.body.take(), &self.upload) {
+            // Not held back for 100, of which nothing is heard here.
+            let limit = lease.set().limits.request_body;
+            self.replay = Some(Replay::new(RequestBody::streaming(body, Arc::clone(upload), false, limit)));
+        }
+        let body =
+            self.replay.as_ref().map_or(RequestBody::Empty, |replay| RequestBody::Again(replay.take()));
+        self.seen = true;
+        Ok(Request::from_parts(parts, body))
+    }
+
+    fn parts_for(&self, lease: &Lease) -> request::Parts {
+        let mut parts = self.parts.clone();
+        if let Some(prefix) = lease.stripped() {
+            head::strip_prefix(&mut parts, prefix);
+        }
+        parts
+    }
+
     /// Takes back what could not be sent.
     fn unsent(&mut self, request: Request<RequestBody>) {
         self.seen = false;
@@ -252,15 +319,38 @@ impl Outgoing {
         }
     }
 
-    fn no_answer(&mut self, mut error: TrySendError<Request<RequestBody>>) -> Rejection {
+    fn no_answer(&mut self, mut error: Unanswered, lease: &Lease) -> Rejection {
         if let Some(request) = error.take_message() {
             self.unsent(request);
         }
         let error = error.into_error();
+        if is_unprocessed(&error) && self.replay.as_ref().is_none_or(Replay::is_whole) {
+            self.seen = false;
+        }
         match error.source().and_then(|cause| cause.downcast_ref()) {
             Some(Unsendable::TooLarge) => Rejection::BodyTooLarge,
             Some(Unsendable::Client(_)) => Rejection::RequestBody(error),
-            None => Rejection::NoAnswer(error),
+            // HTTP/2 says of a body that breaks off no more than that.
+            None if self.replay.is_some()
+                && self.upload.as_ref().is_some_and(|upload| upload.is_broken()) =>
+            {
+                let taken = self.upload.as_ref().map_or(0, |upload| upload.taken());
+                match lease.set().limits.request_body {
+                    Some(most) if taken > most => Rejection::BodyTooLarge,
+                    _ => Rejection::RequestBody(error),
+                }
+            }
+            Some(Unsendable::Superseded) | None => Rejection::NoAnswer(error),
         }
     }
+}
+
+/// Whether an application of HTTP/2 has said that it has not processed a request, nor ever will (RFC 9113, 6.8 and 8.7). A stream
+/// that ends by a GOAWAY is one above the last that the application takes.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        let refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+        cause.is_remote() && (refused || cause.is_go_away())
+    })
 }

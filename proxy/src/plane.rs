@@ -128,7 +128,7 @@ impl Plane {
                 next.switch(&switch)?;
                 let newcomers = held.ledger.newcomers(&switch);
                 drop(held);
-                look(&newcomers, switch.health.as_ref()).await?;
+                look(&newcomers, switch.upstream.application_protocol, switch.health.as_ref()).await?;
                 let mut held = self.changing().await?;
                 let mut next = held.ledger.clone();
                 let previous = next.switch(&switch)?;
@@ -141,7 +141,7 @@ impl Plane {
                 next.canary(&canary, held.clock.after(canary.hold_ms))?;
                 let newcomers = held.ledger.new_canaries(switch);
                 drop(held);
-                look(&newcomers, switch.health.as_ref()).await?;
+                look(&newcomers, switch.upstream.application_protocol, switch.health.as_ref()).await?;
                 let mut held = self.changing().await?;
                 let mut next = held.ledger.clone();
                 let active = next.canary(&canary, held.clock.after(canary.hold_ms))?;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::activity::Activity;
 use crate::linger::linger;
+use crate::replay::Take;
 
 /// How long a body is held back for the application's 100: it may never send one (RFC 9110, 10.1.1).
 const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
@@ -33,6 +34,8 @@ pub(crate) enum RequestBody {
         /// How many bytes may still come.
         left: u64,
     },
+    /// The same, where it may be sent again.
+    Again(Take),
 }
 
 /// Why the body of a request ends before its end; the application sees its connection close.
@@ -42,6 +45,8 @@ pub(crate) enum Unsendable {
     Client(#[source] hyper::Error),
     #[error("the client sends more than the service takes")]
     TooLarge,
+    #[error("the request is sent again elsewhere")]
+    Superseded,
 }
 
 /// How far the body of a request has come.
@@ -120,7 +125,11 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
         let this = self.get_mut();
-        let Self::Streaming { body, upload, held, left } = this else { return Poll::Ready(None) };
+        let (body, upload, held, left) = match this {
+            Self::Empty => return Poll::Ready(None),
+            Self::Streaming { body, upload, held, left } => (body, upload, held, left),
+            Self::Again(take) => return take.poll_frame(cx),
+        };
         if let Some(limit) = held {
             if upload.poll_released(cx).is_pending() && limit.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -154,6 +163,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Streaming { body, .. } => body.is_end_stream(),
+            Self::Again(take) => take.is_end_stream(),
         }
     }
 
@@ -161,6 +171,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streaming { body, .. } => body.size_hint(),
+            Self::Again(take) => take.size_hint(),
         }
     }
 }

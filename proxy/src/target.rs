@@ -9,12 +9,15 @@ use crate::ejection::{Ejection, Verdict};
 use crate::flight::{Count, Cut, InFlight, Kind};
 use crate::pool::Pool;
 use crate::slow_start::{Burden, SlowStart};
+use crate::streams::Streams;
 
 /// One replica of the application: where it is, how it is, and what it is busy with.
 #[derive(Debug)]
 pub(crate) struct Target {
     replica: String,
     pool: Pool,
+    /// Where it speaks HTTP/2.
+    streams: Streams,
     cut: Cut,
     in_flight: InFlight,
     healthy: AtomicBool,
@@ -42,6 +45,7 @@ impl Target {
         Self {
             replica: wire.replica.clone(),
             pool: Pool::new(wire.address, upstream, workers),
+            streams: Streams::new(wire.address, workers),
             cut: Cut::default(),
             in_flight: InFlight::default(),
             healthy: AtomicBool::new(true),
@@ -69,6 +73,16 @@ impl Target {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    pub(crate) const fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// Closes all connections that have nothing in flight, the others once that has ended.
+    pub(crate) fn disconnect(&self) {
+        self.pool.clear();
+        self.streams.clear();
     }
 
     /// Cancelled when what is in flight of a kind must end now.

@@ -9,12 +9,17 @@ use crate::route_table::{Found, RouteTable};
 use crate::split::Side;
 use crate::sticky::Stamp;
 
+/// How often a target may refuse a request unprocessed until another one is asked: it may be about to close one connection, or
+/// have more requests on it than it takes.
+const MOST_REFUSALS: u32 = 3;
+
 /// What became of a request so far: its next try goes on from there.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     tried: Vec<SocketAddr>,
     /// Drawn where there is a canary.
     pub(crate) side: Option<Side>,
+    refusals: u32,
     /// What the client gets with the answer.
     pub(crate) stamp: Option<Stamp>,
     /// What is to be sent beside it.
@@ -63,6 +68,12 @@ impl Tries {
                 Found::Gate(gate) => (self.turn, self.waited) = (Some(gate.pass().await?), true),
             }
         }
+    }
+
+    /// Whether a target may be asked again that has not processed the request.
+    pub(crate) fn may_insist(&mut self) -> bool {
+        self.refusals += 1;
+        self.refusals <= MOST_REFUSALS
     }
 
     /// The target did not answer: another one is asked, and none of the canary again.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cutover_core::{
-    CertificateSource, Container, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release, Resources, Routing,
-    ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
+    ApplicationProtocol, CertificateSource, Container, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release,
+    Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
 };
 
 /// A plan that says everything.
@@ -38,6 +38,7 @@ pub(crate) fn plan() -> Plan {
             slow_start: Span::seconds(20),
             max_connections: Some(5),
             max_idle: None,
+            protocol: ApplicationProtocol::H2c,
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

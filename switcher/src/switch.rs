@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cutover_control::{
-    HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts, TlsPolicy, Upstream,
+    ApplicationProtocol, HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts, TlsPolicy,
+    Upstream,
 };
 use cutover_core::{Epoch, Plan, Replica, Span};
 use cutover_fleet::{LAST_LINES, Machine, epoch_of, key_of};
@@ -92,6 +93,10 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             slow_start_ms: millis(routing.slow_start.0),
             max_connections: routing.max_connections,
             max_idle: routing.max_idle,
+            application_protocol: match routing.protocol {
+                cutover_core::ApplicationProtocol::Http1 => ApplicationProtocol::Http1,
+                cutover_core::ApplicationProtocol::H2c => ApplicationProtocol::H2c,
+            },
         },
         tls: routing
             .tls
@@ -144,7 +149,12 @@ mod tests {
         assert_eq!((switch.timeouts, switch.drain_ms), (timeouts, 0));
         assert_eq!(switch.drain_streams_ms, Some(600_000));
         assert_eq!(switch.max_request_body, Some(1024));
-        let upstream = Upstream { slow_start_ms: 20_000, max_connections: Some(5), max_idle: None };
+        let upstream = Upstream {
+            slow_start_ms: 20_000,
+            max_connections: Some(5),
+            max_idle: None,
+            application_protocol: ApplicationProtocol::H2c,
+        };
         assert_eq!(switch.upstream, upstream);
         assert_eq!(switch.tls, Some(TlsPolicy { redirect: true, hsts_seconds: 60 }));
     }

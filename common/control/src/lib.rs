@@ -18,6 +18,7 @@
 //! ```
 
 mod acme;
+mod application_protocol;
 mod call;
 mod canary;
 mod certificate;
@@ -36,6 +37,7 @@ mod traffic_status;
 mod upstream;
 
 pub use acme::{Account, Challenge};
+pub use application_protocol::ApplicationProtocol;
 pub use call::{Call, Epoch, HealthCheck, Request, Switch, Target};
 pub use canary::{Canary, Choice};
 pub use certificate::{Certificate, CertificateStatus};
@@ -55,7 +57,8 @@ pub use upstream::Upstream;
 
 /// The newest version of this protocol. 3 has what 2 has, and path prefixes, all timeouts but that of the response, and the
 /// limit of a request's body; 4 has certificates and TLS, a limit of its own for the drain of streams, canaries, pauses and
-/// maintenance, a limit of a response as a whole, thresholds of health checks, and how replicas are dealt with.
+/// maintenance, a limit of a response as a whole, thresholds of health checks, and how replicas are dealt with and
+/// what is spoken to them.
 pub const PROTOCOL: u32 = 4;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.

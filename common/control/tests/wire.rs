@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use cutover_control::{
-    Account, Call, Canary, Certificate, CertificateStatus, Challenge, Choice, Epoch, HealthCheck,
-    Maintenance, Pause, Refusal, Request, Response, Route, SecretText, ServiceKey, ServiceStatus, Switch,
-    Target, TargetStatus, Timeouts, TlsPolicy, Upstream, decode_reply, encode_reply,
+    Account, ApplicationProtocol, Call, Canary, Certificate, CertificateStatus, Challenge, Choice, Epoch,
+    HealthCheck, Maintenance, Pause, Refusal, Request, Response, Route, SecretText, ServiceKey,
+    ServiceStatus, Switch, Target, TargetStatus, Timeouts, TlsPolicy, Upstream, decode_reply, encode_reply,
 };
 
 fn text(line: &[u8]) -> &str {
@@ -218,7 +218,13 @@ fn a_status_of_an_older_proxy_has_no_certificates() {
 fn what_only_protocol_4_has_is_asked_in_protocol_4() {
     let check = HealthCheck { failures: 5, successes: 2, ..HealthCheck::new("/up", 1000, 500) };
     let total = Timeouts { total_ms: 60_000, ..Timeouts::of_response(30_000) };
-    let upstream = Upstream { slow_start_ms: 20_000, max_connections: Some(5), max_idle: Some(0) };
+    let upstream = Upstream {
+        slow_start_ms: 20_000,
+        max_connections: Some(5),
+        max_idle: Some(0),
+        ..Upstream::default()
+    };
+    let h2c = Upstream { application_protocol: ApplicationProtocol::H2c, ..Upstream::default() };
     let each = [
         (Switch { drain_streams_ms: Some(600_000), ..switch() }, r#""drain_streams_ms":600000"#),
         (Switch { health: Some(check), ..switch() }, r#""timeout_ms":500,"failures":5,"successes":2}"#),
@@ -227,6 +233,7 @@ fn what_only_protocol_4_has_is_asked_in_protocol_4() {
             Switch { upstream, ..switch() },
             r#""slow_start_ms":20000,"max_connections":5,"max_idle":0,"drain_ms""#,
         ),
+        (Switch { upstream: h2c, ..switch() }, r#""application_protocol":"h2c","drain_ms""#),
     ];
     for (switch, part) in each {
         let call = Call::new(Request::Switch(Box::new(switch)));

@@ -49,7 +49,7 @@ pub use refused::{Illegal, Refused};
 pub use release::{
     BuildContext, Container, MigrationFile, Readiness, Release, Resources, Settings, Soak, Source, Timeouts,
 };
-pub use routing::Routing;
+pub use routing::{ApplicationProtocol, Routing};
 pub use service::Service;
 pub use stage::{Program, Stage, UnknownStage};
 pub use task::Task;

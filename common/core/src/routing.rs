@@ -2,6 +2,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Span, Tls};
 
+/// What the proxy speaks to the replicas of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplicationProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS.
+    H2c,
+}
+
+impl ApplicationProtocol {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How traffic reaches a service.
 ///
 /// What was not there from the beginning isn't written while it is as usual, so that the release's id is the one that it
@@ -39,6 +56,9 @@ pub struct Routing {
     /// Connections to one replica that the proxy keeps; none: as many as it likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_idle: Option<u32>,
+    /// What is spoken to the replicas.
+    #[serde(default, skip_serializing_if = "ApplicationProtocol::is_usual")]
+    pub protocol: ApplicationProtocol,
     /// How it is served over TLS; none: it isn't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -58,6 +78,7 @@ impl Default for Routing {
             slow_start: Span::default(),
             max_connections: None,
             max_idle: None,
+            protocol: ApplicationProtocol::default(),
             tls: None,
         }
     }
@@ -105,6 +126,7 @@ mod tests {
             slow_start: Span::seconds(20),
             max_connections: Some(5),
             max_idle: Some(0),
+            protocol: ApplicationProtocol::H2c,
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

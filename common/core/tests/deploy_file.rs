@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Acme, CertificateSource, Container, DeployFile, DeployFileError, HostSpec, ImageSource, LETS_ENCRYPT,
-    Proof, Readiness, Reference, Resources, Routing, Settings, Soak, Span, Target, Timeouts, Tls,
+    Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, HostSpec,
+    ImageSource, LETS_ENCRYPT, Proof, Readiness, Reference, Resources, Routing, Settings, Soak, Span, Target,
+    Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -250,7 +251,8 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
   total_timeout: 5m
   slow_start: 20s
   max_connections: 5
-  max_idle: 0",
+  max_idle: 0
+  protocol: h2c",
     );
     let expected = Routing {
         hosts: vec!["*.example.com".into()],
@@ -264,6 +266,7 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
         slow_start: Span::seconds(20),
         max_connections: Some(5),
         max_idle: Some(0),
+        protocol: ApplicationProtocol::H2c,
         tls: None,
     };
     assert_eq!(target.settings.proxy, expected);

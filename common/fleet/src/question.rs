@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cutover_core::ApplicationProtocol;
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::Machine;
 
@@ -74,42 +77,69 @@ impl NoAnswer {
 }
 
 impl Machine {
-    /// Asks `GET path` of `address` on the host's own network, on a connection of its own; redirects are not followed.
-    /// `limit` counts once the host itself is connected, which has a limit of its own.
+    /// Asks `GET path` of `address` on the host's own network, on a connection of its own and in what is spoken there;
+    /// redirects are not followed. `limit` counts once the host itself is connected, which has a limit of its own.
     ///
     /// # Errors
     /// No answer within `limit`, or none that is HTTP; a host that can't be reached.
-    pub async fn ask(&self, address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, NoAnswer> {
-        let request = Request::get(path)
-            .header(HOST, address.to_string())
+    pub async fn ask(
+        &self,
+        address: SocketAddr,
+        protocol: ApplicationProtocol,
+        path: &str,
+        limit: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let question = match protocol {
+            ApplicationProtocol::Http1 => {
+                Request::get(path).header(HOST, address.to_string()).header(CONNECTION, "close")
+            }
+            ApplicationProtocol::H2c => Request::get(format!("http://{address}{path}")),
+        };
+        let question = question
             .header(USER_AGENT, "cutover-probe")
-            .header(CONNECTION, "close")
             .body(Empty::<Bytes>::new())
             .map_err(|source| NoAnswer::Path { path: path.to_owned(), source })?;
         let http = |source| NoAnswer::Http { address, source };
         self.host().connect().await.map_err(|source| NoAnswer::OutOfReach(Box::new(source)))?;
         let ask = async {
-            let stream = self.host().connect_tcp(address, limit).await?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
-            let answer = async {
-                let answer = sender.send_request(request).await.map_err(http)?;
-                let status = answer.status();
-                // A body that breaks off, or is too long, doesn't take the status away.
-                let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
-                Ok(Answer { status, body: body.map(|body| body.to_bytes()).unwrap_or_default() })
-            };
-            tokio::pin!(answer);
-            tokio::select! {
-                answer = &mut answer => answer,
-                ended = connection => match ended {
-                    Ok(()) => answer.await,
-                    Err(source) => Err(http(source)),
-                },
+            let stream = TokioIo::new(self.host().connect_tcp(address, limit).await?);
+            match protocol {
+                ApplicationProtocol::Http1 => {
+                    let (mut sender, connection) = http1::handshake(stream).await.map_err(http)?;
+                    driven(connection, read(sender.send_request(question))).await.map_err(http)
+                }
+                ApplicationProtocol::H2c => {
+                    let handshake = http2::handshake(TokioExecutor::new(), stream);
+                    let (mut sender, connection) = handshake.await.map_err(http)?;
+                    driven(connection, read(sender.send_request(question))).await.map_err(http)
+                }
             }
         };
         tokio::time::timeout(limit, ask).await.unwrap_or(Err(NoAnswer::Late { address, limit }))
     }
+}
+
+/// Waits for an answer on a connection, which is driven until then.
+async fn driven(
+    connection: impl Future<Output = hyper::Result<()>>,
+    answer: impl Future<Output = hyper::Result<Answer>>,
+) -> hyper::Result<Answer> {
+    tokio::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = connection => {
+            ended?;
+            answer.await
+        }
+    }
+}
+
+async fn read(response: impl Future<Output = hyper::Result<Response<Incoming>>>) -> hyper::Result<Answer> {
+    let answer = response.await?;
+    let status = answer.status();
+    // A body that breaks off, or is too long, doesn't take the status away.
+    let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
+    Ok(Answer { status, body: body.map(|body| body.to_bytes()).unwrap_or_default() })
 }
 
 impl fmt::Display for Answer {

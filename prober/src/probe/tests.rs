@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use cutover_core::Failure;
+use cutover_core::{ApplicationProtocol, Failure};
 use cutover_host::{Hosts, SshOptions};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -68,7 +68,14 @@ fn readiness(successes: u32) -> Readiness {
 
 async fn ready(replicas: &[Replica], readiness: &Readiness, limit: Span) -> Result<u32, Error> {
     let machine = machine();
-    let probe = Probe { machine: &machine, replicas, readiness, limit, elapsed: Duration::ZERO };
+    let probe = Probe {
+        machine: &machine,
+        replicas,
+        readiness,
+        protocol: ApplicationProtocol::Http1,
+        limit,
+        elapsed: Duration::ZERO,
+    };
     tokio::time::timeout(LIMIT, probe.ready(&Step::default())).await.expect("the probe never ended")
 }
 
@@ -135,8 +142,14 @@ async fn a_worker_that_takes_over_after_the_limit_asks_all_the_same() {
     let (machine, readiness) = (machine(), readiness(2));
     let replicas = [replica("a", &[200]).await];
     let limit = Span::seconds(60);
-    let probe =
-        Probe { machine: &machine, replicas: &replicas, readiness: &readiness, limit, elapsed: limit.0 * 2 };
+    let probe = Probe {
+        machine: &machine,
+        replicas: &replicas,
+        readiness: &readiness,
+        protocol: ApplicationProtocol::Http1,
+        limit,
+        elapsed: limit.0 * 2,
+    };
     assert_eq!(probe.ready(&Step::default()).await.unwrap(), 2);
 }
 
@@ -153,8 +166,14 @@ async fn what_can_never_be_asked_ends_it_at_once() {
 async fn no_replicas_are_not_ready_replicas() {
     let (machine, readiness) = (machine(), readiness(1));
     let limit = Span::seconds(60);
-    let probe =
-        Probe { machine: &machine, replicas: &[], readiness: &readiness, limit, elapsed: Duration::ZERO };
+    let probe = Probe {
+        machine: &machine,
+        replicas: &[],
+        readiness: &readiness,
+        protocol: ApplicationProtocol::Http1,
+        limit,
+        elapsed: Duration::ZERO,
+    };
     assert!(matches!(probe.run(&Step::default()).await, Err(Error::NoReplicas { .. })));
 }
 
@@ -167,6 +186,7 @@ async fn the_step_says_how_many_are_ready_and_what_one_that_is_not_says() {
         machine: &machine,
         replicas: &replicas,
         readiness: &readiness,
+        protocol: ApplicationProtocol::Http1,
         limit,
         elapsed: Duration::ZERO,
     };

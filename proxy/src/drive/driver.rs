@@ -72,7 +72,7 @@ impl<B: BackEnd> Driver<B> {
                 held.back_end.check(&next)?;
                 let newcomers = held.ledger.newcomers(&switch);
                 drop(held);
-                look(&newcomers, switch.health.as_ref()).await?;
+                look(&newcomers, switch.upstream.application_protocol, switch.health.as_ref()).await?;
                 let mut held = self.held.lock().await;
                 let mut next = held.ledger.clone();
                 let previous = next.switch(&switch)?;

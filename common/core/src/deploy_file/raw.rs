@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::error::Place;
 use super::target::ImageSource;
-use crate::{Container, DestinationName, HostName, Proof, Reference, Resources, ServiceName, Span};
+use crate::{
+    ApplicationProtocol, Container, DestinationName, HostName, Proof, Reference, Resources, ServiceName, Span,
+};
 
 /// The whole file.
 pub(super) struct Raw {
@@ -68,6 +70,7 @@ pub(super) struct Proxy {
     /// 0: none.
     pub(super) max_connections: Option<u32>,
     pub(super) max_idle: Option<u32>,
+    pub(super) protocol: Option<ApplicationProtocol>,
     pub(super) tls: Tls,
 }
 
@@ -150,6 +153,7 @@ impl Layer {
                 slow_start: self.proxy.slow_start.or(under.proxy.slow_start),
                 max_connections: self.proxy.max_connections.or(under.proxy.max_connections),
                 max_idle: self.proxy.max_idle.or(under.proxy.max_idle),
+                protocol: self.proxy.protocol.or(under.proxy.protocol),
                 tls: self.proxy.tls.over(under.proxy.tls),
             },
             resources: Resources {

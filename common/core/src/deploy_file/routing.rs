@@ -8,6 +8,7 @@ use super::section::{Section, scalar};
 use super::text::{path_prefix, proxy_host};
 use super::tls::tls;
 use super::units::{body_limit, flag, limit, span, whole};
+use crate::ApplicationProtocol;
 
 /// Reads the section.
 pub(super) fn routing(mut section: Section<'_>, problems: &mut Problems) -> Proxy {
@@ -23,10 +24,19 @@ pub(super) fn routing(mut section: Section<'_>, problems: &mut Problems) -> Prox
         slow_start: section.value("slow_start", span, problems),
         max_connections: section.value("max_connections", whole(0..=100_000), problems),
         max_idle: section.value("max_idle", whole(0..=100_000), problems),
+        protocol: section.value("protocol", protocol, problems),
         tls: section.node("tls").map(|node| tls(section.path_of("tls"), node, problems)).unwrap_or_default(),
     };
     section.done(problems);
     proxy
+}
+
+fn protocol(text: &str) -> Result<ApplicationProtocol, String> {
+    match text {
+        "http1" => Ok(ApplicationProtocol::Http1),
+        "h2c" => Ok(ApplicationProtocol::H2c),
+        _ => Err(format!("'{text}' is neither http1 nor h2c")),
+    }
 }
 
 /// What is given as one value under the one key, or as a list under the other.

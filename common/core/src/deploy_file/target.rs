@@ -115,6 +115,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             slow_start: layer.proxy.slow_start.unwrap_or(routing.slow_start),
             max_connections: layer.proxy.max_connections.filter(|most| *most > 0),
             max_idle: layer.proxy.max_idle,
+            protocol: layer.proxy.protocol.unwrap_or_default(),
             tls,
         },
         soak: Soak {

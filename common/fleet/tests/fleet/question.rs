@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cutover_core::ApplicationProtocol;
 use cutover_fleet::NoAnswer;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -48,6 +49,19 @@ async fn application() -> SocketAddr {
 }
 
 #[tokio::test]
+async fn an_application_of_http_2_is_asked_by_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let builder = http2::Builder::new(TokioExecutor::new());
+        builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await.ok();
+    });
+    let answer = machine().ask(address, ApplicationProtocol::H2c, "/up", LIMIT).await.unwrap();
+    assert_eq!(answer.to_string(), "200 OK \"ready\"");
+}
+
+#[tokio::test]
 async fn an_answer_is_its_status_and_the_first_line_of_its_body() {
     let (machine, address) = (machine(), application().await);
     for (path, said) in [
@@ -56,20 +70,27 @@ async fn an_answer_is_its_status_and_the_first_line_of_its_body() {
         ("/elsewhere", "302 Found".to_owned()),
         ("/host", format!("200 OK \"{address}\"")),
     ] {
-        assert_eq!(machine.ask(address, path, LIMIT).await.unwrap().to_string(), said);
+        assert_eq!(
+            machine.ask(address, ApplicationProtocol::Http1, path, LIMIT).await.unwrap().to_string(),
+            said
+        );
     }
 }
 
 #[tokio::test]
 async fn a_body_that_is_too_long_leaves_the_status() {
-    let answer = machine().ask(application().await, "/large", LIMIT).await.unwrap();
+    let answer =
+        machine().ask(application().await, ApplicationProtocol::Http1, "/large", LIMIT).await.unwrap();
     assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 0));
 }
 
 #[tokio::test]
 async fn an_answer_that_never_comes_is_late() {
     let address = application().await;
-    let error = machine().ask(address, "/never", Duration::from_millis(50)).await.unwrap_err();
+    let error = machine()
+        .ask(address, ApplicationProtocol::Http1, "/never", Duration::from_millis(50))
+        .await
+        .unwrap_err();
     assert!(matches!(error, NoAnswer::Late { .. }) && error.retryable(), "{error}");
 }
 
@@ -78,7 +99,7 @@ async fn nobody_who_listens_may_listen_later() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = machine().ask(address, "/up", LIMIT).await.unwrap_err();
+    let error = machine().ask(address, ApplicationProtocol::Http1, "/up", LIMIT).await.unwrap_err();
     let refused = matches!(error, NoAnswer::Host(cutover_host::Error::NotListening { .. }));
     assert!(refused && error.retryable(), "{error}");
 }
@@ -91,12 +112,13 @@ async fn what_is_no_http_is_no_answer() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
     });
-    let error = machine().ask(address, "/up", LIMIT).await.unwrap_err();
+    let error = machine().ask(address, ApplicationProtocol::Http1, "/up", LIMIT).await.unwrap_err();
     assert!(matches!(error, NoAnswer::Http { .. }) && error.retryable(), "{error}");
 }
 
 #[tokio::test]
 async fn a_path_that_is_none_is_never_asked_for() {
-    let error = machine().ask(application().await, "/a b", LIMIT).await.unwrap_err();
+    let error =
+        machine().ask(application().await, ApplicationProtocol::Http1, "/a b", LIMIT).await.unwrap_err();
     assert!(matches!(error, NoAnswer::Path { .. }) && !error.retryable(), "{error}");
 }
