@@ -1,14 +1,15 @@
 //! The command line.
 
-use std::net::SocketAddr;
+mod setup;
+mod traffic;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgAction, Parser, Subcommand};
-use cutover_core::{HostName, Program, Span, Stage};
-use ipnet::IpNet;
+use cutover_core::{HostName, Program, Stage};
 
-use crate::setup::{AccessLog, Https, Other};
+pub(crate) use setup::{Proxy, ProxyAction, Setup};
+pub(crate) use traffic::{Maintenance, MaintenanceAction, MaintenanceOn, Pause, Resume};
 
 /// Instances of one program that one machine is asked for at most.
 const MOST: usize = 100;
@@ -124,80 +125,6 @@ pub(crate) struct Up {
     pub(crate) restart: bool,
 }
 
-/// Options of `setup`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Setup {
-    /// The destination
-    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
-    pub(crate) place: Option<String>,
-    /// Write the keys of hosts that are unknown into known_hosts, after showing them; a changed key is always refused
-    #[arg(long)]
-    pub(crate) accept_new: bool,
-    /// The port that the proxy answers on [default: where it does, and else 80]
-    #[arg(long, value_name = "PORT")]
-    pub(crate) http_port: Option<u16>,
-    /// The port that the proxy speaks TLS on, or none [default: where it does, and else 443; an upgrade adds none by itself]
-    #[arg(long, value_name = "PORT")]
-    pub(crate) https_port: Option<Https>,
-    /// The address on the host at which the proxy answers Prometheus, as in 127.0.0.1:9590 [default: where it does, and else nowhere]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) metrics: Option<SocketAddr>,
-    /// A network of proxies or load balancers of your own in front of the hosts, as in 10.0.0.0/8: what they say of their clients is passed on; may be given several times [default: those that it trusts]
-    #[arg(long, value_name = "NETWORK")]
-    pub(crate) trust: Vec<IpNet>,
-    /// Those proxies announce the client of each connection by the PROXY protocol, 1 or 2: a connection of theirs without it is refused; =false ends that [default: as it is]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(crate) proxy_protocol: Option<bool>,
-    /// The proxy starts a trace for each request that comes without one, sampled; =false ends that [default: as it is]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(crate) start_traces: Option<bool>,
-    /// What the proxy says of requests.
-    #[command(flatten)]
-    pub(crate) access_log: AccessLog,
-    /// The proxy that the hosts have already, which shall go on carrying the requests: nginx, traefik or none [default: as it is]
-    #[arg(long, value_name = "PROXY")]
-    pub(crate) drive: Option<Driving>,
-    /// How it is driven: an option of `cutover-proxy drive`, as in listen="443 ssl"; may be given several times
-    #[arg(long, value_name = "NAME=VALUE", requires = "drive", value_parser = drive_option)]
-    pub(crate) with: Vec<(String, String)>,
-    /// The proxy's program, built to run from scratch [default: beside this program]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) proxy_binary: Option<PathBuf>,
-}
-
-/// The proxy to drive, or that none is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Driving(pub(crate) Option<Other>);
-
-impl FromStr for Driving {
-    type Err = &'static str;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let other = Other::read(name);
-        if other.is_some() || name == "none" {
-            Ok(Self(other))
-        } else {
-            Err("expected nginx, traefik or none")
-        }
-    }
-}
-
-/// Options of `proxy`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Proxy {
-    /// What to do.
-    #[command(subcommand)]
-    pub(crate) action: ProxyAction,
-}
-
-/// What can be done about proxies.
-#[derive(Subcommand, Debug)]
-pub(crate) enum ProxyAction {
-    /// Replace the proxies by those of this version, one host after the other: a new one takes the open sockets over, and no
-    /// request is lost
-    Upgrade(Setup),
-}
-
 /// Options of `adopt`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Adopt {
@@ -207,71 +134,6 @@ pub(crate) struct Adopt {
     /// Don't ask
     #[arg(short, long)]
     pub(crate) yes: bool,
-}
-
-/// Options of `maintenance`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Maintenance {
-    /// What to do.
-    #[command(subcommand)]
-    pub(crate) action: MaintenanceAction,
-}
-
-/// Whether a service is away.
-#[derive(Subcommand, Debug)]
-pub(crate) enum MaintenanceAction {
-    /// Answer all requests with 503 and a page; the health checks go on
-    On(MaintenanceOn),
-    /// Serve again
-    Off(Resume),
-}
-
-/// Options of `maintenance on`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct MaintenanceOn {
-    /// The destination
-    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
-    pub(crate) place: Option<String>,
-    /// The page, in HTML [default: a line of text]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) page: Option<PathBuf>,
-    /// When it ends by itself, as in 2h [default: with `maintenance off`]
-    #[arg(long = "for", value_name = "TIME")]
-    pub(crate) span: Option<Span>,
-    /// Requests with this cookie are served as ever
-    #[arg(long, value_name = "NAME=VALUE", value_parser = cookie)]
-    pub(crate) pass: Option<(String, String)>,
-    /// Also without the control plane, and where another one has the service
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// Options of `pause`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Pause {
-    /// The destination
-    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
-    pub(crate) place: Option<String>,
-    /// When it ends by itself, at most 1h
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = pause)]
-    pub(crate) span: Span,
-    /// How many requests wait on each host; more are answered with 503
-    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
-    pub(crate) waiting: u32,
-    /// Also without the control plane, and where another one has the service
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// Options of `resume` and of `maintenance off`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Resume {
-    /// The destination
-    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
-    pub(crate) place: Option<String>,
-    /// Also without the control plane, and where another one has the service
-    #[arg(long)]
-    pub(crate) force: bool,
 }
 
 /// Options of `plan`.
@@ -422,28 +284,6 @@ fn scale(text: &str) -> Result<(Program, usize), String> {
     Ok((program, number))
 }
 
-/// The proxy refuses a longer pause too, but on each host.
-fn pause(text: &str) -> Result<Span, String> {
-    let span: Span = text.parse().map_err(|error: cutover_core::InvalidSpan| error.to_string())?;
-    if (Span::millis(1)..=Span::seconds(3_600)).contains(&span) {
-        Ok(span)
-    } else {
-        Err("expected at least 1ms and at most 1h".to_owned())
-    }
-}
-
-/// `staff=s3cret`
-fn cookie(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, as in staff=s3cret")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// `listen=443 ssl`
-fn drive_option(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, as in listen=80")?;
-    Ok((name.trim_start_matches("--").to_owned(), value.to_owned()))
-}
-
 /// A version stands in lines, lists and labels: it must be short and in one word.
 fn version_name(text: &str) -> Result<String, &'static str> {
     let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
@@ -458,6 +298,7 @@ fn version_name(text: &str) -> Result<String, &'static str> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use clap::CommandFactory;
+    use cutover_core::Span;
 
     use super::*;
 
