@@ -123,10 +123,11 @@ pub(crate) fn render(
     TextEncoder::new().encode_to_string(&families)
 }
 
+/// What is shown for each name: of several, the last one.
 fn names(service: &ServiceStatus) -> impl Iterator<Item = (&CertificateStatus, &str)> {
     let certificates = service.certificates.iter();
-    certificates
-        .flat_map(|certificate| certificate.names.iter().map(move |name| (certificate, name.as_str())))
+    let names = certificates.flat_map(|shown| shown.names.iter().map(move |name| (name.as_str(), shown)));
+    names.collect::<BTreeMap<_, _>>().into_iter().map(|(name, shown)| (shown, name))
 }
 
 fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {

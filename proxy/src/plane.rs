@@ -158,6 +158,10 @@ impl Plane {
             Request::Retire { key, epoch, deployment } => {
                 next.retire(&key, &epoch, &deployment)?;
                 self.commit(&mut held, next).await?;
+                let Held { ledger, custody, .. } = &mut *held;
+                if let Some(service) = ledger.services.get(&key) {
+                    custody.forget_others(&key, &service.route.hosts).await?;
+                }
                 Ok(held.retired(&key).await?)
             }
             Request::Adopt { key, journal } => {

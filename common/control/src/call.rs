@@ -117,7 +117,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         journal: Option<String>,
     },
-    /// Show a certificate for its names from the next handshake on; the one that the service had before goes. Refused when the
+    /// Show a certificate for its names from the next handshake on; what the service had before goes where it has no other
+    /// names, or is over, and the rest once the service is retired with other hosts. Refused when the
     /// chain can't be read, is over or names no host, and when the key isn't the certificate's. One that was
     /// ordered where the one that is there was, has no name that it lacks, and ends earlier, changes nothing. Idempotent.
     Certify {

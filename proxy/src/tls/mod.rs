@@ -56,16 +56,15 @@ impl Tls {
     /// The address with TLS of what is asked for without; none: a client would find no certificate there, or no path.
     pub(crate) fn secured(&self, host: &str, uri: &Uri) -> Option<HeaderValue> {
         let port = self.port?;
-        self.showcase.load().find_host(host)?;
-        secured(host, port, uri)
+        if self.showcase.load().has(host) { secured(host, port, uri) } else { None }
     }
 
     /// What is shown for a name that a client says, in lower case.
     fn find(&self, name: &str) -> Option<Arc<Certified>> {
-        self.showcase.load().find(name).cloned()
+        self.showcase.load().find(name, custody::unix_time()).cloned()
     }
 
-    fn show<'a>(&self, certificates: impl Iterator<Item = &'a Arc<Certified>>) {
-        self.showcase.store(Arc::new(Showcase::new(certificates)));
+    fn show<'a>(&self, services: impl Iterator<Item = &'a [Arc<Certified>]>) {
+        self.showcase.store(Arc::new(Showcase::new(services)));
     }
 }

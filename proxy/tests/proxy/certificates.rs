@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use cutover_control::{
-    Account, Certificate, Challenge, Refusal, Request, Response, SecretText, ServiceKey, Switch, TlsPolicy,
+    Account, Certificate, Challenge, Refusal, Request, Response, Route, SecretText, ServiceKey, Switch,
+    TlsPolicy,
 };
 use cutover_proxy::{Error, Server};
 use hyper::{Method, StatusCode};
@@ -107,6 +108,50 @@ async fn of_two_that_were_ordered_the_one_that_ends_last_stays_and_ones_own_alwa
 }
 
 #[tokio::test]
+async fn a_service_that_goes_back_to_other_hosts_finds_their_certificate_until_it_is_retired() {
+    let app = Application::named("app").await;
+    let proxy = Proxy::start_secured().await;
+    let authority = Authority::new("ca");
+    let names = async |proxy: &Proxy| -> Vec<String> {
+        proxy.status().await.certificates.into_iter().flat_map(|shown| shown.names).collect()
+    };
+    let to = async |sequence, host: &str| {
+        let route = Route { hosts: vec![host.to_owned()], ..Route::default() };
+        let switch = Switch { route, ..switch(sequence, &[app.target()]) };
+        proxy.call(Request::Switch(Box::new(switch))).await.unwrap();
+    };
+    to(1, "a.example").await;
+    proxy.retire(1, "d1").await.unwrap();
+    let first = authority.certify_until(&["a.example"], 2090);
+    proxy.certify("app", first.clone()).await.unwrap();
+    to(2, "b.example").await;
+    let second = authority.certify_until(&["b.example", "c.example"], 2080);
+    proxy.certify("app", second.clone()).await.unwrap();
+    assert_eq!(names(&proxy).await, ["a.example", "b.example", "c.example"]);
+    let key = ServiceKey::new("production", "app");
+    assert_eq!(told(&proxy).await.0, [(key.clone(), second), (key, first)]);
+    for name in ["a.example", "c.example"] {
+        assert!(shake(&authority.client(&[]), proxy.https(), name).await.is_ok(), "{name}");
+    }
+    // Of two for one name, the last one is shown, though it ends first; one that has no other name goes.
+    let third =
+        proxy.certify("app", authority.certify_until(&["c.example", "*.c.example"], 2070)).await.unwrap();
+    let stream = shake(&authority.client(&[]), proxy.https(), "c.example").await.unwrap();
+    let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
+    let shown = x509_cert::Certificate::from_der(&shown).unwrap();
+    let until = shown.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
+    assert_eq!(until, third.not_after);
+    proxy.certify("app", authority.certify(&["b.example", "*.c.example", "c.example"])).await.unwrap();
+    assert_eq!(names(&proxy).await, ["a.example", "b.example", "*.c.example", "c.example"]);
+
+    proxy.retire(2, "d2").await.unwrap();
+    assert_eq!(names(&proxy).await, ["b.example", "*.c.example", "c.example"]);
+    let proxy = proxy.restart().await;
+    assert_eq!(names(&proxy).await, ["b.example", "*.c.example", "c.example"]);
+    assert!(shake(&authority.client(&[]), proxy.https(), "a.example").await.is_err());
+}
+
+#[tokio::test]
 async fn certificates_and_accounts_survive_a_restart_and_nobody_else_may_read_them() {
     let app = Application::named("app").await;
     let proxy = Proxy::start_secured().await;
@@ -132,7 +177,7 @@ async fn certificates_and_accounts_survive_a_restart_and_nobody_else_may_read_th
         assert!(!text.contains(line) && !text.contains("CREDENTIALS"), "{text}");
     }
 
-    let mut proxy = proxy.restart().await;
+    let proxy = proxy.restart().await;
     assert_eq!(
         told(&proxy).await,
         (vec![(ServiceKey::new("production", "app"), certificate)], vec![account.clone(), other])

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use super::error::Error;
 use super::step::{Found, Seen};
 use super::wanted::Wanted;
+use crate::leaf;
 
 /// The proxies of a service's hosts.
 pub(crate) struct Proxies<'a> {
@@ -113,7 +114,11 @@ impl<'a> Proxies<'a> {
         let (certificates, accounts) = source.proxy().certificates().await?;
         let account = accounts.into_iter().find(|account| account.directory == wanted.acme.directory);
         let key = key_of(self.key);
-        let Some((_, certificate)) = certificates.into_iter().find(|(of, _)| *of == key) else {
+        let own = certificates.into_iter().filter(|(of, _)| *of == key).filter_map(|(_, certificate)| {
+            let status = leaf::read(&certificate).filter(|status| wanted.suits(status, now))?;
+            Some((status.not_after, certificate))
+        });
+        let Some((_, certificate)) = own.max_by_key(|(until, _)| *until) else {
             return Err(Error::NoCertificate { host: from.clone() });
         };
         let bring = async |machine: &Machine| {
