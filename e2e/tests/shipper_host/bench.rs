@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cutover_core::{
-    Container, DeploymentId, Digest, Epoch, Failure, HostSpec, Intent, JournalId, PROTOCOL, Plan, Progress,
-    Readiness, Release, Replica, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+    ApplicationProtocol, Container, DeploymentId, Digest, Epoch, Failure, HostSpec, Intent, JournalId,
+    PROTOCOL, Plan, Progress, Readiness, Release, Replica, Resources, Routing, ServiceKey, Settings, Soak,
+    Source, Span, Timeouts,
 };
 use cutover_e2e::{Host, dist};
 use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
@@ -152,7 +153,7 @@ impl Bench {
         let answers = async {
             while !self
                 .machine
-                .ask(address, "/up", limit)
+                .ask(address, ApplicationProtocol::Http1, "/up", limit)
                 .await
                 .is_ok_and(|answer| answer.status.is_success())
             {
