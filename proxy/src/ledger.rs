@@ -5,7 +5,7 @@ use cutover_control::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::boot_clock::Deadline;
+use crate::boot_clock::{BootClock, Deadline};
 use crate::canary::Canary;
 use crate::fence::Fences;
 use crate::halt::{Maintenance, Pause};
@@ -114,6 +114,16 @@ impl Ledger {
         newcomers
     }
 
+    /// What it means at this moment: a canary that was not renewed in time has no weight.
+    pub(crate) fn current(&self, clock: &BootClock) -> Self {
+        let mut current = self.clone();
+        let canaries = current.services.values_mut().filter_map(|service| service.canary.as_mut());
+        for canary in canaries.filter(|canary| clock.left(&canary.held_until).is_zero()) {
+            canary.weight = 0;
+        }
+        current
+    }
+
     /// Has new requests wait until then.
     pub(crate) fn pause(&mut self, wanted: &cutover_control::Pause, until: Deadline) -> Result<(), Refusal> {
         let pause = Pause::new(wanted, until)?;
@@ -208,10 +218,19 @@ impl Ledger {
 }
 
 impl Service {
-    /// What new requests go to, or may go to: a canary has no weight now, and may have one soon.
+    /// The targets that new requests go to, or may go to.
     pub(crate) fn serving(&self) -> Vec<Target> {
-        let canary = self.canary.as_ref().map(|canary| &canary.deployed);
-        self.active.iter().chain(canary).flat_map(|deployed| deployed.targets.clone()).collect()
+        self.on_duty().flat_map(|deployed| deployed.targets.clone()).collect()
+    }
+
+    /// What new requests go to, or may go to: a canary has no weight now, and may have one soon.
+    pub(crate) fn on_duty(&self) -> impl Iterator<Item = &Deployed> {
+        self.active.iter().chain(self.canary.as_ref().map(|canary| &canary.deployed))
+    }
+
+    /// The canary, where it gets a share.
+    pub(crate) fn weighted(&self) -> Option<&Canary> {
+        self.canary.as_ref().filter(|canary| canary.weight > 0)
     }
 
     fn is_active(&self, deployment: &str) -> bool {

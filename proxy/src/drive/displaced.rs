@@ -60,10 +60,11 @@ impl Displaced {
         self.leavers.retain(|leaver| !leaver.is_over(now) && !serves(after, &leaver.key, &leaver.target));
         for (key, service) in &before.services {
             let drain_ms = drain_ms(after.services.get(key).unwrap_or(service));
-            let Some(active) = &service.active else { continue };
-            for target in active.targets.iter().filter(|target| !serves(after, key, target)) {
-                self.leavers.retain(|leaver| leaver.key != *key || leaver.target != *target);
-                self.leavers.push(Leaver::new(key, active, target, now, drain_ms));
+            for deployed in service.on_duty() {
+                for target in deployed.targets.iter().filter(|target| !serves(after, key, target)) {
+                    self.leavers.retain(|leaver| leaver.key != *key || leaver.target != *target);
+                    self.leavers.push(Leaver::new(key, deployed, target, now, drain_ms));
+                }
             }
         }
         if self.leavers == known {
@@ -109,8 +110,8 @@ fn drain_ms(service: &Service) -> u64 {
 }
 
 fn serves(ledger: &Ledger, key: &ServiceKey, target: &Target) -> bool {
-    let active = ledger.services.get(key).and_then(|service| service.active.as_ref());
-    active.is_some_and(|active| active.targets.contains(target))
+    let service = ledger.services.get(key);
+    service.is_some_and(|service| service.on_duty().any(|deployed| deployed.targets.contains(target)))
 }
 
 fn now_ms() -> u64 {

@@ -1,19 +1,21 @@
-use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
 
-use cutover_control::{
-    Call, Epoch, Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, SetStatus, Target,
-    TargetStatus, Upstream,
-};
-use tokio::sync::{Mutex, MutexGuard};
+use cutover_control::{Call, Canary, Refusal, Reply, Request, Response, Switch, Upstream};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::sleep;
 
 use crate::control_server::{Callee, instance};
 use crate::drive::back_end::BackEnd;
-use crate::drive::connections::Connections;
 use crate::drive::displaced::Displaced;
-use crate::drive::set_name::set_name;
+use crate::drive::held::Held;
 use crate::health::look;
-use crate::ledger::{Deployed, Ledger, Service};
+use crate::ledger::Ledger;
 use crate::store::Store;
+
+/// How long it is from one try to end a canary to the next.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Carries out control calls, one at a time: the ledger decides, the other proxy does it and has confirmed it, the store
 /// makes it durable, then the call is answered. Where something of that fails, what was before is in force again.
@@ -22,31 +24,50 @@ pub(super) struct Driver<B> {
     store: Store,
     instance: String,
     held: Mutex<Held<B>>,
-}
-
-#[derive(Debug)]
-struct Held<B> {
-    ledger: Ledger,
-    back_end: B,
-    displaced: Displaced,
-    /// Whether the other proxy is known to do what the ledger says.
-    in_force: bool,
-}
-
-/// What goes on at this moment.
-struct Now {
-    connections: Connections,
-    lingers: bool,
+    /// A canary has got a weight, or another hold.
+    weighted: Notify,
 }
 
 impl<B: BackEnd> Driver<B> {
     /// Has the other proxy do what the ledger says; where it doesn't, that is tried again before each call.
     pub(super) async fn start(store: Store, ledger: Ledger, displaced: Displaced, back_end: B) -> Self {
-        let mut held = Held { ledger, back_end, displaced, in_force: false };
+        let mut held = Held::new(ledger, displaced, back_end);
         if let Err(refusal) = held.settle().await {
             tracing::warn!(%refusal, "{} does not do what it was told before", B::NAME);
         }
-        Self { store, instance: instance(), held: Mutex::new(held) }
+        Self { store, instance: instance(), held: Mutex::new(held), weighted: Notify::new() }
+    }
+
+    /// Ends each canary that is not renewed in time, for as long as this is polled.
+    pub(super) async fn end_canaries(&self) -> Infallible {
+        loop {
+            let left = self.held.lock().await.until_settling();
+            let over = async {
+                match left {
+                    Some(left) => sleep(left).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.weighted.notified() => continue,
+                () = over => {}
+            }
+            let mut held = self.held.lock().await;
+            // A renewal may have come meanwhile.
+            if held.until_settling().is_some_and(|left| left.is_zero()) {
+                let settled = held.settle().await;
+                drop(held);
+                match settled {
+                    Ok(()) => tracing::warn!(
+                        "a canary was not renewed in time: everything of its service goes to what serves"
+                    ),
+                    Err(refusal) => {
+                        tracing::error!(%refusal, "a canary that was not renewed in time still gets its share");
+                        sleep(TRY_AGAIN).await;
+                    }
+                }
+            }
+        }
     }
 
     async fn carry_out(&self, request: Request) -> Result<Response, Refusal> {
@@ -63,12 +84,7 @@ impl<B: BackEnd> Driver<B> {
                 // Decided once to refuse at once what must be refused, and again afterwards: the look takes its time, and
                 // a newer claim may come meanwhile.
                 next.switch(&switch)?;
-                if switch.tls.is_some()
-                    || switch.upstream != Upstream::default()
-                    || switch.timeouts.total_ms != 0
-                {
-                    return Err(own::<B>());
-                }
+                refuse_own::<B>(&switch)?;
                 held.back_end.check(&next)?;
                 let newcomers = held.ledger.newcomers(&switch);
                 drop(held);
@@ -76,63 +92,46 @@ impl<B: BackEnd> Driver<B> {
                 let mut held = self.held.lock().await;
                 let mut next = held.ledger.clone();
                 let previous = next.switch(&switch)?;
-                self.commit(&mut held, next).await?;
+                held.commit(&self.store, next).await?;
                 tracing::info!(key = %switch.key, deployment = switch.deployment, previous, "switched");
                 Ok(Response::Switched { previous })
             }
+            Request::Canary(canary) => {
+                let switch = &canary.switch;
+                next.canary(&canary, held.clock.after(canary.hold_ms))?;
+                refuse_own::<B>(switch)?;
+                refuse_choosy::<B>(&canary)?;
+                held.back_end.check(&next)?;
+                let newcomers = held.ledger.new_canaries(switch);
+                drop(held);
+                look(&newcomers, switch.upstream.application_protocol, switch.health.as_ref()).await?;
+                let mut held = self.held.lock().await;
+                let mut next = held.ledger.clone();
+                let active = next.canary(&canary, held.clock.after(canary.hold_ms))?;
+                held.commit(&self.store, next).await?;
+                self.weighted.notify_one();
+                tracing::debug!(key = %switch.key, deployment = switch.deployment, canary.weight, "weighted");
+                Ok(Response::Weighted { active })
+            }
             Request::Restore { key, epoch, deployment } => {
                 let serving = next.restore(&key, &epoch, &deployment)?;
-                self.commit(&mut held, next).await?;
+                held.commit(&self.store, next).await?;
                 tracing::info!(%key, deployment, serving, "restored");
                 Ok(Response::Restored { serving })
             }
             Request::Retire { key, epoch, deployment } => {
                 next.retire(&key, &epoch, &deployment)?;
-                self.commit(&mut held, next).await?;
-                let service = held.ledger.services.get(&key).ok_or(Refusal::UnknownService)?;
-                let serving =
-                    service.active.as_ref().map(|active| active.targets.clone()).unwrap_or_default();
-                let now = held.now().await?;
-                let draining = held.draining(&now, &key, service).into_values();
-                Ok(Response::Retired { serving, draining: draining.flat_map(|set| set.targets).collect() })
+                held.commit(&self.store, next).await?;
+                held.retired(&key).await
             }
             Request::Adopt { key, journal } => {
                 next.fences.adopt(&key, &journal);
-                self.commit(&mut held, next).await?;
+                held.commit(&self.store, next).await?;
                 tracing::info!(%key, journal, "adopted");
                 Ok(Response::Adopted)
             }
             _ => Err(own::<B>()),
         }
-    }
-
-    async fn commit(&self, held: &mut MutexGuard<'_, Held<B>>, next: Ledger) -> Result<(), Refusal> {
-        if held.in_force && held.ledger == next {
-            return Ok(());
-        }
-        held.in_force = false;
-        let Held { ledger, back_end, displaced, .. } = &mut **held;
-        let applied = back_end.apply(&next).await;
-        let kept = match applied {
-            Ok(()) => {
-                // What was displaced is known before it is forgotten.
-                displaced.note(ledger, &next)?;
-                self.store.keep(&next).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        if let Err(refusal) = kept {
-            // The targets that were refused may have had requests meanwhile.
-            displaced.note(&next, ledger)?;
-            if !matches!(refusal, Refusal::Unconfirmed { .. }) {
-                // The next call tries again where this fails.
-                held.settle().await.ok();
-            }
-            return Err(refusal);
-        }
-        held.ledger = next;
-        held.in_force = true;
-        Ok(())
     }
 }
 
@@ -142,63 +141,25 @@ impl<B: BackEnd + Sync> Callee for Driver<B> {
     }
 }
 
-impl<B: BackEnd> Held<B> {
-    /// Has the other proxy do what the ledger says, where that isn't known.
-    async fn settle(&mut self) -> Result<(), Refusal> {
-        if !self.in_force {
-            self.back_end.apply(&self.ledger).await?;
-            self.in_force = true;
-        }
-        Ok(())
-    }
+/// Refuses a deployment that wants what only Cutover's own proxy can.
+fn refuse_own<B: BackEnd>(switch: &Switch) -> Result<(), Refusal> {
+    let is_own =
+        switch.tls.is_some() || switch.upstream != Upstream::default() || switch.timeouts.total_ms != 0;
+    if is_own { Err(own::<B>()) } else { Ok(()) }
+}
 
-    async fn now(&self) -> Result<Now, Refusal> {
-        let connections = Connections::read().await.map_err(|error| Refusal::Unconfirmed {
-            message: format!("the connections of this host can't be counted: {error}"),
-        })?;
-        Ok(Now { connections, lingers: self.back_end.lingers().await })
+/// Refuses a canary that is more than a weight. A cookie of the other proxy's would keep who has come early from the canary,
+/// however high its weight, and might be stored by a cache for all; nginx compares what marks testers without case.
+fn refuse_choosy<B: BackEnd>(canary: &Canary) -> Result<(), Refusal> {
+    if !canary.sticky && canary.choose.is_none() && canary.mirror == 0 {
+        return Ok(());
     }
-
-    async fn services(&self) -> Result<Vec<ServiceStatus>, Refusal> {
-        let now = self.now().await?;
-        let unseen = Epoch { journal: String::new(), sequence: 0 };
-        let services = self.ledger.services.iter().map(|(key, service)| ServiceStatus {
-            route: service.route.clone(),
-            active: service.active.as_ref().map(|active| self.set(&now, key, active)),
-            previous: service.previous.as_ref().map(|previous| self.set(&now, key, previous)),
-            draining: self.draining(&now, key, service).into_values().collect(),
-            ..ServiceStatus::new(key.clone(), self.ledger.fences.highest(key).unwrap_or(&unseen).clone())
-        });
-        Ok(services.collect())
-    }
-
-    /// A deployment's targets. The other proxy doesn't tell the requests that they have in flight: they have at most as many
-    /// as connections.
-    fn set(&self, now: &Now, key: &ServiceKey, deployed: &Deployed) -> SetStatus {
-        let mut status = SetStatus::new(&deployed.deployment, &deployed.release);
-        let connections = |target: &Target| now.connections.to(target.address);
-        status.targets =
-            deployed.targets.iter().map(|target| target_status(target, connections(target))).collect();
-        self.back_end.fill(&set_name(key, &deployed.deployment), &mut status);
-        status
-    }
-
-    /// What can't be restored and may still have something in flight, by deployment.
-    fn draining(&self, now: &Now, key: &ServiceKey, service: &Service) -> BTreeMap<String, SetStatus> {
-        let mut sets = BTreeMap::new();
-        let stays = |target| service.previous.as_ref().is_some_and(|set| set.targets.contains(target));
-        for leaver in self.displaced.of(key).filter(|leaver| !stays(&leaver.target)) {
-            let may_begin = now.lingers || leaver.is_fresh();
-            let in_flight = now.connections.to(leaver.target.address).max(u64::from(may_begin));
-            if in_flight > 0 {
-                let set = sets
-                    .entry(leaver.deployment.clone())
-                    .or_insert_with(|| SetStatus::new(&leaver.deployment, &leaver.release));
-                set.targets.push(target_status(&leaver.target, in_flight));
-            }
-        }
-        sets
-    }
+    let (key, name) = (&canary.switch.key, B::NAME);
+    let message = format!(
+        "{key}: this host has a {name} that is driven: a canary gets a weight there, and neither keeps its clients, nor has \
+         testers or mirrored requests, see docs/foreign-proxy.md"
+    );
+    Err(Refusal::Invalid { message })
 }
 
 /// What is asked is what the other proxy has for itself: TLS, and all that only Cutover's own can.
@@ -209,10 +170,4 @@ fn own<B: BackEnd>() -> Refusal {
             "this host has a {name} that is driven: that can't be asked of it, see docs/foreign-proxy.md"
         ),
     }
-}
-
-/// What the driver knows of a target: the other proxy finds out by itself who can be connected to.
-fn target_status(target: &Target, in_flight: u64) -> TargetStatus {
-    let (replica, address) = (target.replica.clone(), target.address);
-    TargetStatus { in_flight, ..TargetStatus::new(&replica, address) }
 }

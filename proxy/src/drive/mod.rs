@@ -10,6 +10,7 @@ mod config_file;
 mod connections;
 mod displaced;
 mod driver;
+mod held;
 mod nginx;
 mod nginx_config;
 mod nginx_log;
@@ -23,6 +24,7 @@ mod traefik;
 mod traefik_api;
 mod traefik_config;
 mod traefik_metrics;
+mod traefik_rules;
 
 pub use nginx_master::enter;
 pub use options::{DriveOptions, Driven, NginxOptions, TraefikOptions};

@@ -5,6 +5,8 @@
 //! - It has one limit for the time until an answer begins and for a silence within it. Both are as long as an answer may take,
 //!   but on upgraded connections and for event streams, where it is as long as a silence may be.
 //! - It can't tell a connect that took too long from such an answer: neither is asked of another replica.
+//! - It looks how long a body says that it is before it draws who gets the request: while a canary has a share, the larger
+//!   of both limits holds.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -18,6 +20,7 @@ use crate::drive::options::NginxOptions;
 use crate::drive::set_name::set_name;
 use crate::drive::sites::{Place, Site, sites};
 use crate::ledger::{Deployed, Ledger};
+use crate::sticky::WHOLE;
 
 /// Behind the name of a set: its targets without kept connections.
 pub(super) const FRESH: &str = ".fresh";
@@ -29,6 +32,12 @@ const HEAD_SECONDS: u64 = 10;
 /// A silence that is as good as none: a day.
 const FOR_EVER_MS: u64 = 86_400_000;
 
+/// What the way of a request is called where it goes to a canary. A way is the sum of its words.
+const CANARY: &str = "canary.";
+
+/// The same where the answer is a stream.
+const STREAM: &str = "stream.";
+
 /// What stands before all servers. A request that may have been seen is sent again only where seeing it twice does no harm
 /// (RFC 9110, 9.2.2), and over a kept connection only then: the application may close that at the very moment.
 const MAPS: &str = r#"map "$request_method:$content_length$http_transfer_encoding" $cutover_fresh {
@@ -38,7 +47,7 @@ const MAPS: &str = r#"map "$request_method:$content_length$http_transfer_encodin
 map $cutover_fresh $cutover_close { default close; "" ""; }
 map $http_upgrade $cutover_upgrade { default $http_upgrade; "~*h2c" ""; }
 map $cutover_upgrade $cutover_connection { default upgrade; "" close; }
-map "$cutover_upgrade:$http_accept" $cutover_stream { default ""; "~^[^:]" 1; "~*^:.*text/event-stream" 1; }
+map "$cutover_upgrade:$http_accept" $cutover_stream { default ""; "~^[^:]" stream.; "~*^:.*text/event-stream" stream.; }
 map $http_x_request_id $cutover_request_id { default $http_x_request_id; "" $request_id; }
 map $request_uri $cutover_climbs {
   default "";
@@ -88,11 +97,12 @@ impl NginxConfig {
         let _ = writeln!(text, "log_format cutover escape=json {FORMAT};");
         let mut sets = BTreeSet::new();
         for (key, service) in &ledger.services {
-            for deployed in service.active.iter().chain(&service.previous) {
+            for deployed in service.on_duty().chain(&service.previous) {
                 sets.insert(set_name(key, &deployed.deployment));
             }
-            if let Some(active) = &service.active {
-                upstreams(&mut text, key, active);
+            let weighted = service.weighted().map(|canary| &canary.deployed);
+            for deployed in service.active.iter().chain(weighted) {
+                upstreams(&mut text, key, deployed);
             }
         }
         for (number, site) in sites(ledger).iter().enumerate() {
@@ -131,6 +141,9 @@ fn server(text: &mut String, number: usize, site: &Site<'_>, options: &NginxOpti
              \"~^{prefix}(\\?.*)?$\" /$1;\n}}\n"
         );
     }
+    for (at, place) in site.places.iter().enumerate() {
+        draw(text, &format!("{number}_{at}"), place);
+    }
     let _ = writeln!(text, "server {{");
     for listen in &options.listen {
         let default = if site.host.is_none() { " default_server" } else { "" };
@@ -148,6 +161,18 @@ fn server(text: &mut String, number: usize, site: &Site<'_>, options: &NginxOpti
     }
     let _ = writeln!(text, "}}");
     Ok(())
+}
+
+/// Draws which requests go to a canary, by a number that nginx makes for each.
+fn draw(text: &mut String, id: &str, place: &Place<'_>) {
+    let Some(weight) = place.canary.map(|canary| canary.weight).filter(|weight| *weight < WHOLE) else {
+        return;
+    };
+    let (percent, tenth) = (weight / 10, weight % 10);
+    let _ = write!(
+        text,
+        "split_clients $request_id $cutover_share_{id} {{\n  {percent}.{tenth}% {CANARY};\n  * \"\";\n}}\n"
+    );
 }
 
 /// What the operator adds to each server: certificates, a log of their own.
@@ -169,34 +194,59 @@ fn location(text: &mut String, id: &str, place: &Place<'_>) -> Result<(), Refusa
         let _ = writeln!(text, "    return 503;\n  }}");
         return Ok(());
     };
-    let (name, path) = (
-        set_name(place.key, &active.deployment),
-        if place.strip { format!("$cutover_path_{id}") } else { String::new() },
-    );
     if place.strip {
-        let _ = writeln!(text, "    if ({path} = \"\") {{ return 404; }}");
+        let _ = writeln!(text, "    if ($cutover_path_{id} = \"\") {{ return 404; }}");
     }
-    let _ = writeln!(text, "    if ($cutover_stream) {{ return 418; }}\n    error_page 418 = @stream_{id};");
-    let timeouts = &active.timeouts;
-    let silence = if timeouts.idle_ms == 0 { FOR_EVER_MS } else { timeouts.idle_ms };
-    let ways = [
-        (format!("{name}$cutover_fresh{path}"), "", "$cutover_close", timeouts.response_ms),
-        (format!("{name}{FRESH}{path}"), "$cutover_upgrade", "$cutover_connection", silence),
-    ];
-    for (at, (to, upgrade, connection, read_ms)) in ways.into_iter().enumerate() {
-        if at > 0 {
-            let _ = writeln!(text, "  location @stream_{id} {{");
-        }
-        let _ = write!(text, "    proxy_pass http://{to};\n{PROXY}");
-        let _ = writeln!(text, "    proxy_set_header Upgrade \"{upgrade}\";");
-        let _ = writeln!(text, "    proxy_set_header Connection \"{connection}\";");
-        let prefix = if place.strip { place.prefix } else { "" };
-        let _ = writeln!(text, "    proxy_set_header X-Forwarded-Prefix \"{prefix}\";");
-        let _ = writeln!(text, "    proxy_connect_timeout {}ms;", timeouts.connect_ms);
-        let _ = writeln!(text, "    proxy_read_timeout {read_ms}ms;\n    proxy_send_timeout {read_ms}ms;");
-        let _ = writeln!(text, "    client_max_body_size {};\n  }}", active.max_request_body.unwrap_or(0));
+    let share = match place.canary {
+        None => String::new(),
+        Some(canary) if canary.weight >= WHOLE => CANARY.to_owned(),
+        Some(_) => format!("$cutover_share_{id}"),
+    };
+    let _ = write!(
+        text,
+        "    set $cutover_way {share}$cutover_stream;\n    if ($cutover_way) {{ return 418; }}\n    \
+         error_page 418 = @${{cutover_way}}{id};\n"
+    );
+    let canary = place.canary.map(|canary| &canary.deployed);
+    pass(text, id, place, active, false);
+    let _ = writeln!(text, "    client_max_body_size {};\n  }}", largest_body(active, canary));
+    let mut ways = vec![(STREAM.to_owned(), active, true)];
+    if let Some(canary) = canary {
+        ways.push((CANARY.to_owned(), canary, false));
+        ways.push((format!("{CANARY}{STREAM}"), canary, true));
+    }
+    for (way, deployed, is_stream) in ways {
+        let _ = writeln!(text, "  location @{way}{id} {{");
+        pass(text, id, place, deployed, is_stream);
+        let _ = writeln!(text, "    client_max_body_size {};\n  }}", largest_body(deployed, None));
     }
     Ok(())
+}
+
+/// Passes on to a deployment what comes here.
+fn pass(text: &mut String, id: &str, place: &Place<'_>, deployed: &Deployed, is_stream: bool) {
+    let name = set_name(place.key, &deployed.deployment);
+    let path = if place.strip { format!("$cutover_path_{id}") } else { String::new() };
+    let timeouts = &deployed.timeouts;
+    let silence = if timeouts.idle_ms == 0 { FOR_EVER_MS } else { timeouts.idle_ms };
+    let (to, upgrade, connection, read_ms) = if is_stream {
+        (format!("{name}{FRESH}{path}"), "$cutover_upgrade", "$cutover_connection", silence)
+    } else {
+        (format!("{name}$cutover_fresh{path}"), "", "$cutover_close", timeouts.response_ms)
+    };
+    let _ = write!(text, "    proxy_pass http://{to};\n{PROXY}");
+    let _ = writeln!(text, "    proxy_set_header Upgrade \"{upgrade}\";");
+    let _ = writeln!(text, "    proxy_set_header Connection \"{connection}\";");
+    let prefix = if place.strip { place.prefix } else { "" };
+    let _ = writeln!(text, "    proxy_set_header X-Forwarded-Prefix \"{prefix}\";");
+    let _ = writeln!(text, "    proxy_connect_timeout {}ms;", timeouts.connect_ms);
+    let _ = writeln!(text, "    proxy_read_timeout {read_ms}ms;\n    proxy_send_timeout {read_ms}ms;");
+}
+
+/// The bytes of a body that one of two deployments takes; 0: as many as it likes.
+fn largest_body(one: &Deployed, other: Option<&Deployed>) -> u64 {
+    let limits = std::iter::once(one).chain(other).map(|deployed| deployed.max_request_body);
+    limits.max_by_key(|limit| limit.unwrap_or(u64::MAX)).flatten().unwrap_or(0)
 }
 
 /// A prefix as it stands in a regular expression; of `/` nothing is left.

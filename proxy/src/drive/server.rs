@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::control_server::{Callee, ControlServer};
+use crate::control_server::ControlServer;
 use crate::drive::back_end::BackEnd;
 use crate::drive::displaced::Displaced;
 use crate::drive::driver::Driver;
@@ -19,8 +19,14 @@ pub struct DriveServer(Driving);
 
 #[derive(Debug)]
 enum Driving {
-    Nginx(ControlServer<Arc<Driver<Nginx>>>),
-    Traefik(ControlServer<Arc<Driver<Traefik>>>),
+    Nginx(Served<Nginx>),
+    Traefik(Served<Traefik>),
+}
+
+#[derive(Debug)]
+struct Served<B> {
+    driver: Arc<Driver<B>>,
+    control: ControlServer<Arc<Driver<B>>>,
 }
 
 impl DriveServer {
@@ -42,33 +48,39 @@ impl DriveServer {
     /// Answers calls until `stop`; one that has begun is answered. The other proxy goes on as it is.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         match self.0 {
-            Driving::Nginx(control) => run(control, stop).await,
-            Driving::Traefik(control) => run(control, stop).await,
+            Driving::Nginx(served) => served.run(stop).await,
+            Driving::Traefik(served) => served.run(stop).await,
         }
     }
 }
 
-async fn drive<B: BackEnd + Sync>(
-    options: &DriveOptions,
-    back_end: B,
-) -> Result<ControlServer<Arc<Driver<B>>>, Error> {
+async fn drive<B: BackEnd + Sync>(options: &DriveOptions, back_end: B) -> Result<Served<B>, Error> {
     let control = ControlServer::bind(&options.control, options.control_gid).await?;
     let (store, ledger) = Store::open(&options.state)?;
     let displaced = Displaced::open(&options.state)?;
-    let driver = Driver::start(store, ledger, displaced, back_end).await;
+    let driver = Arc::new(Driver::start(store, ledger, displaced, back_end).await);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "driving {}", B::NAME);
-    Ok(control.with(Arc::new(driver)))
+    Ok(Served { control: control.with(Arc::clone(&driver)), driver })
 }
 
-async fn run<C: Callee>(control: ControlServer<Arc<C>>, stop: impl Future<Output = ()>) {
-    let closing = CancellationToken::new();
-    let answering = control.run(closing.clone());
-    tokio::pin!(answering);
-    tokio::select! {
-        () = &mut answering => {}
-        () = stop => {
-            closing.cancel();
-            answering.await;
+impl<B: BackEnd + Sync> Served<B> {
+    async fn run(self, stop: impl Future<Output = ()>) {
+        let closing = CancellationToken::new();
+        let answering = self.control.run(closing.clone());
+        let driver = self.driver;
+        let going = async {
+            tokio::select! {
+                () = answering => {}
+                never = driver.end_canaries() => match never {},
+            }
+        };
+        tokio::pin!(going);
+        tokio::select! {
+            () = &mut going => {}
+            () = stop => {
+                closing.cancel();
+                going.await;
+            }
         }
     }
 }

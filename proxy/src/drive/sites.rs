@@ -2,6 +2,7 @@
 
 use cutover_control::ServiceKey;
 
+use crate::canary::Canary;
 use crate::ledger::{Deployed, Ledger, Service};
 use crate::path_prefix::PathPrefix;
 use crate::route;
@@ -25,6 +26,8 @@ pub(super) struct Place<'a> {
     pub(super) key: &'a ServiceKey,
     /// None: it answers 503.
     pub(super) active: Option<&'a Deployed>,
+    /// What gets a share of that.
+    pub(super) canary: Option<&'a Canary>,
 }
 
 /// All hosts. What the services of a host leave to the others (see [`Route`](cutover_control::Route)) is among its places.
@@ -60,7 +63,7 @@ fn places<'a>(ledger: &'a Ledger, host: Option<&str>) -> Vec<Place<'a>> {
 
 fn place<'a>(key: &'a ServiceKey, service: &'a Service, prefix: &'a str) -> Place<'a> {
     let strip = service.route.strip_path_prefix && prefix != "/";
-    Place { prefix, strip, key, active: service.active.as_ref() }
+    Place { prefix, strip, key, active: service.active.as_ref(), canary: service.weighted() }
 }
 
 /// How exactly a service names a host; the highest decides first. None: it doesn't.

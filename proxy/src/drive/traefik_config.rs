@@ -2,6 +2,7 @@
 //!
 //! - A prefix is looked for in the path that Traefik has cleaned.
 //! - Of the requests that may have been seen by an application, none is sent again.
+//! - Where a replica can't be reached while a canary has a share, it is drawn anew who is asked instead.
 //! - A silence within an answer, and the body of a request, have no limit: a service that wants one is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +11,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use cutover_control::{Refusal, ServiceKey};
 use serde::Serialize;
 
+use crate::canary::Canary;
 use crate::drive::set_name::{service_name, set_name};
+use crate::drive::traefik_rules::rules;
 use crate::ledger::{Deployed, Ledger};
-use crate::route;
+use crate::sticky::WHOLE;
 
 /// Behind the name of a set: its targets without kept connections.
 pub(super) const FRESH: &str = ".fresh";
@@ -57,8 +60,16 @@ struct Router {
 
 #[derive(Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Service {
-    load_balancer: LoadBalancer,
+enum Service {
+    LoadBalancer(LoadBalancer),
+    Weighted { services: Vec<Share> },
+}
+
+/// A service that gets a part of the requests.
+#[derive(Hash, Serialize)]
+struct Share {
+    name: String,
+    weight: u16,
 }
 
 #[derive(Hash, Serialize)]
@@ -133,7 +144,7 @@ impl TraefikConfig {
         };
         let mut sets = BTreeSet::new();
         for (key, service) in &ledger.services {
-            for deployed in service.active.iter().chain(&service.previous) {
+            for deployed in service.on_duty().chain(&service.previous) {
                 sets.insert(set_name(key, &deployed.deployment));
             }
             http.add(key, service, entry_points)?;
@@ -158,6 +169,7 @@ impl Http {
         service: &crate::ledger::Service,
         entry_points: &[String],
     ) -> Result<(), Refusal> {
+        service.on_duty().try_for_each(|deployed| refuse_limits(key, deployed))?;
         let own = service_name(key);
         let mut middlewares = Vec::new();
         if service.route.strip_path_prefix && !service.route.path_prefixes.is_empty() {
@@ -167,18 +179,20 @@ impl Http {
         }
         let name = match &service.active {
             Some(active) => {
-                if active.targets.len() > 1 {
-                    let attempts = active.targets.len();
+                let canary = service.weighted();
+                let attempts =
+                    active.targets.len() + canary.map_or(0, |canary| canary.deployed.targets.len());
+                if attempts > 1 {
                     self.middlewares.insert(format!("{own}.retry"), Middleware::Retry { attempts });
                     middlewares.push(format!("{own}.retry"));
                 }
-                self.add_set(key, active)?
+                self.add_shares(key, active, canary)
             }
             // Without servers it answers 503.
             None => {
                 for suffix in ["", FRESH] {
                     let none = LoadBalancer { servers: Vec::new(), servers_transport: None };
-                    self.services.insert(format!("{own}.none{suffix}"), Service { load_balancer: none });
+                    self.services.insert(format!("{own}.none{suffix}"), Service::LoadBalancer(none));
                 }
                 format!("{own}.none")
             }
@@ -198,20 +212,25 @@ impl Http {
         Ok(())
     }
 
-    fn add_set(&mut self, key: &ServiceKey, deployed: &Deployed) -> Result<String, Refusal> {
+    /// What serves, and what gets a share of that; gives the name of both together.
+    fn add_shares(&mut self, key: &ServiceKey, active: &Deployed, canary: Option<&Canary>) -> String {
+        let Some(Canary { deployed, weight, .. }) = canary else { return self.add_set(key, active) };
+        let canary = self.add_set(key, deployed);
+        if *weight >= WHOLE {
+            return canary;
+        }
+        let active = self.add_set(key, active);
+        let name = format!("{}.shares", service_name(key));
+        for suffix in ["", FRESH] {
+            let share = |set: &str, weight| Share { name: format!("{set}{suffix}"), weight };
+            let services = vec![share(&canary, *weight), share(&active, WHOLE - weight)];
+            self.services.insert(format!("{name}{suffix}"), Service::Weighted { services });
+        }
+        name
+    }
+
+    fn add_set(&mut self, key: &ServiceKey, deployed: &Deployed) -> String {
         let timeouts = &deployed.timeouts;
-        let refused = |what: &str| {
-            let message = format!(
-                "{key}: this host's Traefik has no limit for {what}: leave that out of the deploy file"
-            );
-            Err(Refusal::Invalid { message })
-        };
-        if timeouts.idle_ms != 0 {
-            return refused("a silence within an answer");
-        }
-        if deployed.max_request_body.is_some() {
-            return refused("the body of a request but by holding all answers back");
-        }
         let name = set_name(key, &deployed.deployment);
         for (suffix, max_idle_conns_per_host) in [("", 200), (FRESH, -1)] {
             let transport = Transport {
@@ -228,85 +247,24 @@ impl Http {
             let load_balancer =
                 LoadBalancer { servers: urls.collect(), servers_transport: Some(name.clone()) };
             self.servers_transports.insert(name.clone(), transport);
-            self.services.insert(name, Service { load_balancer });
+            self.services.insert(name, Service::LoadBalancer(load_balancer));
         }
-        Ok(name)
+        name
     }
 }
 
-/// The rules of a route, in Traefik's words, and the priority of each: the host decides first, then the prefix. A priority
-/// of the default service is below those that Traefik gives by itself to the rules of others, mostly.
-fn rules(route: &cutover_control::Route) -> impl Iterator<Item = (String, u32)> {
-    let hosts: Vec<Option<&str>> = if route.hosts.is_empty() {
-        vec![None]
-    } else {
-        route.hosts.iter().map(|host| Some(host.as_str())).collect()
+/// Refuses a deployment with limits that Traefik lacks.
+fn refuse_limits(key: &ServiceKey, deployed: &Deployed) -> Result<(), Refusal> {
+    let refused = |what: &str| {
+        let message =
+            format!("{key}: this host's Traefik has no limit for {what}: leave that out of the deploy file");
+        Err(Refusal::Invalid { message })
     };
-    let prefixes = route::prefixes(route);
-    hosts.into_iter().flat_map(move |host| {
-        prefixes.clone().map(move |prefix| {
-            let (of_host, rank) = host.map_or((String::new(), 0), host_rule);
-            let of_path = match prefix {
-                "/" => "PathPrefix(`/`)".to_owned(),
-                prefix => format!("(Path(`{prefix}`) || PathPrefix(`{prefix}/`))"),
-            };
-            // A prefix is shorter than the head of a request may be.
-            let length = u32::try_from(prefix.len()).unwrap_or(u32::MAX).min(99_999);
-            (of_host + &of_path, rank * 1_000_000 + length * 2)
-        })
-    })
-}
-
-/// The rule of a host, and its rank among those that take a request.
-fn host_rule(host: &str) -> (String, u32) {
-    match route::wildcard(host) {
-        Some(below) => {
-            let rank = u32::try_from(below.len()).unwrap_or(u32::MAX).min(999);
-            (format!("HostRegexp(`^.+\\.{}$`) && ", below.replace('.', "\\.")), rank)
-        }
-        None => (format!("Host(`{host}`) && "), 1_000),
+    if deployed.timeouts.idle_ms != 0 {
+        return refused("a silence within an answer");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use cutover_control::Route;
-
-    use super::*;
-
-    #[test]
-    fn the_host_decides_before_the_prefix() {
-        let priority = |hosts: &[&str], prefix: &str| {
-            let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-            let route = Route { hosts, path_prefixes: vec![prefix.to_owned()], strip_path_prefix: false };
-            rules(&route).map(|(_, priority)| priority).max()
-        };
-        let ordered = [
-            priority(&[], "/"),
-            priority(&[], "/api"),
-            priority(&["*.example"], "/"),
-            priority(&["*.a.example"], "/"),
-            priority(&["*.a.example"], "/api/v2"),
-            priority(&["x.a.example"], "/"),
-            priority(&["x.a.example"], "/api"),
-        ];
-        assert!(ordered.is_sorted(), "{ordered:?}");
+    if deployed.max_request_body.is_some() {
+        return refused("the body of a request but by holding all answers back");
     }
-
-    #[test]
-    fn a_rule_stands_for_whole_segments_and_names() {
-        let route = Route {
-            hosts: vec!["a.example".to_owned(), "*.b.example".to_owned()],
-            path_prefixes: vec!["/api".to_owned()],
-            strip_path_prefix: false,
-        };
-        let said: Vec<_> = rules(&route).map(|(rule, _)| rule).collect();
-        assert_eq!(
-            said,
-            [
-                "Host(`a.example`) && (Path(`/api`) || PathPrefix(`/api/`))",
-                "HostRegexp(`^.+\\.b\\.example$`) && (Path(`/api`) || PathPrefix(`/api/`))",
-            ]
-        );
-    }
+    Ok(())
 }

@@ -7,8 +7,8 @@ use hyper::{Method, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::caller::LIMIT;
 use crate::client::{Client, request};
-use crate::proxy::LIMIT;
 
 /// Clients that ask without a pause. Half of them keep their connections, and do what RFC 9110, 9.2.2 lets them: a GET is
 /// sent again on another one where one that had been used before was closed without an answer, as nginx does with idle

@@ -5,6 +5,10 @@
 #[path = "../proxy/application.rs"]
 #[allow(dead_code)]
 mod application;
+#[path = "../proxy/caller.rs"]
+#[allow(dead_code)]
+mod caller;
+mod canary;
 #[path = "../proxy/client.rs"]
 #[allow(dead_code)]
 mod client;

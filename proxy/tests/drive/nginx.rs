@@ -3,16 +3,18 @@
 use std::fs;
 use std::time::Duration;
 
-use cutover_control::{Refusal, Switch, Timeouts};
+use cutover_control::{Canary, Refusal, Switch, Timeouts};
 use hyper::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, text};
+use crate::caller::{LIMIT, canary, switch};
+use crate::canary;
 use crate::client::{Client, get_once, read_until, request};
 use crate::peer::Kind::Nginx;
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 use crate::same;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,6 +65,41 @@ async fn another_proxy_that_is_not_there_is_told_once_it_is() {
 #[tokio::test]
 async fn what_it_cannot_be_told_is_refused() {
     same::what_it_cannot_be_told_is_refused(Nginx).await;
+}
+
+#[tokio::test]
+async fn a_canary_gets_the_share_that_its_weight_says() {
+    canary::a_canary_gets_the_share_that_its_weight_says(Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_a_canary_is_weighed_promoted_and_taken_back() {
+    canary::no_request_fails_while_a_canary_is_weighed_promoted_and_taken_back(Nginx).await;
+}
+
+#[tokio::test]
+async fn a_renewal_changes_nothing_at_the_other_proxy() {
+    canary::a_renewal_changes_nothing_at_the_other_proxy(Nginx).await;
+}
+
+#[tokio::test]
+async fn a_canary_that_is_not_renewed_is_over_by_itself() {
+    canary::a_canary_that_is_not_renewed_is_over_by_itself(Nginx).await;
+}
+
+#[tokio::test]
+async fn the_hold_goes_on_over_a_restart_of_the_driver_and_is_not_longer_for_it() {
+    canary::the_hold_goes_on_over_a_restart_of_the_driver_and_is_not_longer_for_it(Nginx).await;
+}
+
+#[tokio::test]
+async fn what_a_canary_that_is_taken_back_has_in_flight_is_waited_for() {
+    canary::what_a_canary_that_is_taken_back_has_in_flight_is_waited_for(Nginx).await;
+}
+
+#[tokio::test]
+async fn a_canary_that_is_not_ready_late_or_more_than_a_weight_is_refused() {
+    canary::a_canary_that_is_not_ready_late_or_more_than_a_weight_is_refused(Nginx).await;
 }
 
 #[tokio::test]
@@ -164,4 +201,40 @@ async fn a_body_that_is_too_large_and_a_path_that_climbs_are_refused() {
     assert_eq!(ask("/a.b/x/../y", "").await, StatusCode::BAD_REQUEST);
     limited.route.path_prefixes = vec!["/a%20b".to_owned()];
     assert!(matches!(proxy.switch_as(limited).await, Err(Refusal::Invalid { .. })));
+}
+
+#[tokio::test]
+async fn a_canary_gets_streams_and_stripped_paths_and_has_limits_of_its_own() {
+    let echo = async |name: &'static str| {
+        Application::serve(move |request| async move {
+            text(StatusCode::OK, format!("{name} {}", request.uri().path()))
+        })
+        .await
+    };
+    let (old, new) = (echo("old").await, echo("new").await);
+    let proxy = Proxy::start(Nginx).await;
+    let limited = |sequence, app: &Application, limit| {
+        let mut limited = Switch { max_request_body: limit, ..switch(sequence, &[app.target()]) };
+        limited.route.path_prefixes = vec!["/a".to_owned()];
+        limited.route.strip_path_prefix = true;
+        limited
+    };
+    proxy.switch_as(limited(1, &old, Some(4))).await.unwrap();
+    let ask = async |accept: &'static str, body: &'static str| {
+        let mut asking = request(Method::POST, "a", "/a/x", body);
+        asking.headers_mut().insert("accept", accept.parse().unwrap());
+        Client::connect(proxy.address).await.ask(asking).await.unwrap()
+    };
+    let got = |name: &str| (StatusCode::OK, format!("{name} /x"));
+    assert_eq!(ask("text/html", "fives").await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    let weighed = Canary { switch: limited(2, &new, None), ..canary(2, 1_000, &[]) };
+    proxy.weigh(weighed.clone()).await;
+    for accept in ["text/html", "text/event-stream"] {
+        assert_eq!(ask(accept, "fives").await, got("new"), "{accept}");
+    }
+    proxy.weigh(Canary { weight: 0, ..weighed }).await;
+    for accept in ["text/html", "text/event-stream"] {
+        assert_eq!(ask(accept, "four").await, got("old"), "{accept}");
+        assert_eq!(ask(accept, "fives").await.0, StatusCode::PAYLOAD_TOO_LARGE, "{accept}");
+    }
 }

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::caller::LIMIT;
 use crate::client::raw;
-use crate::proxy::LIMIT;
 
 /// Where `scripts/install.sh` puts it.
 const TRAEFIK: &str = "/usr/local/lib/cutover/traefik";

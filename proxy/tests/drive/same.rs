@@ -7,10 +7,11 @@ use hyper::{Method, StatusCode};
 use tokio::time::timeout;
 
 use crate::application::{Application, nobody, target, text};
+use crate::caller::{LIMIT, epoch, key, switch};
 use crate::client::{Client, get_once, request};
 use crate::load::Load;
 use crate::peer::Kind;
-use crate::proxy::{LIMIT, Proxy, epoch, key, switch};
+use crate::proxy::Proxy;
 
 pub(crate) async fn no_request_fails_while_targets_are_switched_and_stopped(kind: Kind, switches: u64) {
     let proxy = Proxy::start(kind).await;
@@ -223,8 +224,7 @@ pub(crate) async fn what_it_cannot_be_told_is_refused(kind: Kind) {
     assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{refused:?}");
 }
 
-/// The file of ours.
+/// What the file of ours says.
 pub(crate) fn config(proxy: &Proxy) -> String {
-    let name = if proxy.peer.kind == Kind::Nginx { "cutover.conf" } else { "cutover.yaml" };
-    fs::read_to_string(proxy.peer.drive().conf_dir.join(name)).unwrap()
+    fs::read_to_string(proxy.config_path()).unwrap()
 }

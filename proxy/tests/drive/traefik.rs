@@ -4,12 +4,15 @@ use std::fs;
 
 use cutover_control::{Refusal, Switch};
 use cutover_proxy::{Driven, TraefikOptions};
+use hyper::StatusCode;
 use tokio::time::timeout;
 
-use crate::application::Application;
+use crate::application::{Application, nobody, target};
+use crate::caller::{LIMIT, canary, switch};
+use crate::canary;
 use crate::client::get_once;
 use crate::peer::Kind::{QuickTraefik, Traefik};
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 use crate::same;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,6 +66,41 @@ async fn what_it_cannot_be_told_is_refused() {
 }
 
 #[tokio::test]
+async fn a_canary_gets_the_share_that_its_weight_says() {
+    canary::a_canary_gets_the_share_that_its_weight_says(QuickTraefik).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_a_canary_is_weighed_promoted_and_taken_back() {
+    canary::no_request_fails_while_a_canary_is_weighed_promoted_and_taken_back(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn a_renewal_changes_nothing_at_the_other_proxy() {
+    canary::a_renewal_changes_nothing_at_the_other_proxy(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn a_canary_that_is_not_renewed_is_over_by_itself() {
+    canary::a_canary_that_is_not_renewed_is_over_by_itself(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn the_hold_goes_on_over_a_restart_of_the_driver_and_is_not_longer_for_it() {
+    canary::the_hold_goes_on_over_a_restart_of_the_driver_and_is_not_longer_for_it(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn what_a_canary_that_is_taken_back_has_in_flight_is_waited_for() {
+    canary::what_a_canary_that_is_taken_back_has_in_flight_is_waited_for(QuickTraefik).await;
+}
+
+#[tokio::test]
+async fn a_canary_that_is_not_ready_late_or_more_than_a_weight_is_refused() {
+    canary::a_canary_that_is_not_ready_late_or_more_than_a_weight_is_refused(QuickTraefik).await;
+}
+
+#[tokio::test]
 async fn a_configuration_that_traefik_refuses_is_taken_back_with_its_words() {
     let (one, two) = (Application::named("one").await, Application::named("two").await);
     let mut proxy = Proxy::start(QuickTraefik).await;
@@ -107,4 +145,15 @@ async fn limits_that_traefik_lacks_are_refused_and_nothing_is_written() {
         assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{refused:?}");
     }
     assert_eq!(fs::read_dir(&proxy.peer.drive().conf_dir).unwrap().count(), before);
+}
+
+#[tokio::test]
+async fn a_canary_that_cannot_be_reached_costs_nobody_an_answer() {
+    let app = Application::named("app").await;
+    let proxy = Proxy::start(QuickTraefik).await;
+    proxy.switch(1, &[app.target()]).await;
+    proxy.weigh(canary(2, 300, &[target(nobody().await)])).await;
+    for _ in 0..20 {
+        assert_eq!(get_once(proxy.address, "a").await, (StatusCode::OK, "app".to_owned()));
+    }
 }

@@ -11,9 +11,9 @@ use tokio::process::ChildStdout;
 use tokio::time::timeout;
 
 use crate::application::{Application, nobody, target, text};
+use crate::caller::LIMIT;
 use crate::client::{Client, get, raw, read, read_until, request};
 use crate::process::Process;
-use crate::proxy::LIMIT;
 use crate::streaming::{data, next, streaming_app};
 use crate::upgrade::{echo, says_back};
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::proxy::LIMIT;
+use crate::caller::LIMIT;
 
 /// A certificate authority of the test's own, and what its clients trust.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);

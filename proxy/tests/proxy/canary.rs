@@ -3,24 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use cutover_control::{Canary, CanaryStatus, Choice, HealthCheck, Refusal, Request, ServiceStatus, Target};
+use cutover_control::{Canary, CanaryStatus, Choice, HealthCheck, Refusal, Request, ServiceStatus};
 use hyper::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, nobody, target, text};
+use crate::caller::{LIMIT, canary, epoch};
 use crate::client::{Client, get, get_once, read};
-use crate::proxy::{LIMIT, Proxy, epoch, switch};
-
-/// A canary of the default service that holds for longer than any test.
-pub(crate) fn canary(sequence: u64, weight: u16, targets: &[Target]) -> Canary {
-    let switch = switch(sequence, targets);
-    Canary { switch, weight, hold_ms: 600_000, sticky: false, choose: None, mirror: 0 }
-}
-
-pub(crate) async fn weigh(proxy: &Proxy, canary: Canary) {
-    proxy.call(Request::Canary(Box::new(canary))).await.unwrap();
-}
+use crate::proxy::Proxy;
 
 fn of(status: ServiceStatus) -> CanaryStatus {
     status.canary.unwrap()
@@ -96,11 +87,11 @@ async fn scene() -> (Proxy, Application, Application) {
 async fn a_canary_gets_the_share_that_its_weight_says() {
     let (proxy, _old, new) = scene().await;
     for (weight, least, most) in [(0, 0, 0), (1_000, 500, 500)] {
-        weigh(&proxy, canary(2, weight, &[new.target()])).await;
+        proxy.weigh(canary(2, weight, &[new.target()])).await;
         let share = share(&proxy, 500).await;
         assert!((least..=most).contains(&share), "{share} of 500 at {weight}");
     }
-    weigh(&proxy, canary(2, 300, &[new.target()])).await;
+    proxy.weigh(canary(2, 300, &[new.target()])).await;
     // The mean is 900 and the deviation 25.1: within 7 of them but once in 3 * 10^11 times.
     let drawn = share(&proxy, 3_000).await;
     assert!(drawn.abs_diff(900) <= 175, "{drawn} of 3000");
@@ -119,9 +110,9 @@ async fn a_weight_that_is_not_renewed_is_over_by_itself() {
     let (proxy, _old, new) = scene().await;
     let choose = Some(Choice::Header { name: "x-try".to_owned(), value: "new".to_owned() });
     let held = Canary { choose, ..canary(2, 1_000, &[new.target()]) };
-    weigh(&proxy, held.clone()).await;
+    proxy.weigh(held.clone()).await;
     assert_eq!(get_once(proxy.address, "a").await.1, "new");
-    weigh(&proxy, Canary { hold_ms: 50, ..held.clone() }).await;
+    proxy.weigh(Canary { hold_ms: 50, ..held.clone() }).await;
     let status = proxy.until(|status| status.canary.as_ref().unwrap().weight == 0).await;
     assert_eq!((of(status.clone()).held_ms, status.active.unwrap().deployment.as_str()), (0, "d1"));
     assert_eq!(get_once(proxy.address, "a").await.1, "old");
@@ -131,7 +122,7 @@ async fn a_weight_that_is_not_renewed_is_over_by_itself() {
     assert_eq!(tester.ask(tries.clone()).await.unwrap().1, "old");
     // Nobody may stop it: it may be renewed.
     assert_eq!(proxy.retire(2, "d1").await.unwrap().0.len(), 2);
-    weigh(&proxy, held).await;
+    proxy.weigh(held).await;
     assert_eq!(get_once(proxy.address, "a").await.1, "new");
     assert_eq!(tester.ask(tries).await.unwrap().1, "new");
 }
@@ -149,7 +140,7 @@ async fn a_canary_that_is_not_ready_gets_nothing_and_a_late_one_is_refused() {
     );
     assert_eq!((proxy.status().await.canary, get_once(proxy.address, "a").await.1), (None, "old".to_owned()));
 
-    weigh(&proxy, canary(3, 0, &[new.target()])).await;
+    proxy.weigh(canary(3, 0, &[new.target()])).await;
     let late = proxy.call(Request::Canary(Box::new(canary(2, 1_000, &[new.target()])))).await;
     assert_eq!(late, Err(Refusal::StaleEpoch { highest: epoch(3) }));
     assert_eq!(of(proxy.status().await).weight, 0);
@@ -159,14 +150,13 @@ async fn a_canary_that_is_not_ready_gets_nothing_and_a_late_one_is_refused() {
 async fn no_request_fails_while_a_canary_is_promoted_and_the_old_one_stopped() {
     let (proxy, old, new) = scene().await;
     let load = Load::start(&proxy);
-    weigh(&proxy, canary(2, 300, &[new.target()])).await;
+    proxy.weigh(canary(2, 300, &[new.target()])).await;
     load.until(50, 50).await;
     let before = of(proxy.status().await).set.requests;
     assert_eq!(proxy.switch(2, &[new.target()]).await.as_deref(), Some("d1"));
     let active = proxy.status().await.active.unwrap();
     assert!(active.deployment == "d2" && active.requests >= before, "{active:?}");
-    let retired = async { while !proxy.retire(2, "d2").await.unwrap().1.is_empty() {} };
-    timeout(LIMIT, retired).await.unwrap();
+    proxy.retire_drained(2, "d2").await;
     drop(old);
     load.until(0, 200).await;
     load.end().await;
@@ -179,7 +169,7 @@ async fn no_request_fails_while_a_canary_is_promoted_and_the_old_one_stopped() {
 async fn no_request_fails_while_a_canary_is_taken_back_and_stopped() {
     let (proxy, _old, new) = scene().await;
     let load = Load::start(&proxy);
-    weigh(&proxy, canary(2, 500, &[new.target()])).await;
+    proxy.weigh(canary(2, 500, &[new.target()])).await;
     load.until(50, 50).await;
     assert_eq!(proxy.restore(3, "d2").await.unwrap().as_deref(), Some("d1"));
     proxy.until(|status| status.canary.is_none() && status.draining.is_empty()).await;
@@ -196,7 +186,7 @@ async fn what_a_displaced_canary_has_in_flight_is_finished_and_listed() {
     let (old, newest) = (Application::named("old").await, Application::named("newest").await);
     let proxy = Proxy::start().await;
     proxy.switch(1, &[old.target()]).await;
-    weigh(&proxy, canary(2, 1_000, &[new.target()])).await;
+    proxy.weigh(canary(2, 1_000, &[new.target()])).await;
     let address = proxy.address;
     let waiting = tokio::spawn(async move { get_once(address, "a").await });
     timeout(LIMIT, asks.recv()).await.unwrap();
@@ -217,7 +207,7 @@ async fn testers_choose_the_canary_whatever_its_weight() {
         (Choice::Header { name: "X-Try".to_owned(), value: "new".to_owned() }, "x-try", "new"),
         (Choice::Cookie { name: "try".to_owned(), value: "new".to_owned() }, "cookie", "a=b; try=new"),
     ] {
-        weigh(&proxy, Canary { choose: Some(choose), ..canary(2, 0, &[new.target()]) }).await;
+        proxy.weigh(Canary { choose: Some(choose), ..canary(2, 0, &[new.target()]) }).await;
         let mut tries = get("/");
         tries.headers_mut().insert(field, value.parse().unwrap());
         for _ in 0..20 {
@@ -231,14 +221,14 @@ async fn testers_choose_the_canary_whatever_its_weight() {
 async fn a_canary_that_cannot_be_reached_costs_nobody_an_answer_and_never_stands_in_for_what_serves() {
     let (proxy, old, new) = scene().await;
     // Both are asked alike: a canary of two has one to fall back on, and isn't asked again.
-    weigh(&proxy, canary(2, 1_000, &[target(nobody().await), target(nobody().await)])).await;
+    proxy.weigh(canary(2, 1_000, &[target(nobody().await), target(nobody().await)])).await;
     assert_eq!(share(&proxy, 20).await, 0);
     let status = proxy.status().await;
     assert_eq!(status.active.clone().unwrap().requests, 20);
     let canary_set = of(status).set;
     assert_eq!((canary_set.requests, canary_set.retries), (0, 20));
 
-    weigh(&proxy, canary(3, 0, &[new.target()])).await;
+    proxy.weigh(canary(3, 0, &[new.target()])).await;
     drop(old);
     for _ in 0..20 {
         assert_eq!(get_once(proxy.address, "a").await.0, StatusCode::BAD_GATEWAY);
@@ -258,7 +248,7 @@ async fn a_canary_that_is_down_gets_nothing() {
     .await;
     let mut watched = canary(2, 1_000, &[new.target()]);
     watched.switch.health = Some(HealthCheck::new("/up", 10, 5_000));
-    weigh(&proxy, watched).await;
+    proxy.weigh(watched).await;
     assert_eq!(share(&proxy, 10).await, 10);
     healthy.store(false, Relaxed);
     proxy.until(|status| !status.canary.as_ref().unwrap().set.targets[0].healthy).await;
@@ -268,14 +258,14 @@ async fn a_canary_that_is_down_gets_nothing() {
 #[tokio::test]
 async fn the_hold_goes_on_over_a_restart_and_is_not_longer_for_it() {
     let (proxy, _old, new) = scene().await;
-    weigh(&proxy, canary(2, 1_000, &[new.target()])).await;
+    proxy.weigh(canary(2, 1_000, &[new.target()])).await;
     let before = of(proxy.status().await).held_ms;
     let proxy = proxy.restart().await;
     let after = of(proxy.status().await);
     assert!(after.weight == 1_000 && after.held_ms <= before, "{after:?} {before}");
     assert_eq!(get_once(proxy.address, "a").await.1, "new");
 
-    weigh(&proxy, Canary { hold_ms: 1, ..canary(2, 1_000, &[new.target()]) }).await;
+    proxy.weigh(Canary { hold_ms: 1, ..canary(2, 1_000, &[new.target()]) }).await;
     proxy.until(|status| status.canary.as_ref().unwrap().weight == 0).await;
     let proxy = proxy.restart().await;
     assert_eq!(of(proxy.status().await).held_ms, 0);
@@ -290,7 +280,7 @@ async fn a_canary_goes_on_at_the_proxy_that_takes_over_with_what_is_in_flight() 
     let old = Application::named("old").await;
     let mut predecessor = Proxy::start().await;
     predecessor.switch(1, &[old.target()]).await;
-    weigh(&predecessor, canary(2, 1_000, &[new.target()])).await;
+    predecessor.weigh(canary(2, 1_000, &[new.target()])).await;
     let mut busy = Client::connect(predecessor.address).await;
     let mut idle = Client::connect(predecessor.address).await;
     gate.add_permits(1);

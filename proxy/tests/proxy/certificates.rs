@@ -18,8 +18,9 @@ use x509_cert::der::{Decode, oid::ObjectIdentifier};
 
 use crate::application::Application;
 use crate::authority::{Authority, shake};
+use crate::caller::{LIMIT, switch};
 use crate::client::{Client, request};
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 
 /// The extension that an authority looks for (RFC 8737, 3).
 const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::proxy::LIMIT;
+use crate::caller::LIMIT;
 
 /// A client with one kept-alive connection.
 pub(crate) struct Client<B = Full<Bytes>> {

@@ -9,8 +9,9 @@ use cutover_proxy::{Error, Server};
 use hyper::StatusCode;
 
 use crate::application::Application;
+use crate::caller::switch;
 use crate::client::get_once;
-use crate::proxy::{Proxy, switch};
+use crate::proxy::Proxy;
 
 #[tokio::test]
 async fn a_line_that_is_no_call_is_refused_with_a_reason() {

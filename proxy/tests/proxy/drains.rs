@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::application::{Application, text};
+use crate::caller::{LIMIT, switch};
 use crate::client::{Client, get, get_once, read_until};
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 use crate::streaming::{Piece, channel, data, next, streaming_app};
 use crate::upgrade::{change, says_back, upgraded};
 

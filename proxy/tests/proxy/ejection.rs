@@ -13,8 +13,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::{Application, target};
+use crate::caller::{LIMIT, switch};
 use crate::client::get_once;
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 
 /// An application that closes the connections of all requests but health checks, unless it is well.
 struct Broken {

@@ -5,8 +5,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::application::Application;
+use crate::caller::LIMIT;
 use crate::client::{Client, get, read};
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 #[tokio::test]
 async fn what_is_in_flight_is_finished_and_nothing_more_is_accepted() {

@@ -18,8 +18,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tower::service_fn;
 
+use crate::caller::LIMIT;
 use crate::http2_application::Http2Application;
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 /// Messages that are nothing but bytes.
 #[derive(Clone, Copy, Default)]

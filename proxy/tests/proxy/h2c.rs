@@ -18,10 +18,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, target, text};
+use crate::caller::{LIMIT, key};
 use crate::client::{Client, get, get_once, request};
 use crate::http2::connect;
 use crate::http2_application::{Http2Application, h2c_switch};
-use crate::proxy::{LIMIT, Proxy, key};
+use crate::proxy::Proxy;
 
 #[tokio::test]
 async fn requests_of_all_clients_share_a_connection_and_come_as_http_2() {

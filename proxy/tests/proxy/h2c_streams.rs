@@ -15,10 +15,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::application::text;
+use crate::caller::LIMIT;
 use crate::client::{Client, get, get_once, request};
 use crate::http2::connect;
 use crate::http2_application::{Http2Application, h2c_switch};
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 /// Bodies that are larger than any window: so many pieces of so many bytes.
 const MANY: u64 = 4096;

@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::application::{Application, Body, text};
+use crate::caller::{LIMIT, switch};
 use crate::client::{get_once, raw, read_until};
 use crate::limits::{allowing, counting};
 use crate::process::Process;
-use crate::proxy::{LIMIT, switch};
 
 /// What a flood may cost in memory, in bytes: far less than it sends.
 pub(crate) const ROOM: u64 = 32 << 20;

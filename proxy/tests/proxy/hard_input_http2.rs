@@ -5,9 +5,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::application::Application;
+use crate::caller::LIMIT;
 use crate::hard_input::{ROOM, flood, proxy_to, serves};
 use crate::process::Process;
-use crate::proxy::LIMIT;
 
 // Types of frames (RFC 9113, 6).
 const DATA: u8 = 0;

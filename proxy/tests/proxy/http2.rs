@@ -15,8 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, text};
+use crate::caller::LIMIT;
 use crate::client::get_once;
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 /// A connection that begins with HTTP/2 (RFC 9113, 3.3).
 pub(crate) async fn connect<B>(address: SocketAddr) -> SendRequest<B>

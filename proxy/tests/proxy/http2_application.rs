@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::{target, text};
-use crate::proxy::{Proxy, switch};
+use crate::caller::switch;
+use crate::proxy::Proxy;
 
 /// An application that speaks nothing but HTTP/2 without TLS, gone with all its connections when this is dropped.
 pub(crate) struct Http2Application {

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, target, text};
+use crate::caller::{LIMIT, switch};
 use crate::client::{Client, get, get_once, raw, read_until};
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 use crate::streaming::{channel, data, next, streaming_app};
 use crate::upgrade::{echo, says_back, upgraded};
 

@@ -5,6 +5,7 @@ mod access_log;
 mod announcement;
 mod application;
 mod authority;
+mod caller;
 mod canary;
 mod certificates;
 mod client;

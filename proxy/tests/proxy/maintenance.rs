@@ -6,8 +6,9 @@ use cutover_control::{Choice, HealthCheck, Maintenance, MaintenanceStatus, Reque
 use hyper::StatusCode;
 
 use crate::application::Application;
+use crate::caller::{key, switch};
 use crate::client::{Client, get, get_once, read};
-use crate::proxy::{Proxy, key, switch};
+use crate::proxy::Proxy;
 
 fn away() -> Maintenance {
     let page = Some("<h1>Soon</h1>".to_owned());

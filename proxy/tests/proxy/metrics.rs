@@ -12,7 +12,7 @@ async fn what_a_release_has_counted_does_not_fall_when_one_of_its_deployments_is
     let proxy = Proxy::start_answering().await;
     let same = |sequence, app: &Application| {
         let release = "same".to_owned();
-        let switch = cutover_control::Switch { release, ..crate::proxy::switch(sequence, &[app.target()]) };
+        let switch = cutover_control::Switch { release, ..crate::caller::switch(sequence, &[app.target()]) };
         cutover_control::Request::Switch(Box::new(switch))
     };
     let counted = async || {

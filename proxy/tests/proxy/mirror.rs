@@ -8,9 +8,9 @@ use hyper::{Method, StatusCode};
 use tokio::time::timeout;
 
 use crate::application::{Application, nobody, target, text};
-use crate::canary::{canary, weigh};
+use crate::caller::{LIMIT, canary};
 use crate::client::{Client, get, get_once, read, request};
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 fn mirrored(status: &cutover_control::ServiceStatus) -> MirrorStatus {
     status.canary.as_ref().unwrap().mirrored
@@ -33,7 +33,7 @@ async fn what_is_safe_to_repeat_is_repeated_and_its_answer_seen_by_nobody() {
     .await;
     let proxy = Proxy::start().await;
     proxy.switch(1, &[old.target()]).await;
-    weigh(&proxy, Canary { mirror: 1_000, ..canary(2, 0, &[new.target()]) }).await;
+    proxy.weigh(Canary { mirror: 1_000, ..canary(2, 0, &[new.target()]) }).await;
     let mut client = Client::connect(proxy.address).await;
     for number in 0..10 {
         let mut asked = get(&format!("/{number}"));
@@ -63,7 +63,7 @@ async fn a_mirror_that_hangs_delays_nobody_and_takes_only_so_many() {
     let (new, mut asks, gate) = Application::patient("new").await;
     let proxy = Proxy::start().await;
     proxy.switch(1, &[old.target()]).await;
-    weigh(&proxy, Canary { mirror: 1_000, ..canary(2, 0, &[new.target()]) }).await;
+    proxy.weigh(Canary { mirror: 1_000, ..canary(2, 0, &[new.target()]) }).await;
     let listening = tokio::spawn(async move { while asks.recv().await.is_some() {} });
     let mut client = Client::connect(proxy.address).await;
     for _ in 0..100 {
@@ -88,13 +88,13 @@ async fn a_mirrored_request_is_in_flight_until_it_is_cut_and_a_failure_is_only_c
     let old = Application::named("old").await;
     let (new, mut asks, _gate) = Application::patient("new").await;
     let proxy = Proxy::start().await;
-    let mut quick = crate::proxy::switch(1, &[old.target()]);
+    let mut quick = crate::caller::switch(1, &[old.target()]);
     quick.drain_ms = 50;
     proxy.call(cutover_control::Request::Switch(Box::new(quick))).await.unwrap();
-    weigh(&proxy, Canary { mirror: 1_000, ..canary(2, 0, &[new.target()]) }).await;
+    proxy.weigh(Canary { mirror: 1_000, ..canary(2, 0, &[new.target()]) }).await;
     assert_eq!(get_once(proxy.address, "a").await.1, "old");
     timeout(LIMIT, asks.recv()).await.unwrap();
-    weigh(&proxy, Canary { mirror: 1_000, ..canary(3, 0, &[target(nobody().await)]) }).await;
+    proxy.weigh(Canary { mirror: 1_000, ..canary(3, 0, &[target(nobody().await)]) }).await;
     proxy.until(|status| status.draining.is_empty()).await;
     assert_eq!(get_once(proxy.address, "a").await, (StatusCode::OK, "old".to_owned()));
     proxy

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, text};
+use crate::caller::{LIMIT, key, switch};
 use crate::client::{Client, get, get_once};
-use crate::proxy::{LIMIT, Proxy, key, switch};
+use crate::proxy::Proxy;
 
 fn pause(hold_ms: u64, max_waiting: u32) -> Request {
     Request::Pause(Pause { key: key(), journal: Some("journal-1".to_owned()), hold_ms, max_waiting })

@@ -14,8 +14,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::{Application, target};
+use crate::caller::{LIMIT, switch};
 use crate::client::{Client, get, get_once};
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 use crate::streaming::{data, next, streaming_app};
 use crate::upgrade::{echo, says_back, upgraded};
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::proxy::{LIMIT, say, switch};
+use crate::caller::{LIMIT, say, switch};
 
 /// A proxy in a process of its own, gone when this is dropped.
 pub(crate) struct Process {

@@ -1,29 +1,23 @@
 use std::net::SocketAddr;
-use std::path::Path;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
-use cutover_control::{
-    Call, Certificate, CertificateStatus, Epoch, LineBuffer, Refusal, Reply, Request, Response, ServiceKey,
-    ServiceStatus, Switch, Target, TargetStatus, Timeouts, decode_reply,
-};
+use cutover_control::{Certificate, CertificateStatus, Refusal, Request, Response, ServiceKey};
 use cutover_proxy::{Command, Error, ServeOptions, Server};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// The longest that a test waits for anything.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+use crate::caller::{Caller, LIMIT};
 
 /// A running proxy with a state folder of its own.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) options: ServeOptions,
     folder: Arc<TempDir>,
+    caller: Caller,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), Error>>,
 }
@@ -64,7 +58,8 @@ impl Proxy {
         let running = tokio::spawn(server.run(async {
             stopped.await.ok();
         }));
-        Self { address, options, folder, stop: Some(stop), running }
+        let caller = Caller::of(&options.control);
+        Self { address, options, folder, caller, stop: Some(stop), running }
     }
 
     /// Where it speaks TLS.
@@ -101,52 +96,6 @@ impl Proxy {
         Self::start_with(self.options.clone(), Arc::clone(&self.folder)).await
     }
 
-    /// A proxy that has just handed over may close the connection: then the call is made again, as by the switcher.
-    pub(crate) async fn call(&self, request: Request) -> Reply {
-        let line = Call::new(request).to_line().unwrap();
-        for _ in 0..2 {
-            if let Some(answer) = say(&self.options.control, &line).await {
-                return decode_reply(&answer).unwrap();
-            }
-        }
-        decode_reply(&self.say(&line).await).unwrap()
-    }
-
-    /// Sends a line as it is and gives the line that is answered.
-    pub(crate) async fn say(&self, line: &[u8]) -> Vec<u8> {
-        say(&self.options.control, line).await.expect("the control connection ended without an answer")
-    }
-
-    /// Switches the default service; the sequence also numbers the deployment.
-    pub(crate) async fn switch(&self, sequence: u64, targets: &[Target]) -> Option<String> {
-        match self.call(Request::Switch(Box::new(switch(sequence, targets)))).await.unwrap() {
-            Response::Switched { previous } => previous,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    pub(crate) async fn restore(&self, sequence: u64, deployment: &str) -> Result<Option<String>, Refusal> {
-        let request =
-            Request::Restore { key: key(), epoch: epoch(sequence), deployment: deployment.to_owned() };
-        self.call(request).await.map(|response| match response {
-            Response::Restored { serving } => serving,
-            other => panic!("{other:?}"),
-        })
-    }
-
-    pub(crate) async fn retire(
-        &self,
-        sequence: u64,
-        deployment: &str,
-    ) -> Result<(Vec<Target>, Vec<TargetStatus>), Refusal> {
-        let request =
-            Request::Retire { key: key(), epoch: epoch(sequence), deployment: deployment.to_owned() };
-        self.call(request).await.map(|response| match response {
-            Response::Retired { serving, draining } => (serving, draining),
-            other => panic!("{other:?}"),
-        })
-    }
-
     /// Has a service in production show a certificate.
     pub(crate) async fn certify(
         &self,
@@ -159,65 +108,12 @@ impl Proxy {
             other => panic!("{other:?}"),
         })
     }
-
-    /// The only service.
-    pub(crate) async fn status(&self) -> ServiceStatus {
-        match self.call(Request::Status).await.unwrap() {
-            Response::Status { mut services, .. } => services.pop().unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Waits until the status of the only service is as wished.
-    pub(crate) async fn until(&self, wished: impl Fn(&ServiceStatus) -> bool) -> ServiceStatus {
-        let waiting = async {
-            loop {
-                let status = self.status().await;
-                if wished(&status) {
-                    return status;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(LIMIT, waiting).await.expect("the status never became as wished")
-    }
 }
 
-/// Sends a line to a control socket as it is; gives the line that is answered, where there is one.
-pub(crate) async fn say(control: &Path, line: &[u8]) -> Option<Vec<u8>> {
-    let answering = async {
-        let mut socket = UnixStream::connect(control).await.unwrap();
-        socket.write_all(line).await.ok()?;
-        let mut lines = LineBuffer::default();
-        loop {
-            if let Some(line) = lines.next_line().unwrap() {
-                return Some(line);
-            }
-            let mut piece = [0; 4096];
-            let length = socket.read(&mut piece).await.unwrap_or_default();
-            if length == 0 {
-                return None;
-            }
-            lines.extend(&piece[..length]);
-        }
-    };
-    timeout(LIMIT, answering).await.unwrap()
-}
+impl Deref for Proxy {
+    type Target = Caller;
 
-pub(crate) fn key() -> ServiceKey {
-    ServiceKey::new("production", "app")
-}
-
-pub(crate) fn epoch(sequence: u64) -> Epoch {
-    Epoch { journal: "journal-1".to_owned(), sequence }
-}
-
-/// A switch of the default service to the deployment `d<sequence>`.
-pub(crate) fn switch(sequence: u64, targets: &[Target]) -> Switch {
-    let (deployment, release) = (format!("d{sequence}"), format!("r{sequence}"));
-    Switch {
-        timeouts: Timeouts::of_response(10_000),
-        drain_ms: 10_000,
-        ..Switch::new(key(), epoch(sequence), &deployment, &release, targets.to_vec())
+    fn deref(&self) -> &Caller {
+        &self.caller
     }
 }

@@ -8,8 +8,9 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::target;
+use crate::caller::LIMIT;
 use crate::client::read_until;
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 /// An application that answers by the path: with the bytes of an answer, and, where that ends with its body, a body that
 /// shows the head that arrived.

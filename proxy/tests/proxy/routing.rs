@@ -5,8 +5,9 @@ use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 
 use crate::application::{Application, text};
+use crate::caller::switch;
 use crate::client::{Client, get_once, raw, request};
-use crate::proxy::{Proxy, switch};
+use crate::proxy::Proxy;
 
 fn route(hosts: &[&str], prefixes: &[&str]) -> Route {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();

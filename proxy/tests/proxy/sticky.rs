@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use hyper::header::{COOKIE, SET_COOKIE};
 
 use crate::application::{Application, text};
-use crate::canary::{canary, weigh};
+use crate::caller::canary;
 use crate::client::{Client, get, read};
 use crate::proxy::Proxy;
 
@@ -64,14 +64,14 @@ async fn clients_stay_where_they_are_and_only_ever_move_to_the_canary_as_its_wei
     assert!(browsers.iter().all(|browser| browser.given == 0));
 
     let sticky = |weight| Canary { sticky: true, ..canary(2, weight, &[new.target()]) };
-    weigh(&proxy, sticky(300)).await;
+    proxy.weigh(sticky(300)).await;
     let first = versions(&mut browsers, &mut client).await;
     // 120 and 240 with deviations of 9.2 and 9.8: within 7 of them but once in 3 * 10^11 times.
     assert!(count(&first).abs_diff(120) <= 64, "{}", count(&first));
     for _ in 0..3 {
         assert_eq!(versions(&mut browsers, &mut client).await, first);
     }
-    weigh(&proxy, sticky(600)).await;
+    proxy.weigh(sticky(600)).await;
     let second = versions(&mut browsers, &mut client).await;
     assert!(count(&second).abs_diff(240) <= 68, "{}", count(&second));
     assert!(first.iter().zip(&second).all(|(before, after)| *after || !before), "somebody went back");
@@ -83,7 +83,7 @@ async fn clients_stay_where_they_are_and_only_ever_move_to_the_canary_as_its_wei
     assert!(browsers.iter().all(|browser| browser.given == 1));
 
     // Of another canary nobody has a number yet.
-    weigh(&proxy, Canary { sticky: true, ..canary(3, 300, &[new.target()]) }).await;
+    proxy.weigh(Canary { sticky: true, ..canary(3, 300, &[new.target()]) }).await;
     versions(&mut browsers, &mut client).await;
     assert!(browsers.iter().all(|browser| browser.given == 2 && browser.jar.len() == 1));
     proxy.restore(4, "d3").await.unwrap();
@@ -99,7 +99,7 @@ async fn the_application_sees_all_cookies_and_an_unknown_value_is_as_none() {
     .await;
     let proxy = Proxy::start().await;
     proxy.switch(1, &[app.target()]).await;
-    weigh(&proxy, Canary { sticky: true, ..canary(2, 500, &[app.target()]) }).await;
+    proxy.weigh(Canary { sticky: true, ..canary(2, 500, &[app.target()]) }).await;
     let mut client = Client::connect(proxy.address).await;
     let mut ask = async |cookie: &str| {
         let mut request = get("/");
@@ -128,7 +128,7 @@ async fn what_many_may_store_carries_no_cookie() {
     .await;
     let proxy = Proxy::start().await;
     proxy.switch(1, &[app.target()]).await;
-    weigh(&proxy, Canary { sticky: true, ..canary(2, 500, &[app.target()]) }).await;
+    proxy.weigh(Canary { sticky: true, ..canary(2, 500, &[app.target()]) }).await;
     let response = Client::connect(proxy.address).await.send(get("/")).await.unwrap();
     assert_eq!(response.headers()["cache-control"], "public, max-age=600");
     assert!(!response.headers().contains_key(SET_COOKIE));
@@ -140,7 +140,7 @@ async fn the_cookie_of_a_client_that_came_over_tls_is_sent_over_tls_alone() {
     let proxy =
         Proxy::start_with_options(|options| options.trusted = vec!["127.0.0.0/8".parse().unwrap()]).await;
     proxy.switch(1, &[app.target()]).await;
-    weigh(&proxy, Canary { sticky: true, ..canary(2, 500, &[app.target()]) }).await;
+    proxy.weigh(Canary { sticky: true, ..canary(2, 500, &[app.target()]) }).await;
     let mut client = Client::connect(proxy.address).await;
     for (scheme, secure) in [("https", true), ("http", false)] {
         let mut request = get("/");

@@ -13,8 +13,9 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::timeout;
 
 use crate::application::{Application, Body, text};
+use crate::caller::LIMIT;
 use crate::client::{Client, get, raw, read_until};
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 pub(crate) type Piece = Result<Frame<Bytes>, std::io::Error>;
 

@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::application::{Application, text};
+use crate::caller::{LIMIT, epoch, key, switch};
 use crate::client::{Client, get, get_once, request};
-use crate::proxy::{LIMIT, Proxy, epoch, key, switch};
+use crate::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_while_targets_are_switched_and_stopped() {

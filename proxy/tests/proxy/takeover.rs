@@ -15,8 +15,9 @@ use tokio::time::timeout;
 
 use crate::application::Application;
 use crate::authority::{Authority, shake};
+use crate::caller::LIMIT;
 use crate::client::{Client, get, get_once, read};
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_refused_while_one_proxy_takes_over_from_another() {

@@ -16,8 +16,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::{Application, nobody, target, text};
+use crate::caller::{LIMIT, switch};
 use crate::client::{Client, get, get_once, request};
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 
 #[tokio::test]
 async fn equal_targets_share_the_requests() {

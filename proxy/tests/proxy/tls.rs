@@ -20,8 +20,9 @@ use tokio::time::timeout;
 
 use crate::application::{Application, text};
 use crate::authority::{Authority, shake, shake_on};
+use crate::caller::{LIMIT, switch};
 use crate::client::{Client, get_once, raw, read, request};
-use crate::proxy::{LIMIT, Proxy, switch};
+use crate::proxy::Proxy;
 use crate::upgrade::{ASK, echo};
 
 /// Switches a service to an application, by its hosts.

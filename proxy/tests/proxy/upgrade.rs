@@ -8,8 +8,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::application::{Application, Body, text};
+use crate::caller::LIMIT;
 use crate::client::read_until;
-use crate::proxy::{LIMIT, Proxy};
+use crate::proxy::Proxy;
 
 pub(crate) const ASK: &str =
     "GET /cable HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: echo\r\n\r\n";
@@ -74,7 +75,7 @@ async fn an_upgraded_connection_outlives_a_switch_until_the_drain_limit() {
     let proxy = Proxy::start().await;
     proxy.switch(1, &[old.target()]).await;
     let mut stream = upgraded(&proxy).await;
-    let mut quick = crate::proxy::switch(2, &[new.target()]);
+    let mut quick = crate::caller::switch(2, &[new.target()]);
     quick.drain_ms = 400;
     proxy.call(cutover_control::Request::Switch(Box::new(quick))).await.unwrap();
     says_back(&mut stream, "still here").await;
