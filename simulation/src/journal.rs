@@ -72,7 +72,7 @@ impl Connection {
             content: Content::Entry(Event::Decision(decision.clone())),
         };
         let sequence = *sent_after.get_or_insert(log.service.sequence);
-        let appended = self.append_with_work(&log, message, Event::Decision(decision.clone())).await?;
+        let appended = self.append_with_work(&log, message, decision).await?;
         if self.world.has(Flaw::StoredIsTaken) && matches!(appended, Appended::At(_)) {
             return Ok(true);
         }
@@ -104,14 +104,15 @@ impl Connection {
         }
     }
 
-    /// Appends a message that says `event`, and with it, at once, the work that follows.
-    pub(crate) async fn append_with_work(
+    /// Appends a message that says `decision`, and with it, at once, the work that follows.
+    async fn append_with_work(
         &self,
         log: &Log,
         message: Message,
-        event: Event,
+        decision: &Decision,
     ) -> Result<Appended, Lost> {
         let mut next = Service::clone(&log.service);
+        let event = Event::Decision(decision.clone());
         let entry = Entry { sequence: next.sequence + 1, at: self.now(), event };
         let work = match next.apply(&entry) {
             Ok(_) => self.unpublished(&next, &next.effects(self.now())),
@@ -136,15 +137,9 @@ impl Connection {
     pub(crate) async fn carry_out(&self, log: &Log, now: Timestamp) -> Result<(), Lost> {
         let Some(deployment) = &log.service.current else { return Ok(()) };
         let effects = log.service.effects(now);
-        let work = self.unpublished(&log.service, &effects);
-        if !work.is_empty() {
-            let appended = self.append(&work).await?;
-            if appended == Appended::Duplicate && work.len() > 1 {
-                for message in &work {
-                    self.append(std::slice::from_ref(message)).await?;
-                }
-            }
-            self.process.publishes(deployment, work.into_iter().map(|message| message.id));
+        for message in self.unpublished(&log.service, &effects) {
+            self.append(std::slice::from_ref(&message)).await?;
+            self.process.publishes(deployment, [message.id]);
         }
         if effects.contains(&Effect::Snapshot) && !log.snapshot_taken {
             self.write_snapshot(log).await?;

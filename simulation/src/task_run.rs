@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cutover_core::{Claim, Deployment, Event, Fact, Failure, Permission, Service, Stage, Status, Timestamp};
+use cutover_core::{Claim, Deployment, Fact, Failure, Permission, Service, Stage, Status, Timestamp};
 
 use crate::Flaw;
 use crate::assignment::{Assignment, is_owed};
@@ -249,22 +249,17 @@ impl TaskRun<'_> {
         }
     }
 
-    /// Records the result together with the work that follows from it.
+    /// Records the result, and goes on from there.
     async fn record(&self, assignment: &Assignment, fact: Fact) -> Result<Verdict, Lost> {
         let (deployment, task) = (&assignment.deployment, &assignment.task);
         let owed_early = self.bus.world.has(Flaw::AckOwedEarly) && assignment.is_owed();
         if self.bus.world.has(Flaw::AckEarly) || owed_early {
             self.acknowledge(Ack::Done).await;
         }
-        let message = fact_message(deployment.id(), task, deployment.state(task).claims, fact.clone());
-        let event = Event::Fact { deployment: deployment.id().clone(), task: task.clone(), fact };
+        let message = fact_message(deployment.id(), task, deployment.state(task).claims, fact);
         let begun = self.bus.world.now();
         loop {
-            let tried = async {
-                let log = self.bus.read().await?;
-                self.bus.append_with_work(&log, message.clone(), event.clone()).await
-            };
-            match tried.await {
+            match self.bus.append(std::slice::from_ref(&message)).await {
                 Ok(_) => return self.go_on().await,
                 // The task is done: as long as nobody else may have taken it over, its result is worth another try.
                 Err(Lost) if self.bus.world.now().since(begun) < ACK_WAIT => self.bus.world.sleep(LOOK).await,

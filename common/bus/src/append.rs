@@ -89,7 +89,8 @@ impl Message {
     }
 }
 
-/// Appends all messages, or none. One message needs no batch.
+/// Appends all messages, or none. One message needs no batch, and is cheaper by far: for a batch the server makes a store of
+/// its own on the disk (23 ms where a message takes 0.5, with `sync_interval: always`).
 pub(crate) async fn append(
     client: &async_nats::Client,
     doing: &'static str,

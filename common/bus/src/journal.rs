@@ -5,6 +5,7 @@ use std::time::Duration;
 use cutover_core::{
     Decision, Effect, Entry, Event, Illegal, JournalId, Service, ServiceKey, Subject, Timestamp, Work,
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::append::{Appended, BATCH_LIMIT, Message, append};
@@ -16,6 +17,8 @@ use crate::{Bus, DecideError, Error, ServiceLog};
 /// How long a decision is tried: races that are lost, and a bus that can't serve, such as in an election.
 const DECIDE_LIMIT: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(200);
+/// Work messages whose answers are waited for at once.
+const IN_FLIGHT: usize = 32;
 const DECIDING: &str = "taking a decision";
 
 /// The journal of a NATS server. Cloning it is cheap.
@@ -83,9 +86,8 @@ impl Journal {
         let id = format!("{}/{expected}/decision", decision.deployment());
         let subject = Subject::Decisions(log.key().clone()).to_string();
         let message = Message::new(subject, &id, decision)?.expecting(expected);
-        let event = Event::Decision(decision.clone());
         let taken = since_sent.get_or_insert_default();
-        self.append_with_work(DECIDING, log, message, event).await?;
+        self.append_with_work(log, message, decision).await?;
         self.read_on(log, taken).await?;
         self.is_decided(log, decision, taken).await
     }
@@ -110,33 +112,36 @@ impl Journal {
         }
     }
 
-    /// Appends a message that says `event`, and with it, at once, the work that follows.
-    pub(crate) async fn append_with_work(
+    /// Appends a message that says `decision`, and with it, at once, the work that follows: whoever decides may be gone at any
+    /// moment, and holds no message that would come again.
+    async fn append_with_work(
         &self,
-        doing: &'static str,
         log: &ServiceLog,
         message: Message,
-        event: Event,
-    ) -> Result<Appended, Error> {
+        decision: &Decision,
+    ) -> Result<(), Error> {
         let mut next = log.service().clone();
-        let entry = Entry { sequence: log.next(), at: now(), event };
+        let entry = Entry { sequence: log.next(), at: now(), event: Event::Decision(decision.clone()) };
         let work = match next.apply(&entry) {
             Ok(_) => unpublished(log, &next, &next.effects(now()))?,
             Err(_) => Vec::new(),
         };
         let work: Vec<_> = work.into_iter().take(BATCH_LIMIT).collect();
         let messages = std::iter::once(message.clone()).chain(work.iter().map(|(_, work)| work.clone()));
-        match append(&self.bus.client, doing, messages.collect()).await? {
+        match append(&self.bus.client, DECIDING, messages.collect()).await? {
             // Work that another has published already makes the whole batch a duplicate: then the message goes alone, and
             // what follows is derived from the log.
-            Appended::Duplicate if !work.is_empty() => append(&self.bus.client, doing, vec![message]).await,
-            appended => {
-                if let (Appended::At(_), Some(current)) = (appended, &next.current) {
+            Appended::Duplicate if !work.is_empty() => {
+                append(&self.bus.client, DECIDING, vec![message]).await?;
+            }
+            Appended::At(_) => {
+                if let Some(current) = &next.current {
                     log.published().add(current, work.into_iter().map(|(id, _)| id));
                 }
-                Ok(appended)
             }
+            Appended::Duplicate | Appended::Conflict => {}
         }
+        Ok(())
     }
 
     /// Does what follows from the state of a service at a time: publishes the work that is due, writes the snapshot of an
@@ -145,16 +150,11 @@ impl Journal {
         const DOING: &str = "publishing what is due";
         let Some(current) = &log.service().current else { return Ok(()) };
         let effects = log.service().effects(now);
-        for batch in unpublished(log, log.service(), &effects)?.chunks(BATCH_LIMIT) {
-            let (ids, messages): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
-            let appended = append(&self.bus.client, DOING, messages.clone()).await?;
-            if appended == Appended::Duplicate && messages.len() > 1 {
-                for message in messages {
-                    append(&self.bus.client, DOING, vec![message]).await?;
-                }
-            }
-            log.published().add(current, ids);
-        }
+        let work = unpublished(log, log.service(), &effects)?.into_iter();
+        let sent =
+            work.map(async |(id, message)| append(&self.bus.client, DOING, vec![message]).await.map(|_| id));
+        let ids: Vec<String> = stream::iter(sent).buffer_unordered(IN_FLIGHT).try_collect().await?;
+        log.published().add(current, ids);
         if effects.contains(&Effect::Snapshot) {
             self.write_snapshot(log).await?;
         }

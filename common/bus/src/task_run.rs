@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::{AckKind, Message as Delivery};
 use cutover_core::{
-    Claim, Deployment, Event, Fact, Failure, Output, PROTOCOL, Permission, Service, ServiceKey, Stage,
-    Status, Subject, Task,
+    Claim, Deployment, Fact, Failure, Output, PROTOCOL, Permission, Service, ServiceKey, Stage, Status,
+    Subject, Task,
 };
 use cutover_telemetry::TaskResult;
 use tokio::time::Instant;
@@ -284,20 +284,15 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         }
     }
 
-    /// Records the result together with the work that follows from it.
+    /// Records the result, and goes on from there: who dies in between leaves the message, which comes again to another.
     async fn record(&self, hint: &Hint, assignment: &Assignment, fact: Fact) -> Result<Verdict, Error> {
         const DOING: &str = "recording a result";
         let (deployment, task) = (assignment.deployment(), &assignment.task);
         let id = fact_id(deployment, task, deployment.state(task).claims, &fact);
         let message = Message::new(fact_subject(deployment, task, &fact), &id, &fact)?;
-        let event = Event::Fact { deployment: deployment.id().clone(), task: task.clone(), fact };
-        let begun = Instant::now();
-        let tried = async || {
-            let log = self.read(&hint.key).await?;
-            self.shared.journal.append_with_work(DOING, &log, message.clone(), event.clone()).await
-        };
+        let (bus, begun) = (self.shared.journal.bus(), Instant::now());
         loop {
-            match tried().await {
+            match append(&bus.client, DOING, vec![message.clone()]).await {
                 Ok(appended) => {
                     self.shared.options.reach(self.stage, Point::Recorded);
                     let at = if let Appended::At(sequence) = appended { sequence } else { 0 };

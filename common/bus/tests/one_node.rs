@@ -1,4 +1,4 @@
-//! One node, as the embedded default is, at its limits: batches, lost answers, lost consumers, a full log, a wiped folder, a
+//! One node, as the embedded default is, at its limits: many hosts, lost answers, lost consumers, a full log, a wiped folder, a
 //! server that is silent for a while.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -47,7 +47,7 @@ async fn the_checker_misses_what_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_work_than_fits_into_a_batch_is_published_all_the_same() {
+async fn the_work_of_250_hosts_is_published() {
     let server = Server::start().await;
     let journal = server.journal().await;
     let hosts: Vec<_> = (0..250).map(|n| format!("h{n}")).collect();
