@@ -20,6 +20,7 @@ pub(crate) struct Counters {
     /// Answers that did not come to their end.
     cut_off: AtomicU64,
     retries: AtomicU64,
+    request_bytes: AtomicU64,
     response_bytes: AtomicU64,
     ejections: AtomicU64,
     drained: AtomicU64,
@@ -38,6 +39,7 @@ impl Counters {
             (&self.unanswered, unanswered),
             (&self.cut_off, before.proxy_errors.saturating_sub(unanswered)),
             (&self.retries, before.retries),
+            (&self.request_bytes, before.request_bytes),
             (&self.response_bytes, before.response_bytes),
             (&self.ejections, before.ejections),
             (&self.drained, before.drained),
@@ -80,6 +82,11 @@ impl Counters {
         self.retries.fetch_add(1, Relaxed);
     }
 
+    /// A piece of a request's body is taken from the client.
+    pub(crate) fn taken(&self, bytes: u64) {
+        self.request_bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// A piece of a response's body is passed on.
     pub(crate) fn passed_on(&self, bytes: usize) {
         self.response_bytes.fetch_add(bytes as u64, Relaxed);
@@ -111,6 +118,7 @@ impl Counters {
         status.server_errors = status.classes[4];
         status.proxy_errors = unanswered + self.cut_off.load(Relaxed);
         status.retries = self.retries.load(Relaxed);
+        status.request_bytes = self.request_bytes.load(Relaxed);
         status.response_bytes = self.response_bytes.load(Relaxed);
         status.ejections = self.ejections.load(Relaxed);
         status.drained = self.drained.load(Relaxed);
@@ -169,6 +177,7 @@ mod tests {
         before.cut_off();
         before.unanswered(Duration::from_secs(1));
         before.retried();
+        before.taken(5);
         before.passed_on(7);
         before.ejected();
         before.drained(2);

@@ -53,6 +53,7 @@ mod live_halt;
 mod live_service;
 mod live_set;
 mod marker;
+mod metric_family;
 mod metrics;
 mod metrics_server;
 mod mirror;

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_control::{CertificateStatus, ServiceStatus};
+use cutover_control::{CertificateStatus, MirrorStatus, ServiceStatus};
 use prometheus::TextEncoder;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricType;
 
+use crate::metric_family::Family;
 use crate::tls::Handshakes;
 
 /// What a target is busy with, by kind, and how it is.
@@ -25,6 +26,7 @@ struct Sums {
     classes: [u64; 5],
     proxy_errors: u64,
     retries: u64,
+    request_bytes: u64,
     response_bytes: u64,
     ejections: u64,
     drained: u64,
@@ -50,7 +52,8 @@ pub(crate) fn render(
         "Requests that the proxy answered with 5xx, and answers that were cut off.",
     );
     let mut retries = Family::new("retries_total", "Requests that were sent again.");
-    let mut bytes = Family::new("response_bytes_total", "Bytes of the bodies of answers.");
+    let mut received = Family::new("request_bytes_total", "Bytes of the bodies of requests.");
+    let mut sent = Family::new("response_bytes_total", "Bytes of the bodies of answers.");
     let mut seconds = Family::new("response_seconds", "Time from a request to the head of its answer.");
     let mut ejections =
         Family::new("ejections_total", "How often a target was left out because its requests had failed.");
@@ -61,6 +64,11 @@ pub(crate) fn render(
     let mut healthy = Family::new("target_healthy", "Whether the target passes its health check.");
     let mut ejected =
         Family::new("target_ejected", "Whether the target is left out because its requests have failed.");
+    let mut mirrored = Family::new(
+        "mirrored_requests_total",
+        "Requests that were sent to a canary only to see, by how they ended, and those that were left out.",
+    );
+    let mut waiting = Family::new("waiting_requests", "Requests that wait as the service is paused.");
     let mut clients =
         Family::new("connections", "Connections of clients that are open, upgraded ones included twice.");
     clients.gauge(&[], connections as f64);
@@ -81,14 +89,22 @@ pub(crate) fn render(
             }
             failures.counter(&labels, sums.proxy_errors);
             retries.counter(&labels, sums.retries);
-            bytes.counter(&labels, sums.response_bytes);
-            seconds.histogram(&labels, &sums);
+            received.counter(&labels, sums.request_bytes);
+            sent.counter(&labels, sums.response_bytes);
+            seconds.histogram(&labels, &sums.latency, sums.latency_sum_us);
             ejections.counter(&labels, sums.ejections);
             drained.counter(&labels, sums.drained);
             for (kind, count) in KINDS.into_iter().zip(sums.cut) {
                 cut.counter(&[labels[0], labels[1], labels[2], ("kind", kind)], count);
             }
         }
+        if let Some(canary) = &service.canary {
+            for (result, count) in mirror_results(&canary.mirrored) {
+                let version = ("version", canary.set.release.as_str());
+                mirrored.counter(&[of_service[0], of_service[1], version, ("result", result)], count);
+            }
+        }
+        waiting.gauge(&of_service, service.pause.map_or(0, |pause| pause.waiting) as f64);
         for (certificate, host) in names(service) {
             not_after.gauge(&[of_service[0], of_service[1], ("name", host)], certificate.not_after as f64);
         }
@@ -106,11 +122,14 @@ pub(crate) fn render(
         responses.of(MetricType::COUNTER),
         failures.of(MetricType::COUNTER),
         retries.of(MetricType::COUNTER),
-        bytes.of(MetricType::COUNTER),
+        received.of(MetricType::COUNTER),
+        sent.of(MetricType::COUNTER),
         seconds.of(MetricType::HISTOGRAM),
         ejections.of(MetricType::COUNTER),
         drained.of(MetricType::COUNTER),
         cut.of(MetricType::COUNTER),
+        mirrored.of(MetricType::COUNTER),
+        waiting.of(MetricType::GAUGE),
         in_flight.of(MetricType::GAUGE),
         healthy.of(MetricType::GAUGE),
         ejected.of(MetricType::GAUGE),
@@ -121,6 +140,13 @@ pub(crate) fn render(
     // The encoder takes a family without metrics for a mistake.
     let families: Vec<_> = families.into_iter().filter(|family| !family.get_metric().is_empty()).collect();
     TextEncoder::new().encode_to_string(&families)
+}
+
+/// What became of mirrored requests; each is counted in one place.
+fn mirror_results(mirrored: &MirrorStatus) -> [(&'static str, u64); 4] {
+    let MirrorStatus { requests, server_errors, failures, left_out } = *mirrored;
+    let answered = requests.saturating_sub(server_errors + failures);
+    [("answered", answered), ("server_error", server_errors), ("failed", failures), ("left_out", left_out)]
 }
 
 /// What is shown for each name: of several, the last one.
@@ -140,6 +166,7 @@ fn by_version(service: &ServiceStatus) -> BTreeMap<&str, Sums> {
         sums.classes.iter_mut().zip(set.classes).for_each(|(sum, count)| *sum += count);
         sums.proxy_errors += set.proxy_errors;
         sums.retries += set.retries;
+        sums.request_bytes += set.request_bytes;
         sums.response_bytes += set.response_bytes;
         sums.ejections += set.ejections;
         sums.drained += set.drained;
@@ -169,79 +196,10 @@ fn by_target(service: &ServiceStatus) -> BTreeMap<(&str, String), Standing> {
     targets
 }
 
-/// A metric with all its label values.
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    metrics: Vec<Metric>,
-}
-
-type Labels<'a> = [(&'a str, &'a str)];
-
-impl Family {
-    const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, metrics: Vec::new() }
-    }
-
-    fn counter(&mut self, labels: &Labels<'_>, count: u64) {
-        let mut counter = Counter::default();
-        counter.set_value(count as f64);
-        self.add(labels, |metric| metric.set_counter(counter));
-    }
-
-    fn gauge(&mut self, labels: &Labels<'_>, value: f64) {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        self.add(labels, |metric| metric.set_gauge(gauge));
-    }
-
-    fn histogram(&mut self, labels: &Labels<'_>, sums: &Sums) {
-        let mut histogram = Histogram::default();
-        let mut cumulative = 0;
-        let mut buckets = Vec::new();
-        for (bound, count) in &sums.latency {
-            cumulative += count;
-            // The encoder adds the one without a bound.
-            if *bound != u64::MAX {
-                let mut bucket = Bucket::default();
-                bucket.set_upper_bound(*bound as f64 / 1_000.0);
-                bucket.set_cumulative_count(cumulative);
-                buckets.push(bucket);
-            }
-        }
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(cumulative);
-        histogram.set_sample_sum(sums.latency_sum_us as f64 / 1_000_000.0);
-        self.add(labels, |metric| metric.set_histogram(histogram));
-    }
-
-    fn add(&mut self, labels: &Labels<'_>, set: impl FnOnce(&mut Metric)) {
-        let pair = |(name, value): &(&str, &str)| {
-            let mut pair = LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
-            pair
-        };
-        let mut metric = Metric::default();
-        metric.set_label(labels.iter().map(pair).collect());
-        set(&mut metric);
-        self.metrics.push(metric);
-    }
-
-    fn of(self, kind: MetricType) -> MetricFamily {
-        let mut family = MetricFamily::default();
-        family.set_name(format!("cutover_proxy_{}", self.name));
-        family.set_help(self.help.to_owned());
-        family.set_field_type(kind);
-        family.set_metric(self.metrics);
-        family
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::{Epoch, SetStatus, TargetStatus};
+    use cutover_control::{CanaryStatus, Epoch, PauseStatus, SetStatus, TargetStatus};
 
     use super::*;
 
@@ -255,6 +213,7 @@ mod tests {
             }],
             classes: [0, requests, 0, 0, 1],
             proxy_errors: 3,
+            request_bytes: 512,
             response_bytes: 1_024,
             drained: 4,
             cut: [0, 1, 0],
@@ -271,6 +230,13 @@ mod tests {
             previous: Some(set("d2", "v1", 20)),
             // The same deployment counts once, another one of the same release is added.
             draining: vec![set("d2", "v1", 20), set("d1", "v1", 5)],
+            canary: Some(CanaryStatus {
+                set: set("d4", "v3", 1),
+                weight: 100,
+                held_ms: 5_000,
+                mirrored: MirrorStatus { requests: 9, server_errors: 2, failures: 3, left_out: 1 },
+            }),
+            pause: Some(PauseStatus { left_ms: 1, waiting: 6, refused: 0 }),
             forgotten: vec![SetStatus { retries: 9, ..SetStatus::new("", "v1") }],
             certificates: vec![CertificateStatus {
                 names: vec!["a.example".into(), "*.b.example".into()],
@@ -294,11 +260,16 @@ mod tests {
             format!(r#"cutover_proxy_response_seconds_bucket{of_v1},le="+Inf"}} 33"#),
             format!("cutover_proxy_response_seconds_sum{of_v1}}} 3"),
             format!("cutover_proxy_retries_total{of_v1}}} 9"),
+            format!("cutover_proxy_request_bytes_total{of_v1}}} 1024"),
+            format!("cutover_proxy_response_bytes_total{of_v1}}} 2048"),
             format!("cutover_proxy_drained_total{of_v1}}} 8"),
             format!(r#"cutover_proxy_cut_total{of_v1},kind="stream"}} 2"#),
             format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000",kind="request"}} 3"#),
             format!(r#"cutover_proxy_in_flight{of_v1},target="172.18.0.2:3000",kind="stream"}} 3"#),
             format!(r#"cutover_proxy_target_healthy{of_v1},target="172.18.0.2:3000"}} 0"#),
+            r#"cutover_proxy_mirrored_requests_total{destination="production",service="shop",version="v3",result="answered"} 4"#.to_owned(),
+            r#"cutover_proxy_mirrored_requests_total{destination="production",service="shop",version="v3",result="failed"} 3"#.to_owned(),
+            r#"cutover_proxy_waiting_requests{destination="production",service="shop"} 6"#.to_owned(),
             "cutover_proxy_connections 7".to_owned(),
             r#"cutover_proxy_handshakes_total{result="failed"} 0"#.to_owned(),
             r#"cutover_proxy_certificate_not_after_seconds{destination="production",service="shop",name="*.b.example"} 1800000000"#.to_owned(),

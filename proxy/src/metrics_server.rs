@@ -107,8 +107,7 @@ async fn scrape(
     connections: usize,
 ) -> Response<ResponseBody> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => match render(&plane.freeze().await.services(), handshakes, connections)
-        {
+        (&Method::GET, "/metrics") => match render(&plane.services().await, handshakes, connections) {
             Ok(text) => (StatusCode::OK, text),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },

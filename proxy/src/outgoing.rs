@@ -268,10 +268,9 @@ impl Outgoing {
     }
 
     fn request(&mut self, lease: &Lease) -> Request<RequestBody> {
-        let limit = lease.set().limits.request_body;
         let body = match (self.body.take(), &self.upload, &self.replay) {
             (Some(body), Some(upload), _) => {
-                RequestBody::streaming(body, Arc::clone(upload), self.expects, limit)
+                RequestBody::streaming(body, Arc::clone(upload), self.expects, lease.set())
             }
             (_, _, Some(replay)) => RequestBody::Again(replay.take()),
             _ => RequestBody::Empty,
@@ -294,8 +293,8 @@ impl Outgoing {
         head::forward_http2(&mut parts, lease.target().address())?;
         if let (Some(body), Some(upload)) = (self.body.take(), &self.upload) {
             // Not held back for 100, of which nothing is heard here.
-            let limit = lease.set().limits.request_body;
-            self.replay = Some(Replay::new(RequestBody::streaming(body, Arc::clone(upload), false, limit)));
+            let body = RequestBody::streaming(body, Arc::clone(upload), false, lease.set());
+            self.replay = Some(Replay::new(body));
         }
         let body =
             self.replay.as_ref().map_or(RequestBody::Empty, |replay| RequestBody::Again(replay.take()));

@@ -19,12 +19,17 @@ pub(crate) fn add(ours: &mut ServiceStatus, theirs: ServiceStatus) {
     if let (Some(ours), Some(theirs)) = (&mut ours.pause, theirs.pause) {
         ours.waiting += theirs.waiting;
     }
-    ours.draining.extend(theirs.draining.into_iter().filter(|set| busy(set).next().is_some()));
+    ours.draining.extend(theirs.draining.iter().filter(|set| busy(set).next().is_some()).map(flight));
 }
 
 /// The displaced targets of a service that the other proxy still has something in flight on.
 pub(crate) fn draining(theirs: ServiceStatus) -> Vec<TargetStatus> {
     theirs.draining.iter().flat_map(busy).cloned().collect()
+}
+
+/// A set with nothing but what it has in flight.
+fn flight(set: &SetStatus) -> SetStatus {
+    SetStatus { targets: set.targets.clone(), ..SetStatus::new(&set.deployment, &set.release) }
 }
 
 fn busy(set: &SetStatus) -> impl Iterator<Item = &TargetStatus> {

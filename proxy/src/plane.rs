@@ -101,6 +101,15 @@ impl Plane {
         self.held.lock().await.services.values().for_each(LiveService::turn_away);
     }
 
+    /// What goes on, and became of the requests so far; without what the predecessor has in flight where that says nothing.
+    pub(crate) async fn services(&self) -> Vec<ServiceStatus> {
+        let mut held = self.held.lock().await;
+        match held.all_services().await {
+            Ok(services) => services,
+            Err(_) => held.own_services(),
+        }
+    }
+
     /// Lets the calls that are being carried out end, and no other begin.
     pub(crate) async fn freeze(&self) -> Frozen<'_> {
         Frozen(self.held.lock().await)

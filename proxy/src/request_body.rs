@@ -12,8 +12,10 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::activity::Activity;
+use crate::counters::Counters;
 use crate::linger::linger;
 use crate::replay::Take;
+use crate::target_set::TargetSet;
 
 /// How long a body is held back for the application's 100: it may never send one (RFC 9110, 10.1.1).
 const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
@@ -29,6 +31,8 @@ pub(crate) enum RequestBody {
         body: Incoming,
         /// What the waiting exchange knows of it.
         upload: Arc<Upload>,
+        /// Where its bytes are counted.
+        counters: Arc<Counters>,
         /// With `Expect: 100-continue`: until when the body is held back at most.
         held: Option<Pin<Box<Sleep>>>,
         /// How many bytes may still come.
@@ -108,11 +112,12 @@ impl Upload {
 }
 
 impl RequestBody {
-    /// A body that is sent to the application as it comes, or, when the client waits for 100, once that has come; of more
-    /// bytes than the limit it breaks off.
-    pub(crate) fn streaming(body: Incoming, upload: Arc<Upload>, expects: bool, limit: Option<u64>) -> Self {
+    /// A body that is sent to an application of a set as it comes, or, when the client waits for 100, once that has come; of
+    /// more bytes than the set takes it breaks off.
+    pub(crate) fn streaming(body: Incoming, upload: Arc<Upload>, expects: bool, set: &TargetSet) -> Self {
         let held = expects.then(|| Box::pin(sleep(CONTINUE_LIMIT)));
-        Self::Streaming { body, upload, held, left: limit.unwrap_or(u64::MAX) }
+        let left = set.limits.request_body.unwrap_or(u64::MAX);
+        Self::Streaming { body, upload, counters: Arc::clone(&set.counters), held, left }
     }
 }
 
@@ -125,9 +130,9 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
         let this = self.get_mut();
-        let (body, upload, held, left) = match this {
+        let (body, upload, counters, held, left) = match this {
             Self::Empty => return Poll::Ready(None),
-            Self::Streaming { body, upload, held, left } => (body, upload, held, left),
+            Self::Streaming { body, upload, counters, held, left } => (body, upload, counters, held, left),
             Self::Again(take) => return take.poll_frame(cx),
         };
         if let Some(limit) = held {
@@ -146,6 +151,7 @@ impl Body for RequestBody {
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         upload.bytes.fetch_add(length, Relaxed);
+        counters.taken(length);
         match left.checked_sub(length) {
             Some(rest) => *left = rest,
             None => {

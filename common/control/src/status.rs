@@ -86,6 +86,9 @@ pub struct SetStatus {
     /// Requests that were sent again, to another replica or on another connection.
     #[serde(default)]
     pub retries: u64,
+    /// Bytes of the bodies of requests, as far as they were taken from clients.
+    #[serde(default)]
+    pub request_bytes: u64,
     /// Bytes of the bodies of the application's answers.
     #[serde(default)]
     pub response_bytes: u64,
@@ -118,6 +121,7 @@ impl SetStatus {
             proxy_errors: 0,
             classes: [0; 5],
             retries: 0,
+            request_bytes: 0,
             response_bytes: 0,
             ejections: 0,
             drained: 0,

@@ -15,11 +15,11 @@ use crate::caller::{LIMIT, key, switch};
 use crate::client::{Client, get, get_once};
 use crate::proxy::Proxy;
 
-fn pause(hold_ms: u64, max_waiting: u32) -> Request {
+pub(crate) fn pause(hold_ms: u64, max_waiting: u32) -> Request {
     Request::Pause(Pause { key: key(), journal: Some("journal-1".to_owned()), hold_ms, max_waiting })
 }
 
-fn resume() -> Request {
+pub(crate) fn resume() -> Request {
     Request::Resume { key: key(), journal: Some("journal-1".to_owned()) }
 }
 
@@ -38,7 +38,7 @@ async fn numbering() -> Application {
 }
 
 /// A request of which it is known that it waits.
-async fn waiting(proxy: &Proxy, number: u64) -> JoinHandle<(StatusCode, String)> {
+pub(crate) async fn waiting(proxy: &Proxy, number: u64) -> JoinHandle<(StatusCode, String)> {
     let address = proxy.address;
     let asking = tokio::spawn(async move { get_once(address, "a").await });
     proxy.until(|status| waits(status, number)).await;
