@@ -128,3 +128,74 @@ impl Drop for Place<'_> {
         self.0.waiting.fetch_sub(1, SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    fn gate() -> Arc<Gate> {
+        let limit = Duration::from_secs(60);
+        Arc::new(Gate::new(Terms { limit, most: 10, ends: Instant::now() + limit }))
+    }
+
+    /// One more that waits, behind all others.
+    async fn waiting(gate: &Arc<Gate>) -> tokio::task::JoinHandle<Turn> {
+        let (passing, before) = (Arc::clone(gate), gate.waiting());
+        let waiting = tokio::spawn(async move { passing.pass().await.unwrap() });
+        while gate.waiting() == before {
+            yield_now().await;
+        }
+        waiting
+    }
+
+    /// Lets all go on that can.
+    async fn settle() {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_when_it_opens_goes_on_behind_those_that_have_waited() {
+        let gate = gate();
+        let mut queue = Vec::new();
+        for _ in 0..3 {
+            queue.push(waiting(&gate).await);
+        }
+        assert!(!gate.is_free());
+        gate.open();
+        settle().await;
+        // The first has its turn, and nobody else before it is done with that.
+        assert!(queue[0].is_finished() && !queue[1].is_finished() && !gate.is_free());
+        queue.push(waiting(&gate).await);
+        for at in 0..queue.len() {
+            settle().await;
+            let through = queue.iter().map(|waiting| waiting.is_finished()).collect::<Vec<_>>();
+            let expected = (0..queue.len()).map(|other| other <= at).collect::<Vec<_>>();
+            assert_eq!(through, expected);
+            let turn = (&mut queue[at]).await.unwrap();
+            drop(turn);
+        }
+        assert!(gate.is_free());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_later_waits_for_nobody_and_the_others_keep_their_order() {
+        let gate = gate();
+        let (first, mut second) = (waiting(&gate).await, waiting(&gate).await);
+        gate.open();
+        let turn = first.await.unwrap();
+        tokio::time::advance(IN_ORDER).await;
+        assert!(!gate.is_free());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(gate.is_free());
+        settle().await;
+        assert!(!second.is_finished());
+        drop(turn);
+        drop((&mut second).await.unwrap());
+        assert_eq!((gate.waiting(), gate.refused()), (0, 0));
+    }
+}

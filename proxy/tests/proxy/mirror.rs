@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use cutover_control::{Canary, MirrorStatus};
+use cutover_control::{Canary, Choice, MirrorStatus};
 use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
 use tokio::time::timeout;
@@ -102,4 +102,34 @@ async fn a_mirrored_request_is_in_flight_until_it_is_cut_and_a_failure_is_only_c
             mirrored(status) == MirrorStatus { requests: 1, failures: 1, ..MirrorStatus::default() }
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_mirrored_request_takes_one_of_the_connections_that_a_target_may_have() {
+    let old = Application::named("old").await;
+    let (new, mut asks, gate) = Application::patient("new").await;
+    let proxy = Proxy::start().await;
+    proxy.switch(1, &[old.target()]).await;
+    let tester = Choice::Header { name: "x-try".to_owned(), value: "new".to_owned() };
+    let mut narrow = Canary { mirror: 1_000, choose: Some(tester), ..canary(2, 0, &[new.target()]) };
+    narrow.switch.upstream.max_connections = Some(1);
+    narrow.switch.timeouts.connect_ms = 50;
+    proxy.weigh(narrow).await;
+    let mut client = Client::connect(proxy.address).await;
+    assert_eq!(client.ask(get("/")).await.unwrap().1, "old");
+    timeout(LIMIT, asks.recv()).await.unwrap();
+    // Neither another one nor a real one has a place beside it.
+    assert_eq!(client.ask(get("/")).await.unwrap().1, "old");
+    proxy.until(|status| mirrored(status).left_out == 1).await;
+    let mut tries = get("/");
+    tries.headers_mut().insert("x-try", "new".parse().unwrap());
+    assert_eq!(client.ask(tries.clone()).await.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(new.requests(), 1);
+    gate.add_permits(2);
+    proxy.until(|status| mirrored(status).requests == 1).await;
+    assert_eq!(client.ask(tries).await.unwrap(), (StatusCode::OK, "new".to_owned()));
+    assert_eq!(
+        mirrored(&proxy.status().await),
+        MirrorStatus { requests: 1, left_out: 1, ..MirrorStatus::default() }
+    );
 }
