@@ -113,7 +113,7 @@ async fn a_mirrored_request_takes_one_of_the_connections_that_a_target_may_have(
     let tester = Choice::Header { name: "x-try".to_owned(), value: "new".to_owned() };
     let mut narrow = Canary { mirror: 1_000, choose: Some(tester), ..canary(2, 0, &[new.target()]) };
     narrow.switch.upstream.max_connections = Some(1);
-    narrow.switch.timeouts.connect_ms = 50;
+    narrow.switch.timeouts.connect_ms = 500;
     proxy.weigh(narrow).await;
     let mut client = Client::connect(proxy.address).await;
     assert_eq!(client.ask(get("/")).await.unwrap().1, "old");
