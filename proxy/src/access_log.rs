@@ -1,3 +1,11 @@
+//! The access log: one [`Line`] for each request, once its response has ended.
+//!
+//! A [`record`] gathers what is said while the request is carried; what an upgraded connection moves is [`counted`].
+
+mod counted;
+mod line;
+mod record;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,10 +18,14 @@ use hyper::header::HeaderName;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::access_line::Line;
-use crate::client::Client;
+use crate::clients::Client;
 use crate::config::AccessLogOptions;
-use crate::rejection::Rejection;
+use crate::exchange::Rejection;
+use line::Line;
+
+pub(crate) use counted::Counted;
+pub(crate) use line::Aborted;
+pub(crate) use record::{Record, Recorded};
 
 /// Lines that wait to be written; what comes while there are as many is left out.
 const WAITING: usize = 4096;

@@ -1,3 +1,21 @@
+//! The complete way of a request, on hyper: whatever the short one ([`crate::relay`]) can't carry, and whatever fails on it.
+//!
+//! A request is [`outgoing`] with its [`request_body`], and is sent again after failures as far as its [`tries`] and its [`replay`]
+//! allow. The [`response_body`] goes on until its [`term`] is over or a [`silence`] is too long; a connection that leaves HTTP
+//! becomes a [`tunnel()`]. What the proxy answers itself is a [`rejection`].
+
+mod activity;
+mod linger;
+mod outgoing;
+mod rejection;
+mod replay;
+mod request_body;
+mod response_body;
+mod silence;
+mod term;
+mod tries;
+mod tunnel;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,24 +27,22 @@ use hyper::{Request, Response, StatusCode, Version};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access_log::AccessLog;
-use crate::access_record::{Record, Recorded};
-use crate::client::Client;
-use crate::flight::{Kind, is_event_stream};
-use crate::head;
-use crate::lease::Lease;
-use crate::outgoing::Outgoing;
-use crate::pool::Connection;
-use crate::rejection::Rejection;
+use crate::access_log::{AccessLog, Record, Recorded};
+use crate::clients::{Client, Trust};
+use crate::head::{self, RequestIds};
 use crate::relay::Room;
-use crate::request_id::RequestIds;
-use crate::response_body::ResponseBody;
-use crate::route_table::RouteTable;
-use crate::sticky::Stamp;
+use crate::routes::RouteTable;
+use crate::targets::{Connection, Kind, Lease, is_event_stream};
 use crate::tls::Tls;
-use crate::tries::Tries;
-use crate::trust::Trust;
-use crate::tunnel::tunnel;
+use crate::traffic::Stamp;
+use tunnel::tunnel;
+
+pub(crate) use outgoing::Outgoing;
+pub(crate) use rejection::Rejection;
+pub(crate) use request_body::{RequestBody, Upload};
+pub(crate) use response_body::{ResponseBody, Truncated};
+pub(crate) use term::Term;
+pub(crate) use tries::Tries;
 
 /// Carries requests from clients to applications and the responses back.
 #[derive(Debug)]

@@ -8,14 +8,12 @@ use cutover_control::Route;
 use hyper::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 
-use crate::client::Client;
-use crate::forwarded::{self, Hop};
-use crate::head::host_name;
-use crate::path_prefix::PathPrefix;
-use crate::proxy_protocol::{MAX_HEADER, Unread, parse};
+use crate::clients::Client;
+use crate::clients::proxy_protocol::{MAX_HEADER, Unread, parse};
+use crate::head::forwarded::{self, Hop};
+use crate::head::{RequestIds, host_name, trace_context};
 use crate::relay::{Arrived, Chunks, MAX_FIELDS, RequestHead};
-use crate::request_id::RequestIds;
-use crate::{route, trace_context};
+use crate::routes::{PathPrefix, route};
 
 pub fn proxy_protocol(bytes: &[u8]) {
     match parse(bytes) {

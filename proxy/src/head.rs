@@ -1,3 +1,9 @@
+//! The heads of requests and responses: what is refused, what goes, and what the proxy says of its own.
+
+pub(crate) mod forwarded;
+mod request_id;
+pub(crate) mod trace_context;
+
 use std::net::SocketAddr;
 
 use hyper::header::{
@@ -8,12 +14,12 @@ use hyper::http::uri::{Authority, Scheme};
 use hyper::http::{request, response};
 use hyper::{Method, Uri, Version};
 
-use crate::client::Client;
-use crate::forwarded::{self, Hop};
-use crate::path_prefix::PathPrefix;
-use crate::rejection::Rejection;
-use crate::request_id::RequestIds;
-use crate::trace_context;
+use crate::clients::Client;
+use crate::exchange::Rejection;
+use crate::routes::PathPrefix;
+use forwarded::Hop;
+
+pub(crate) use request_id::RequestIds;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -1,14 +1,19 @@
 //! What the proxy tells Prometheus: the same numbers as the control socket's status, by service and version. A version is a
 //! release; deployments have ids of their own, and would leave a series behind each.
 
+mod family;
+mod server;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_control::{CertificateStatus, MirrorStatus, ServiceStatus};
 use prometheus::TextEncoder;
 use prometheus::proto::MetricType;
 
-use crate::metric_family::Family;
 use crate::tls::Handshakes;
+use family::Family;
+
+pub(crate) use server::MetricsServer;
 
 /// What a target is busy with, by kind, and how it is.
 struct Standing {

@@ -27,13 +27,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
-use crate::exchange::Exchange;
-use crate::flight::Kind;
-use crate::lease::Lease;
-use crate::rejection::Rejection;
-use crate::response_body::Truncated;
-use crate::term::Term;
+use crate::clients::Client;
+use crate::exchange::{Exchange, Rejection, Term, Truncated};
+use crate::targets::{Kind, Lease};
 use buffer::{Buffer, Rooms};
 use errand::{Errand, Next, Unanswered};
 use response_head::{Answered, ResponseHead, Wanted};

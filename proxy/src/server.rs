@@ -12,22 +12,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
+use crate::clients::{Listener, Orders, Trust, Worker};
 use crate::config::{AccessLogOptions, ServeOptions};
-use crate::control_server::ControlServer;
+use crate::control::{ControlServer, Plane, Store};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::handover::path_beside;
-use crate::listener::Listener;
-use crate::metrics_server::MetricsServer;
-use crate::plane::Plane;
-use crate::predecessor::{Inheritance, Predecessor};
-use crate::request_id::RequestIds;
-use crate::route_table::RouteTable;
-use crate::store::Store;
-use crate::successor::{Sockets, Succession, Successor};
+use crate::head::RequestIds;
+use crate::metrics::MetricsServer;
+use crate::routes::RouteTable;
+use crate::takeover::{Inheritance, Predecessor, Sockets, Succession, Successor, path_beside};
 use crate::tls::{Custody, Tls};
-use crate::trust::Trust;
-use crate::worker::{Orders, Worker};
 
 /// How long before the end of its time a proxy tells those who wait that nothing comes any more.
 const LAST_WORDS: Duration = Duration::from_secs(2);

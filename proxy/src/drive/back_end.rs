@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use cutover_control::{Refusal, SetStatus};
 
-use crate::ledger::Ledger;
+use crate::control::Ledger;
 
 /// How long the other proxy may take until a configuration is in force. Traefik collects changes for 2 s; a caller of the
 /// control socket waits for 10, and the last look may take 2.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutover_control::Refusal;
 use tokio::task::spawn_blocking;
 
-use crate::store::{replace, state_error};
+use crate::control::store::{replace, state_error};
 
 /// A file of ours among the other proxy's configuration: replaced as a whole, durable once written.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cutover_control::{ServiceKey, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::control::store::{replace, state_error};
+use crate::control::{Deployed, Ledger, Service};
 use crate::error::Error;
-use crate::ledger::{Deployed, Ledger, Service};
-use crate::store::{replace, state_error};
 
 /// For so long a target counts as in use once it was displaced: a request may have been on its way to a connection.
 const GRACE_MS: u64 = 1_000;

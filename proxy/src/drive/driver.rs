@@ -6,13 +6,11 @@ use cutover_control::{Call, Canary, Refusal, Reply, Request, Response, Switch, U
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
-use crate::control_server::{Callee, instance};
+use crate::control::{Callee, Ledger, Store, instance};
 use crate::drive::back_end::BackEnd;
 use crate::drive::displaced::Displaced;
 use crate::drive::held::Held;
-use crate::health::look;
-use crate::ledger::Ledger;
-use crate::store::Store;
+use crate::targets::health::look;
 
 /// How long it is from one try to end a canary to the next.
 const TRY_AGAIN: Duration = Duration::from_secs(1);

@@ -6,14 +6,12 @@ use cutover_control::{
     TargetStatus,
 };
 
-use crate::boot_clock::BootClock;
-use crate::canary::Canary;
+use crate::control::{Deployed, Ledger, Service, Store};
 use crate::drive::back_end::BackEnd;
 use crate::drive::connections::Connections;
 use crate::drive::displaced::Displaced;
 use crate::drive::set_name::set_name;
-use crate::ledger::{Deployed, Ledger, Service};
-use crate::store::Store;
+use crate::traffic::{BootClock, Canary};
 
 /// The ledger, and the other proxy that does what it says.
 #[derive(Debug)]

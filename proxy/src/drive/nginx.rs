@@ -1,6 +1,7 @@
 use cutover_control::{Refusal, SetStatus};
 use tokio::time::{Instant, sleep};
 
+use crate::control::Ledger;
 use crate::drive::back_end::{BackEnd, IN_FORCE_LIMIT, LOOK_AGAIN};
 use crate::drive::config_file::ConfigFile;
 use crate::drive::nginx_config::NginxConfig;
@@ -9,7 +10,6 @@ use crate::drive::nginx_master::{Master, Worker};
 use crate::drive::options::NginxOptions;
 use crate::drive::question::ask;
 use crate::error::Error;
-use crate::ledger::Ledger;
 
 /// The nginx of a host: a file that it includes, tested by its own program, and taken up by a reload.
 ///

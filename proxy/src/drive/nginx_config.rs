@@ -15,12 +15,12 @@ use std::path::Path;
 
 use cutover_control::{Refusal, ServiceKey};
 
+use crate::control::{Deployed, Ledger};
 use crate::drive::nginx_log::FORMAT;
 use crate::drive::options::NginxOptions;
 use crate::drive::set_name::set_name;
 use crate::drive::sites::{Place, Site, sites};
-use crate::ledger::{Deployed, Ledger};
-use crate::sticky::WHOLE;
+use crate::traffic::WHOLE;
 
 /// Behind the name of a set: its targets without kept connections.
 pub(super) const FRESH: &str = ".fresh";

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use tokio::net::UdpSocket;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::counters::Counters;
 use crate::drive::nginx_config::FRESH;
 use crate::error::Error;
+use crate::targets::Counters;
 
 /// The format of the lines, in nginx's words. Lists have an item for each try, with `, ` between them.
 pub(super) const FORMAT: &str = r#"'{"set":"$proxy_host","status":"$upstream_status","head":"$upstream_header_time","bytes":"$body_bytes_sent"}'"#;

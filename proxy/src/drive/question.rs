@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::request_body::RequestBody;
+use crate::exchange::RequestBody;
 
 /// How long an answer may take in all.
 const LIMIT: Duration = Duration::from_secs(2);

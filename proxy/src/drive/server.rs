@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::control_server::ControlServer;
+use crate::control::{ControlServer, Store};
 use crate::drive::back_end::BackEnd;
 use crate::drive::displaced::Displaced;
 use crate::drive::driver::Driver;
@@ -11,7 +11,6 @@ use crate::drive::nginx::Nginx;
 use crate::drive::options::{DriveOptions, Driven};
 use crate::drive::traefik::Traefik;
 use crate::error::Error;
-use crate::store::Store;
 
 /// Drives another proxy, with the routes and fences that it had when it last ran.
 #[derive(Debug)]

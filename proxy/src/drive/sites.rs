@@ -2,10 +2,9 @@
 
 use cutover_control::ServiceKey;
 
-use crate::canary::Canary;
-use crate::ledger::{Deployed, Ledger, Service};
-use crate::path_prefix::PathPrefix;
-use crate::route;
+use crate::control::{Deployed, Ledger, Service};
+use crate::routes::{PathPrefix, route};
+use crate::traffic::Canary;
 
 /// A host, and all that requests for it may be routed to.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use cutover_control::{Refusal, SetStatus};
 use tokio::time::{Instant, sleep};
 
+use crate::control::Ledger;
 use crate::drive::back_end::{BackEnd, IN_FORCE_LIMIT, LOOK_AGAIN};
 use crate::drive::config_file::ConfigFile;
 use crate::drive::options::TraefikOptions;
@@ -11,7 +12,6 @@ use crate::drive::question::ask;
 use crate::drive::traefik_api::RawData;
 use crate::drive::traefik_config::TraefikConfig;
 use crate::drive::traefik_metrics::{Tally, read};
-use crate::ledger::Ledger;
 
 /// The Traefik of a host: a file in the folder of its file provider, which it takes up by itself, some time later
 /// (`providersThrottleDuration`, 2 s). It has happened once its API says so: Traefik makes the API's own handler together

@@ -11,11 +11,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use cutover_control::{Refusal, ServiceKey};
 use serde::Serialize;
 
-use crate::canary::Canary;
+use crate::control::{Deployed, Ledger};
 use crate::drive::set_name::{service_name, set_name};
 use crate::drive::traefik_rules::rules;
-use crate::ledger::{Deployed, Ledger};
-use crate::sticky::WHOLE;
+use crate::traffic::{Canary, WHOLE};
 
 /// Behind the name of a set: its targets without kept connections.
 pub(super) const FRESH: &str = ".fresh";
@@ -166,7 +165,7 @@ impl Http {
     fn add(
         &mut self,
         key: &ServiceKey,
-        service: &crate::ledger::Service,
+        service: &crate::control::Service,
         entry_points: &[String],
     ) -> Result<(), Refusal> {
         service.on_duty().try_for_each(|deployed| refuse_limits(key, deployed))?;

@@ -1,6 +1,6 @@
 use cutover_control::Route;
 
-use crate::route;
+use crate::routes::route;
 
 /// The rules of a route, in Traefik's words, and the priority of each: the host decides first, then the prefix. A priority
 /// of the default service is below those that Traefik gives by itself to the rules of others, mostly.

@@ -5,10 +5,9 @@ use tokio::time::Instant;
 
 use super::body::Body;
 use super::request_head::{Arrived, MAX_FIELDS, RequestHead};
-use crate::client::Client;
-use crate::exchange::Exchange;
-use crate::lease::Lease;
-use crate::rejection::Rejection;
+use crate::clients::Client;
+use crate::exchange::{Exchange, Rejection};
+use crate::targets::Lease;
 use crate::tls::Challenges;
 
 /// A request on its way to an application that was chosen for it.

@@ -8,7 +8,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::pool::{IDLE_LIMIT, KEEPALIVE, MAX_IDLE};
+use crate::targets::{IDLE_LIMIT, KEEPALIVE, MAX_IDLE};
 
 /// The connections to one target that the relay keeps open, those of each worker apart.
 #[derive(Debug)]

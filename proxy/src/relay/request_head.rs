@@ -7,11 +7,10 @@ use memchr::memchr_iter;
 use super::body::Body;
 use super::chunks::Chunks;
 use super::response_head::number;
-use crate::client::Client;
-use crate::path_prefix::PathPrefix;
-use crate::rejection::Rejection;
-use crate::request_id::RequestIds;
-use crate::trace_context::trace_id_of;
+use crate::clients::Client;
+use crate::exchange::Rejection;
+use crate::head::{RequestIds, trace_context::trace_id_of};
+use crate::routes::PathPrefix;
 
 /// Fields that a head may have.
 pub(crate) const MAX_FIELDS: usize = 128;

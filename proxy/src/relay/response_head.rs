@@ -7,8 +7,8 @@ use hyper::StatusCode;
 use super::body::Body;
 use super::chunks::Chunks;
 use super::request_head::{has_bare_line_feed, push};
-use crate::flight::is_of_events;
-use crate::rejection::Rejection;
+use crate::exchange::Rejection;
+use crate::targets::is_of_events;
 
 /// Fields that the head of an answer may have here.
 const MAX_FIELDS: usize = 100;

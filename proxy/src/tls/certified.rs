@@ -13,7 +13,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::Terms;
 use crate::head::host_name;
-use crate::route;
+use crate::routes::route;
 
 /// HTTP/2 comes first (RFC 9113, 3.2): it costs a client less, and the applications nothing.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];

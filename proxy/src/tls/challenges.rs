@@ -11,8 +11,8 @@ use rustls::ServerConfig;
 use thiserror::Error;
 
 use super::Terms;
-use crate::response_body::ResponseBody;
-use crate::route;
+use crate::exchange::ResponseBody;
+use crate::routes::route;
 
 /// Where an authority asks for the answer to a token (RFC 8555, 8.3).
 const PATH: &str = "/.well-known/acme-challenge/";

@@ -8,8 +8,8 @@ use cutover_control::{
 use serde::{Deserialize, Serialize};
 
 use super::{Certified, Tls};
+use crate::control::Store;
 use crate::error::Error;
-use crate::store::Store;
 
 /// What was entrusted to the proxy, as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@ use cutover_control::TlsPolicy;
 use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
-use crate::client::Client;
+use crate::clients::Client;
 use crate::head::host_name;
 
 /// How a service insists on TLS.

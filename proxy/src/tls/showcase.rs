@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::Certified;
 use crate::head::host_name;
-use crate::route;
+use crate::routes::route;
 
 /// All certificates by the names that they are for.
 #[derive(Debug, Default)]
