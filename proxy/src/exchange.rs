@@ -194,7 +194,7 @@ impl Exchange {
                 outgoing.check_scheme(tls, &self.tls).map_err(|rejection| (rejection, None))?;
             }
             let limits = &lease.set().limits;
-            let protocol = limits.protocol;
+            let protocol = lease.protocol();
             outgoing.check_length(limits).map_err(|rejection| (rejection, None))?;
             let deadline = limits.total.map(|total| (*began + total).into());
             let connect = deadline.map_or(limits.connect, |deadline| until(deadline).min(limits.connect));
@@ -248,12 +248,11 @@ impl Exchange {
         connect: Duration,
         deadline: Option<tokio::time::Instant>,
     ) -> Result<(Response<Incoming>, Option<Connection>), (Rejection, bool)> {
-        let pool = lease.target().pool();
-        let kept = if may_reuse { pool.reuse(self.worker).await } else { None };
+        let kept = if may_reuse { lease.endpoint().pool().reuse(self.worker).await } else { None };
         let connection = match kept {
             Some(connection) => connection,
             None => {
-                let connected = pool.connect(self.worker, connect).await;
+                let connected = lease.connect(self.worker, connect).await;
                 connected.map_err(|error| (Rejection::Unreachable(error), false))?
             }
         };
@@ -269,8 +268,7 @@ impl Exchange {
         connect: Duration,
         deadline: Option<tokio::time::Instant>,
     ) -> Result<Response<Incoming>, (Rejection, bool)> {
-        let streams = lease.target().streams();
-        let stream = streams.stream(self.worker, connect).await;
+        let stream = lease.endpoint().streams().stream(self.worker, connect).await;
         let stream = stream.map_err(|error| (Rejection::Unreachable(error), false))?;
         lease.hold(stream.place);
         let sent = outgoing.send_http2(lease, stream.sender, deadline).await;

@@ -215,12 +215,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         let (worker, lease) = (self.exchange.worker(), &errand.lease);
         let target = lease.target();
         let mut answer = Buffer::new(&self.exchange.room().bodies);
-        let mut reused = target.pool().kept().take(worker);
+        let mut reused = lease.endpoint().pool().kept().take(worker);
         let (mut application, head) = loop {
             let is_reused = reused.is_some();
             let mut application = match reused.take() {
                 Some(kept) => kept,
-                None => match kept::connect(target.address(), lease.set().limits.connect).await {
+                None => match kept::connect(lease.address(), lease.set().limits.connect).await {
                     Ok(application) => application,
                     Err(_) => {
                         lease.set().failed(target);
@@ -256,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
         let (is_reusable, is_last) = (head.is_reusable, head.is_last);
         self.pass_back(&mut errand.lease, &mut application, &mut answer, head).await?;
         if is_reusable && answer.is_empty() {
-            errand.lease.target().pool().kept().keep(worker, application);
+            errand.lease.endpoint().pool().kept().keep(worker, application);
         }
         self.inbox.consume(errand.length);
         if is_last {

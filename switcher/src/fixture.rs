@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cutover_core::{
-    ApplicationProtocol, CertificateSource, Container, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release,
-    Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
+    ApplicationProtocol, CertificateSource, Container, HostSpec, Intent, PROTOCOL, Plan, Port, Readiness,
+    Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
 };
 
 /// A plan that says everything.
@@ -39,6 +39,22 @@ pub(crate) fn plan() -> Plan {
             max_connections: Some(5),
             max_idle: None,
             protocol: ApplicationProtocol::H2c,
+            ports: vec![
+                Port {
+                    number: 8081,
+                    hosts: vec!["shop.example.com".into()],
+                    path_prefixes: vec!["/cable".into()],
+                    strip_path_prefix: true,
+                    protocol: ApplicationProtocol::Http1,
+                },
+                Port {
+                    number: 50_051,
+                    hosts: vec!["grpc.example.com".into()],
+                    path_prefixes: Vec::new(),
+                    strip_path_prefix: false,
+                    protocol: ApplicationProtocol::H2c,
+                },
+            ],
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

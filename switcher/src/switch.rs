@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cutover_control::{
-    ApplicationProtocol, HealthCheck, Refusal, Route, ServiceStatus, Switch, Target, Timeouts, TlsPolicy,
-    Upstream,
+    ApplicationProtocol, HealthCheck, Port, Refusal, Route, ServiceStatus, Switch, Target, Timeouts,
+    TlsPolicy, Upstream,
 };
 use cutover_core::{Epoch, Plan, Replica, Span};
 use cutover_fleet::{LAST_LINES, Machine, epoch_of, key_of};
@@ -77,6 +77,7 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             strip_path_prefix: routing.strip_path_prefix && !routing.path_prefixes.is_empty(),
         },
         targets: targets.collect(),
+        ports: routing.ports.iter().map(port).collect(),
         health: Some(HealthCheck::new(
             &settings.readiness.path,
             at_least_1_ms(settings.readiness.period),
@@ -93,10 +94,7 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             slow_start_ms: millis(routing.slow_start.0),
             max_connections: routing.max_connections,
             max_idle: routing.max_idle,
-            application_protocol: match routing.protocol {
-                cutover_core::ApplicationProtocol::Http1 => ApplicationProtocol::Http1,
-                cutover_core::ApplicationProtocol::H2c => ApplicationProtocol::H2c,
-            },
+            application_protocol: spoken(routing.protocol),
         },
         tls: routing
             .tls
@@ -104,6 +102,25 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             .map(|tls| TlsPolicy { redirect: tls.redirect, hsts_seconds: tls.hsts.0.as_secs() }),
         drain_ms: millis(settings.timeouts.drain.0),
         drain_streams_ms: settings.timeouts.drain_streams.map(|span| millis(span.0)),
+    }
+}
+
+fn port(port: &cutover_core::Port) -> Port {
+    Port {
+        number: port.number,
+        route: Route {
+            hosts: port.hosts.clone(),
+            path_prefixes: port.path_prefixes.clone(),
+            strip_path_prefix: port.strip_path_prefix && !port.path_prefixes.is_empty(),
+        },
+        application_protocol: spoken(port.protocol),
+    }
+}
+
+const fn spoken(protocol: cutover_core::ApplicationProtocol) -> ApplicationProtocol {
+    match protocol {
+        cutover_core::ApplicationProtocol::Http1 => ApplicationProtocol::Http1,
+        cutover_core::ApplicationProtocol::H2c => ApplicationProtocol::H2c,
     }
 }
 
@@ -141,6 +158,17 @@ mod tests {
         assert_eq!(switch.route.hosts, ["shop.example.com"]);
         assert_eq!(switch.route.path_prefixes, ["/shop"]);
         assert!(switch.route.strip_path_prefix);
+        let [cable, grpc] = switch.ports.as_slice() else { panic!("{:?}", switch.ports) };
+        let route = Route {
+            path_prefixes: vec!["/cable".into()],
+            strip_path_prefix: true,
+            hosts: vec!["shop.example.com".into()],
+        };
+        let expected = Port { number: 8081, route, application_protocol: ApplicationProtocol::Http1 };
+        assert_eq!(*cable, expected);
+        let route = Route { hosts: vec!["grpc.example.com".into()], ..Route::default() };
+        let expected = Port { number: 50_051, route, application_protocol: ApplicationProtocol::H2c };
+        assert_eq!(*grpc, expected);
         let addresses: Vec<_> = switch.targets.iter().map(|target| target.address.to_string()).collect();
         assert_eq!(addresses, ["172.17.0.2:8080", "172.17.0.3:8080"]);
         let health = HealthCheck::new("/up?deep=1", 1000, 1);
@@ -165,7 +193,7 @@ mod tests {
         plan.release.settings.proxy = Routing::default();
         let epoch = Epoch { journal: JournalId("j".into()), sequence: 7 };
         let switch = call(&plan, &epoch, &[]);
-        assert_eq!(switch.route, Route::default());
+        assert_eq!((switch.route, switch.ports), (Route::default(), Vec::new()));
         assert_eq!((switch.timeouts, switch.max_request_body), (Timeouts::of_response(30_000), None));
         assert_eq!(switch.tls, None);
     }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::{from_line, to_line};
 use crate::{
-    Account, Canary, Certificate, Challenge, Error, Maintenance, OLDEST_PROTOCOL, PROTOCOL, Pause, Route,
-    ServiceKey, Timeouts, TlsPolicy, Upstream,
+    Account, Canary, Certificate, Challenge, Error, Maintenance, OLDEST_PROTOCOL, PROTOCOL, Pause, Port,
+    Route, ServiceKey, Timeouts, TlsPolicy, Upstream,
 };
 
 /// One line from a client to the proxy.
@@ -23,15 +23,15 @@ impl Call {
     pub fn new(request: Request) -> Self {
         let protocol = match &request {
             Request::Switch(switch) => switch.protocol(),
+            Request::Canary(canary) => canary.switch.protocol().max(4),
             Request::Certify { .. }
             | Request::Certificates
             | Request::KeepAccount { .. }
             | Request::Answer { .. }
-            | Request::Canary(_)
             | Request::Pause(_)
             | Request::Resume { .. }
             | Request::Maintenance(_)
-            | Request::EndMaintenance { .. } => PROTOCOL,
+            | Request::EndMaintenance { .. } => 4,
             Request::Status | Request::Restore { .. } | Request::Retire { .. } | Request::Adopt { .. } => {
                 OLDEST_PROTOCOL
             }
@@ -163,6 +163,9 @@ pub struct Switch {
     pub route: Route,
     /// Where they go; at least one.
     pub targets: Vec<Target>,
+    /// Other ports of the targets, and which requests of the service's go there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// How the targets are looked at before the switch, and watched from then on; `None` leaves them unwatched.
     pub health: Option<HealthCheck>,
     /// How long the application may take.
@@ -193,6 +196,7 @@ impl Switch {
             release: release.to_owned(),
             route: Route::default(),
             targets,
+            ports: Vec::new(),
             health: None,
             timeouts: Timeouts::of_response(30_000),
             max_request_body: None,
@@ -205,8 +209,10 @@ impl Switch {
 
     /// The oldest version in which it is all said.
     fn protocol(&self) -> u32 {
-        if self.needs_protocol_4() {
+        if !self.ports.is_empty() {
             PROTOCOL
+        } else if self.needs_protocol_4() {
+            4
         } else if self.needs_protocol_3() {
             3
         } else {

@@ -26,6 +26,7 @@ mod error;
 mod halt;
 mod key;
 mod line;
+mod port;
 mod refusal;
 mod reply;
 mod route;
@@ -45,6 +46,7 @@ pub use error::Error;
 pub use halt::{Maintenance, Pause};
 pub use key::ServiceKey;
 pub use line::LineBuffer;
+pub use port::Port;
 pub use refusal::Refusal;
 pub use reply::{Reply, Response, decode_reply, encode_reply};
 pub use route::Route;
@@ -58,8 +60,8 @@ pub use upstream::Upstream;
 /// The newest version of this protocol. 3 has what 2 has, and path prefixes, all timeouts but that of the response, and the
 /// limit of a request's body; 4 has certificates and TLS, a limit of its own for the drain of streams, canaries, pauses and
 /// maintenance, a limit of a response as a whole, thresholds of health checks, and how replicas are dealt with and
-/// what is spoken to them.
-pub const PROTOCOL: u32 = 4;
+/// what is spoken to them; 5 has several ports of a replica.
+pub const PROTOCOL: u32 = 5;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.
 pub const OLDEST_PROTOCOL: u32 = 2;

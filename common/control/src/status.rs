@@ -2,7 +2,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CanaryStatus, CertificateStatus, Epoch, MaintenanceStatus, PauseStatus, Route, ServiceKey};
+use crate::{
+    CanaryStatus, CertificateStatus, Epoch, MaintenanceStatus, PauseStatus, Port, Route, ServiceKey,
+};
 
 /// One service as the proxy sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +15,9 @@ pub struct ServiceStatus {
     pub epoch: Epoch,
     /// Which requests are the service's.
     pub route: Route,
+    /// Other ports of its replicas, and which requests go there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// What new requests go to; with none they are answered 503.
     pub active: Option<SetStatus>,
     /// What a restore would bring back.
@@ -43,6 +48,7 @@ impl ServiceStatus {
             key,
             epoch,
             route: Route::default(),
+            ports: Vec::new(),
             active: None,
             previous: None,
             draining: Vec::new(),

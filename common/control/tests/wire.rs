@@ -3,7 +3,7 @@
 
 use cutover_control::{
     Account, ApplicationProtocol, Call, Canary, Certificate, CertificateStatus, Challenge, Choice, Epoch,
-    HealthCheck, Maintenance, Pause, Refusal, Request, Response, Route, SecretText, ServiceKey,
+    HealthCheck, Maintenance, Pause, Port, Refusal, Request, Response, Route, SecretText, ServiceKey,
     ServiceStatus, Switch, Target, TargetStatus, Timeouts, TlsPolicy, Upstream, decode_reply, encode_reply,
 };
 
@@ -243,6 +243,38 @@ fn what_only_protocol_4_has_is_asked_in_protocol_4() {
             "{}",
             text(&line)
         );
+        assert_eq!(Call::from_line(&line).unwrap(), call);
+    }
+}
+
+#[test]
+fn several_ports_are_asked_in_protocol_5() {
+    let grpc = Port {
+        number: 50_051,
+        route: Route { hosts: vec!["grpc.example.org".into()], ..Route::default() },
+        application_protocol: ApplicationProtocol::H2c,
+    };
+    let path_prefixes = vec!["/cable".into()];
+    let cable = Port {
+        number: 8080,
+        route: Route { path_prefixes, ..switch().route },
+        application_protocol: ApplicationProtocol::Http1,
+    };
+    let switch = Switch { ports: vec![grpc, cable], ..switch() };
+    let canary =
+        Canary { switch: switch.clone(), weight: 50, hold_ms: 5_000, sticky: false, choose: None, mirror: 0 };
+    for request in [Request::Switch(Box::new(switch)), Request::Canary(Box::new(canary))] {
+        let call = Call::new(request);
+        let line = call.to_line().unwrap();
+        for part in [
+            r#"{"protocol":5,"#,
+            concat!(
+                r#""ports":[{"number":50051,"route":{"hosts":["grpc.example.org"]},"application_protocol":"h2c"},"#,
+                r#"{"number":8080,"route":{"hosts":["example.org"],"path_prefixes":["/cable"]}}]"#,
+            ),
+        ] {
+            assert!(text(&line).contains(part), "{part} in {}", text(&line));
+        }
         assert_eq!(Call::from_line(&line).unwrap(), call);
     }
 }

@@ -17,6 +17,7 @@ mod name;
 mod obligation;
 mod orders;
 mod plan;
+mod port;
 mod reference;
 mod refused;
 mod release;
@@ -44,6 +45,7 @@ pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, 
 pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
+pub use port::Port;
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};
 pub use release::{

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Span, Tls};
+use crate::{Port, Span, Tls};
 
 /// What the proxy speaks to the replicas of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub enum ApplicationProtocol {
 }
 
 impl ApplicationProtocol {
-    fn is_usual(&self) -> bool {
+    pub(crate) fn is_usual(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -59,9 +59,25 @@ pub struct Routing {
     /// What is spoken to the replicas.
     #[serde(default, skip_serializing_if = "ApplicationProtocol::is_usual")]
     pub protocol: ApplicationProtocol,
+    /// Other ports of the replicas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// How it is served over TLS; none: it isn't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+}
+
+impl Routing {
+    /// The host names of all ports, each once.
+    pub fn all_hosts(&self) -> Vec<String> {
+        let mut all = self.hosts.clone();
+        for host in self.ports.iter().flat_map(|port| &port.hosts) {
+            if !all.contains(host) {
+                all.push(host.clone());
+            }
+        }
+        all
+    }
 }
 
 impl Default for Routing {
@@ -79,6 +95,7 @@ impl Default for Routing {
             max_connections: None,
             max_idle: None,
             protocol: ApplicationProtocol::default(),
+            ports: Vec::new(),
             tls: None,
         }
     }
@@ -127,6 +144,13 @@ mod tests {
             max_connections: Some(5),
             max_idle: Some(0),
             protocol: ApplicationProtocol::H2c,
+            ports: vec![Port {
+                number: 50_051,
+                hosts: vec!["grpc.example".into()],
+                path_prefixes: vec!["/a".into()],
+                strip_path_prefix: true,
+                protocol: ApplicationProtocol::H2c,
+            }],
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, HostSpec,
-    ImageSource, LETS_ENCRYPT, Proof, Readiness, Reference, Resources, Routing, Settings, Soak, Span, Target,
-    Timeouts, Tls,
+    ImageSource, LETS_ENCRYPT, Port, Proof, Readiness, Reference, Resources, Routing, Settings, Soak, Span,
+    Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -51,6 +51,17 @@ fn ordered(email: Option<&str>) -> Tls {
     let (directory, email) = (LETS_ENCRYPT.to_owned(), email.map(str::to_owned));
     let certificate = CertificateSource::Acme(Acme { directory, email, proof: Proof::Http });
     Tls { certificate, redirect: true, hsts: Span::default() }
+}
+
+/// A port with all paths of a host.
+fn port(number: u16, host: &str) -> Port {
+    Port {
+        number,
+        hosts: vec![host.into()],
+        path_prefixes: Vec::new(),
+        strip_path_prefix: false,
+        protocol: ApplicationProtocol::Http1,
+    }
 }
 
 #[test]
@@ -138,6 +149,10 @@ fn the_sample_says_what_its_comments_say() {
             hosts: vec!["example.com".into(), "*.example.com".into()],
             path_prefixes: vec!["/shop".into()],
             max_idle: Some(100),
+            ports: vec![
+                Port { path_prefixes: vec!["/cable".into()], ..port(8080, "example.com") },
+                Port { protocol: ApplicationProtocol::H2c, ..port(50_051, "grpc.example.com") },
+            ],
             tls: Some(own("file:///run/secrets/tls.pem", "env://TLS_KEY")),
             ..plain.settings.proxy.clone()
         },
@@ -267,10 +282,47 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
         max_connections: Some(5),
         max_idle: Some(0),
         protocol: ApplicationProtocol::H2c,
+        ports: Vec::new(),
         tls: None,
     };
     assert_eq!(target.settings.proxy, expected);
     assert_eq!(with("").settings.proxy, Routing::default());
+}
+
+#[test]
+fn a_service_has_several_ports_and_a_destination_its_own_hosts_or_ports() {
+    let file = parse(
+        "service: hello
+port: 3000
+proxy:
+  host: a.example
+  path_prefix: /a
+  ports:
+    - {port: 8080, path_prefixes: [/a/cable, /cable/], strip_path_prefix: true}
+    - {port: 50051, host: grpc.example, protocol: h2c}
+    - {port: 9000}
+destinations:
+  same: {hosts: [a]}
+  hosts: {hosts: [a], proxy: {host: b.example}}
+  ports: {hosts: [a], proxy: {ports: [{port: 1, path_prefix: /}]}}
+  none: {hosts: [a], proxy: {ports: []}}",
+    )
+    .unwrap();
+    let ports = |name| file.destination(Some(name)).unwrap().settings.proxy.ports;
+    let of = |host: &str| {
+        let path_prefixes = vec!["/a/cable".to_owned(), "/cable".to_owned()];
+        let cable = Port { path_prefixes, strip_path_prefix: true, ..port(8080, host) };
+        let grpc = Port { protocol: ApplicationProtocol::H2c, ..port(50_051, "grpc.example") };
+        [cable, grpc, port(9000, host)]
+    };
+    assert_eq!(ports("same"), of("a.example"));
+    assert_eq!(ports("hosts"), of("b.example"));
+    assert_eq!(ports("ports"), [Port { path_prefixes: vec!["/".into()], ..port(1, "a.example") }]);
+    assert_eq!(ports("none"), []);
+    let hosts = file.destination(Some("same")).unwrap().settings.proxy.all_hosts();
+    assert_eq!(hosts, ["a.example", "grpc.example"]);
+    let default = with("proxy: {ports: [{port: 8080, path_prefix: /cable}]}").settings.proxy;
+    assert_eq!(default.ports[0].hosts, default.hosts);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use cutover_control::{
-    Epoch, HealthCheck, Refusal, Route, ServiceKey, Switch, Target, Timeouts, TlsPolicy, Upstream,
+    Epoch, HealthCheck, Refusal, ServiceKey, Switch, Target, Timeouts, TlsPolicy, Upstream,
 };
 use serde::{Deserialize, Serialize};
 
 use super::fence::Fences;
-use crate::routes::route;
+use crate::routes::Claims;
 use crate::traffic::{BootClock, Canary, Deadline, Maintenance, Pause};
 
 /// What the proxy was told and must not forget: which deployment of each service is active, which can be restored,
@@ -20,8 +20,9 @@ pub(crate) struct Ledger {
 /// One service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Service {
-    /// The route of the deployment that is active, or was when it was taken back with nothing to restore.
-    pub(crate) route: Route,
+    /// Those of the deployment that is active, or was when it was taken back with nothing to restore.
+    #[serde(flatten)]
+    pub(crate) claims: Claims,
     /// How long displaced targets may finish the requests that they have in flight.
     pub(crate) drain_ms: u64,
     /// The same for streams and upgraded connections; as long as requests where it isn't said.
@@ -43,7 +44,8 @@ pub(crate) struct Service {
 pub(crate) struct Deployed {
     pub(crate) deployment: String,
     pub(crate) release: String,
-    pub(crate) route: Route,
+    #[serde(flatten)]
+    pub(crate) claims: Claims,
     pub(crate) targets: Vec<Target>,
     pub(crate) health: Option<HealthCheck>,
     #[serde(flatten)]
@@ -61,12 +63,12 @@ impl Ledger {
     pub(crate) fn switch(&mut self, switch: &Switch) -> Result<Option<String>, Refusal> {
         self.fences.raise(&switch.key, &switch.epoch)?;
         let deployed = Deployed::new(switch)?;
-        self.refuse_conflict(&switch.key, &deployed.route)?;
+        self.refuse_conflict(&switch.key, &deployed.claims)?;
         let service = self.services.entry(switch.key.clone()).or_default();
         if !service.is_active(&switch.deployment) {
             service.previous = service.active.take();
         }
-        service.route = deployed.route.clone();
+        service.claims = deployed.claims.clone();
         service.drain_ms = switch.drain_ms;
         service.drain_streams_ms = switch.drain_streams_ms;
         service.active = Some(deployed);
@@ -84,7 +86,7 @@ impl Ledger {
         let Switch { key, epoch, deployment, .. } = &wanted.switch;
         self.fences.raise(key, epoch)?;
         let canary = Canary::new(wanted, held_until)?;
-        self.refuse_conflict(key, &canary.deployed.route)?;
+        self.refuse_conflict(key, &canary.deployed.claims)?;
         let invalid = |wrong: &str| Refusal::Invalid { message: format!("{key}: {deployment} {wrong}") };
         let service = self.services.get_mut(key);
         let Some((service, active)) = service.and_then(|service| {
@@ -172,7 +174,7 @@ impl Ledger {
         if service.is_active(deployment) {
             service.active = service.previous.take();
             if let Some(active) = &service.active {
-                service.route = active.route.clone();
+                service.claims = active.claims.clone();
             }
         } else if service.canary.as_ref().is_some_and(|canary| canary.deployed.deployment == deployment) {
             service.canary = None;
@@ -201,10 +203,10 @@ impl Ledger {
     }
 
     /// A host and a path prefix of it belong to one service, also while they could only come back by a restore.
-    fn refuse_conflict(&self, key: &ServiceKey, route: &Route) -> Result<(), Refusal> {
+    fn refuse_conflict(&self, key: &ServiceKey, claims: &Claims) -> Result<(), Refusal> {
         let others = self.services.iter().filter(|(other, _)| *other != key);
         for (other, service) in others {
-            if let Some(claim) = service.routes().find_map(|claimed| route::common(claimed, route)) {
+            if let Some(claim) = service.claims().find_map(|claimed| claimed.common(claims)) {
                 let message = format!(
                     "{claim} is routed to {other} on this proxy: name another host or path prefix for {key}"
                 );
@@ -235,10 +237,10 @@ impl Service {
         self.active.as_ref().is_some_and(|active| active.deployment == deployment)
     }
 
-    fn routes(&self) -> impl Iterator<Item = &Route> {
-        let canary = self.canary.as_ref().map(|canary| &canary.deployed.route);
-        std::iter::once(&self.route)
-            .chain(self.previous.as_ref().map(|previous| &previous.route))
+    fn claims(&self) -> impl Iterator<Item = &Claims> {
+        let canary = self.canary.as_ref().map(|canary| &canary.deployed.claims);
+        std::iter::once(&self.claims)
+            .chain(self.previous.as_ref().map(|previous| &previous.claims))
             .chain(canary)
     }
 }
@@ -269,11 +271,11 @@ impl Deployed {
         if switch.upstream.max_connections == Some(0) {
             return Err(invalid("max_connections must be at least 1"));
         }
-        let route = route::normal(&switch.route).map_err(|wrong| invalid(&wrong))?;
+        let claims = Claims::new(switch).map_err(|wrong| invalid(&wrong))?;
         Ok(Self {
             deployment: switch.deployment.clone(),
             release: switch.release.clone(),
-            route,
+            claims,
             targets: switch.targets.clone(),
             health: switch.health.clone(),
             timeouts: switch.timeouts,

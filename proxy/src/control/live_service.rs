@@ -131,7 +131,8 @@ impl LiveService {
     ) -> ServiceStatus {
         self.forget_drained();
         ServiceStatus {
-            route: service.route.clone(),
+            route: service.claims.route.clone(),
+            ports: service.claims.ports.clone(),
             active: self.active.as_ref().map(|live| live.set().status()),
             previous: self.previous.as_ref().map(|live| live.set().status()),
             draining: self.draining.iter().map(|live| live.set().status()).collect(),

@@ -168,7 +168,7 @@ impl Plane {
                 self.commit(&mut held, next).await?;
                 let Held { ledger, custody, .. } = &mut *held;
                 if let Some(service) = ledger.services.get(&key) {
-                    custody.forget_others(&key, &service.route.hosts).await?;
+                    custody.forget_others(&key, &service.claims.hosts()).await?;
                 }
                 Ok(held.retired(&key).await?)
             }
@@ -288,7 +288,7 @@ impl Held {
         for (key, service) in &self.ledger.services {
             let live = self.services.entry(key.clone()).or_default();
             live.follow(key, service, self.workers, &self.clock);
-            routes.add(&service.route, live.serving(), live.regulation().as_ref());
+            routes.add(&service.claims, live.serving(), live.regulation().as_ref());
         }
         routes
     }

@@ -141,8 +141,10 @@ impl<B: BackEnd + Sync> Callee for Driver<B> {
 
 /// Refuses a deployment that wants what only Cutover's own proxy can.
 fn refuse_own<B: BackEnd>(switch: &Switch) -> Result<(), Refusal> {
-    let is_own =
-        switch.tls.is_some() || switch.upstream != Upstream::default() || switch.timeouts.total_ms != 0;
+    let is_own = switch.tls.is_some()
+        || !switch.ports.is_empty()
+        || switch.upstream != Upstream::default()
+        || switch.timeouts.total_ms != 0;
     if is_own { Err(own::<B>()) } else { Ok(()) }
 }
 

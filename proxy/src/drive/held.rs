@@ -112,7 +112,7 @@ impl<B: BackEnd> Held<B> {
         let now = self.now().await?;
         let unseen = Epoch { journal: String::new(), sequence: 0 };
         let services = self.ledger.services.iter().map(|(key, service)| ServiceStatus {
-            route: service.route.clone(),
+            route: service.claims.route.clone(),
             active: service.active.as_ref().map(|active| self.set(&now, key, active)),
             previous: service.previous.as_ref().map(|previous| self.set(&now, key, previous)),
             canary: service.canary.as_ref().map(|canary| self.canary(&now, key, canary)),

@@ -33,10 +33,10 @@ pub(super) struct Place<'a> {
 pub(super) fn sites(ledger: &Ledger) -> Vec<Site<'_>> {
     let services = &ledger.services;
     let mut hosts: Vec<&str> =
-        services.values().flat_map(|service| &service.route.hosts).map(String::as_str).collect();
+        services.values().flat_map(|service| &service.claims.route.hosts).map(String::as_str).collect();
     hosts.sort_unstable();
     hosts.dedup();
-    let has_default = services.values().any(|service| service.route.hosts.is_empty());
+    let has_default = services.values().any(|service| service.claims.route.hosts.is_empty());
     let all = hosts.into_iter().map(Some).chain(has_default.then_some(None));
     all.map(|host| Site { host, places: places(ledger, host) }).collect()
 }
@@ -45,7 +45,7 @@ fn places<'a>(ledger: &'a Ledger, host: Option<&str>) -> Vec<Place<'a>> {
     let mut ranked: Vec<(usize, Place<'a>)> = Vec::new();
     for (key, service) in &ledger.services {
         if let Some(rank) = rank(service, host) {
-            let prefixes = route::prefixes(&service.route);
+            let prefixes = route::prefixes(&service.claims.route);
             ranked.extend(prefixes.map(|prefix| (rank, place(key, service, prefix))));
         }
     }
@@ -61,13 +61,13 @@ fn places<'a>(ledger: &'a Ledger, host: Option<&str>) -> Vec<Place<'a>> {
 }
 
 fn place<'a>(key: &'a ServiceKey, service: &'a Service, prefix: &'a str) -> Place<'a> {
-    let strip = service.route.strip_path_prefix && prefix != "/";
+    let strip = service.claims.route.strip_path_prefix && prefix != "/";
     Place { prefix, strip, key, active: service.active.as_ref(), canary: service.weighted() }
 }
 
 /// How exactly a service names a host; the highest decides first. None: it doesn't.
 fn rank(service: &Service, host: Option<&str>) -> Option<usize> {
-    let hosts = &service.route.hosts;
+    let hosts = &service.claims.route.hosts;
     if hosts.is_empty() {
         return Some(0);
     }
@@ -85,6 +85,7 @@ mod tests {
     use cutover_control::Route;
 
     use super::*;
+    use crate::routes::Claims;
 
     fn ledger(routes: &[(&str, &[&str], &[&str])]) -> Ledger {
         let mut ledger = Ledger::default();
@@ -92,7 +93,10 @@ mod tests {
             let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
             let route =
                 Route { hosts: texts(hosts), path_prefixes: texts(prefixes), strip_path_prefix: true };
-            ledger.services.insert(ServiceKey::new("d", *name), Service { route, ..Service::default() });
+            ledger.services.insert(
+                ServiceKey::new("d", *name),
+                Service { claims: Claims { route, ports: Vec::new() }, ..Service::default() },
+            );
         }
         ledger
     }

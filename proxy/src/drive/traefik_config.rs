@@ -171,8 +171,8 @@ impl Http {
         service.on_duty().try_for_each(|deployed| refuse_limits(key, deployed))?;
         let own = service_name(key);
         let mut middlewares = Vec::new();
-        if service.route.strip_path_prefix && !service.route.path_prefixes.is_empty() {
-            let prefixes = service.route.path_prefixes.clone();
+        if service.claims.route.strip_path_prefix && !service.claims.route.path_prefixes.is_empty() {
+            let prefixes = service.claims.route.path_prefixes.clone();
             self.middlewares.insert(format!("{own}.strip"), Middleware::StripPrefix { prefixes });
             middlewares.push(format!("{own}.strip"));
         }
@@ -196,7 +196,7 @@ impl Http {
                 format!("{own}.none")
             }
         };
-        for (at, (rule, priority)) in rules(&service.route).enumerate() {
+        for (at, (rule, priority)) in rules(&service.claims.route).enumerate() {
             let router = |rule, priority, suffix| Router {
                 rule,
                 priority,

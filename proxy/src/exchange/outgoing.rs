@@ -285,7 +285,7 @@ impl Outgoing {
 
     fn http2_request(&mut self, lease: &Lease) -> Result<Request<RequestBody>, Rejection> {
         let mut parts = self.parts_for(lease);
-        head::forward_http2(&mut parts, lease.target().address())?;
+        head::forward_http2(&mut parts, lease.address())?;
         if let (Some(body), Some(upload)) = (self.body.take(), &self.upload) {
             // Not held back for 100, of which nothing is heard here.
             let body = RequestBody::streaming(body, Arc::clone(upload), false, lease.set());

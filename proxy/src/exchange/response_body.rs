@@ -92,7 +92,7 @@ impl ResponseBody {
 impl Streaming {
     fn finish(self) {
         if let Some(connection) = self.connection {
-            self.lease.target().pool().keep(connection);
+            self.lease.keep(connection);
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::targets::{IDLE_LIMIT, KEEPALIVE, MAX_IDLE};
 
-/// The connections to one target that the relay keeps open, those of each worker apart.
+/// The connections to one port of a target that the relay keeps open, those of each worker apart.
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// By worker, the longest idle first. Nobody ever waits for such a lock but one who clears.

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cutover_control::Route;
+use cutover_control::{ApplicationProtocol, Route};
 
+use super::claims::Claims;
 use super::path_prefix::PathPrefix;
 use super::route;
 use crate::exchange::{Outgoing, Rejection, Tries};
@@ -43,6 +44,8 @@ struct Site(Vec<Place>);
 struct Place {
     prefix: Arc<PathPrefix>,
     strip: bool,
+    /// The number of the targets' port; none: the one of their addresses.
+    port: Option<u16>,
     set: Option<Arc<TargetSet>>,
     regulation: Option<Arc<Regulation>>,
 }
@@ -60,6 +63,18 @@ impl Routes {
     /// Routes what a service claims, in the form that the ledger stores.
     pub(crate) fn add(
         &mut self,
+        claims: &Claims,
+        set: Option<&Arc<TargetSet>>,
+        regulation: Option<&Arc<Regulation>>,
+    ) {
+        for (port, route) in claims.routes() {
+            self.add_port(port, route, set, regulation);
+        }
+    }
+
+    fn add_port(
+        &mut self,
+        port: Option<u16>,
         route: &Route,
         set: Option<&Arc<TargetSet>>,
         regulation: Option<&Arc<Regulation>>,
@@ -69,6 +84,7 @@ impl Routes {
             let place = Place {
                 strip: route.strip_path_prefix && !prefix.is_root(),
                 prefix,
+                port,
                 set: set.cloned(),
                 regulation: regulation.cloned(),
             };
@@ -137,8 +153,8 @@ impl RouteTable {
         }
         let set = place.set.as_ref();
         let lease = match &place.regulation {
-            None => set.and_then(|set| set.lease(tries.tried())).ok_or(Rejection::NoTarget)?,
-            Some(regulation) => match regulation.lease(set, request, tries)? {
+            None => set.and_then(|set| set.lease(place.port, tries.tried())).ok_or(Rejection::NoTarget)?,
+            Some(regulation) => match regulation.lease(set, place.port, request, tries)? {
                 Found::Target(lease) => lease,
                 gate @ Found::Gate(_) => return Ok(gate),
             },
@@ -156,7 +172,9 @@ impl RouteTable {
         if regulates || place.prefix.climbs(path) || !set.limits.short_way {
             return None;
         }
-        let lease = set.lease(&[])?;
+        // Asked before the lease, which counts.
+        set.ports.find(place.port).filter(|port| port.protocol == ApplicationProtocol::Http1)?;
+        let lease = set.lease(place.port, &[])?;
         Some(if place.strip { lease.stripping(&place.prefix) } else { lease })
     }
 
@@ -179,20 +197,24 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cutover_control::{ServiceKey, Timeouts, Upstream};
+    use cutover_control::{Epoch, ServiceKey, Switch, Target};
 
     use super::*;
-    use crate::targets::Limits;
+    use crate::control::Deployed;
 
     fn routes(routes: &[(&str, &[&str], &[&str])]) -> Routes {
         let mut all = Routes::default();
         for (deployment, hosts, prefixes) in routes {
-            let limits = Limits::new(&Timeouts::of_response(1), &Upstream::default(), None);
-            let service = Arc::new(ServiceKey::new("production", "app"));
-            let set = TargetSet::new(service, deployment, "r", Vec::new(), Arc::default(), limits, None);
             let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
             let (hosts, path_prefixes) = (texts(hosts), texts(prefixes));
-            all.add(&Route { hosts, path_prefixes, strip_path_prefix: true }, Some(&Arc::new(set)), None);
+            let route = Route { hosts, path_prefixes, strip_path_prefix: true };
+            let (key, epoch) =
+                (ServiceKey::new("production", "app"), Epoch { journal: "j".to_owned(), sequence: 1 });
+            let target = Target { replica: "r".to_owned(), address: "127.0.0.1:1".parse().unwrap() };
+            let switch = Switch { route, ..Switch::new(key.clone(), epoch, deployment, "r", vec![target]) };
+            let deployed = Deployed::new(&switch).unwrap();
+            let set = TargetSet::new(Arc::new(key), &deployed, Vec::new(), Arc::default());
+            all.add(&deployed.claims, Some(&Arc::new(set)), None);
         }
         all
     }

@@ -1,22 +1,29 @@
 use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutover_control::ApplicationProtocol;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::endpoints::Endpoint;
 use super::flight::Kind;
+use super::pool::Connection;
+use super::port::Port;
 use super::streams::Place;
 use super::target::Target;
 use super::target_set::TargetSet;
 use crate::exchange::{Rejection, Truncated};
 use crate::routes::PathPrefix;
 
-/// One request in flight on a target. It lives until the response's body has ended or the upgraded connection has
-/// closed, and keeps the set that the request began with.
+/// One request in flight on a target, at one of its ports. It lives until the response's body has ended or the upgraded
+/// connection has closed, and keeps the set that the request began with.
 #[derive(Debug)]
 pub(crate) struct Lease {
     set: Arc<TargetSet>,
     target: Arc<Target>,
+    port: Port,
     kind: Kind,
     /// Where the target's connections are limited.
     slot: Option<OwnedSemaphorePermit>,
@@ -27,9 +34,9 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(set: Arc<TargetSet>, target: Arc<Target>) -> Self {
+    pub(crate) fn new(set: Arc<TargetSet>, target: Arc<Target>, port: Port) -> Self {
         target.enter();
-        Self { set, target, kind: Kind::Request, slot: None, place: None, stripped: None }
+        Self { set, target, port, kind: Kind::Request, slot: None, place: None, stripped: None }
     }
 
     /// The same for a request whose path begins with a prefix that the application is asked without.
@@ -44,7 +51,7 @@ impl Lease {
     ///
     /// [`Rejection::Busy`] when none gets free within the limit.
     pub(crate) async fn take_slot(&mut self, limit: Duration) -> Result<(), Rejection> {
-        self.slot = self.target.pool().slot(limit).await?;
+        self.slot = self.target.endpoints().slot(limit).await?;
         Ok(())
     }
 
@@ -79,6 +86,34 @@ impl Lease {
         &self.target
     }
 
+    /// Where the target listens for it.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.target.endpoints().of(self.port)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.endpoint().address()
+    }
+
+    /// What is spoken there.
+    pub(crate) const fn protocol(&self) -> ApplicationProtocol {
+        self.port.protocol
+    }
+
+    /// A new connection for it; to be called on the worker.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`io::ErrorKind::TimedOut`] when the target does not accept within the limit.
+    pub(crate) async fn connect(&self, worker: usize, limit: Duration) -> io::Result<Connection> {
+        self.target.endpoints().connect(self.port, worker, limit).await
+    }
+
+    /// Keeps its connection for others, as it has been answered.
+    pub(crate) fn keep(&self, connection: Connection) {
+        self.target.endpoints().keep(self.port, connection);
+    }
+
     /// Where the request goes, for the access log.
     pub(crate) fn whom(&self) -> (Arc<TargetSet>, Arc<Target>) {
         (Arc::clone(&self.set), Arc::clone(&self.target))
@@ -90,7 +125,7 @@ impl Lease {
         tracing::warn!(
             service = %self.set.service,
             replica = self.target.replica(),
-            address = %self.target.address(),
+            address = %self.address(),
             deployment = self.set.deployment,
             request_id,
             cause = rejection.source().map(tracing::field::display),
@@ -104,7 +139,7 @@ impl Lease {
         if counts {
             self.set.counters.cut_off();
         }
-        let address = self.target.address();
+        let address = self.address();
         tracing::warn!(%address, cause = why.source().map(tracing::field::display), "{why}");
         why
     }

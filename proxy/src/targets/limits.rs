@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use cutover_control::{ApplicationProtocol, Timeouts, Upstream};
+use cutover_control::{Timeouts, Upstream};
 
 /// What a service allows its applications and their clients.
 #[derive(Clone, Debug)]
@@ -15,11 +15,8 @@ pub(crate) struct Limits {
     pub(crate) total: Option<Duration>,
     /// For how long the share of a target grows.
     pub(crate) slow_start: Option<Duration>,
-    /// Whether requests may take the short way, which knows nothing of limits of connections and of requests as a whole, and
-    /// no HTTP/2.
+    /// Whether requests may take the short way, which knows nothing of limits of connections and of requests as a whole.
     pub(crate) short_way: bool,
-    /// What the targets speak.
-    pub(crate) protocol: ApplicationProtocol,
     /// Bytes of a request's body.
     pub(crate) request_body: Option<u64>,
 }
@@ -35,9 +32,7 @@ impl Limits {
             slow_start: some(upstream.slow_start_ms),
             short_way: timeouts.total_ms == 0
                 && upstream.max_connections.is_none()
-                && upstream.max_idle.is_none()
-                && upstream.application_protocol == ApplicationProtocol::Http1,
-            protocol: upstream.application_protocol,
+                && upstream.max_idle.is_none(),
             request_body,
         }
     }

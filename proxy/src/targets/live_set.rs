@@ -5,11 +5,9 @@ use cutover_control::{ServiceKey, TargetStatus};
 use super::counters::Counters;
 use super::drain::{Drain, DrainLimits};
 use super::health::Watch;
-use super::limits::Limits;
 use super::target::Target;
 use super::target_set::TargetSet;
 use crate::control::Deployed;
-use crate::tls::Insistence;
 
 /// A deployment's targets with all that runs for them: the active check, and the drain once they are displaced.
 #[derive(Debug)]
@@ -40,17 +38,21 @@ impl LiveSet {
         if self.deployed == *deployed {
             return None;
         }
-        // The limits of a target are made with it.
-        let same_upstream = self.deployed.upstream == deployed.upstream;
+        // The limits and the ports of a target are made with it.
+        let numbers = |deployed: &Deployed| -> Vec<u16> {
+            deployed.claims.ports.iter().map(|port| port.number).collect()
+        };
+        let same_made =
+            self.deployed.upstream == deployed.upstream && numbers(&self.deployed) == numbers(deployed);
         let (kept, removed): (Vec<_>, Vec<_>) = self
             .set
             .targets
             .iter()
             .cloned()
-            .partition(|target| same_upstream && deployed.targets.iter().any(|wire| target.is(wire)));
+            .partition(|target| same_made && deployed.targets.iter().any(|wire| target.is(wire)));
         let targets = deployed.targets.iter().map(|wire| {
             kept.iter().find(|target| target.is(wire)).cloned().unwrap_or_else(|| {
-                let target = Target::new(wire, &deployed.upstream, self.workers);
+                let target = Target::new(wire, deployed, self.workers);
                 if !kept.is_empty() {
                     target.warm_up();
                 }
@@ -114,15 +116,12 @@ impl LiveSet {
         counters: Arc<Counters>,
         workers: usize,
     ) -> Self {
-        let limits = Limits::new(&deployed.timeouts, &deployed.upstream, deployed.max_request_body);
-        let tls = deployed.tls.as_ref().map(Insistence::new);
-        let (deployment, release) = (&deployed.deployment, &deployed.release);
-        let set = TargetSet::new(service, deployment, release, targets, counters, limits, tls);
+        let set = TargetSet::new(service, deployed, targets, counters);
         Self { deployed: deployed.clone(), workers, set: Arc::new(set), watch: None, drain: None }
     }
 
     fn watched(mut self) -> Self {
-        let protocol = self.set.limits.protocol;
+        let protocol = self.deployed.upstream.application_protocol;
         let health = self.deployed.health.as_ref();
         self.watch = health.map(|check| Watch::start(&self.set.targets, protocol, check));
         self
@@ -130,5 +129,5 @@ impl LiveSet {
 }
 
 fn new_targets(deployed: &Deployed, workers: usize) -> Vec<Arc<Target>> {
-    deployed.targets.iter().map(|wire| Arc::new(Target::new(wire, &deployed.upstream, workers))).collect()
+    deployed.targets.iter().map(|wire| Arc::new(Target::new(wire, deployed, workers))).collect()
 }

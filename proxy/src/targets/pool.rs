@@ -1,16 +1,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use cutover_control::Upstream;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::exchange::{Rejection, RequestBody};
+use crate::exchange::RequestBody;
 use crate::relay::{Kept, connect};
 
 /// Idle connections of a worker beyond this many are closed, the longest idle first.
@@ -25,7 +23,7 @@ pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// The silence after which the kernel asks whether the peer of a connection is still there.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// The kept-alive connections to one target, those of each worker apart.
+/// The kept-alive connections to one port of a target, those of each worker apart.
 ///
 /// An application may close an idle connection at any moment, also the very one in which a request is being written
 /// to it; the request is then lost without anybody knowing whether it was seen. So only what can be sent again is sent
@@ -34,20 +32,10 @@ pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Pool {
     address: SocketAddr,
-    /// By worker. Nobody ever waits for such a lock but one who clears the pool, or who keeps to its limits.
+    /// By worker. Nobody ever waits for such a lock but one who clears the pool, or who keeps to the target's limits.
     idle: Box<[Mutex<VecDeque<Idle>>]>,
-    /// Idle connections of all workers together.
-    max_idle: Option<usize>,
-    slots: Option<Slots>,
     /// Those of the short way.
     kept: Kept,
-}
-
-/// The connections in use that a target may have at once. Who waits for one gets it in order.
-#[derive(Debug)]
-struct Slots {
-    free: Arc<Semaphore>,
-    all: usize,
 }
 
 #[derive(Debug)]
@@ -67,34 +55,8 @@ pub(crate) struct Connection {
 }
 
 impl Pool {
-    pub(crate) fn new(address: SocketAddr, upstream: &Upstream, workers: usize) -> Self {
-        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        let slots = upstream.max_connections.map(size);
-        Self {
-            address,
-            idle: (0..workers).map(|_| Mutex::default()).collect(),
-            kept: Kept::new(workers),
-            max_idle: upstream.max_idle.map(size),
-            slots: slots.map(|all| Slots { free: Arc::new(Semaphore::new(all)), all }),
-        }
-    }
-
-    /// The right to use a connection, where their number is limited.
-    ///
-    /// # Errors
-    ///
-    /// [`Rejection::Busy`] when none gets free within the limit.
-    pub(crate) async fn slot(&self, limit: Duration) -> Result<Option<OwnedSemaphorePermit>, Rejection> {
-        let Some(slots) = &self.slots else { return Ok(None) };
-        let free = timeout(limit, Arc::clone(&slots.free).acquire_owned());
-        match free.await {
-            Ok(Ok(slot)) => Ok(Some(slot)),
-            Ok(Err(_)) | Err(_) => Err(Rejection::Busy),
-        }
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn new(address: SocketAddr, workers: usize) -> Self {
+        Self { address, idle: (0..workers).map(|_| Mutex::default()).collect(), kept: Kept::new(workers) }
     }
 
     pub(crate) const fn kept(&self) -> &Kept {
@@ -118,7 +80,6 @@ impl Pool {
     ///
     /// Of kind [`io::ErrorKind::TimedOut`] when the target does not accept within the limit.
     pub(crate) async fn connect(&self, worker: usize, limit: Duration) -> io::Result<Connection> {
-        self.make_room();
         let stream = connect(self.address, limit).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection.with_upgrades());
@@ -130,9 +91,6 @@ impl Pool {
         if connection.sender.is_closed() {
             return;
         }
-        if self.max_idle.is_some_and(|most| self.idle_connections() >= most) {
-            return;
-        }
         let since = Instant::now();
         let Some(mut idle) = self.idle(connection.worker) else { return };
         while idle.len() >= MAX_IDLE || idle.front().is_some_and(|oldest| oldest.is_spent(since)) {
@@ -141,17 +99,12 @@ impl Pool {
         idle.push_back(Idle { sender: connection.sender, since });
     }
 
-    /// Closes idle connections of other workers, where one more would be too many.
-    fn make_room(&self) {
-        let Some(Slots { free, all }) = &self.slots else { return };
-        while self.idle_connections() + all.saturating_sub(free.available_permits()) > *all {
-            if !self.idle.iter().any(|idle| lock(idle).pop_front().is_some()) {
-                return;
-            }
-        }
+    /// Closes an idle connection of any worker; gives whether there was one.
+    pub(crate) fn close_one(&self) -> bool {
+        self.idle.iter().any(|idle| lock(idle).pop_front().is_some())
     }
 
-    fn idle_connections(&self) -> usize {
+    pub(crate) fn idle_connections(&self) -> usize {
         self.idle.iter().map(|idle| lock(idle).len()).sum()
     }
 

@@ -32,7 +32,7 @@ const MAX_HEAD: u32 = 64 << 10;
 const PING_EVERY: Duration = Duration::from_secs(330);
 const PING_LIMIT: Duration = Duration::from_secs(20);
 
-/// The connections of HTTP/2 to one target, those of each worker apart. They are kept open until the target is displaced
+/// The connections of HTTP/2 to one port of a target, those of each worker apart. They are kept open until the target is displaced
 /// or down, or closes them itself.
 #[derive(Debug)]
 pub(crate) struct Streams {

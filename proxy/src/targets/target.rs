@@ -2,22 +2,20 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use cutover_control::{TargetStatus, Upstream};
+use cutover_control::TargetStatus;
 use tokio_util::sync::CancellationToken;
 
 use super::ejection::{Ejection, Verdict};
+use super::endpoints::Endpoints;
 use super::flight::{Count, Cut, InFlight, Kind};
-use super::pool::Pool;
 use super::slow_start::{Burden, SlowStart};
-use super::streams::Streams;
+use crate::control::Deployed;
 
 /// One replica of the application: where it is, how it is, and what it is busy with.
 #[derive(Debug)]
 pub(crate) struct Target {
     replica: String,
-    pool: Pool,
-    /// Where it speaks HTTP/2.
-    streams: Streams,
+    endpoints: Endpoints,
     cut: Cut,
     in_flight: InFlight,
     healthy: AtomicBool,
@@ -40,12 +38,11 @@ pub(crate) enum Standing {
 }
 
 impl Target {
-    /// A target that is taken for healthy until a check says otherwise.
-    pub(crate) fn new(wire: &cutover_control::Target, upstream: &Upstream, workers: usize) -> Self {
+    /// A target of a deployment that is taken for healthy until a check says otherwise.
+    pub(crate) fn new(wire: &cutover_control::Target, deployed: &Deployed, workers: usize) -> Self {
         Self {
             replica: wire.replica.clone(),
-            pool: Pool::new(wire.address, upstream, workers),
-            streams: Streams::new(wire.address, workers),
+            endpoints: Endpoints::new(wire.address, deployed, workers),
             cut: Cut::default(),
             in_flight: InFlight::default(),
             healthy: AtomicBool::new(true),
@@ -67,22 +64,18 @@ impl Target {
         &self.replica
     }
 
+    /// The one that it is known by, with the first of its ports.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.pool.address()
+        self.endpoints.own().address()
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    pub(crate) const fn streams(&self) -> &Streams {
-        &self.streams
+    pub(crate) const fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// Closes all connections that have nothing in flight, the others once that has ended.
     pub(crate) fn disconnect(&self) {
-        self.pool.clear();
-        self.streams.clear();
+        self.endpoints.disconnect();
     }
 
     /// Cancelled when what is in flight of a kind must end now.

@@ -7,7 +7,9 @@ use cutover_control::{ServiceKey, SetStatus};
 use super::counters::Counters;
 use super::lease::Lease;
 use super::limits::Limits;
+use super::port::Ports;
 use super::target::{Standing, Target};
+use crate::control::Deployed;
 use crate::tls::Insistence;
 
 /// The targets that the requests of a service go to. It never changes: a switch puts another one in its place, and a
@@ -19,6 +21,7 @@ pub(crate) struct TargetSet {
     pub(crate) release: String,
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) ports: Ports,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Insistence>,
     rotation: AtomicUsize,
@@ -29,30 +32,30 @@ pub(crate) struct TargetSet {
 impl TargetSet {
     pub(crate) fn new(
         service: Arc<ServiceKey>,
-        deployment: &str,
-        release: &str,
+        deployed: &Deployed,
         targets: Vec<Arc<Target>>,
         counters: Arc<Counters>,
-        limits: Limits,
-        tls: Option<Insistence>,
     ) -> Self {
+        let Deployed { deployment, release, timeouts, upstream, max_request_body, tls, .. } = deployed;
         Self {
             service,
-            deployment: deployment.to_owned(),
-            release: release.to_owned(),
+            deployment: deployment.clone(),
+            release: release.clone(),
             targets,
             counters,
-            limits,
-            tls,
+            ports: Ports::of(deployed),
+            limits: Limits::new(timeouts, upstream, *max_request_body),
+            tls: tls.as_ref().map(Insistence::new),
             rotation: AtomicUsize::new(0),
             ejecting: AtomicBool::new(false),
         }
     }
 
     /// The target with the best standing, of those the one with the least in flight for its share, of those each in turn; `None`
-    /// when there is none but the ones already tried. When all are down, all are used: a wrong health check must not
-    /// turn a working application off.
-    pub(crate) fn lease(self: &Arc<Self>, tried: &[SocketAddr]) -> Option<Lease> {
+    /// when there is none but the ones already tried, or none has a port of that number. When all are down, all are used: a
+    /// wrong health check must not turn a working application off.
+    pub(crate) fn lease(self: &Arc<Self>, port: Option<u16>, tried: &[SocketAddr]) -> Option<Lease> {
+        let port = self.ports.find(port)?;
         let count = self.targets.len();
         let turn = if count > 1 { self.rotation.fetch_add(1, Relaxed) } else { 0 };
         let first = turn % count.max(1);
@@ -61,7 +64,7 @@ impl TargetSet {
             .filter_map(|index| Some((index, self.targets.get(index)?)))
             .filter(|(_, target)| !tried.contains(&target.address()))
             .min_by_key(|(_, target)| (target.standing(), target.burden(self.limits.slow_start, turn)))
-            .map(|(_, target)| Lease::new(Arc::clone(self), Arc::clone(target)))
+            .map(|(_, target)| Lease::new(Arc::clone(self), Arc::clone(target), port))
     }
 
     /// A request has failed on one of the targets: it may be left out for a while, but never more than half of them are,
@@ -105,25 +108,21 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::time::Duration;
 
-    use cutover_control::{Timeouts, Upstream};
+    use cutover_control::{Epoch, Switch};
 
     use super::*;
 
     fn set(ports: &[u16]) -> Arc<TargetSet> {
-        let target = |port: &u16| {
-            Arc::new(Target::new(
-                &cutover_control::Target {
-                    replica: format!("app-{port}"),
-                    address: SocketAddr::from(([127, 0, 0, 1], *port)),
-                },
-                &Upstream::default(),
-                1,
-            ))
+        let target = |port: &u16| cutover_control::Target {
+            replica: format!("app-{port}"),
+            address: SocketAddr::from(([127, 0, 0, 1], *port)),
         };
         let targets = ports.iter().map(target).collect();
-        let limits = Limits::new(&Timeouts::of_response(1), &Upstream::default(), None);
-        let service = Arc::new(ServiceKey::new("production", "app"));
-        Arc::new(TargetSet::new(service, "d1", "r1", targets, Arc::default(), limits, None))
+        let (key, epoch) =
+            (ServiceKey::new("production", "app"), Epoch { journal: "j".to_owned(), sequence: 1 });
+        let deployed = Deployed::new(&Switch::new(key.clone(), epoch, "d1", "r1", targets)).unwrap();
+        let targets = deployed.targets.iter().map(|target| Arc::new(Target::new(target, &deployed, 1)));
+        Arc::new(TargetSet::new(Arc::new(key), &deployed, targets.collect(), Arc::default()))
     }
 
     fn port(lease: &Lease) -> u16 {
@@ -133,19 +132,19 @@ mod tests {
     #[test]
     fn equals_take_turns_and_the_least_busy_comes_first() {
         let set = set(&[1, 2, 3]);
-        let mut held: Vec<_> = (0..3).map(|_| set.lease(&[]).unwrap()).collect();
+        let mut held: Vec<_> = (0..3).map(|_| set.lease(None, &[]).unwrap()).collect();
         assert_eq!(held.iter().map(port).collect::<Vec<_>>(), [1, 2, 3]);
         drop(held.remove(1));
-        assert_eq!(port(&set.lease(&[]).unwrap()), 2);
+        assert_eq!(port(&set.lease(None, &[]).unwrap()), 2);
     }
 
     #[test]
     fn a_down_target_is_left_out_until_all_are_down() {
         let set = set(&[1, 2]);
         set.targets[0].set_healthy(false);
-        assert!((0..4).all(|_| port(&set.lease(&[]).unwrap()) == 2));
+        assert!((0..4).all(|_| port(&set.lease(None, &[]).unwrap()) == 2));
         set.targets[1].set_healthy(false);
-        let ports: Vec<_> = (0..4).map(|_| port(&set.lease(&[]).unwrap())).collect();
+        let ports: Vec<_> = (0..4).map(|_| port(&set.lease(None, &[]).unwrap())).collect();
         assert!(ports.contains(&1) && ports.contains(&2));
     }
 
@@ -159,7 +158,7 @@ mod tests {
             let out = set.status().targets.iter().filter(|target| target.ejected).count();
             assert_eq!((out, set.status().ejections), (most, most as u64), "of {count}");
             // One that still gets its turns.
-            assert!(!set.status().targets[usize::from(port(&set.lease(&[]).unwrap())) - 1].ejected);
+            assert!(!set.status().targets[usize::from(port(&set.lease(None, &[]).unwrap())) - 1].ejected);
         }
     }
 
@@ -179,7 +178,7 @@ mod tests {
             set.limits.slow_start = Some(Duration::from_secs(3_600));
             joined.iter().for_each(|index| set.targets[*index].warm_up());
             let set = Arc::new(set);
-            (0..CHOICES).filter(|_| port(&set.lease(&[]).unwrap()) == 3).count()
+            (0..CHOICES).filter(|_| port(&set.lease(None, &[]).unwrap()) == 3).count()
         };
         let joined = share(&[2]);
         assert!((1..CHOICES / 15).contains(&joined), "{joined}");
@@ -193,8 +192,8 @@ mod tests {
         let set = set(&[1, 2]);
         set.failed(&set.targets[1]);
         let tried = [set.targets[0].address()];
-        assert_eq!(port(&set.lease(&tried).unwrap()), 2);
+        assert_eq!(port(&set.lease(None, &tried).unwrap()), 2);
         let all: Vec<_> = set.targets.iter().map(|target| target.address()).collect();
-        assert!(set.lease(&all).is_none());
+        assert!(set.lease(None, &all).is_none());
     }
 }

@@ -100,13 +100,13 @@ impl Custody {
         Ok(Response::Certified { certificate: status })
     }
 
-    /// A service has these hosts, and won't go back to others: gives up what is for none of them, but for the one that it was
+    /// A service has these hosts, on all of its ports, and won't go back to others: gives up what is for none of them, but for the one that it was
     /// certified last.
     ///
     /// # Errors
     ///
     /// [`Refusal::Storage`].
-    pub(crate) async fn forget_others(&mut self, key: &ServiceKey, hosts: &[String]) -> Result<(), Refusal> {
+    pub(crate) async fn forget_others(&mut self, key: &ServiceKey, hosts: &[&str]) -> Result<(), Refusal> {
         let known = self.certified.get(key).map(Vec::as_slice).unwrap_or_default();
         let last = known.last();
         let all = self.kept(key, |known| {

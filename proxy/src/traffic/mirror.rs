@@ -38,14 +38,14 @@ pub(crate) struct Reflection {
 struct Place(Arc<Mirror>);
 
 impl Mirror {
-    /// Room for one more, and a target for it. What there is no room for is counted.
-    pub(crate) fn admit(self: &Arc<Self>, set: &Arc<TargetSet>) -> Option<Reflection> {
+    /// Room for one more, and a target for it, at the port of that number. What there is no room for is counted.
+    pub(crate) fn admit(self: &Arc<Self>, set: &Arc<TargetSet>, port: Option<u16>) -> Option<Reflection> {
         let place = Place(Arc::clone(self));
         if self.in_flight.fetch_add(1, Relaxed) >= MOST {
             self.left_out.fetch_add(1, Relaxed);
             return None;
         }
-        Some(Reflection { lease: set.lease(&[])?, place })
+        Some(Reflection { lease: set.lease(port, &[])?, place })
     }
 
     pub(crate) fn status(&self) -> MirrorStatus {
@@ -108,25 +108,23 @@ impl Reflection {
 
 /// The status of an answer that has come to its end.
 async fn ask(lease: &Lease, parts: request::Parts, worker: usize) -> Option<StatusCode> {
-    if lease.set().limits.protocol == ApplicationProtocol::H2c {
+    if lease.protocol() == ApplicationProtocol::H2c {
         return ask_http2(lease, parts, worker).await;
     }
-    let (pool, limits) = (lease.target().pool(), &lease.set().limits);
-    let mut connection = match pool.reuse(worker).await {
+    let mut connection = match lease.endpoint().pool().reuse(worker).await {
         Some(kept) => kept,
-        None => pool.connect(worker, limits.connect).await.ok()?,
+        None => lease.connect(worker, lease.set().limits.connect).await.ok()?,
     };
     let request = Request::from_parts(parts, RequestBody::Empty);
     let response: Response<Incoming> = connection.sender.send_request(request).await.ok()?;
     let status = read(response).await?;
-    pool.keep(connection);
+    lease.keep(connection);
     Some(status)
 }
 
 async fn ask_http2(lease: &Lease, mut parts: request::Parts, worker: usize) -> Option<StatusCode> {
-    let target = lease.target();
-    head::forward_http2(&mut parts, target.address()).ok()?;
-    let mut stream = target.streams().stream(worker, lease.set().limits.connect).await.ok()?;
+    head::forward_http2(&mut parts, lease.address()).ok()?;
+    let mut stream = lease.endpoint().streams().stream(worker, lease.set().limits.connect).await.ok()?;
     let request = Request::from_parts(parts, RequestBody::Empty);
     read(stream.sender.send_request(request).await.ok()?).await
 }

@@ -27,7 +27,7 @@ impl Regulation {
             || self.split.as_ref().is_some_and(|split| !split.is_over())
     }
 
-    /// Where a request goes.
+    /// Where a request goes, of which the port is known.
     ///
     /// # Errors
     ///
@@ -35,6 +35,7 @@ impl Regulation {
     pub(crate) fn lease(
         &self,
         active: Option<&Arc<TargetSet>>,
+        port: Option<u16>,
         request: &Outgoing,
         tries: &mut Tries,
     ) -> Result<Found, Rejection> {
@@ -51,8 +52,8 @@ impl Regulation {
         {
             return Ok(Found::Gate(Arc::clone(gate)));
         }
-        let canary = self.split.as_ref().and_then(|split| split.lease(request, tries));
-        let active = || -> Option<Lease> { active?.lease(tries.tried()) };
+        let canary = self.split.as_ref().and_then(|split| split.lease(port, request, tries));
+        let active = || -> Option<Lease> { active?.lease(port, tries.tried()) };
         canary.or_else(active).map(Found::Target).ok_or(Rejection::NoTarget)
     }
 }

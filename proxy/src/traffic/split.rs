@@ -68,8 +68,8 @@ impl Split {
         &self.mirror
     }
 
-    /// A target of the canary, where the request goes there.
-    pub(crate) fn lease(&self, request: &Outgoing, tries: &mut Tries) -> Option<Lease> {
+    /// A target of the canary, where the request goes there. A canary without the port gets none of its requests.
+    pub(crate) fn lease(&self, port: Option<u16>, request: &Outgoing, tries: &mut Tries) -> Option<Lease> {
         let side = match tries.side {
             Some(side) => side,
             None if self.is_over() => Side::Active,
@@ -81,9 +81,9 @@ impl Split {
         };
         // All are used where all are down, but here others serve.
         let up = |lease: &Lease| lease.target().standing() != Standing::Down;
-        let lease = (side == Side::Canary).then(|| self.set.lease(tries.tried()).filter(up)).flatten();
+        let lease = (side == Side::Canary).then(|| self.set.lease(port, tries.tried()).filter(up)).flatten();
         if side == Side::Active && tries.side.is_none() && request.may_be_mirrored() && self.mirrors() {
-            tries.reflection = self.mirror.admit(&self.set);
+            tries.reflection = self.mirror.admit(&self.set, port);
         }
         tries.side = Some(if lease.is_some() { Side::Canary } else { Side::Active });
         lease

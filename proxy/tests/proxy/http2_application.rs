@@ -24,7 +24,7 @@ use crate::proxy::Proxy;
 
 /// An application that speaks nothing but HTTP/2 without TLS, gone with all its connections when this is dropped.
 pub(crate) struct Http2Application {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     connections: Arc<AtomicU64>,
     farewells: watch::Sender<()>,
     _serving: AbortOnDropHandle<()>,

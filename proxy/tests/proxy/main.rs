@@ -27,6 +27,7 @@ mod metrics;
 mod mirror;
 mod pause;
 mod pool;
+mod ports;
 mod process;
 mod proxy;
 mod relay;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use cutover_control::{ApplicationProtocol, Port, Request, Route, Switch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::target;
-use crate::caller::LIMIT;
+use crate::caller::{LIMIT, switch};
 use crate::client::read_until;
 use crate::proxy::Proxy;
 
@@ -216,6 +217,27 @@ async fn both_ways_of_a_request_have_the_same_answer() {
         let short = normal(&answered(&proxy, "", &case).await);
         let complete = normal(&answered(&proxy, COMPLETE, &case).await);
         assert_eq!(short, complete, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn both_ways_reach_another_port_of_a_replica_alike() {
+    let app = Scripted::start().await;
+    let proxy = Proxy::start().await;
+    let path_prefixes = vec!["/port".to_owned()];
+    let route = Route { path_prefixes, strip_path_prefix: true, ..Route::default() };
+    let (number, application_protocol) = (app.address.port(), ApplicationProtocol::Http1);
+    let ports = vec![Port { number, route, application_protocol }];
+    let web = Scripted::start().await;
+    let switch = Switch { ports, ..switch(1, &[target(web.address)]) };
+    proxy.call(Request::Switch(Box::new(switch))).await.unwrap();
+    // Whoever is asked without the prefix shows what it was asked.
+    for (path, asked) in [("/port/plain?a=/port", "/plain?a=/port"), ("/plain?b", "/plain?b")] {
+        let case = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let short = normal(&answered(&proxy, "", &case).await);
+        assert_eq!(short, normal(&answered(&proxy, COMPLETE, &case).await), "{path}");
+        assert!(short.contains(&format!("GET {asked} HTTP/1.1\n")), "{short}");
+        assert_eq!(short.contains("x-forwarded-prefix: /port\n"), path.starts_with("/port"), "{short}");
     }
 }
 

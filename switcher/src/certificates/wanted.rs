@@ -34,7 +34,7 @@ impl Wanted {
         let acme = settings.proxy.tls.as_ref()?.acme()?;
         Some(Self {
             deployment: deployment.clone(),
-            names: settings.proxy.hosts.clone(),
+            names: settings.proxy.all_hosts(),
             acme: acme.clone(),
             hosts: hosts.clone(),
         })
@@ -59,6 +59,7 @@ mod tests {
         let certificate = CertificateSource::Acme(Acme { directory, email, proof: Proof::Http });
         let routing = &mut plan.release.settings.proxy;
         routing.hosts = name.iter().map(ToString::to_string).collect();
+        routing.ports.clear();
         routing.tls = name.map(|_| Tls { certificate, redirect: true, hsts: cutover_core::Span::default() });
         plan.deployment = format!("{n:0>26}").parse().unwrap();
         plan.stages = Plan::stages_for(&plan.release, None);
@@ -144,6 +145,16 @@ mod tests {
         let deployment = service.current.as_ref().unwrap().id().clone();
         decide(&mut service, Decision::Aborted { deployment, by: "ann".into() });
         assert_eq!(names(&service).unwrap(), ["a.example"]);
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_hosts_of_all_ports() {
+        let mut plan = plan(1, Some("a.example"));
+        plan.release.settings.proxy.ports = fixture::plan().release.settings.proxy.ports;
+        let mut service = Service::default();
+        deploy(&mut service, plan);
+        finish(&mut service, Stage::Switch);
+        assert_eq!(names(&service).unwrap(), ["a.example", "shop.example.com", "grpc.example.com"]);
     }
 
     #[test]

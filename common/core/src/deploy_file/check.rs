@@ -10,11 +10,8 @@ use super::routing::routing;
 use super::section::{Section, scalar};
 use super::target::ImageSource;
 use super::text::{filled, image, inside, literal, url_path, user, user_group, variable_name, words};
-use super::units::{cpus, flag, limit, percent, size, span, whole};
+use super::units::{cpus, flag, limit, percent, port_number, size, span, whole};
 use crate::{Container, Reference, Resources};
-
-/// Ports of TCP.
-const PORTS: std::ops::RangeInclusive<u64> = 1..=65535;
 
 /// The whole file. None where what nothing else makes sense without is missing.
 pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
@@ -24,7 +21,7 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let mut section = Section::of(String::new(), &root, problems)?;
     let service = section.required("service", str::parse, problems);
     let image = source(&mut section, problems);
-    let port = section.value("port", whole(PORTS), problems);
+    let port = section.value("port", port_number, problems);
     let command = command(&mut section, problems);
     let readiness = readiness(&mut section, problems);
     let container = container(&mut section, problems);
@@ -175,7 +172,7 @@ fn host(path: &str, node: &Node, problems: &mut Problems) -> Option<Host> {
 }
 
 fn reached(section: &mut Section<'_>, problems: &mut Problems) -> Ssh {
-    Ssh { user: section.value("user", user, problems), port: section.value("port", whole(PORTS), problems) }
+    Ssh { user: section.value("user", user, problems), port: section.value("port", port_number, problems) }
 }
 
 /// What may stand at the top and again in a destination.

@@ -9,6 +9,7 @@ mod error;
 mod interpolation;
 mod nearest;
 mod node;
+mod ports;
 mod raw;
 mod routing;
 mod section;

@@ -71,7 +71,21 @@ pub(super) struct Proxy {
     pub(super) max_connections: Option<u32>,
     pub(super) max_idle: Option<u32>,
     pub(super) protocol: Option<ApplicationProtocol>,
+    pub(super) ports: Option<Vec<Port>>,
     pub(super) tls: Tls,
+}
+
+/// Another port of the same replicas, and where it stands.
+#[derive(Clone)]
+pub(super) struct Port {
+    pub(super) path: String,
+    pub(super) place: Place,
+    pub(super) number: u16,
+    /// None: the service's own.
+    pub(super) hosts: Option<Vec<String>>,
+    pub(super) path_prefixes: Vec<String>,
+    pub(super) strip_path_prefix: bool,
+    pub(super) protocol: ApplicationProtocol,
 }
 
 #[derive(Clone, Default)]
@@ -154,6 +168,7 @@ impl Layer {
                 max_connections: self.proxy.max_connections.or(under.proxy.max_connections),
                 max_idle: self.proxy.max_idle.or(under.proxy.max_idle),
                 protocol: self.proxy.protocol.or(under.proxy.protocol),
+                ports: self.proxy.ports.or(under.proxy.ports),
                 tls: self.proxy.tls.over(under.proxy.tls),
             },
             resources: Resources {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::error::{Problem, Problems};
+use super::ports::ports;
 use super::raw::Proxy;
 use super::section::{Section, scalar};
 use super::text::{path_prefix, proxy_host};
@@ -25,13 +26,15 @@ pub(super) fn routing(mut section: Section<'_>, problems: &mut Problems) -> Prox
         max_connections: section.value("max_connections", whole(0..=100_000), problems),
         max_idle: section.value("max_idle", whole(0..=100_000), problems),
         protocol: section.value("protocol", protocol, problems),
+        ports: ports(&mut section, problems),
         tls: section.node("tls").map(|node| tls(section.path_of("tls"), node, problems)).unwrap_or_default(),
     };
     section.done(problems);
     proxy
 }
 
-fn protocol(text: &str) -> Result<ApplicationProtocol, String> {
+/// What is spoken to a port.
+pub(super) fn protocol(text: &str) -> Result<ApplicationProtocol, String> {
     match text {
         "http1" => Ok(ApplicationProtocol::Http1),
         "h2c" => Ok(ApplicationProtocol::H2c),
@@ -40,7 +43,7 @@ fn protocol(text: &str) -> Result<ApplicationProtocol, String> {
 }
 
 /// What is given as one value under the one key, or as a list under the other.
-fn one_or_several<E: Display>(
+pub(super) fn one_or_several<E: Display>(
     section: &mut Section<'_>,
     [one, several]: [&'static str; 2],
     parse: fn(&str) -> Result<String, E>,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::error::{Problem, Problems};
+use super::ports::Claim;
 use super::raw::{self, Raw, Variable};
-use super::tls;
+use super::{ports, tls};
 use crate::{HostSpec, Readiness, Routing, ServiceKey, Settings, Soak, Span, Timeouts};
 
 /// Where a service runs, and how.
@@ -79,17 +80,23 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             Variable::Secret(reference) => drop(secrets.insert(name, reference)),
         }
     }
+    let (probe, usual) = (&raw.readiness, Timeouts::default());
+    let port = raw.port.unwrap_or(80);
+    let (hosts, path_prefixes) =
+        (layer.proxy.hosts.unwrap_or_default(), layer.proxy.path_prefixes.unwrap_or_default());
+    let own = Claim { number: port, hosts: &hosts, path_prefixes: &path_prefixes };
+    let ports = ports::resolved(layer.proxy.ports.unwrap_or_default(), &own, there.name.as_str(), problems);
+    let routing = Routing { hosts, path_prefixes, ports, ..Routing::default() };
     let own = there.layer.proxy.tls.place.map(|_| format!("destinations.{}.proxy.tls", there.name));
     let tls = tls::resolved(
         layer.proxy.tls,
-        layer.proxy.hosts.as_deref().unwrap_or_default(),
+        &routing.all_hosts(),
         own.as_deref().unwrap_or("proxy.tls"),
         there.name.as_str(),
         problems,
     );
-    let (probe, usual, routing) = (&raw.readiness, Timeouts::default(), Routing::default());
     let settings = Settings {
-        port: raw.port.unwrap_or(80),
+        port,
         replicas: layer.replicas.unwrap_or(1),
         command: raw.command.clone(),
         env,
@@ -104,8 +111,6 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             successes: probe.successes.unwrap_or(1),
         },
         proxy: Routing {
-            hosts: layer.proxy.hosts.unwrap_or_default(),
-            path_prefixes: layer.proxy.path_prefixes.unwrap_or_default(),
             strip_path_prefix: layer.proxy.strip_path_prefix.unwrap_or(routing.strip_path_prefix),
             connect_timeout: layer.proxy.connect_timeout.unwrap_or(routing.connect_timeout),
             response_timeout: layer.proxy.response_timeout.unwrap_or(routing.response_timeout),
@@ -117,6 +122,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             max_idle: layer.proxy.max_idle,
             protocol: layer.proxy.protocol.unwrap_or_default(),
             tls,
+            ..routing
         },
         soak: Soak {
             time: layer.soak.time.unwrap_or(Span::seconds(10)),

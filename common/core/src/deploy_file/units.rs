@@ -57,6 +57,11 @@ pub(super) fn whole<T: TryFrom<u64>>(
     }
 }
 
+/// The number of a port of TCP.
+pub(super) fn port_number(text: &str) -> Result<u16, InvalidNumber> {
+    whole(1..=65_535)(text)
+}
+
 /// `true` or `false`.
 pub(super) fn flag(text: &str) -> Result<bool, InvalidNumber> {
     text.parse().map_err(|_| InvalidNumber::Flag(text.to_owned()))

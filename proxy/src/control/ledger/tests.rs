@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use cutover_control::Choice;
+use cutover_control::{ApplicationProtocol, Choice, Port, Route};
 
 use super::*;
 use crate::traffic::BootClock;
@@ -207,11 +207,24 @@ fn an_operator_is_asked_for_the_journal_and_for_no_place_among_the_claims() {
 }
 
 #[test]
+fn a_service_is_stored_as_before_there_were_ports_unless_it_has_some() {
+    let stored = r#"{"route":{"hosts":["a.example"]},"drain_ms":1,"active":null,"previous":null}"#;
+    let mut service: Service = serde_json::from_str(stored).unwrap();
+    assert_eq!(service.claims.route.hosts, ["a.example"]);
+    assert_eq!(serde_json::to_string(&service).unwrap(), stored);
+    let (number, route) = (8080, Route { path_prefixes: vec!["/cable".into()], ..Route::default() });
+    let application_protocol = ApplicationProtocol::H2c;
+    service.claims.ports.push(Port { number, route, application_protocol });
+    let text = serde_json::to_string(&service).unwrap();
+    assert_eq!(serde_json::from_str::<Service>(&text).unwrap(), service);
+}
+
+#[test]
 fn what_was_stored_before_there_were_prefixes_and_limits_is_read() {
     let stored = r#"{"deployment":"d1","release":"r1","route":{"hosts":["a.example"]},"targets":[],
         "health":null,"response_ms":30000}"#;
     let deployed: Deployed = serde_json::from_str(stored).unwrap();
     assert_eq!((deployed.timeouts, deployed.max_request_body), (Timeouts::of_response(30_000), None));
-    assert!(deployed.route.path_prefixes.is_empty());
-    assert_eq!(deployed.upstream, Upstream::default());
+    assert!(deployed.claims.route.path_prefixes.is_empty());
+    assert_eq!((deployed.claims.ports, deployed.upstream), (Vec::new(), Upstream::default()));
 }
