@@ -36,7 +36,8 @@ pub(crate) async fn run(args: Args, console: Console) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     let telemetry = telemetry::start(&options).await?;
-    let result = command(&options, args.verb, console).await;
+    // A plan is large, and with it all that waits with one.
+    let result = Box::pin(command(&options, args.verb, console)).await;
     telemetry.shutdown().await;
     result
 }

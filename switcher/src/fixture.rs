@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cutover_core::{
-    ApplicationProtocol, CertificateSource, Container, HostSpec, Intent, PROTOCOL, Plan, Port, Readiness,
-    Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
+    ApplicationProtocol, CertificateSource, Container, Ejection, HealthCheck, HostSpec, Intent, PROTOCOL,
+    Plan, Port, Readiness, Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage,
+    Timeouts, Tls,
 };
 
 /// A plan that says everything.
@@ -55,6 +56,13 @@ pub(crate) fn plan() -> Plan {
                     protocol: ApplicationProtocol::H2c,
                 },
             ],
+            health_check: HealthCheck {
+                period: Some(Span::seconds(2)),
+                timeout: None,
+                successes: 2,
+                failures: 5,
+            },
+            ejection: Ejection { failures: 9, base_time: Span::seconds(1), max_time: Span::seconds(10) },
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

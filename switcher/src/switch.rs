@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use cutover_control::{
-    ApplicationProtocol, HealthCheck, Port, Refusal, Route, ServiceStatus, Switch, Target, Timeouts,
-    TlsPolicy, Upstream,
+    ApplicationProtocol, Ejection, HealthCheck, Port, Refusal, Route, ServiceStatus, Switch, Target,
+    Timeouts, TlsPolicy, Upstream,
 };
-use cutover_core::{Epoch, Plan, Replica, Span};
+use cutover_core::{Epoch, Plan, Replica, Settings, Span};
 use cutover_fleet::{LAST_LINES, Machine, epoch_of, key_of};
 
 use crate::Error;
@@ -78,11 +78,7 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
         },
         targets: targets.collect(),
         ports: routing.ports.iter().map(port).collect(),
-        health: Some(HealthCheck::new(
-            &settings.readiness.path,
-            at_least_1_ms(settings.readiness.period),
-            at_least_1_ms(settings.readiness.timeout),
-        )),
+        health: Some(health_check(settings)),
         timeouts: Timeouts {
             response_ms: at_least_1_ms(routing.response_timeout),
             connect_ms: at_least_1_ms(routing.connect_timeout),
@@ -95,6 +91,11 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             max_connections: routing.max_connections,
             max_idle: routing.max_idle,
             application_protocol: spoken(routing.protocol),
+            ejection: Ejection {
+                failures: routing.ejection.failures,
+                base_ms: at_least_1_ms(routing.ejection.base_time),
+                max_ms: at_least_1_ms(routing.ejection.max_time),
+            },
         },
         tls: routing
             .tls
@@ -102,6 +103,17 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
             .map(|tls| TlsPolicy { redirect: tls.redirect, hsts_seconds: tls.hsts.0.as_secs() }),
         drain_ms: millis(settings.timeouts.drain.0),
         drain_streams_ms: settings.timeouts.drain_streams.map(|span| millis(span.0)),
+    }
+}
+
+fn health_check(settings: &Settings) -> HealthCheck {
+    let (readiness, check) = (&settings.readiness, &settings.proxy.health_check);
+    HealthCheck {
+        path: readiness.path.clone(),
+        interval_ms: at_least_1_ms(check.period.unwrap_or(readiness.period)),
+        timeout_ms: at_least_1_ms(check.timeout.unwrap_or(readiness.timeout)),
+        failures: check.failures,
+        successes: check.successes,
     }
 }
 
@@ -171,7 +183,7 @@ mod tests {
         assert_eq!(*grpc, expected);
         let addresses: Vec<_> = switch.targets.iter().map(|target| target.address.to_string()).collect();
         assert_eq!(addresses, ["172.17.0.2:8080", "172.17.0.3:8080"]);
-        let health = HealthCheck::new("/up?deep=1", 1000, 1);
+        let health = HealthCheck { failures: 5, successes: 2, ..HealthCheck::new("/up?deep=1", 2_000, 1) };
         assert_eq!(switch.health, Some(health));
         let timeouts = Timeouts { response_ms: 60_000, connect_ms: 500, idle_ms: 1, total_ms: 300_000 };
         assert_eq!((switch.timeouts, switch.drain_ms), (timeouts, 0));
@@ -182,6 +194,7 @@ mod tests {
             max_connections: Some(5),
             max_idle: None,
             application_protocol: ApplicationProtocol::H2c,
+            ejection: Ejection { failures: 9, base_ms: 1_000, max_ms: 10_000 },
         };
         assert_eq!(switch.upstream, upstream);
         assert_eq!(switch.tls, Some(TlsPolicy { redirect: true, hsts_seconds: 60 }));
@@ -195,6 +208,7 @@ mod tests {
         let switch = call(&plan, &epoch, &[]);
         assert_eq!((switch.route, switch.ports), (Route::default(), Vec::new()));
         assert_eq!((switch.timeouts, switch.max_request_body), (Timeouts::of_response(30_000), None));
-        assert_eq!(switch.tls, None);
+        assert_eq!((switch.tls, switch.upstream), (None, Upstream::default()));
+        assert_eq!(switch.health, Some(HealthCheck::new("/up?deep=1", 1_000, 1)));
     }
 }

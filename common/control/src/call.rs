@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::{from_line, to_line};
 use crate::{
-    Account, Canary, Certificate, Challenge, Error, Maintenance, OLDEST_PROTOCOL, PROTOCOL, Pause, Port,
-    Route, ServiceKey, Timeouts, TlsPolicy, Upstream,
+    Account, Canary, Certificate, Challenge, Ejection, Error, Maintenance, OLDEST_PROTOCOL, PROTOCOL, Pause,
+    Port, Route, ServiceKey, Timeouts, TlsPolicy, Upstream,
 };
 
 /// One line from a client to the proxy.
@@ -209,7 +209,7 @@ impl Switch {
 
     /// The oldest version in which it is all said.
     fn protocol(&self) -> u32 {
-        if !self.ports.is_empty() {
+        if !self.ports.is_empty() || self.upstream.ejection != Ejection::default() {
             PROTOCOL
         } else if self.needs_protocol_4() {
             4

@@ -22,6 +22,7 @@ mod application_protocol;
 mod call;
 mod canary;
 mod certificate;
+mod ejection;
 mod error;
 mod halt;
 mod key;
@@ -42,6 +43,7 @@ pub use application_protocol::ApplicationProtocol;
 pub use call::{Call, Epoch, HealthCheck, Request, Switch, Target};
 pub use canary::{Canary, Choice};
 pub use certificate::{Certificate, CertificateStatus};
+pub use ejection::Ejection;
 pub use error::Error;
 pub use halt::{Maintenance, Pause};
 pub use key::ServiceKey;
@@ -60,7 +62,7 @@ pub use upstream::Upstream;
 /// The newest version of this protocol. 3 has what 2 has, and path prefixes, all timeouts but that of the response, and the
 /// limit of a request's body; 4 has certificates and TLS, a limit of its own for the drain of streams, canaries, pauses and
 /// maintenance, a limit of a response as a whole, thresholds of health checks, and how replicas are dealt with and
-/// what is spoken to them; 5 has several ports of a replica.
+/// what is spoken to them; 5 has several ports of a replica, and terms of their ejection.
 pub const PROTOCOL: u32 = 5;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.

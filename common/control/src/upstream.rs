@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::ApplicationProtocol;
+use crate::{ApplicationProtocol, Ejection};
 
 /// How the proxy deals with the replicas of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Upstream {
     /// What is spoken to the replicas.
     #[serde(default, skip_serializing_if = "ApplicationProtocol::is_usual")]
     pub application_protocol: ApplicationProtocol,
+    /// When one is left out whose requests fail.
+    #[serde(default, skip_serializing_if = "Ejection::is_usual")]
+    pub ejection: Ejection,
 }
 
 fn is_zero(millis: &u64) -> bool {

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use cutover_control::{
-    Account, ApplicationProtocol, Call, Canary, Certificate, CertificateStatus, Challenge, Choice, Epoch,
-    HealthCheck, Maintenance, Pause, Port, Refusal, Request, Response, Route, SecretText, ServiceKey,
+    Account, ApplicationProtocol, Call, Canary, Certificate, CertificateStatus, Challenge, Choice, Ejection,
+    Epoch, HealthCheck, Maintenance, Pause, Port, Refusal, Request, Response, Route, SecretText, ServiceKey,
     ServiceStatus, Switch, Target, TargetStatus, Timeouts, TlsPolicy, Upstream, decode_reply, encode_reply,
 };
 
@@ -277,6 +277,19 @@ fn several_ports_are_asked_in_protocol_5() {
         }
         assert_eq!(Call::from_line(&line).unwrap(), call);
     }
+}
+
+#[test]
+fn the_terms_of_an_ejection_are_asked_in_protocol_5() {
+    let ejection = Ejection { failures: 0, base_ms: 1_000, max_ms: 10_000 };
+    let switch = Switch { upstream: Upstream { ejection, ..Upstream::default() }, ..switch() };
+    let call = Call::new(Request::Switch(Box::new(switch)));
+    let line = call.to_line().unwrap();
+    for part in [r#"{"protocol":5,"#, r#""ejection":{"failures":0,"base_ms":1000,"max_ms":10000},"drain_ms""#]
+    {
+        assert!(text(&line).contains(part), "{part} in {}", text(&line));
+    }
+    assert_eq!(Call::from_line(&line).unwrap(), call);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Port, Span, Tls};
+use crate::{Ejection, HealthCheck, Port, Span, Tls};
 
 /// What the proxy speaks to the replicas of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,12 @@ pub struct Routing {
     /// Other ports of the replicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+    /// How replicas that serve are watched.
+    #[serde(default, skip_serializing_if = "HealthCheck::is_usual")]
+    pub health_check: HealthCheck,
+    /// When a replica is left out whose requests fail.
+    #[serde(default, skip_serializing_if = "Ejection::is_usual")]
+    pub ejection: Ejection,
     /// How it is served over TLS; none: it isn't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -96,6 +102,8 @@ impl Default for Routing {
             max_idle: None,
             protocol: ApplicationProtocol::default(),
             ports: Vec::new(),
+            health_check: HealthCheck::default(),
+            ejection: Ejection::default(),
             tls: None,
         }
     }
@@ -151,6 +159,13 @@ mod tests {
                 strip_path_prefix: true,
                 protocol: ApplicationProtocol::H2c,
             }],
+            health_check: HealthCheck {
+                period: Some(Span::seconds(2)),
+                timeout: Some(Span::seconds(1)),
+                successes: 2,
+                failures: 5,
+            },
+            ejection: Ejection { failures: 0, base_time: Span::seconds(1), max_time: Span::seconds(10) },
             tls: Some(Tls {
                 certificate: CertificateSource::Own {
                     certificate: "file:///chain.pem".parse().unwrap(),

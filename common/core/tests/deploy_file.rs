@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, HostSpec,
-    ImageSource, LETS_ENCRYPT, Port, Proof, Readiness, Reference, Resources, Routing, Settings, Soak, Span,
-    Target, Timeouts, Tls,
+    Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
+    HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Port, Proof, Readiness, Reference, Resources, Routing,
+    Settings, Soak, Span, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -153,6 +153,11 @@ fn the_sample_says_what_its_comments_say() {
                 Port { path_prefixes: vec!["/cable".into()], ..port(8080, "example.com") },
                 Port { protocol: ApplicationProtocol::H2c, ..port(50_051, "grpc.example.com") },
             ],
+            health_check: HealthCheck {
+                period: Some(plain.settings.readiness.period),
+                timeout: Some(plain.settings.readiness.timeout),
+                ..plain.settings.proxy.health_check.clone()
+            },
             tls: Some(own("file:///run/secrets/tls.pem", "env://TLS_KEY")),
             ..plain.settings.proxy.clone()
         },
@@ -267,7 +272,9 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
   slow_start: 20s
   max_connections: 5
   max_idle: 0
-  protocol: h2c",
+  protocol: h2c
+  healthcheck: {period: 2s, timeout: 500ms, successes: 2, failures: 5}
+  ejection: {failures: 0, base_time: 1s, max_time: 10s}",
     );
     let expected = Routing {
         hosts: vec!["*.example.com".into()],
@@ -283,10 +290,31 @@ fn the_proxy_is_told_by_which_hosts_and_paths_and_within_which_limits() {
         max_idle: Some(0),
         protocol: ApplicationProtocol::H2c,
         ports: Vec::new(),
+        health_check: HealthCheck {
+            period: Some(Span::seconds(2)),
+            timeout: Some(Span::millis(500)),
+            successes: 2,
+            failures: 5,
+        },
+        ejection: Ejection { failures: 0, base_time: Span::seconds(1), max_time: Span::seconds(10) },
         tls: None,
     };
     assert_eq!(target.settings.proxy, expected);
     assert_eq!(with("").settings.proxy, Routing::default());
+}
+
+#[test]
+fn a_destination_lays_its_health_check_and_its_ejection_over_those_of_the_file() {
+    let target = only(
+        "service: hello
+proxy: {healthcheck: {period: 2s, failures: 5}, ejection: {failures: 9, max_time: 10s}}
+destinations: {production: {hosts: [a], proxy: {healthcheck: {failures: 1}, ejection: {base_time: 1s}}}}",
+    );
+    let Routing { health_check, ejection, .. } = target.settings.proxy;
+    let expected = HealthCheck { period: Some(Span::seconds(2)), timeout: None, successes: 1, failures: 1 };
+    assert_eq!(health_check, expected);
+    let expected = Ejection { failures: 9, base_time: Span::seconds(1), max_time: Span::seconds(10) };
+    assert_eq!(ejection, expected);
 }
 
 #[test]

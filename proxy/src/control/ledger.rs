@@ -268,6 +268,12 @@ impl Deployed {
         if switch.health.as_ref().is_some_and(|check| check.failures == 0 || check.successes == 0) {
             return Err(invalid("the thresholds of the health check must be at least 1"));
         }
+        let ejection = &switch.upstream.ejection;
+        if ejection.base_ms == 0 || ejection.max_ms < ejection.base_ms {
+            return Err(invalid(
+                "an ejection must last at least 1 ms, and at the most no shorter than at first",
+            ));
+        }
         if switch.upstream.max_connections == Some(0) {
             return Err(invalid("max_connections must be at least 1"));
         }

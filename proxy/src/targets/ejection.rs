@@ -1,16 +1,8 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Failures in a row that have a target left out.
-const FAILURES: u32 = 3;
-
 /// How long one that has just failed comes last in the choice.
 const REST: Duration = Duration::from_secs(1);
-
-/// How long one is left out at first; with each time it grows by as much, up to the longest. One that then did well for as
-/// long as the longest begins anew.
-const BASE: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a target's own requests say about it: one that fails them in a row is left out for a while.
 ///
@@ -19,8 +11,14 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// replicas out for that would put their load onto the rest. That is judged by the watch after a switch.
 ///
 /// Times are durations since the target was made. Whoever reads while another writes is at most one request behind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ejection {
+    /// Failures in a row that have the target left out; 0: none do.
+    threshold: u32,
+    /// How long it is left out at first; with each time it grows by as much, up to the longest. One that then did well for as
+    /// long as the longest begins anew.
+    base: Duration,
+    longest: Duration,
     /// In a row.
     failures: AtomicU32,
     /// In a row.
@@ -42,6 +40,18 @@ pub(crate) enum Verdict {
 }
 
 impl Ejection {
+    pub(crate) const fn new(terms: &cutover_control::Ejection) -> Self {
+        Self {
+            threshold: terms.failures,
+            base: Duration::from_millis(terms.base_ms),
+            longest: Duration::from_millis(terms.max_ms),
+            failures: AtomicU32::new(0),
+            times: AtomicU32::new(0),
+            rests_until: AtomicU64::new(0),
+            out_until: AtomicU64::new(0),
+        }
+    }
+
     /// A request was answered.
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Relaxed) != 0 {
@@ -52,17 +62,18 @@ impl Ejection {
     /// A request has failed; gives whether it was one too many.
     pub(crate) fn failed(&self, now: Duration) -> bool {
         self.rests_until.store(millis(now + REST), Relaxed);
-        self.failures.fetch_add(1, Relaxed) + 1 >= FAILURES && self.verdict(|| now) != Verdict::Out
+        let failures = self.failures.fetch_add(1, Relaxed).wrapping_add(1);
+        self.threshold > 0 && failures >= self.threshold && self.verdict(|| now) != Verdict::Out
     }
 
     /// Leaves the target out, and says for how long.
     pub(crate) fn eject(&self, now: Duration) -> Duration {
         let was_out_until = Duration::from_millis(self.out_until.load(Relaxed));
-        if now > was_out_until + LONGEST {
+        if now > was_out_until + self.longest {
             self.times.store(0, Relaxed);
         }
         let times = self.times.fetch_add(1, Relaxed).saturating_add(1);
-        let time = BASE.saturating_mul(times).min(LONGEST);
+        let time = self.base.saturating_mul(times).min(self.longest);
         self.out_until.store(millis(now + time), Relaxed);
         self.failures.store(0, Relaxed);
         time
@@ -105,6 +116,10 @@ fn millis(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn usual() -> Ejection {
+        Ejection::new(&cutover_control::Ejection::default())
+    }
+
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
@@ -116,7 +131,7 @@ mod tests {
 
     #[test]
     fn only_failures_in_a_row_count() {
-        let ejection = Ejection::default();
+        let ejection = usual();
         for _ in 0..10 {
             assert!(!ejection.failed(at(1)) && !ejection.failed(at(1)));
             ejection.succeeded();
@@ -127,7 +142,7 @@ mod tests {
 
     #[test]
     fn it_is_left_out_for_longer_each_time_up_to_a_limit_until_it_did_well() {
-        let ejection = Ejection::default();
+        let ejection = usual();
         let (mut now, mut times) = (at(1), Vec::new());
         for _ in 0..14 {
             let time = eject(&ejection, now);
@@ -140,12 +155,25 @@ mod tests {
             times.push(time.as_secs());
         }
         assert_eq!(times, [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60]);
-        assert_eq!(eject(&ejection, now + LONGEST + at(1)), BASE);
+        assert_eq!(eject(&ejection, now + at(60 + 1)), at(5));
+    }
+
+    #[test]
+    fn the_terms_are_the_services() {
+        let ejection = Ejection::new(&cutover_control::Ejection { failures: 2, base_ms: 700, max_ms: 1_000 });
+        for time in [700, 1_000] {
+            assert!(!ejection.failed(at(1)) && ejection.failed(at(1)));
+            assert_eq!(ejection.eject(at(1)), Duration::from_millis(time));
+            ejection.out_until.store(1_000, Relaxed);
+        }
+        let never = Ejection::new(&cutover_control::Ejection { failures: 0, base_ms: 1, max_ms: 1 });
+        assert!((0..100).all(|_| !never.failed(at(1))));
+        assert_eq!(never.verdict(|| at(1)), Verdict::Resting);
     }
 
     #[test]
     fn a_health_check_brings_it_back_unless_it_has_failed_since() {
-        let ejection = Ejection::default();
+        let ejection = usual();
         eject(&ejection, at(10));
         assert!(!ejection.readmit(at(9), at(11)));
         assert!(ejection.readmit(at(11), at(11)));

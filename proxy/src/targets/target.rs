@@ -46,7 +46,7 @@ impl Target {
             cut: Cut::default(),
             in_flight: InFlight::default(),
             healthy: AtomicBool::new(true),
-            ejection: Ejection::default(),
+            ejection: Ejection::new(&deployed.upstream.ejection),
             slow_start: SlowStart::default(),
             made: Instant::now(),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use cutover_control::{HealthCheck, Request, ServiceStatus, Switch};
+use cutover_control::{Ejection, HealthCheck, Request, ServiceStatus, Switch, Upstream};
 use hyper::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -126,6 +126,21 @@ async fn an_only_target_is_never_left_out() {
     assert_eq!((ejected(&status), ejections(&status)), (vec![false], 0));
     broken.well.store(true, Relaxed);
     assert_eq!(get_once(proxy.address, "a").await, (StatusCode::OK, "healed".to_owned()));
+}
+
+#[tokio::test]
+async fn the_service_says_after_how_many_failures_a_target_is_left_out_and_whether_at_all() {
+    let well = Application::named("well").await;
+    for (failures, ejections) in [(1, 1), (0, 0)] {
+        let broken = Broken::start().await;
+        let proxy = Proxy::start().await;
+        let ejection = Ejection { failures, base_ms: 600_000, max_ms: 600_000 };
+        let upstream = Upstream { ejection, ..Upstream::default() };
+        let switch = Switch { upstream, ..switch(1, &[target(broken.address), well.target()]) };
+        proxy.call(Request::Switch(Box::new(switch))).await.unwrap();
+        let asked = ask_until(&proxy, |_| broken.requests.load(Relaxed) > 3 * (1 - ejections)).await;
+        assert_eq!((self::ejections(&asked), ejected(&asked)[0]), (ejections, ejections == 1));
+    }
 }
 
 #[tokio::test]

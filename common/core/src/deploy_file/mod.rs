@@ -6,6 +6,7 @@
 
 mod check;
 mod error;
+mod health;
 mod interpolation;
 mod nearest;
 mod node;

@@ -72,6 +72,8 @@ pub(super) struct Proxy {
     pub(super) max_idle: Option<u32>,
     pub(super) protocol: Option<ApplicationProtocol>,
     pub(super) ports: Option<Vec<Port>>,
+    pub(super) health_check: HealthCheck,
+    pub(super) ejection: Ejection,
     pub(super) tls: Tls,
 }
 
@@ -86,6 +88,22 @@ pub(super) struct Port {
     pub(super) path_prefixes: Vec<String>,
     pub(super) strip_path_prefix: bool,
     pub(super) protocol: ApplicationProtocol,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct HealthCheck {
+    pub(super) period: Option<Span>,
+    pub(super) timeout: Option<Span>,
+    pub(super) successes: Option<u32>,
+    pub(super) failures: Option<u32>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Ejection {
+    pub(super) place: Option<Place>,
+    pub(super) failures: Option<u32>,
+    pub(super) base_time: Option<Span>,
+    pub(super) max_time: Option<Span>,
 }
 
 #[derive(Clone, Default)]
@@ -169,6 +187,8 @@ impl Layer {
                 max_idle: self.proxy.max_idle.or(under.proxy.max_idle),
                 protocol: self.proxy.protocol.or(under.proxy.protocol),
                 ports: self.proxy.ports.or(under.proxy.ports),
+                health_check: self.proxy.health_check.over(under.proxy.health_check),
+                ejection: self.proxy.ejection.over(under.proxy.ejection),
                 tls: self.proxy.tls.over(under.proxy.tls),
             },
             resources: Resources {
@@ -197,6 +217,28 @@ impl Layer {
                 migrate: self.timeouts.migrate.or(under.timeouts.migrate),
             },
             ssh: self.ssh.over(under.ssh),
+        }
+    }
+}
+
+impl HealthCheck {
+    fn over(self, under: Self) -> Self {
+        Self {
+            period: self.period.or(under.period),
+            timeout: self.timeout.or(under.timeout),
+            successes: self.successes.or(under.successes),
+            failures: self.failures.or(under.failures),
+        }
+    }
+}
+
+impl Ejection {
+    fn over(self, under: Self) -> Self {
+        Self {
+            place: self.place.or(under.place),
+            failures: self.failures.or(under.failures),
+            base_time: self.base_time.or(under.base_time),
+            max_time: self.max_time.or(under.max_time),
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::error::{Problem, Problems};
-use super::ports::Claim;
 use super::raw::{self, Raw, Variable};
-use super::{ports, tls};
-use crate::{HostSpec, Readiness, Routing, ServiceKey, Settings, Soak, Span, Timeouts};
+use super::routing;
+use crate::{HostSpec, Readiness, ServiceKey, Settings, Soak, Span, Timeouts};
 
 /// Where a service runs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,19 +81,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
     }
     let (probe, usual) = (&raw.readiness, Timeouts::default());
     let port = raw.port.unwrap_or(80);
-    let (hosts, path_prefixes) =
-        (layer.proxy.hosts.unwrap_or_default(), layer.proxy.path_prefixes.unwrap_or_default());
-    let own = Claim { number: port, hosts: &hosts, path_prefixes: &path_prefixes };
-    let ports = ports::resolved(layer.proxy.ports.unwrap_or_default(), &own, there.name.as_str(), problems);
-    let routing = Routing { hosts, path_prefixes, ports, ..Routing::default() };
-    let own = there.layer.proxy.tls.place.map(|_| format!("destinations.{}.proxy.tls", there.name));
-    let tls = tls::resolved(
-        layer.proxy.tls,
-        &routing.all_hosts(),
-        own.as_deref().unwrap_or("proxy.tls"),
-        there.name.as_str(),
-        problems,
-    );
+    let proxy = routing::resolved(layer.proxy, &there.layer.proxy, port, there.name.as_str(), problems);
     let settings = Settings {
         port,
         replicas: layer.replicas.unwrap_or(1),
@@ -110,20 +97,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             timeout: probe.timeout.unwrap_or(Span::seconds(5)),
             successes: probe.successes.unwrap_or(1),
         },
-        proxy: Routing {
-            strip_path_prefix: layer.proxy.strip_path_prefix.unwrap_or(routing.strip_path_prefix),
-            connect_timeout: layer.proxy.connect_timeout.unwrap_or(routing.connect_timeout),
-            response_timeout: layer.proxy.response_timeout.unwrap_or(routing.response_timeout),
-            idle_timeout: layer.proxy.idle_timeout.unwrap_or(routing.idle_timeout),
-            max_request_body: layer.proxy.max_request_body.filter(|most| *most > 0),
-            total_timeout: layer.proxy.total_timeout.unwrap_or(routing.total_timeout),
-            slow_start: layer.proxy.slow_start.unwrap_or(routing.slow_start),
-            max_connections: layer.proxy.max_connections.filter(|most| *most > 0),
-            max_idle: layer.proxy.max_idle,
-            protocol: layer.proxy.protocol.unwrap_or_default(),
-            tls,
-            ..routing
-        },
+        proxy,
         soak: Soak {
             time: layer.soak.time.unwrap_or(Span::seconds(10)),
             max_errors_per_mille: layer.soak.max_errors_per_mille.unwrap_or(50),

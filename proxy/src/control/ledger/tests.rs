@@ -75,7 +75,11 @@ fn a_call_that_makes_no_sense_is_refused() {
     let mut impatient = switch("production/app", "d1", 1, &[]);
     impatient.timeouts.connect_ms = 0;
     let wild = switch("production/app", "d1", 1, &["*"]);
-    for bad in [nowhere, unhealthy, impatient, wild] {
+    let mut shrinking = switch("production/app", "d1", 1, &[]);
+    shrinking.upstream.ejection.max_ms = shrinking.upstream.ejection.base_ms - 1;
+    let mut timeless = switch("production/app", "d1", 1, &[]);
+    timeless.upstream.ejection.base_ms = 0;
+    for bad in [nowhere, unhealthy, impatient, wild, shrinking, timeless] {
         assert!(matches!(Ledger::default().switch(&bad), Err(Refusal::Invalid { .. })));
     }
 }
