@@ -55,7 +55,7 @@ pub(crate) async fn decide(
 /// # Errors
 /// The programs that are missing.
 pub(crate) async fn require_programs(session: &Session, plan: &Plan) -> anyhow::Result<()> {
-    let missing = session.absent(&planning::programs(plan)).await?;
+    let missing = session.absent(&planning::programs(plan), plan.protocol).await?;
     if missing.is_empty() { Ok(()) } else { Err(Error::NoWorkers(missing).into()) }
 }
 

@@ -56,14 +56,18 @@ pub(crate) async fn follow(
             return Ok(exit);
         }
         view.show(&service, clock::now(), &missing)?;
-        let stuck = service.running().is_some_and(|running| is_stuck(running, clock::now()));
+        let stuck = service.running().filter(|running| is_stuck(running, clock::now()));
+        let protocol = stuck.map(|stuck| stuck.plan.protocol);
         tokio::select! {
             Some(next) = states.next() => service = next.map_err(|error| Error::Lost(deployment.clone(), error))?,
             signal = interrupt.signal() => break signal,
             _ = frame.tick(), if view.moves() => {}
             // A bus that doesn't answer now says nothing about programs.
             _ = look.tick() => {
-                missing = if stuck { session.absent(&Program::ALL).await.unwrap_or_default() } else { Vec::new() };
+                missing = match protocol {
+                    Some(protocol) => session.absent(&Program::ALL, protocol).await.unwrap_or_default(),
+                    None => Vec::new(),
+                };
             }
         }
     };

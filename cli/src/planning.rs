@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use cutover_core::{
-    DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, PROTOCOL, Plan, Program,
-    Release, ReplicaSet, Service, ServiceKey, Settings, Source, Stage, Target,
+    DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, Plan, Program, Release,
+    ReplicaSet, Service, ServiceKey, Settings, Source, Stage, Target,
 };
 use ulid::Ulid;
 
@@ -20,7 +20,7 @@ pub(crate) fn deploy(
     by: String,
 ) -> Result<Plan, InvalidName> {
     Ok(Plan {
-        protocol: PROTOCOL,
+        protocol: Plan::protocol_for(&release),
         deployment: new_id()?,
         key: target.key.clone(),
         by,
@@ -55,7 +55,7 @@ pub(crate) fn rollback(
         stages = Plan::WARM.to_vec();
     }
     Ok(Plan {
-        protocol: PROTOCOL,
+        protocol: Plan::protocol_for(&kept.release),
         deployment: new_id()?,
         key,
         by,

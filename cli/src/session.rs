@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal};
-use cutover_core::{PROTOCOL, Program, Settings};
+use cutover_core::{Program, Settings};
 use cutover_store::Store;
 
 use crate::args::Global;
@@ -68,14 +68,18 @@ impl Session {
         Self::open(options, console).await
     }
 
-    /// Programs of `needed` that nobody runs, or only in a version that doesn't know this protocol.
+    /// Programs of `needed` that nobody runs, or only in a version that doesn't know a protocol.
     ///
     /// # Errors
     /// A connection that is lost.
-    pub(crate) async fn absent(&self, needed: &[Program]) -> Result<Vec<Program>, cutover_bus::Error> {
+    pub(crate) async fn absent(
+        &self,
+        needed: &[Program],
+        protocol: u32,
+    ) -> Result<Vec<Program>, cutover_bus::Error> {
         let present = self.bus.presence(needed, ANSWER).await?;
         let is_there = |program: Program| {
-            present.iter().any(|here| here.program == program && here.protocol >= PROTOCOL)
+            present.iter().any(|here| here.program == program && here.protocol >= protocol)
         };
         Ok(needed.iter().copied().filter(|program| !is_there(*program)).collect())
     }

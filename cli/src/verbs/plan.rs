@@ -45,7 +45,7 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
     let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
     let (missing, unresolved) = match &session {
         Some(session) => (
-            session.absent(&planning::programs(&plan)).await?,
+            session.absent(&planning::programs(&plan), plan.protocol).await?,
             session.unresolved(&plan.release.settings, plan.stages.contains(&Stage::Expand))?,
         ),
         None => (Vec::new(), Vec::new()),

@@ -80,7 +80,10 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
         return Ok(console.object(&report)?);
     }
     let missing = match service.running() {
-        Some(running) => session.absent(&crate::planning::programs(&running.plan)).await?,
+        Some(running) => {
+            let programs = crate::planning::programs(&running.plan);
+            session.absent(&programs, running.plan.protocol).await?
+        }
         None => Vec::new(),
     };
     let (width, _) = console.size();

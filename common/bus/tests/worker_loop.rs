@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_bus::DecideError;
-use cutover_core::{Decision, Outcome, PROTOCOL, Program, Refused, Stage, Subject, Task, Work};
+use cutover_core::{
+    Decision, Outcome, PROTOCOL, Plan, Program, Refused, ServiceKey, Stage, Subject, Task, Work,
+};
 use support::crew::{Crew, Script};
-use support::{Server, deploy, key, until};
+use support::{Server, deploy, key, plan_of, until};
 use tokio::task::JoinHandle;
 
 #[tokio::test]
@@ -191,6 +193,26 @@ async fn work_that_nobody_has_decided_does_nothing() {
     deploy(&journal, 1, &["a"]).await.unwrap();
     let ended = until(&journal, |current| current.outcome().is_some()).await;
     assert_eq!((ended.outcome(), script.times(Stage::Retire)), (Some(Outcome::Live), 1));
+    crew.stop().await;
+}
+
+#[tokio::test]
+async fn work_of_a_newer_protocol_is_left_to_those_who_know_it() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    let script = Script::default();
+    let crew = Crew::of_each(&journal, &script);
+    let newer = ServiceKey { service: "newer".parse().unwrap(), ..key() };
+    let plan = Plan { protocol: PROTOCOL + 1, ..*plan_of(newer.clone(), 7, &["a"]) };
+    let mut log = journal.service(&newer).await.unwrap();
+    journal.decide(&mut log, Decision::Accepted(Box::new(plan))).await.unwrap();
+    // A deployment of another service after it shows that the workers have seen it.
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let ended = until(&journal, |current| current.outcome().is_some()).await;
+    assert_eq!((ended.outcome(), script.times(Stage::Build)), (Some(Outcome::Live), 1));
+    let waits = journal.service(&newer).await.unwrap().service().running().unwrap().clone();
+    let build = Task { stage: Stage::Build, host: None };
+    assert!(!waits.state(&build).is_open() && !waits.state(&build).is_finished());
     crew.stop().await;
 }
 

@@ -6,8 +6,12 @@ use crate::{
     DeploymentId, DestinationName, Digest, HostName, Release, ReleaseId, ReplicaSet, ServiceName, Stage, Task,
 };
 
-/// The version of the journal's protocol that this build writes. A worker hands back work of a version it doesn't know.
-pub const PROTOCOL: u32 = 2;
+/// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
+/// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out.
+pub const PROTOCOL: u32 = 3;
+
+/// What all plans need.
+const USUAL_PROTOCOL: u32 = 2;
 
 /// A service at a destination: what two deployments of must never run at once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,6 +102,11 @@ impl Plan {
                 stage => stage.is_planned(),
             })
             .collect()
+    }
+
+    /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
+    pub fn protocol_for(release: &Release) -> u32 {
+        if release.settings.proxy.needs_protocol_3() { PROTOCOL } else { USUAL_PROTOCOL }
     }
 
     /// The stages of a way back to replicas that were kept warm: they are looked at once more, and get the traffic.

@@ -74,6 +74,12 @@ pub struct Routing {
 }
 
 impl Routing {
+    /// Whether a switcher that knows protocol 2 of the journal would do something else than is said: it leaves out what it
+    /// doesn't know.
+    pub(crate) fn needs_protocol_3(&self) -> bool {
+        !self.ports.is_empty() || !self.health_check.is_usual() || !self.ejection.is_usual()
+    }
+
     /// The host names of all ports, each once.
     pub fn all_hosts(&self) -> Vec<String> {
         let mut all = self.hosts.clone();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
-    HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Port, Proof, Readiness, Reference, Resources, Routing,
-    Settings, Soak, Span, Target, Timeouts, Tls,
+    HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Reference, Release,
+    Resources, Routing, Settings, Soak, Source, Span, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -315,6 +315,27 @@ destinations: {production: {hosts: [a], proxy: {healthcheck: {failures: 1}, ejec
     assert_eq!(health_check, expected);
     let expected = Ejection { failures: 9, base_time: Span::seconds(1), max_time: Span::seconds(10) };
     assert_eq!(ejection, expected);
+}
+
+#[test]
+fn only_what_an_older_switcher_would_leave_out_needs_a_newer_protocol() {
+    let protocol = |lines: &str| {
+        let settings = with(lines).settings;
+        let source = Source::Image("hello".into());
+        Plan::protocol_for(&Release { version: "v1".into(), source, settings, migrations: Vec::new() })
+    };
+    let usual = "proxy: {protocol: h2c, healthcheck: {failures: 3}, ejection: {base_time: 5s}, ports: []}";
+    for lines in ["", usual] {
+        assert_eq!(protocol(lines), 2, "{lines}");
+    }
+    for lines in [
+        "proxy: {ports: [{port: 8080, path_prefix: /cable}]}",
+        "proxy: {healthcheck: {period: 1s}}",
+        "proxy: {healthcheck: {failures: 2}}",
+        "proxy: {ejection: {failures: 0}}",
+    ] {
+        assert_eq!(protocol(lines), 3, "{lines}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod journal;
 
 use std::time::Duration;
 
-use cutover_core::{Applied, Fact, Failure, PROTOCOL, Permission, Plan, Span, Work};
-use journal::{Journal, TO_RETIRE, id, keeping_warm, next, plan, play, task, two_hosts, unrestored};
+use cutover_core::{Applied, Fact, Failure, Permission, Plan, Span, Work};
+use journal::{Journal, OWES, TO_RETIRE, id, keeping_warm, next, plan, play, task, two_hosts, unrestored};
 
 #[test]
 fn nothing_that_is_owed_is_begun_while_a_deployment_runs() {
@@ -298,5 +298,5 @@ fn work_that_is_owed_needs_the_protocol_that_knows_it() {
         "fail retire a → degraded, live; owed: retire a in 5s\nwait 5s → degraded, live; owed: retire a",
     );
     let protocols: Vec<u32> = journal.effects().0.iter().map(|work| work.protocol).collect();
-    assert_eq!(protocols, [PROTOCOL]);
+    assert_eq!(protocols, [OWES]);
 }
