@@ -37,6 +37,8 @@ pub struct App {
     pub ready: &'static str,
     /// How long what it replaces goes on running, without traffic; none: it is stopped.
     pub warm: Option<&'static str>,
+    /// What the deploy file says under `proxy:`, in one line.
+    pub proxy: Option<String>,
 }
 
 impl App {
@@ -53,6 +55,7 @@ impl App {
             soak: "3s",
             ready: "5s",
             warm: None,
+            proxy: None,
         }
     }
 
@@ -80,6 +83,9 @@ impl App {
         }
         if let Some(warm) = self.warm {
             let _ = writeln!(text, "warm: {warm}");
+        }
+        if let Some(proxy) = &self.proxy {
+            let _ = writeln!(text, "proxy: {proxy}");
         }
         if let Some(database) = &self.database {
             let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"}}");

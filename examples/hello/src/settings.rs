@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 /// All settings; README.md says what each is for.
 pub(crate) struct Settings {
     pub(crate) port: u16,
+    pub(crate) second_port: Option<u16>,
     pub(crate) version: String,
     pub(crate) start_delay: Duration,
     /// When `/up` turns green, counted from the start; `None` is never.
@@ -32,6 +33,7 @@ impl Settings {
         ensure!((0.0..=1.0).contains(&fail_rate), "FAIL_RATE is {fail_rate}; it must lie between 0 and 1");
         Ok(Self {
             port: parsed("PORT")?.unwrap_or(3000),
+            second_port: parsed("SECOND_PORT")?,
             version: text("VERSION")?.unwrap_or_else(|| "unknown".to_owned()),
             start_delay: duration("START_DELAY")?.unwrap_or_default(),
             ready_after: match text("READY")?.as_deref() {
