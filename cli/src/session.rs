@@ -68,7 +68,8 @@ impl Session {
         Self::open(options, console).await
     }
 
-    /// Programs of `needed` that nobody runs, or only in a version that doesn't know a protocol.
+    /// Programs of `needed` that nobody runs, or that somebody runs in a version that doesn't know a protocol: that one would
+    /// leave out what it doesn't know from what it hands on.
     ///
     /// # Errors
     /// A connection that is lost.
@@ -79,7 +80,8 @@ impl Session {
     ) -> Result<Vec<Program>, cutover_bus::Error> {
         let present = self.bus.presence(needed, ANSWER).await?;
         let is_there = |program: Program| {
-            present.iter().any(|here| here.program == program && here.protocol >= protocol)
+            let mut all = present.iter().filter(|here| here.program == program).peekable();
+            all.peek().is_some() && all.all(|here| here.protocol >= protocol)
         };
         Ok(needed.iter().copied().filter(|program| !is_there(*program)).collect())
     }

@@ -58,7 +58,7 @@ pub(crate) fn plan() -> Plan {
             ],
             health_check: HealthCheck {
                 period: Some(Span::seconds(2)),
-                timeout: None,
+                timeout: Some(Span::seconds(3)),
                 successes: 2,
                 failures: 5,
             },

@@ -112,6 +112,8 @@ fn health_check(settings: &Settings) -> HealthCheck {
         path: readiness.path.clone(),
         interval_ms: at_least_1_ms(check.period.unwrap_or(readiness.period)),
         timeout_ms: at_least_1_ms(check.timeout.unwrap_or(readiness.timeout)),
+        // What doesn't serve yet has the time that readiness has.
+        first_timeout_ms: check.timeout.map(|_| at_least_1_ms(readiness.timeout)),
         failures: check.failures,
         successes: check.successes,
     }
@@ -183,7 +185,8 @@ mod tests {
         assert_eq!(*grpc, expected);
         let addresses: Vec<_> = switch.targets.iter().map(|target| target.address.to_string()).collect();
         assert_eq!(addresses, ["172.17.0.2:8080", "172.17.0.3:8080"]);
-        let health = HealthCheck { failures: 5, successes: 2, ..HealthCheck::new("/up?deep=1", 2_000, 1) };
+        let usual = HealthCheck::new("/up?deep=1", 2_000, 3_000);
+        let health = HealthCheck { first_timeout_ms: Some(1), failures: 5, successes: 2, ..usual };
         assert_eq!(switch.health, Some(health));
         let timeouts = Timeouts { response_ms: 60_000, connect_ms: 500, idle_ms: 1, total_ms: 300_000 };
         assert_eq!((switch.timeouts, switch.drain_ms), (timeouts, 0));

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::{from_line, to_line};
 use crate::{
-    Account, Canary, Certificate, Challenge, Ejection, Error, Maintenance, OLDEST_PROTOCOL, PROTOCOL, Pause,
-    Port, Route, ServiceKey, Timeouts, TlsPolicy, Upstream,
+    Account, Canary, Certificate, Challenge, Ejection, Error, Maintenance, OLDEST_PROTOCOL, Pause, Port,
+    Route, ServiceKey, Timeouts, TlsPolicy, Upstream,
 };
 
 /// One line from a client to the proxy.
@@ -209,8 +209,8 @@ impl Switch {
 
     /// The oldest version in which it is all said.
     fn protocol(&self) -> u32 {
-        if !self.ports.is_empty() || self.upstream.ejection != Ejection::default() {
-            PROTOCOL
+        if self.needs_protocol_5() {
+            5
         } else if self.needs_protocol_4() {
             4
         } else if self.needs_protocol_3() {
@@ -218,6 +218,13 @@ impl Switch {
         } else {
             OLDEST_PROTOCOL
         }
+    }
+
+    /// Whether a proxy of protocol 4 would do something else than is asked.
+    fn needs_protocol_5(&self) -> bool {
+        !self.ports.is_empty()
+            || self.upstream.ejection != Ejection::default()
+            || self.health.as_ref().is_some_and(|check| check.first_timeout_ms.is_some())
     }
 
     /// Whether a proxy of protocol 3 would do something else than is asked.
@@ -270,6 +277,9 @@ pub struct HealthCheck {
     pub interval_ms: u64,
     /// How long one check may take, in milliseconds.
     pub timeout_ms: u64,
+    /// The same of the one that a target must pass before it gets its first request. `None`: as long as the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_timeout_ms: Option<u64>,
     /// Failures in a row that take a target out.
     #[serde(default = "failures", skip_serializing_if = "are_usual_failures")]
     pub failures: u32,
@@ -288,7 +298,12 @@ impl HealthCheck {
     /// A check with the usual thresholds.
     pub fn new(path: &str, interval_ms: u64, timeout_ms: u64) -> Self {
         let (failures, successes) = (Self::FAILURES, Self::SUCCESSES);
-        Self { path: path.to_owned(), interval_ms, timeout_ms, failures, successes }
+        Self { path: path.to_owned(), interval_ms, timeout_ms, first_timeout_ms: None, failures, successes }
+    }
+
+    /// How long the check before the first request may take, in milliseconds.
+    pub fn first_limit_ms(&self) -> u64 {
+        self.first_timeout_ms.unwrap_or(self.timeout_ms)
     }
 }
 

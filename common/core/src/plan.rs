@@ -106,7 +106,7 @@ impl Plan {
 
     /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
     pub fn protocol_for(release: &Release) -> u32 {
-        if release.settings.proxy.needs_protocol_3() { PROTOCOL } else { USUAL_PROTOCOL }
+        if release.settings.proxy.needs_protocol_3() { 3 } else { USUAL_PROTOCOL }
     }
 
     /// The stages of a way back to replicas that were kept warm: they are looked at once more, and get the traffic.

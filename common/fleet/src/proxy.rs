@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cutover_control::{
-    Account, Canary, Certificate, CertificateStatus, Challenge, Epoch, Maintenance, Pause, Refusal, Reply,
-    Request, Response, ServiceKey, ServiceStatus, Switch,
+    Account, Canary, Certificate, CertificateStatus, Challenge, Epoch, HealthCheck, Maintenance, Pause,
+    Refusal, Reply, Request, Response, ServiceKey, ServiceStatus, Switch,
 };
 use cutover_core::JournalId;
 
@@ -317,7 +317,7 @@ impl Proxy<'_> {
 
 /// How long a call may take before which the proxy looks at replicas.
 fn limit_with_checks(switch: &Switch) -> Duration {
-    let checks = switch.health.as_ref().map_or(0, |check| check.timeout_ms);
+    let checks = switch.health.as_ref().map_or(0, HealthCheck::first_limit_ms);
     LIMIT.saturating_add(Duration::from_millis(checks))
 }
 

@@ -59,6 +59,11 @@ pub(crate) struct Deployed {
 }
 
 impl Ledger {
+    /// Whether anything in it is for another port than that of the targets' addresses.
+    pub(crate) fn has_ports(&self) -> bool {
+        self.services.values().flat_map(Service::claims).any(|claims| !claims.ports.is_empty())
+    }
+
     /// Makes a deployment active, or updates it when it is; gives the deployment that a restore would bring back.
     pub(crate) fn switch(&mut self, switch: &Switch) -> Result<Option<String>, Refusal> {
         self.fences.raise(&switch.key, &switch.epoch)?;
@@ -262,7 +267,9 @@ impl Deployed {
         {
             return Err(invalid("the path of the health check must be an absolute path, for example /up"));
         }
-        if switch.health.as_ref().is_some_and(|check| check.interval_ms == 0 || check.timeout_ms == 0) {
+        if switch.health.as_ref().is_some_and(|check| {
+            check.interval_ms == 0 || check.timeout_ms == 0 || check.first_limit_ms() == 0
+        }) {
             return Err(invalid("the interval and the timeout of the health check must be at least 1 ms"));
         }
         if switch.health.as_ref().is_some_and(|check| check.failures == 0 || check.successes == 0) {

@@ -14,8 +14,10 @@ use super::ledger::Ledger;
 use crate::error::Error;
 use crate::tls::Keyring;
 
-/// The version of the files; one that has another is not read.
-const VERSION: u32 = 1;
+/// The newest version of the files that is read. What is written has the oldest that says all of it: an older proxy reads
+/// none that it would leave something out of.
+const VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 
 /// The ledger's file, small as it is written anew at every switch.
 const STATE: &str = "state.json";
@@ -89,7 +91,8 @@ impl Store {
     ///
     /// [`Refusal::Storage`]; the old file is still in its place, or the new one is there and was not confirmed.
     pub(crate) async fn keep(&self, ledger: &Ledger) -> Result<(), Refusal> {
-        let document = StateDocument { version: VERSION, ledger: ledger.clone() };
+        let version = if ledger.has_ports() { VERSION } else { OLDEST_VERSION };
+        let document = StateDocument { version, ledger: ledger.clone() };
         self.write(STATE, document, replace).await
     }
 
@@ -99,7 +102,7 @@ impl Store {
     ///
     /// As for a ledger.
     pub(crate) async fn keep_keyring(&self, keyring: &Keyring) -> Result<(), Refusal> {
-        let document = KeyringDocument { version: VERSION, keyring: keyring.clone() };
+        let document = KeyringDocument { version: OLDEST_VERSION, keyring: keyring.clone() };
         self.write(KEYRING, document, replace_secret).await
     }
 
@@ -112,7 +115,7 @@ impl Store {
         };
         let damaged = |source| Unread::Damaged(path.clone(), source);
         let Header { version } = serde_json::from_slice(&text).map_err(damaged)?;
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(Unread::Failed(Error::StateVersion { path, found: version, known: VERSION }));
         }
         serde_json::from_slice(&text).map(Some).map_err(damaged)
@@ -203,8 +206,33 @@ mod tests {
             fs::write(folder.path().join("state.json"), text).unwrap();
             assert!(matches!(Store::open(folder.path()), Err(Error::Damaged { .. })), "{text}");
         }
-        fs::write(folder.path().join("state.json"), "{\"version\":2,\"routes\":[]}").unwrap();
-        assert!(matches!(Store::open(folder.path()), Err(Error::StateVersion { found: 2, .. })));
+        fs::write(folder.path().join("state.json"), "{\"version\":3,\"routes\":[]}").unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(Error::StateVersion { found: 3, .. })));
+    }
+
+    #[tokio::test]
+    async fn what_an_older_proxy_would_leave_out_has_a_version_that_it_does_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut ledger) = Store::open(folder.path()).unwrap();
+        let epoch = cutover_control::Epoch { journal: "j".into(), sequence: 1 };
+        let target = cutover_control::Target { replica: "a".into(), address: ([127, 0, 0, 1], 80).into() };
+        let key = cutover_control::ServiceKey::new("production", "app");
+        let mut switch = cutover_control::Switch::new(key, epoch, "d1", "r1", vec![target]);
+        for (ports, version) in [(Vec::new(), 1), (vec![8080], 2)] {
+            let route = cutover_control::Route { path_prefixes: vec!["/cable".into()], ..Default::default() };
+            let port = |number| cutover_control::Port {
+                number,
+                route: route.clone(),
+                application_protocol: cutover_control::ApplicationProtocol::Http1,
+            };
+            switch.ports = ports.into_iter().map(port).collect();
+            switch.epoch.sequence += 1;
+            ledger.switch(&switch).unwrap();
+            store.keep(&ledger).await.unwrap();
+            let text = fs::read_to_string(folder.path().join(STATE)).unwrap();
+            assert!(text.starts_with(&format!("{{\"version\":{version},")), "{text}");
+            assert_eq!(Store::open(folder.path()).unwrap().1, ledger);
+        }
     }
 
     #[test]

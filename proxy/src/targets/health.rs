@@ -42,7 +42,7 @@ async fn watch(target: Arc<Target>, protocol: ApplicationProtocol, check: Health
     loop {
         ticks.tick().await;
         let asked = Instant::now();
-        match check_once(target.address(), protocol, &check).await {
+        match check_once(target.address(), protocol, &check.path, check.timeout_ms).await {
             Ok(()) => {
                 (failures, successes) = (0, successes.saturating_add(1));
                 let recovered = successes >= check.successes && target.set_healthy(true);
@@ -74,7 +74,7 @@ pub(crate) async fn look(
 ) -> Result<(), Refusal> {
     let Some(check) = check else { return Ok(()) };
     let looks = targets.iter().map(async |target| {
-        let passed = check_once(target.address, protocol, check).await;
+        let passed = check_once(target.address, protocol, &check.path, check.first_limit_ms()).await;
         passed.map_err(|found| Refusal::Unready { replica: target.replica.clone(), found })
     });
     try_join_all(looks).await.map(drop)
@@ -84,13 +84,14 @@ pub(crate) async fn look(
 async fn check_once(
     address: SocketAddr,
     protocol: ApplicationProtocol,
-    check: &HealthCheck,
+    path: &str,
+    limit_ms: u64,
 ) -> Result<(), String> {
-    let limit = Duration::from_millis(check.timeout_ms);
+    let limit = Duration::from_millis(limit_ms);
     let asked = async {
         match protocol {
-            ApplicationProtocol::Http1 => ask(address, &check.path).await,
-            ApplicationProtocol::H2c => ask_http2(address, &check.path).await,
+            ApplicationProtocol::Http1 => ask(address, path).await,
+            ApplicationProtocol::H2c => ask_http2(address, path).await,
         }
     };
     match timeout(limit, asked).await {

@@ -139,6 +139,24 @@ async fn a_target_that_flaps_is_down_and_up_only_after_so_many_answers_in_a_row(
 }
 
 #[tokio::test]
+async fn the_check_before_the_first_request_has_a_limit_of_its_own() {
+    let app = Application::serve(|_| async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        text(StatusCode::OK, "")
+    })
+    .await;
+    let proxy = Proxy::start().await;
+    let with = |timeout_ms, first| {
+        let usual = HealthCheck::new("/up", 60_000, timeout_ms);
+        let check = HealthCheck { first_timeout_ms: Some(first), failures: 1_000, ..usual };
+        cutover_control::Switch { health: Some(check), ..switch(1, &[app.target()]) }
+    };
+    let refused = proxy.switch_as(with(20_000, 1)).await;
+    assert!(matches!(refused, Err(Refusal::Unready { .. })), "{refused:?}");
+    proxy.switch_as(with(1, 20_000)).await.unwrap();
+}
+
+#[tokio::test]
 async fn when_all_are_down_all_are_still_used() {
     let app = Application::serve(|request: hyper::Request<Incoming>| async move {
         let wrong = request.uri().path() == "/wrong";

@@ -373,10 +373,10 @@ async fn handshakes_are_counted_and_the_ends_of_certificates_told() {
     let status = proxy.certify("app", authority.certify(&["a.example"])).await.unwrap();
     get_secured(&authority.client(&[]), proxy.https(), "a.example").await;
     assert!(shake(&authority.client(&[]), proxy.https(), "b.example").await.is_err());
-    let mut client = Client::connect(proxy.options.metrics.unwrap()).await;
     // The client may know of a failed handshake a moment before it is counted.
     let told = timeout(LIMIT, async {
         loop {
+            let mut client = Client::connect(proxy.options.metrics.unwrap()).await;
             let (_, told) = client.ask(request(Method::GET, "prometheus", "/metrics", "")).await.unwrap();
             if told.contains("cutover_proxy_handshakes_total{result=\"failed\"} 1\n") {
                 return told;

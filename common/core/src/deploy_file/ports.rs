@@ -51,7 +51,7 @@ pub(super) fn resolved(
     let mut known: Vec<crate::Port> = Vec::new();
     for port in ports {
         let Port { path, place, number, hosts, path_prefixes, strip_path_prefix, protocol } = port;
-        let hosts = hosts.unwrap_or_else(|| own.hosts.to_vec());
+        let hosts = hosts.filter(|hosts| !hosts.is_empty()).unwrap_or_else(|| own.hosts.to_vec());
         let port = crate::Port { number, hosts, path_prefixes, strip_path_prefix, protocol };
         let wrong = |message: String, hint: &str| Problem::new(&path, place, message).hint(hint);
         if number == own.number {

@@ -82,7 +82,10 @@ pub(super) fn resolved(
         ejection: health::resolved(&proxy.ejection, &ejection_path, destination, problems),
         tls: None,
     };
-    let (names, tls_path) = (routing.all_hosts(), path(there.tls.place, "tls"));
+    // What is for every host has no name that a certificate could be ordered for.
+    let is_nameless = routing.hosts.is_empty() || routing.ports.iter().any(|port| port.hosts.is_empty());
+    let names = if is_nameless { Vec::new() } else { routing.all_hosts() };
+    let tls_path = path(there.tls.place, "tls");
     Routing { tls: tls::resolved(proxy.tls, &names, &tls_path, destination, problems), ..routing }
 }
 
