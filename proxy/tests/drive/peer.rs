@@ -2,6 +2,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use cutover_proxy::{DriveOptions, Driven, NginxOptions, TraefikOptions};
@@ -78,7 +79,11 @@ impl Peer {
 
     async fn is_ready(&self) -> bool {
         match &self.driven {
-            Driven::Nginx(options) => fs::read(&options.pid_file).is_ok_and(|pid| !pid.is_empty()),
+            // It writes the file before it takes the title that a master is known by.
+            Driven::Nginx(options) => fs::read_to_string(&options.pid_file).is_ok_and(|pid| {
+                fs::read(format!("/proc/{}/cmdline", pid.trim()))
+                    .is_ok_and(|title| title.starts_with(b"nginx: master process"))
+            }),
             // Its API answers 404 before it is there.
             Driven::Traefik(options) => {
                 TcpStream::connect(options.api).await.is_ok()
@@ -171,7 +176,18 @@ fn traefik_driven(drive: DriveOptions, local: SocketAddr) -> Driven {
     Driven::Traefik(TraefikOptions { drive, api: local, metrics: None, entry_points: vec!["web".to_owned()] })
 }
 
-/// A port that nobody has at the moment.
-pub(crate) fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A port that nobody has, and that nobody gets until the other proxy takes it: each is drawn once in this process, and the
+/// kernel gives none of these to who asks for any.
+fn free_port() -> SocketAddr {
+    static DRAWN: AtomicU16 = AtomicU16::new(0);
+    // Another run beside this one begins elsewhere.
+    let start = u16::try_from(std::process::id() % 50).unwrap() * 200;
+    loop {
+        let drawn = DRAWN.fetch_add(1, Relaxed);
+        assert!(drawn < 10_000, "no port is free");
+        let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + (start + drawn) % 10_000));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
