@@ -58,18 +58,31 @@ impl Nginx {
         Ok(())
     }
 
+    /// Has it reload, once more where a reload that another one asked for came between: the workers of that were not among
+    /// those from before, and may be told to leave only after the new ones answer.
     async fn reload(&self, config: &NginxConfig) -> Result<(), String> {
-        let before = self.master.workers()?;
-        self.master.reload()?;
         let end = Instant::now() + IN_FORCE_LIMIT;
-        while let Err(found) = self.has_reloaded(config, &before).await {
-            if Instant::now() >= end {
-                return Err(format!("nginx has not reloaded within {IN_FORCE_LIMIT:?}: {found}"));
+        loop {
+            let before = self.master.workers()?;
+            self.master.reload()?;
+            while let Err(found) = self.has_reloaded(config, &before).await {
+                if Instant::now() >= end {
+                    return Err(format!("nginx has not reloaded within {IN_FORCE_LIMIT:?}: {found}"));
+                }
+                sleep(LOOK_AGAIN).await;
             }
-            sleep(LOOK_AGAIN).await;
+            if accepting(&self.master.workers()?) <= accepting(&before) {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(format!("nginx was told to reload by others for {IN_FORCE_LIMIT:?}"));
+            }
         }
-        Ok(())
     }
+}
+
+fn accepting(workers: &[Worker]) -> usize {
+    workers.iter().filter(|worker| !worker.leaving).count()
 }
 
 impl BackEnd for Nginx {

@@ -109,9 +109,14 @@ impl Worker {
     }
 }
 
+/// What a child of the master is by its title: one that was just forked still has the master's.
 fn worker(pid: i32) -> Option<Worker> {
     let title = title(pid)?;
-    title.starts_with(WORKER).then(|| Worker { pid, leaving: title.contains(LEAVING) })
+    if title.starts_with(WORKER) {
+        Some(Worker { pid, leaving: title.contains(LEAVING) })
+    } else {
+        title.starts_with(MASTER).then_some(Worker { pid, leaving: false })
+    }
 }
 
 fn title(pid: i32) -> Option<String> {
