@@ -101,12 +101,20 @@ impl Plane {
     }
 
     /// What goes on, and became of the requests so far; without what the predecessor has in flight where that says nothing.
-    pub(crate) async fn services(&self) -> Vec<ServiceStatus> {
-        let mut held = self.held.lock().await;
-        match held.all_services().await {
-            Ok(services) => services,
-            Err(_) => held.own_services(),
-        }
+    ///
+    /// To its end, whether the caller stays or not: an answer of the predecessor that nobody reads would be taken for that to
+    /// the next question.
+    pub(crate) async fn services(self: &Arc<Self>) -> Vec<ServiceStatus> {
+        let plane = Arc::clone(self);
+        let told = tokio::spawn(async move {
+            let mut held = plane.held.lock().await;
+            match held.all_services().await {
+                Ok(services) => services,
+                Err(_) => held.own_services(),
+            }
+        });
+        // Cancelled only where the process ends.
+        told.await.unwrap_or_default()
     }
 
     /// Lets the calls that are being carried out end, and no other begin.

@@ -102,7 +102,7 @@ async fn answer(stream: TcpStream, plane: Arc<Plane>, tls: Arc<Tls>, connections
 
 async fn scrape(
     request: &Request<Incoming>,
-    plane: &Plane,
+    plane: &Arc<Plane>,
     handshakes: &Handshakes,
     connections: usize,
 ) -> Response<ResponseBody> {

@@ -168,3 +168,48 @@ impl Predecessor {
 fn unexpected(answer: &Answer) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the other proxy answered something else: {answer:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use cutover_control::{Call, Request, Response};
+
+    use super::*;
+    use crate::control::{Callee, Plane, Store};
+    use crate::routes::RouteTable;
+    use crate::tls::{Custody, Tls};
+
+    #[tokio::test]
+    async fn whoever_goes_before_it_has_answered_leaves_no_answer_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, ledger) = Store::open(folder.path()).unwrap();
+        let custody = Custody::open(store.clone(), Arc::new(Tls::new(None).unwrap())).unwrap();
+        let plane = Arc::new(Plane::start(store, ledger, custody, Arc::new(RouteTable::default()), 1).await);
+        let (here, there) = UnixStream::pair().unwrap();
+        let peer = Peer::new(here);
+        let predecessor = Predecessor { peer, end_limit: Duration::ZERO, silent_until: None };
+        plane.succeed(predecessor, &[], Vec::new()).await;
+
+        let mut other = Peer::new(there);
+        let asking = Arc::clone(&plane);
+        let scrape = tokio::spawn(async move { asking.services().await });
+        assert!(matches!(other.hear().await.unwrap(), Ask::Busy));
+        scrape.abort();
+        assert!(scrape.await.unwrap_err().is_cancelled());
+        let busy = || Answer::Busy { services: Vec::new() };
+        other.say(&busy()).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok(ask) = other.hear().await {
+                let answer = if matches!(ask, Ask::Follow(_)) { Answer::Followed } else { busy() };
+                other.say(&answer).await.unwrap();
+            }
+        });
+        let key = "production/app".parse().unwrap();
+        for request in [Request::Adopt { key, journal: "j".to_owned() }, Request::Status] {
+            let reply = plane.call(Call::new(request)).await.unwrap();
+            assert!(matches!(reply, Ok(Response::Adopted | Response::Status { .. })), "{reply:?}");
+        }
+    }
+}
