@@ -22,7 +22,7 @@ pub(super) struct Driver<B> {
     store: Store,
     instance: String,
     held: Mutex<Held<B>>,
-    /// A canary has got a weight, or another hold.
+    /// A canary may have got a weight, or another hold.
     weighted: Notify,
 }
 
@@ -36,8 +36,11 @@ impl<B: BackEnd> Driver<B> {
         Self { store, instance: instance(), held: Mutex::new(held), weighted: Notify::new() }
     }
 
-    /// Ends each canary that is not renewed in time, for as long as this is polled.
+    /// Ends each canary that is not renewed in time, or that was refused and may still get a share, for as long as this is
+    /// polled.
     pub(super) async fn end_canaries(&self) -> Infallible {
+        // Said once, not at each try.
+        let mut fails = false;
         loop {
             let left = self.held.lock().await.until_settling();
             let over = async {
@@ -53,19 +56,31 @@ impl<B: BackEnd> Driver<B> {
             let mut held = self.held.lock().await;
             // A renewal may have come meanwhile.
             if held.until_settling().is_some_and(|left| left.is_zero()) {
+                let was_known = held.is_known();
                 let settled = held.settle().await;
                 drop(held);
                 match settled {
-                    Ok(()) => tracing::warn!(
+                    Ok(()) if was_known => tracing::warn!(
                         "a canary was not renewed in time: everything of its service goes to what serves"
                     ),
-                    Err(refusal) => {
-                        tracing::error!(%refusal, "a canary that was not renewed in time still gets its share");
+                    Ok(()) => tracing::warn!("{} does what it was told again", B::NAME),
+                    Err(ref refusal) => {
+                        if !fails {
+                            tracing::error!(%refusal, "a canary that is over may still get its share");
+                        }
                         sleep(TRY_AGAIN).await;
                     }
                 }
+                fails = settled.is_err();
             }
         }
+    }
+
+    /// A canary may have a share afterwards also where this fails.
+    async fn commit(&self, held: &mut Held<B>, next: Ledger) -> Result<(), Refusal> {
+        let committed = held.commit(&self.store, next).await;
+        self.weighted.notify_one();
+        committed
     }
 
     async fn carry_out(&self, request: Request) -> Result<Response, Refusal> {
@@ -90,7 +105,7 @@ impl<B: BackEnd> Driver<B> {
                 let mut held = self.held.lock().await;
                 let mut next = held.ledger.clone();
                 let previous = next.switch(&switch)?;
-                held.commit(&self.store, next).await?;
+                self.commit(&mut held, next).await?;
                 tracing::info!(key = %switch.key, deployment = switch.deployment, previous, "switched");
                 Ok(Response::Switched { previous })
             }
@@ -106,25 +121,24 @@ impl<B: BackEnd> Driver<B> {
                 let mut held = self.held.lock().await;
                 let mut next = held.ledger.clone();
                 let active = next.canary(&canary, held.clock.after(canary.hold_ms))?;
-                held.commit(&self.store, next).await?;
-                self.weighted.notify_one();
+                self.commit(&mut held, next).await?;
                 tracing::debug!(key = %switch.key, deployment = switch.deployment, canary.weight, "weighted");
                 Ok(Response::Weighted { active })
             }
             Request::Restore { key, epoch, deployment } => {
                 let serving = next.restore(&key, &epoch, &deployment)?;
-                held.commit(&self.store, next).await?;
+                self.commit(&mut held, next).await?;
                 tracing::info!(%key, deployment, serving, "restored");
                 Ok(Response::Restored { serving })
             }
             Request::Retire { key, epoch, deployment } => {
                 next.retire(&key, &epoch, &deployment)?;
-                held.commit(&self.store, next).await?;
+                self.commit(&mut held, next).await?;
                 held.retired(&key).await
             }
             Request::Adopt { key, journal } => {
                 next.fences.adopt(&key, &journal);
-                held.commit(&self.store, next).await?;
+                self.commit(&mut held, next).await?;
                 tracing::info!(%key, journal, "adopted");
                 Ok(Response::Adopted)
             }
@@ -169,5 +183,104 @@ fn own<B: BackEnd>() -> Refusal {
         message: format!(
             "this host has a {name} that is driven: that can't be asked of it, see docs/foreign-proxy.md"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::sync::Arc;
+
+    use cutover_control::{Epoch, SetStatus, Target};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    /// Another proxy that is told things, and refuses the one of a number.
+    struct Told {
+        ledgers: UnboundedSender<Ledger>,
+        told: usize,
+        refused: Option<usize>,
+    }
+
+    impl BackEnd for Told {
+        const NAME: &'static str = "other proxy";
+
+        fn check(&self, _: &Ledger) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        async fn apply(&mut self, ledger: &Ledger) -> Result<(), Refusal> {
+            self.told += 1;
+            if self.refused == Some(self.told) {
+                return Err(Refusal::Unconfirmed { message: "not now".to_owned() });
+            }
+            self.ledgers.send(ledger.clone()).unwrap();
+            Ok(())
+        }
+
+        async fn lingers(&self) -> bool {
+            false
+        }
+
+        async fn count(&mut self) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn fill(&self, _: &str, _: &mut SetStatus) {}
+    }
+
+    fn switch(sequence: u64) -> Switch {
+        let epoch = Epoch { journal: "j".to_owned(), sequence };
+        let address = format!("127.0.0.1:{sequence}").parse().unwrap();
+        let targets = vec![Target { replica: format!("app-{sequence}"), address }];
+        Switch::new("production/app".parse().unwrap(), epoch, &format!("d{sequence}"), "r", targets)
+    }
+
+    /// A driver whose state can't be written, and what the other proxy does.
+    async fn scene(refused: Option<usize>) -> (Arc<Driver<Told>>, UnboundedReceiver<Ledger>, Ledger) {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut ledger) = Store::open(folder.path()).unwrap();
+        ledger.switch(&switch(1)).unwrap();
+        let displaced = Displaced::open(folder.path()).unwrap();
+        let (ledgers, mut does) = unbounded_channel();
+        let back_end = Told { ledgers, told: 0, refused };
+        let driver = Driver::start(store, ledger.clone(), displaced, back_end).await;
+        assert_eq!(does.recv().await.unwrap(), ledger);
+        fs::remove_dir_all(folder.path()).unwrap();
+        (Arc::new(driver), does, ledger)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_canary_that_can_not_be_kept_loses_its_share_even_if_that_fails_at_first() {
+        // The third is to put it back.
+        let (driver, mut does, before) = scene(Some(3)).await;
+        let ending = Arc::clone(&driver);
+        let ending = tokio::spawn(async move { ending.end_canaries().await });
+        tokio::task::yield_now().await;
+        let (switch, hold_ms) = (switch(2), 600_000);
+        let canary = Canary { switch, weight: 500, hold_ms, sticky: false, choose: None, mirror: 0 };
+        let mut next = before.clone();
+        next.canary(&canary, driver.held.lock().await.clock.after(hold_ms)).unwrap();
+        let mut held = driver.held.lock().await;
+        let refused = driver.commit(&mut held, next.clone()).await;
+        drop(held);
+        assert!(matches!(refused, Err(Refusal::Storage { .. })), "{refused:?}");
+        assert_eq!(does.recv().await.unwrap(), next);
+        assert_eq!(does.recv().await.unwrap(), before);
+        ending.abort();
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_noted_as_displaced_is_put_back() {
+        let (driver, mut does, before) = scene(None).await;
+        let mut next = before.clone();
+        next.switch(&switch(2)).unwrap();
+        let mut held = driver.held.lock().await;
+        let refused = driver.commit(&mut held, next.clone()).await;
+        assert!(matches!(refused, Err(Refusal::Storage { .. })), "{refused:?}");
+        assert_eq!((does.recv().await.unwrap(), does.recv().await.unwrap()), (next, before.clone()));
+        assert_eq!(held.ledger, before);
     }
 }

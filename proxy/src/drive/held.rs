@@ -22,6 +22,8 @@ pub(super) struct Held<B> {
     displaced: Displaced,
     /// What the other proxy is known to do.
     in_force: Option<Ledger>,
+    /// While that isn't known: a canary may get a share, of the ledger or of one that was refused.
+    may_weigh: bool,
 }
 
 /// What goes on at this moment.
@@ -32,7 +34,8 @@ struct Now {
 
 impl<B: BackEnd> Held<B> {
     pub(super) fn new(ledger: Ledger, displaced: Displaced, back_end: B) -> Self {
-        Self { ledger, back_end, clock: BootClock::new(), displaced, in_force: None }
+        let may_weigh = has_weight(&ledger);
+        Self { ledger, back_end, clock: BootClock::new(), displaced, in_force: None, may_weigh }
     }
 
     /// Has the other proxy do what the ledger says at this moment, where that isn't known.
@@ -55,40 +58,54 @@ impl<B: BackEnd> Held<B> {
         if self.ledger == next && self.in_force.as_ref() == Some(&current) {
             return Ok(());
         }
-        let kept = match self.put_in_force(current).await {
-            Ok(()) => {
-                // What was displaced is known before it is forgotten.
-                self.displaced.note(&self.ledger, &next)?;
-                store.keep(&next).await
-            }
-            Err(refusal) => Err(refusal),
+        let Err(refusal) = self.carry_through(store, &next, current).await else {
+            self.ledger = next;
+            return Ok(());
         };
-        if let Err(refusal) = kept {
-            self.in_force = None;
-            // The targets that were refused may have had requests meanwhile.
-            self.displaced.note(&next, &self.ledger)?;
-            if !matches!(refusal, Refusal::Unconfirmed { .. }) {
-                // The next call tries again where this fails.
-                self.settle().await.ok();
-            }
-            return Err(refusal);
+        self.doubt();
+        // The targets that were refused may have had requests meanwhile. Whatever fails, what was before is put back.
+        if let Err(error) = self.displaced.note(&next, &self.ledger) {
+            tracing::error!(%error, "after the next start it is not known what was displaced");
         }
-        self.ledger = next;
-        Ok(())
+        if !matches!(refusal, Refusal::Unconfirmed { .. }) {
+            // The next call tries again where this fails, and so does who ends canaries.
+            self.settle().await.ok();
+        }
+        Err(refusal)
+    }
+
+    async fn carry_through(&mut self, store: &Store, next: &Ledger, current: Ledger) -> Result<(), Refusal> {
+        self.put_in_force(current).await?;
+        // What was displaced is known before it is forgotten.
+        self.displaced.note(&self.ledger, next)?;
+        store.keep(next).await
     }
 
     async fn put_in_force(&mut self, wanted: Ledger) -> Result<(), Refusal> {
         if self.in_force.as_ref() != Some(&wanted) {
-            self.in_force = None;
+            self.doubt();
+            self.may_weigh |= has_weight(&wanted);
             self.back_end.apply(&wanted).await?;
             self.in_force = Some(wanted);
+            self.may_weigh = false;
         }
         Ok(())
     }
 
-    /// How long it is until the other proxy must give a canary nothing more, unless that is renewed; none: no canary gets anything.
+    /// From now on it isn't known what the other proxy does.
+    fn doubt(&mut self) {
+        self.may_weigh |= self.in_force.take().is_some_and(|known| has_weight(&known));
+    }
+
+    /// Whether it is known what the other proxy does.
+    pub(super) const fn is_known(&self) -> bool {
+        self.in_force.is_some()
+    }
+
+    /// How long it is until the other proxy must give a canary nothing more, unless that is renewed; none: no canary gets
+    /// anything. Where it isn't known whether one does, it is time now.
     pub(super) fn until_settling(&self) -> Option<Duration> {
-        let known = self.in_force.as_ref().unwrap_or(&self.ledger);
+        let Some(known) = &self.in_force else { return self.may_weigh.then_some(Duration::ZERO) };
         let weighted = known.services.values().filter_map(Service::weighted);
         weighted.map(|canary| self.clock.left(&canary.held_until)).min()
     }
@@ -166,6 +183,10 @@ impl<B: BackEnd> Held<B> {
         }
         sets
     }
+}
+
+fn has_weight(ledger: &Ledger) -> bool {
+    ledger.services.values().any(|service| service.weighted().is_some())
 }
 
 /// What the driver knows of a target: the other proxy finds out by itself who can be connected to.
