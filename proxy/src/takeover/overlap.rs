@@ -1,10 +1,15 @@
 //! What two proxies say together, while one takes over from the other.
 
+use std::collections::BTreeSet;
+
 use cutover_control::{ServiceStatus, SetStatus, TargetStatus};
 
-/// Adds what the other proxy has in flight of a service to what this one says. What became of its requests isn't added:
-/// this one began with what the other one had counted, and the few that end there since are in neither's sum.
+/// Adds what the other proxy has in flight of a service to what this one says. What became of its requests isn't added where
+/// this one has the release: it began with what the other one had counted, and the few that end there since are in neither's
+/// sum. What the other one alone still has of a release keeps its counters, as they may not fall while that drains.
 pub(crate) fn add(ours: &mut ServiceStatus, theirs: ServiceStatus) {
+    // Before any is added: the sets of a release count together.
+    let known: BTreeSet<String> = ours.sets().chain(&ours.forgotten).map(|set| set.release.clone()).collect();
     let canaries =
         (ours.canary.as_mut().map(|canary| &mut canary.set), theirs.canary.map(|canary| canary.set));
     let sets = [(ours.active.as_mut(), theirs.active), (ours.previous.as_mut(), theirs.previous), canaries];
@@ -19,7 +24,10 @@ pub(crate) fn add(ours: &mut ServiceStatus, theirs: ServiceStatus) {
     if let (Some(ours), Some(theirs)) = (&mut ours.pause, theirs.pause) {
         ours.waiting += theirs.waiting;
     }
-    ours.draining.extend(theirs.draining.iter().filter(|set| busy(set).next().is_some()).map(flight));
+    for set in theirs.draining.into_iter().filter(|set| busy(set).next().is_some()) {
+        ours.draining.push(if known.contains(&set.release) { flight(&set) } else { set });
+    }
+    ours.forgotten.extend(theirs.forgotten.into_iter().filter(|gone| !known.contains(&gone.release)));
 }
 
 /// The displaced targets of a service that the other proxy still has something in flight on.
@@ -82,6 +90,28 @@ mod tests {
         assert_eq!((target.in_flight, target.streams, active.requests), (4, 2, 10));
         let draining: Vec<_> = ours.draining.iter().map(|set| set.deployment.as_str()).collect();
         assert_eq!(draining, ["d1"]);
+    }
+
+    #[test]
+    fn counters_of_a_release_that_only_the_other_has_are_kept_and_no_others_are_added() {
+        let of = |release: &str, set: SetStatus| SetStatus { release: release.to_owned(), ..set };
+        let mut ours = service(set("d3", 1), vec![]);
+        ours.forgotten = vec![of("forgotten", set("", 0))];
+        let draining = vec![
+            of("old", set("d0", 1)),
+            of("old", set("d1", 1)),
+            set("d2", 1),
+            of("forgotten", set("d4", 1)),
+        ];
+        let gone = vec![of("old", set("", 0)), set("", 0)];
+        add(&mut ours, ServiceStatus { forgotten: gone, ..service(set("d3", 0), draining) });
+        let counted = |sets: &[SetStatus]| -> Vec<_> {
+            sets.iter().map(|set| (set.release.clone(), set.requests)).collect()
+        };
+        let counts = |release: &str, requests| (release.to_owned(), requests);
+        let draining = [counts("old", 10), counts("old", 10), counts("r", 0), counts("forgotten", 0)];
+        assert_eq!(counted(&ours.draining), draining);
+        assert_eq!(counted(&ours.forgotten), [counts("forgotten", 10), counts("old", 10)]);
     }
 
     #[test]
