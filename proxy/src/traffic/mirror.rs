@@ -20,7 +20,7 @@ const MOST: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
     in_flight: AtomicUsize,
-    requests: AtomicU64,
+    answered: AtomicU64,
     server_errors: AtomicU64,
     failures: AtomicU64,
     left_out: AtomicU64,
@@ -48,21 +48,34 @@ impl Mirror {
         Some(Reflection { lease: set.lease(port, &[])?, place })
     }
 
+    /// Each request is in one counter: none of what is shown can fall between two looks.
     pub(crate) fn status(&self) -> MirrorStatus {
+        let (server_errors, failures) = (self.server_errors.load(Relaxed), self.failures.load(Relaxed));
         MirrorStatus {
-            requests: self.requests.load(Relaxed),
-            server_errors: self.server_errors.load(Relaxed),
-            failures: self.failures.load(Relaxed),
+            requests: self.answered.load(Relaxed) + server_errors + failures,
+            server_errors,
+            failures,
             left_out: self.left_out.load(Relaxed),
         }
     }
 
     /// Goes on from what another proxy has counted.
     pub(crate) fn resume(&self, before: &MirrorStatus) {
-        self.requests.fetch_add(before.requests, Relaxed);
+        let answered = before.requests.saturating_sub(before.server_errors + before.failures);
+        self.answered.fetch_add(answered, Relaxed);
         self.server_errors.fetch_add(before.server_errors, Relaxed);
         self.failures.fetch_add(before.failures, Relaxed);
         self.left_out.fetch_add(before.left_out, Relaxed);
+    }
+
+    /// What has become of a request; none: it was not answered to the end, or not in time.
+    fn count(&self, answered: Option<StatusCode>) {
+        let counter = match answered {
+            Some(response) if response.is_server_error() => &self.server_errors,
+            Some(_) => &self.answered,
+            None => &self.failures,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 }
 
@@ -91,17 +104,7 @@ impl Reflection {
                 answered = timeout(lease.set().limits.response, ask(&lease, parts, worker)) => answered.unwrap_or_default(),
                 () = lease.target().cut(lease.kind()).cancelled() => None,
             };
-            let mirror = &place.0;
-            mirror.requests.fetch_add(1, Relaxed);
-            match answered {
-                Some(response) if response.is_server_error() => {
-                    mirror.server_errors.fetch_add(1, Relaxed);
-                }
-                Some(_) => {}
-                None => {
-                    mirror.failures.fetch_add(1, Relaxed);
-                }
-            }
+            place.0.count(answered);
         });
     }
 }
@@ -137,4 +140,20 @@ async fn read(response: Response<Incoming>) -> Option<StatusCode> {
         frame.ok()?;
     }
     Some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_was_sent_is_answered_wrong_or_failed() {
+        let mirror = Mirror::default();
+        mirror.resume(&MirrorStatus { requests: 9, server_errors: 2, failures: 3, left_out: 1 });
+        for answered in [Some(StatusCode::OK), Some(StatusCode::BAD_GATEWAY), None, None] {
+            mirror.count(answered);
+        }
+        let wanted = MirrorStatus { requests: 13, server_errors: 3, failures: 5, left_out: 1 };
+        assert_eq!(mirror.status(), wanted);
+    }
 }
