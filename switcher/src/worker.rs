@@ -27,12 +27,8 @@ impl Performer for Switcher {
         let machine = self.fleet.machine(assignment.host()?);
         match assignment.task.stage {
             Stage::Switch => {
-                // What is owed from an earlier deployment is paid first: what this one would be taken back to has to be
-                // the version that was live, and not the one that couldn't be taken back.
-                for debt in assignment.service.debts_of(machine.name()) {
-                    if debt.task.stage == Stage::Restore {
-                        restore(&machine, plan, epoch, &debt.deployment).await?;
-                    }
+                for deployment in assignment.service.to_take_back_on(machine.name()) {
+                    restore(&machine, plan, epoch, deployment).await?;
                 }
                 certify(&machine, plan).await?;
                 let replicas = assignment.deployment().replicas(machine.name());

@@ -44,6 +44,15 @@ impl Service {
         self.debts().filter(move |debt| debt.host() == Some(host))
     }
 
+    /// Deployments that may still have the traffic of a host although they were taken back, as that or their discard is owed.
+    /// A switch takes them back first: what it would itself be taken back to has to be the version that was live.
+    pub fn to_take_back_on(&self, host: &HostName) -> impl Iterator<Item = &DeploymentId> {
+        // A replay begins without the restore that the round before it owed, which may then be forgiven; its discard is owed
+        // by itself, and would remove what the proxy would go back to.
+        let leads_back = |debt: &&Obligation| matches!(debt.task.stage, Stage::Restore | Stage::Discard);
+        self.debts_of(host).filter(leads_back).map(|debt| &debt.deployment)
+    }
+
     /// What hosts failed to do in its time.
     pub fn debts(&self) -> impl Iterator<Item = &Obligation> {
         self.obligations.iter().filter(|obligation| obligation.is_debt())

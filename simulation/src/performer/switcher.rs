@@ -1,6 +1,6 @@
 //! Switcher: traffic to the new replicas, and back. The proxy refuses what comes too late.
 
-use cutover_core::{DeploymentId, Failure, HostName, Output, Stage};
+use cutover_core::{DeploymentId, Failure, HostName, Output};
 
 use super::Hand;
 use crate::host::Host;
@@ -14,11 +14,9 @@ pub(super) async fn switch(hand: &Hand<'_>) -> Result<Output, Failure> {
     {
         return Err(Failure::lasting("a replica that is to get the traffic is gone"));
     }
-    // What is owed from an earlier deployment is paid first: what this one would be taken back to has to be the version
-    // that was live, and not the one that couldn't be taken back.
-    for debt in hand.assignment.service.debts_of(host).filter(|debt| debt.task.stage == Stage::Restore) {
+    for earlier in hand.assignment.service.to_take_back_on(host) {
         if !hand.bus.world.has(Flaw::DebtsUnpaid) {
-            take_back(hand, &debt.deployment).await?;
+            take_back(hand, earlier).await?;
         }
     }
     let busy_until = busy_until(hand);

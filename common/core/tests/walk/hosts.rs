@@ -64,9 +64,7 @@ impl Hosts {
             }
             Stage::Probe => host.containers.contains(booted_by),
             Stage::Switch => {
-                for debt in service.debts_of(name).filter(|debt| debt.task.stage == Stage::Restore) {
-                    host.restore(&debt.deployment);
-                }
+                service.to_take_back_on(name).for_each(|earlier| host.restore(earlier));
                 let next = Set { deployment: id.clone(), booted_by: booted_by.clone() };
                 let before = host.active.replace(next);
                 if before.as_ref().is_none_or(|before| before.deployment != *id) {
