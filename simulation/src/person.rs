@@ -16,6 +16,10 @@ pub(crate) async fn person(bus: Connection) {
         let longest = world.draw(|chance, _| chance.pick(&paces)).unwrap_or_default();
         world.sleep(world.draw(|chance, _| chance.millis(0, longest))).await;
         let Ok(log) = bus.read().await else { continue };
+        // The day may have ended meanwhile.
+        if world.agenda.get() == 0 {
+            return;
+        }
         if log.service.running().is_some() && !world.draw(|chance, _| chance.one_in(4)) {
             continue;
         }
