@@ -17,6 +17,8 @@ pub struct Project {
 /// One state of the application: what its next release is made of.
 #[derive(Clone, Debug)]
 pub struct App {
+    /// Its service.
+    pub service: &'static str,
     /// Its version, built into the image.
     pub version: String,
     /// Its environment; what it means stands in `examples/hello/README.md`.
@@ -45,6 +47,7 @@ impl App {
     /// A healthy one, on these hosts.
     pub fn new(version: &str, hosts: &[&str]) -> Self {
         Self {
+            service: "hello",
             version: version.to_owned(),
             env: Vec::new(),
             replicas: 2,
@@ -61,7 +64,7 @@ impl App {
 
     fn deploy_file(&self) -> String {
         let mut text = format!(
-            "service: hello\n\
+            "service: {service}\n\
              builder: {{context: ., args: {{VERSION: {version}, PAYLOAD: \"{payload}\"}}}}\n\
              port: 3000\n\
              replicas: {replicas}\n\
@@ -70,6 +73,7 @@ impl App {
              container: {{read_only: true}}\n\
              soak: {{time: {soak}, max_errors: 5%, min_requests: 20}}\n\
              timeouts: {{ready: {ready}, drain: 10s}}\n",
+            service = self.service,
             version = self.version,
             payload = self.payload,
             replicas = self.replicas,

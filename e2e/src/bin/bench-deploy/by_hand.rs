@@ -2,12 +2,12 @@
 
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, ensure};
 use cutover_e2e::Host;
 
-use crate::row::{Row, median};
+use crate::row::Row;
 
 /// One SSH session that starts the new container, waits until it answers, and removes the old one: no proxy to switch, no
 /// record, nothing taken back.
@@ -23,8 +23,8 @@ until (exec 3<>"/dev/tcp/$address/3000" && printf 'GET /up HTTP/1.0\r\n\r\n' >&3
 /// What every deploy asks of Docker, on the host itself: a container that is limited like ours is started, one is stopped
 /// and removed.
 const DOCKER: &str = r#"
-image=$(docker images --format '{{.Repository}}:{{.Tag}}' 'cutover/production/hello' | head -n 1)
-new=$(docker run -d --init --cap-drop ALL --security-opt no-new-privileges --read-only --memory 64m --pids-limit 64 --network cutover.production.hello "$image")
+image=$(docker images --format '{{.Repository}}:{{.Tag}}' 'cutover/production/*' | head -n 1)
+new=$(docker run -d --init --cap-drop ALL --security-opt no-new-privileges --read-only --memory 64m --pids-limit 64 --network "$(docker network ls --filter name=cutover.production --format '{{.Name}}' | head -n 1)" "$image")
 docker stop -t 10 "$new" >/dev/null && docker rm "$new" >/dev/null
 "#;
 
@@ -43,15 +43,15 @@ pub(crate) fn script(name: &'static str, host: &Host, runs: usize) -> anyhow::Re
     })
 }
 
-/// Runs Docker's part so often, on all hosts at once: what that costs more than on one is the machine's, not ours.
-pub(crate) fn docker(name: &'static str, hosts: &[&Host], runs: usize) -> anyhow::Result<Row> {
+/// Runs Docker's part once, on all hosts at once: what that costs more than on one is the machine's, not ours.
+pub(crate) fn docker(hosts: &[&Host]) -> anyhow::Result<Duration> {
     let on = |host: &Host| host.exec(&["bash", "-c", DOCKER]).map(drop);
-    measure(name, runs, || {
-        thread::scope(|scope| {
-            let running: Vec<_> = hosts.iter().map(|host| scope.spawn(|| on(host))).collect();
-            running.into_iter().try_for_each(|run| run.join().map_err(|_| anyhow!("a run panicked"))?)
-        })
-    })
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let running: Vec<_> = hosts.iter().map(|host| scope.spawn(|| on(host))).collect();
+        running.into_iter().try_for_each(|run| run.join().map_err(|_| anyhow!("a run panicked"))?)
+    })?;
+    Ok(begun.elapsed())
 }
 
 /// The first run warms up, and doesn't count.
@@ -63,11 +63,5 @@ fn measure(name: &'static str, runs: usize, run: impl Fn() -> anyhow::Result<()>
         all.push(begun.elapsed());
     }
     all.remove(0);
-    Ok(Row {
-        name,
-        command: median(all).unwrap_or_default(),
-        switched: None,
-        first_answer: None,
-        stages: Vec::new(),
-    })
+    Ok(Row::timed(name, all))
 }

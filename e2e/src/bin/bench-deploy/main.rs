@@ -7,6 +7,7 @@
 
 mod by_hand;
 mod measure;
+mod paired;
 mod row;
 
 use std::time::Duration;
@@ -17,6 +18,8 @@ use row::Row;
 
 /// Deploys of each kind: medians are shown.
 const RUNS: usize = 7;
+/// Rounds of deploys to one host and to two, as a ratio needs more of them than a median.
+const ROUNDS: usize = 15;
 /// One way of the far host: 20 ms of round trip.
 const FAR: Duration = Duration::from_millis(10);
 
@@ -28,16 +31,15 @@ async fn main() -> anyhow::Result<()> {
     let mut rows: Vec<Row> = Vec::new();
 
     let plane = ControlPlane::up(&[&first, &second], 1)?;
-    let near = Bench::new(&plane, &project, &first, vec![first.address.clone()])?;
+    let near = Bench::new(&plane, &project, &first, vec![first.address.clone()], "hello")?;
     rows.push(near.deploys("deploy", RUNS).await?);
     rows.push(near.rollbacks("rollback", RUNS).await?);
     rows.push(near.warm().rollbacks("rollback to warm replicas", RUNS).await?);
     rows.push(near.replicas(2).deploys("deploy, two replicas", RUNS).await?);
-    rows.push(by_hand::docker("Docker alone: run, stop, rm", &[&first], RUNS)?);
     rows.push(by_hand::script("by hand: one SSH script, no proxy", &first, RUNS)?);
-    let two = Bench::new(&plane, &project, &first, vec![first.address.clone(), second.address.clone()])?;
-    rows.push(two.deploys("deploy, two hosts", RUNS).await?);
-    rows.push(by_hand::docker("Docker alone, two hosts", &[&first, &second], RUNS)?);
+    let both = vec![first.address.clone(), second.address.clone()];
+    let two = Bench::new(&plane, &project, &first, both, "both")?;
+    rows.extend(paired::rows(&near, &two, [&first, &second], ROUNDS).await?);
     rows.push(two.warm().rollbacks("rollback to warm replicas, two hosts", RUNS).await?);
     drop(plane);
 
@@ -45,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     let far = format!("{{address: 127.0.0.1, port: {}}}", relay.address.port());
     // Another journal: the host is given to it, as it would be by a reinstalled control plane.
     measure::reset(&first)?;
-    let distant = Bench::new(&plane, &project, &first, vec![far])?;
+    let distant = Bench::new(&plane, &project, &first, vec![far], "hello")?;
     rows.push(distant.deploys("deploy, 20 ms round trip", RUNS).await?);
 
     row::print(&rows);

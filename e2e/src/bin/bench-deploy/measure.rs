@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
-use cutover_core::{Deployment, Stage, Status, Task, Timestamp};
+use cutover_core::{Deployment, ServiceKey, Stage, Status, Task, Timestamp};
 use cutover_e2e::{App, ControlPlane, Host, Load, LoadPlan, Project, StageSeconds};
 
 use crate::row::{Row, median};
@@ -15,6 +15,7 @@ pub(crate) struct Bench<'a> {
     project: &'a Project,
     host: &'a Host,
     hosts: Vec<String>,
+    service: &'static str,
     replicas: u32,
     warm: Option<&'static str>,
     /// Versions that were deployed: each has a name of its own.
@@ -22,22 +23,24 @@ pub(crate) struct Bench<'a> {
 }
 
 /// What one command took.
-struct Run {
-    command: Duration,
+pub(crate) struct Run {
+    pub(crate) command: Duration,
     switched: Option<Duration>,
     first_answer: Option<Duration>,
     seconds: StageSeconds,
 }
 
 impl<'a> Bench<'a> {
-    /// Sets the hosts up and makes a first release live, which builds and ships the image.
+    /// Sets the hosts up and makes a first release of `service` live, which builds and ships the image.
     pub(crate) fn new(
         plane: &'a ControlPlane,
         project: &'a Project,
         host: &'a Host,
         hosts: Vec<String>,
+        service: &'static str,
     ) -> anyhow::Result<Self> {
-        let bench = Self { plane, project, host, hosts, replicas: 1, warm: None, versions: Cell::default() };
+        let versions = Cell::default();
+        let bench = Self { plane, project, host, hosts, service, replicas: 1, warm: None, versions };
         let version = bench.next_version()?;
         bench.command(&["setup"])?;
         bench.command(&["deploy", "--version", &version])?;
@@ -58,10 +61,15 @@ impl<'a> Bench<'a> {
     pub(crate) async fn deploys(&self, name: &'static str, runs: usize) -> anyhow::Result<Row> {
         let mut all = Vec::new();
         for _ in 0..runs {
-            let version = self.next_version()?;
-            all.push(self.run(&["deploy", "--version", &version], &version).await?);
+            all.push(self.deploy().await?);
         }
         Ok(row(name, &all))
+    }
+
+    /// Deploys one more version.
+    pub(crate) async fn deploy(&self) -> anyhow::Result<Run> {
+        let version = self.next_version()?;
+        self.run(&["deploy", "--version", &version], &version).await
     }
 
     /// Deploys two versions, and goes back and forth between them.
@@ -87,10 +95,22 @@ impl<'a> Bench<'a> {
         let kind = self.warm.map_or("", |_| "-warm");
         let version = format!("{}x{}{kind}-{number}", self.hosts.len(), self.replicas);
         let hosts: Vec<&str> = self.hosts.iter().map(String::as_str).collect();
-        let mut app = App { soak: "0s", replicas: self.replicas, warm: self.warm, ..App::new("v1", &hosts) };
+        let service = self.service;
+        let mut app =
+            App { service, soak: "0s", replicas: self.replicas, warm: self.warm, ..App::new("v1", &hosts) };
+        app.proxy = Some(format!("{{host: {}}}", self.host_name()));
         app.env = vec![("RELEASE", version.clone()), ("VERSION", version.clone())];
         self.project.write(&app)?;
         Ok(version)
+    }
+
+    /// The host name that its requests ask for.
+    fn host_name(&self) -> String {
+        format!("{}.example", self.service)
+    }
+
+    fn key(&self) -> anyhow::Result<ServiceKey> {
+        Ok(ServiceKey { service: self.service.parse()?, ..ControlPlane::key()? })
     }
 
     fn command(&self, arguments: &[&str]) -> anyhow::Result<()> {
@@ -100,7 +120,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn run(&self, arguments: &[&str], version: &str) -> anyhow::Result<Run> {
-        let plan = LoadPlan { rate: 200, ..LoadPlan::new(self.host.http()?, "bench.example") };
+        let plan = LoadPlan { rate: 200, ..LoadPlan::new(self.host.http()?, self.host_name()) };
         let load = Load::start(plan);
         tokio::time::sleep(Duration::from_millis(300)).await;
         let (begun, clock) = (Instant::now(), now()?);
@@ -110,7 +130,7 @@ impl<'a> Bench<'a> {
         let report = load.stop().await;
         ensure!(report.failed.is_empty(), "requests failed: {:?}", report.failed.first());
         let first_answer = report.first_answer_of(version).map(|at| at.into_std().duration_since(begun));
-        let log = self.plane.journal().await?.service(&ControlPlane::key()?).await?;
+        let log = self.plane.journal().await?.service(&self.key()?).await?;
         let deployment = log.service().current.clone().context("there was no deployment")?;
         let switched = last_switch(&deployment).map(|at| at.since(clock));
         Ok(Run { command, switched, first_answer, seconds: StageSeconds::of(&deployment) })
@@ -135,7 +155,8 @@ pub(crate) fn reset(host: &Host) -> anyhow::Result<()> {
     host.exec(&["sh", "-c", "docker rm -f $(docker ps -aq) && docker volume rm cutover-proxy"]).map(drop)
 }
 
-fn row(name: &'static str, runs: &[Run]) -> Row {
+/// The medians of these runs.
+pub(crate) fn row(name: &'static str, runs: &[Run]) -> Row {
     let stages = Stage::ALL
         .into_iter()
         .filter_map(|stage| {
@@ -148,5 +169,6 @@ fn row(name: &'static str, runs: &[Run]) -> Row {
         switched: median(runs.iter().filter_map(|run| run.switched).collect()),
         first_answer: median(runs.iter().filter_map(|run| run.first_answer).collect()),
         stages,
+        ratio: None,
     }
 }

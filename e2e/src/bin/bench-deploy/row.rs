@@ -1,5 +1,6 @@
 //! Medians, and the table of them.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use cutover_core::Stage;
@@ -14,6 +15,16 @@ pub(crate) struct Row {
     /// To the first answer of the new version.
     pub(crate) first_answer: Option<Duration>,
     pub(crate) stages: Vec<(Stage, Duration)>,
+    /// How many times as long it took as what it is paired with: the median of the rounds' own ratios.
+    pub(crate) ratio: Option<f64>,
+}
+
+impl Row {
+    /// One of times alone.
+    pub(crate) fn timed(name: &'static str, all: Vec<Duration>) -> Self {
+        let command = median(all).unwrap_or_default();
+        Self { name, command, switched: None, first_answer: None, stages: Vec::new(), ratio: None }
+    }
 }
 
 /// What was measured before, of the real Kamal 2.12 on such hosts: command and first answer, in seconds.
@@ -21,8 +32,13 @@ const KAMAL: [(&str, f64, Option<f64>); 2] =
     [("Kamal 2.12: deploy, no build", 3.31, Some(2.4)), ("Kamal 2.12: rollback", 2.05, None)];
 
 /// The middle one; none of nothing.
-pub(crate) fn median(mut all: Vec<Duration>) -> Option<Duration> {
-    all.sort();
+pub(crate) fn median(all: Vec<Duration>) -> Option<Duration> {
+    middle(all, Duration::cmp)
+}
+
+/// The middle one by that order; none of nothing.
+pub(crate) fn middle<T: Copy>(mut all: Vec<T>, order: impl Fn(&T, &T) -> Ordering) -> Option<T> {
+    all.sort_by(order);
     all.get(all.len() / 2).copied()
 }
 
@@ -35,6 +51,9 @@ pub(crate) fn print(rows: &[Row]) {
         print!("{:<38}{:>9}{:>10}{:>14}  ", row.name, seconds(command), seconds(switched), seconds(first));
         for (stage, time) in &row.stages {
             print!(" {stage} {:.2}", time.as_secs_f64());
+        }
+        if let Some(ratio) = row.ratio {
+            print!(" ({ratio:.2} × one host, paired)");
         }
         println!();
     }
