@@ -10,7 +10,7 @@ use crate::project::Project;
 use crate::version;
 
 /// The release of a project. With a store, what it is made of is put there; without one, nothing is written. A context that
-/// is large is told of.
+/// is large is told of, and what the deploy file had better not ask for.
 ///
 /// # Errors
 /// A context, a Dockerfile or migrations that can't be read; a store that can't be written.
@@ -25,6 +25,9 @@ pub(crate) async fn assemble(
             Ok(commit(project).await)
         })?;
     let settings = project.target.settings.clone();
+    for warning in settings.warnings() {
+        console.note(format_args!("warning: {warning}"));
+    }
     let unnamed = Release { version: String::new(), source, settings, migrations };
     let version = version.or(commit).unwrap_or_else(|| version::of(&unnamed));
     Ok(Release { version, ..unnamed })

@@ -54,14 +54,14 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Pause(args) => Box::pin(pause::run(options, args, console)).await,
         Verb::Resume(args) => Box::pin(resume::run(options, args, console)).await,
         Verb::Plan(args) => plan::run(options, args, console).await,
-        Verb::Deploy(args) => deploy::run(options, args, console).await,
+        Verb::Deploy(args) => Box::pin(deploy::run(options, args, console)).await,
         Verb::Status(args) => status::run(options, &args, console).await,
         Verb::History(args) => history::run(options, &args, console).await,
         Verb::Hosts(args) => hosts::run(options, args, console).await,
         Verb::Logs(args) => logs::run(options, &args, console).await,
-        Verb::Replay(args) => replay::run(options, args, console).await,
+        Verb::Replay(args) => Box::pin(replay::run(options, args, console)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
-        Verb::Abort(args) => abort::run(options, args, console).await,
+        Verb::Abort(args) => Box::pin(abort::run(options, args, console)).await,
         Verb::Supervise => Ok(Exit::Ok),
     }
 }

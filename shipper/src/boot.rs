@@ -45,12 +45,13 @@ pub async fn boot(
     existing: Existing<'_>,
     progress: &watch::Sender<Progress>,
 ) -> Result<Vec<Replica>> {
-    let (found, network, env, taken, ()) = tokio::try_join!(
+    let (found, network, env, taken, (), ()) = tokio::try_join!(
         async { Ok(machine.replicas(&plan.key).await?) },
         // Boxed: what is rarely needed would make the future of every boot large.
         Box::pin(network::ensure(machine, &plan.key)),
         environment::resolve(&plan.release.settings),
         taken(machine),
+        Box::pin(network::require(machine, &plan.release.settings.container.networks)),
         Box::pin(async { Ok(fence::raise(machine, plan, epoch).await?) }),
     )?;
     let (left, found): (Vec<_>, Vec<_>) =

@@ -117,6 +117,14 @@ pub enum Error {
         /// The host.
         host: HostName,
     },
+    /// A network that the deploy file names isn't there.
+    #[error("there is no network {name} on {host}")]
+    NoOtherNetwork {
+        /// The network.
+        name: String,
+        /// The host.
+        host: HostName,
+    },
     /// Others always were first.
     #[error("the network {name} could not be made on {host}: others take its subnet again and again")]
     NoNetwork {
@@ -170,6 +178,7 @@ impl Error {
             Self::NoSpace { .. }
             | Self::Late { .. }
             | Self::NoImage { .. }
+            | Self::NoOtherNetwork { .. }
             | Self::Secret { .. }
             | Self::Nul { .. }
             | Self::Trouble(_) => false,
@@ -211,6 +220,9 @@ impl From<Error> for Failure {
             Error::NoFreeAddress { .. } => {
                 failure.hint("`docker network inspect` says what has them; Docker's `default-address-pools` say how many there are")
             }
+            Error::NoOtherNetwork { name, .. } => failure.hint(format!(
+                "make it there with `docker network create {name}`, or take it out of container.networks"
+            )),
             Error::Secret { .. } => {
                 failure.hint("references are resolved by the shipper, from its own environment and files")
             }

@@ -14,6 +14,7 @@ mod error;
 mod fence;
 #[cfg(test)]
 mod fixture;
+mod host_config;
 mod image_name;
 mod network;
 mod prune;

@@ -3,7 +3,7 @@
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use cutover_core::ServiceKey;
-use cutover_fleet::{Labels, Machine};
+use cutover_fleet::{Labels, Machine, network_name};
 
 use crate::address_pool::AddressPool;
 use crate::{Error, Result};
@@ -29,12 +29,12 @@ struct Found {
     fixed: bool,
 }
 
-/// The network `cutover.<destination>.<service>`, which is made where it is absent.
+/// The network of a service ([`network_name`]), which is made where it is absent.
 ///
 /// Docker chooses the subnet, as only it knows the address pools and the routes of the host; then the network is made
 /// again with just that. A network that was left in between is brought to its end.
 pub(crate) async fn ensure(machine: &Machine, key: &ServiceKey) -> Result<Network> {
-    let name = format!("cutover.{}.{}", key.destination, key.service);
+    let name = network_name(key);
     for _ in 0..STEPS {
         match find(machine, &name).await? {
             Some(found) if found.fixed => return Ok(found.network),
@@ -46,6 +46,27 @@ pub(crate) async fn ensure(machine: &Machine, key: &ServiceKey) -> Result<Networ
         }
     }
     Err(Error::NoNetwork { name, host: machine.name().clone() })
+}
+
+/// Looks whether the networks are there that replicas have beside the service's own. Docker itself would only miss them when
+/// it starts the container.
+///
+/// # Errors
+/// One that isn't there; a host or a Docker that can't be reached.
+pub(crate) async fn require(machine: &Machine, names: &[String]) -> Result<()> {
+    let docker = machine.docker().await?;
+    for name in names {
+        match docker.inspect_network(name, None).await {
+            Ok(_) => {}
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                return Err(Error::NoOtherNetwork { name: name.clone(), host: machine.name().clone() });
+            }
+            Err(error) => {
+                return Err(machine.host().docker_failed(format!("looking for network {name}"))(error).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes it, unless another was first, with that name or with that subnet.

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, NetworkConnectRequest};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use cutover_core::{Plan, Replica};
 use cutover_fleet::{Condition, Container, LAST_LINES, Machine, Trouble};
@@ -64,6 +64,7 @@ impl Startup<'_> {
     ) -> Result<Ipv4Addr> {
         for address in addresses {
             let id = self.create(body(*address)).await?;
+            self.attach(&id).await?;
             if self.start().await? {
                 return Ok(*address);
             }
@@ -94,6 +95,18 @@ impl Startup<'_> {
             }
         }
         Err(self.machine.host().docker_failed(format!("creating {}", self.name))(error).into())
+    }
+
+    /// Gives it the networks beside the service's own: Docker takes only one when a container is made.
+    async fn attach(&self, id: &str) -> Result<()> {
+        for network in &self.plan.release.settings.container.networks {
+            let request =
+                NetworkConnectRequest { container: id.to_owned(), ..NetworkConnectRequest::default() };
+            let attached = self.docker.connect_network(network, request).await;
+            let doing = || format!("giving {} the network {network}", self.name);
+            attached.map_err(|error| self.machine.host().docker_failed(doing())(error))?;
+        }
+        Ok(())
     }
 
     /// Another worker that was given up may have made the container a moment ago; any other one is somebody's.

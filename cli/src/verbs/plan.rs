@@ -20,6 +20,7 @@ struct Report<'a> {
     pending: Vec<String>,
     settings: Vec<String>,
     missing: Vec<Program>,
+    warnings: Vec<String>,
     unresolved: Vec<Unresolved>,
 }
 
@@ -55,7 +56,8 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         .live()
         .map(|live| planning::changed_settings(&live.release.settings, &plan.release.settings))
         .unwrap_or_default();
-    let report = Report { plan: &plan, changes, pending, settings, missing, unresolved };
+    let warnings = plan.release.settings.warnings().iter().map(ToString::to_string).collect();
+    let report = Report { plan: &plan, changes, pending, settings, missing, warnings, unresolved };
     if console.json {
         console.object(&report)?;
     } else {

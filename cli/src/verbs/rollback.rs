@@ -50,8 +50,8 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
         let how =
             format_args!("back to {} (release {}), whose replicas are warm", kept.release.version, kept.id);
         console.note(how);
-        match decided(&session, log.clone(), &project, &kept, Some(warm.clone()), args.detach, console).await
-        {
+        let warm = Some(warm.clone());
+        match Box::pin(decided(&session, log.clone(), &project, &kept, warm, args.detach, console)).await {
             // They were about to be stopped when this was decided.
             Err(error) if matches!(error.downcast_ref(), Some(Error::Refused(Refused::NotWarm(_)))) => {}
             done => return done,
@@ -62,7 +62,7 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
     }
     require_secrets(&session, &kept.release.settings, false)?;
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
-    decided(&session, log, &project, &kept, None, args.detach, console).await
+    Box::pin(decided(&session, log, &project, &kept, None, args.detach, console)).await
 }
 
 async fn decided(

@@ -2,6 +2,7 @@
 //! and what the deploy file says. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
 
 mod certificate_note;
+mod container;
 mod decision;
 mod deploy_file;
 mod deployment;
@@ -23,6 +24,7 @@ mod port;
 mod reference;
 mod refused;
 mod release;
+mod resources;
 mod routing;
 mod service;
 mod stage;
@@ -30,8 +32,10 @@ mod task;
 mod task_state;
 mod time;
 mod tls;
+mod warning;
 
 pub use certificate_note::{CertificateNote, ShownCertificate};
+pub use container::{Container, Logging, Volume};
 pub use decision::Decision;
 pub use deploy_file::{DeployFile, DeployFileError, ImageSource, Place, Problem, Target};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
@@ -52,9 +56,8 @@ pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use port::Port;
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};
-pub use release::{
-    BuildContext, Container, MigrationFile, Readiness, Release, Resources, Settings, Soak, Source, Timeouts,
-};
+pub use release::{BuildContext, MigrationFile, Readiness, Release, Settings, Soak, Source, Timeouts};
+pub use resources::{Gpus, Resources, Ulimit};
 pub use routing::{ApplicationProtocol, Routing};
 pub use service::Service;
 pub use stage::{Program, Stage, UnknownStage};
@@ -62,3 +65,4 @@ pub use task::Task;
 pub use task_state::{Applied, IllegalFact, Status, TaskState};
 pub use time::{InvalidSpan, Span, Timestamp};
 pub use tls::{Acme, CertificateSource, LETS_ENCRYPT, Proof, Tls};
+pub use warning::Warning;

@@ -7,8 +7,9 @@ use crate::{
 };
 
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
-/// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out.
-pub const PROTOCOL: u32 = 3;
+/// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out;
+/// 4 has all options of a container.
+pub const PROTOCOL: u32 = 4;
 
 /// What all plans need.
 const USUAL_PROTOCOL: u32 = 2;
@@ -106,7 +107,13 @@ impl Plan {
 
     /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
     pub fn protocol_for(release: &Release) -> u32 {
-        if release.settings.proxy.needs_protocol_3() { 3 } else { USUAL_PROTOCOL }
+        if release.settings.needs_protocol_4() {
+            4
+        } else if release.settings.proxy.needs_protocol_3() {
+            3
+        } else {
+            USUAL_PROTOCOL
+        }
     }
 
     /// The stages of a way back to replicas that were kept warm: they are looked at once more, and get the traffic.

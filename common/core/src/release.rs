@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Reference, ReleaseId, Routing, Span};
+use crate::{Container, Digest, Reference, ReleaseId, Resources, Routing, Span};
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
 ///
@@ -70,7 +70,7 @@ pub struct Settings {
     pub secrets: BTreeMap<String, Reference>,
     /// Limits of one replica.
     pub resources: Resources,
-    /// Hardening of the container.
+    /// How its container is made.
     pub container: Container,
     /// When a replica is ready.
     pub readiness: Readiness,
@@ -89,26 +89,6 @@ pub struct Settings {
     pub warm: Span,
     /// Releases kept for rollback, the live one not counted.
     pub retain: u32,
-}
-
-/// Limits of one replica. Nothing: no limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resources {
-    /// Memory in bytes.
-    pub memory: Option<u64>,
-    /// Thousandths of a CPU.
-    pub milli_cpus: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u32>,
-}
-
-/// Hardening of the container. Capabilities are always dropped, and privileges can't be gained.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Container {
-    /// User, or user:group, instead of the image's own.
-    pub user: Option<String>,
-    /// Whether the root file system is read-only (with a tmpfs on /tmp).
-    pub read_only: bool,
 }
 
 /// When a replica is ready: an HTTP GET that answers 2xx, so many times in a row.
@@ -176,6 +156,13 @@ impl Timeouts {
     /// For all that the old version has in flight to end.
     pub fn longest_drain(&self) -> Span {
         self.drain_streams.map_or(self.drain, |streams| streams.max(self.drain))
+    }
+}
+
+impl Settings {
+    /// Whether a worker that knows protocol 3 of the journal would leave something out of them.
+    pub(crate) fn needs_protocol_4(&self) -> bool {
+        self.resources.needs_protocol_4() || self.container.needs_protocol_4()
     }
 }
 

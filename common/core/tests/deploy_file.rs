@@ -1,6 +1,11 @@
 //! The deploy file from the outside: what is read out of good ones, and what bad ones are told.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "deploy_file/container.rs"]
+mod container;
+#[path = "deploy_file/tls.rs"]
+mod tls;
+
 use std::collections::BTreeMap;
 
 use cutover_core::{
@@ -143,8 +148,8 @@ fn the_sample_says_what_its_comments_say() {
             ("RAILS_MASTER_KEY", "env://RAILS_MASTER_KEY"),
             ("LICENCE", "file:///run/secrets/licence"),
         ]),
-        resources: Resources { memory: Some(512 << 20), milli_cpus: Some(1500), pids: Some(256) },
-        container: Container { user: Some("1000:1000".into()), read_only: false },
+        resources: container::sample_resources(512 << 20, 1500),
+        container: container::sample(),
         proxy: Routing {
             hosts: vec!["example.com".into(), "*.example.com".into()],
             path_prefixes: vec!["/shop".into()],
@@ -173,7 +178,7 @@ fn the_sample_says_what_its_comments_say() {
     let settings = Settings {
         replicas: 1,
         env: texts(&[("RAILS_ENV", "production"), ("WEB_CONCURRENCY", "2")]),
-        resources: Resources { memory: Some(256 << 20), milli_cpus: Some(500), pids: Some(256) },
+        resources: container::sample_resources(256 << 20, 500),
         proxy: Routing {
             hosts: vec!["staging.example.com".into()],
             path_prefixes: vec!["/".into()],
@@ -372,52 +377,6 @@ destinations:
     assert_eq!(hosts, ["a.example", "grpc.example"]);
     let default = with("proxy: {ports: [{port: 8080, path_prefix: /cable}]}").settings.proxy;
     assert_eq!(default.ports[0].hosts, default.hosts);
-}
-
-#[test]
-fn a_certificate_is_ordered_or_ones_own() {
-    let tls = |value: &str| with(&format!("proxy: {{host: a.example, tls: {value}}}")).settings.proxy.tls;
-    assert_eq!(tls("true"), Some(ordered(None)));
-    assert_eq!(tls("{}"), Some(ordered(None)));
-    assert_eq!(tls("false"), None);
-    assert_eq!(
-        tls(
-            "{redirect: false, hsts: 365d, acme: {directory: 'https://ca.example/dir', challenge: tls-alpn}}"
-        ),
-        Some(Tls {
-            certificate: CertificateSource::Acme(Acme {
-                directory: "https://ca.example/dir".into(),
-                email: None,
-                proof: Proof::Handshake,
-            }),
-            redirect: false,
-            hsts: Span::seconds(365 * 24 * 3600),
-        })
-    );
-    let wildcard = with("proxy: {host: '*.a.example', tls: {certificate: env://A, key: env://B}}");
-    assert_eq!(wildcard.settings.proxy.tls, Some(own("env://A", "env://B")));
-}
-
-#[test]
-fn a_destination_lays_its_tls_over_that_of_the_file() {
-    let file = parse(
-        "service: hello
-proxy: {host: a.example, tls: {hsts: 60, acme: {email: ops@a.example}}}
-destinations:
-  same: {hosts: [a], proxy: {tls: true}}
-  none: {hosts: [a], proxy: {tls: false}}
-  own: {hosts: [a], proxy: {tls: {certificate: env://A, key: env://B}}}
-  other: {hosts: [a], proxy: {tls: {redirect: false, acme: {directory: 'https://ca.example/dir'}}}}",
-    )
-    .unwrap();
-    let tls = |name| file.destination(Some(name)).unwrap().settings.proxy.tls;
-    let same = Tls { hsts: Span::seconds(60), ..ordered(Some("ops@a.example")) };
-    assert_eq!(tls("same"), Some(same.clone()));
-    assert_eq!(tls("none"), None);
-    assert_eq!(tls("own"), Some(Tls { hsts: Span::seconds(60), ..own("env://A", "env://B") }));
-    let other = Acme { directory: "https://ca.example/dir".into(), ..same.acme().unwrap().clone() };
-    let other = Tls { certificate: CertificateSource::Acme(other), redirect: false, ..same };
-    assert_eq!(tls("other"), Some(other));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder
 use cutover_core::ServiceKey;
 use futures_util::StreamExt;
 
-use crate::{Error, Labels, Machine};
+use crate::{Error, Labels, Machine, network_name};
 
 /// The longest line of a container's output that is passed on, in characters.
 const LINE_LIMIT: usize = 500;
@@ -49,7 +49,8 @@ pub struct Condition {
     pub out_of_memory: bool,
     /// Why Docker could not start it.
     pub error: Option<String>,
-    /// Its address on the host's own network; of several networks, on the first by name.
+    /// Its address on the host's own networks: of a replica on that of its service, of another container on the first by
+    /// name.
     pub address: Option<IpAddr>,
 }
 
@@ -57,13 +58,16 @@ impl Condition {
     fn of(inspected: ContainerInspectResponse) -> Self {
         let state = inspected.state.unwrap_or_default();
         let running = state.running.unwrap_or_default() && !state.restarting.unwrap_or_default();
-        let labels = inspected.config.and_then(|config| config.labels);
+        let labels = inspected.config.and_then(|config| config.labels).as_ref().and_then(Labels::from_map);
         let networks = inspected.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-        let networks: BTreeMap<_, _> = networks.into_iter().collect();
+        let mut networks: BTreeMap<_, _> = networks.into_iter().collect();
+        if let Some(own) = labels.as_ref().and_then(|labels| networks.remove(&network_name(&labels.key))) {
+            networks = [(String::new(), own)].into();
+        }
         Self {
             id: inspected.id.unwrap_or_default(),
             image: inspected.image.unwrap_or_default(),
-            labels: labels.as_ref().and_then(Labels::from_map),
+            labels,
             running,
             restarts: inspected.restart_count.unwrap_or_default(),
             exit_code: state.exit_code.filter(|_| !running),

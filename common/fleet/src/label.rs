@@ -74,6 +74,12 @@ impl Labels {
     }
 }
 
+/// The name of the network of a service on a host, `cutover.<destination>.<service>`: that on which its replicas have their
+/// addresses.
+pub fn network_name(key: &ServiceKey) -> String {
+    format!("cutover.{}.{}", key.destination, key.service)
+}
+
 fn epoch(label: &str) -> Option<Epoch> {
     let (journal, sequence) = label.rsplit_once(':')?;
     Some(Epoch { journal: JournalId(journal.to_owned()), sequence: sequence.parse().ok()? })

@@ -12,7 +12,7 @@ mod trouble;
 
 pub use container::{Condition, Container};
 pub use error::Error;
-pub use label::Labels;
+pub use label::{Labels, network_name};
 pub use machine::{Fleet, Machine};
 pub use proxy::{Proxy, ProxyIdentity, SOCKET, epoch_of, key_of};
 pub use question::{Answer, NoAnswer};

@@ -7,6 +7,9 @@ use crate::{Condition, Error, Machine};
 /// Lines of a container's output that explain why it failed.
 pub const LAST_LINES: u32 = 20;
 
+/// Docker's words for a host without a driver for its GPUs, or without any.
+const NO_GPU: &str = "could not select device driver";
+
 /// Why a replica can't serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{replica} on {host} {what}")]
@@ -54,7 +57,9 @@ fn what_became(condition: Option<&Condition>, replica: &Replica) -> Option<Strin
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         let failure = Self::lasting(trouble.to_string()).tail(trouble.last_lines);
-        if trouble.out_of_memory {
+        if trouble.what.contains(NO_GPU) {
+            failure.hint("resources.gpus needs NVIDIA's container toolkit on the host: `docker run --gpus all` must work there")
+        } else if trouble.out_of_memory {
             failure.hint("raise resources.memory in the deploy file, or make the application need less")
         } else {
             failure

@@ -187,8 +187,13 @@ fn settings(version: &str) -> Settings {
         command: Vec::new(),
         env: BTreeMap::from([("VERSION".to_owned(), version.to_owned())]),
         secrets: BTreeMap::new(),
-        resources: Resources { memory: Some(64 << 20), milli_cpus: Some(500), pids: Some(64) },
-        container: Container { user: None, read_only: true },
+        resources: Resources {
+            memory: Some(64 << 20),
+            milli_cpus: Some(500),
+            pids: Some(64),
+            ..Resources::default()
+        },
+        container: Container { read_only: true, ..Container::default() },
         readiness: Readiness {
             path: "/up".to_owned(),
             initial_delay: Span::seconds(0),

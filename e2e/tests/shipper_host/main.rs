@@ -6,6 +6,7 @@
 
 mod bench;
 mod boot;
+mod container;
 mod image;
 mod retire;
 mod ship;

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use super::container::container;
 use super::error::{Problem, Problems};
 use super::interpolation::Interpolation;
 use super::node::{Entry, Node, Value};
 use super::raw::{Destination, Host, Layer, Migrations, Probe, Raw, Soak, Ssh, Timeouts, Variable};
+use super::resources::resources;
 use super::routing::routing;
 use super::section::{Section, scalar};
 use super::target::ImageSource;
-use super::text::{filled, image, inside, literal, url_path, user, user_group, variable_name, words};
-use super::units::{cpus, flag, limit, percent, port_number, size, span, whole};
-use crate::{Container, Reference, Resources};
+use super::text::{filled, image, inside, literal, url_path, user, variable_name, words};
+use super::units::{limit, percent, port_number, span, whole};
+use crate::Reference;
 
 /// The whole file. None where what nothing else makes sense without is missing.
 pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
@@ -24,7 +26,10 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let port = section.value("port", port_number, problems);
     let command = command(&mut section, problems);
     let readiness = readiness(&mut section, problems);
-    let container = container(&mut section, problems);
+    let container = section
+        .section("container", problems)
+        .map(|section| container(section, problems))
+        .unwrap_or_default();
     let retain = section.value("retain", whole(0..=100), problems);
     let base = layer(&mut section, problems);
     let destinations = destinations(&mut section, problems);
@@ -92,16 +97,6 @@ fn readiness(file: &mut Section<'_>, problems: &mut Problems) -> Probe {
     };
     section.done(problems);
     probe
-}
-
-fn container(file: &mut Section<'_>, problems: &mut Problems) -> Container {
-    let Some(mut section) = file.section("container", problems) else { return Container::default() };
-    let container = Container {
-        user: section.value("user", user_group, problems),
-        read_only: section.value("read_only", flag, problems).unwrap_or_default(),
-    };
-    section.done(problems);
-    container
 }
 
 fn destinations(file: &mut Section<'_>, problems: &mut Problems) -> Vec<Destination> {
@@ -271,16 +266,6 @@ fn insert(
             }
         }
     }
-}
-
-fn resources(mut section: Section<'_>, problems: &mut Problems) -> Resources {
-    let resources = Resources {
-        memory: section.value("memory", size, problems),
-        milli_cpus: section.value("cpus", cpus, problems),
-        pids: section.value("pids", whole(1..=4_194_304), problems),
-    };
-    section.done(problems);
-    resources
 }
 
 fn soak(mut section: Section<'_>, problems: &mut Problems) -> Soak {

@@ -5,13 +5,16 @@
 //! the defaults, into a [`Target`]. Whatever was wrong on the way is told at once, in the order of the file.
 
 mod check;
+mod container;
 mod error;
 mod health;
 mod interpolation;
 mod nearest;
 mod node;
+mod option;
 mod ports;
 mod raw;
+mod resources;
 mod routing;
 mod section;
 mod snippet;

@@ -191,11 +191,7 @@ impl Layer {
                 ejection: self.proxy.ejection.over(under.proxy.ejection),
                 tls: self.proxy.tls.over(under.proxy.tls),
             },
-            resources: Resources {
-                memory: self.resources.memory.or(under.resources.memory),
-                milli_cpus: self.resources.milli_cpus.or(under.resources.milli_cpus),
-                pids: self.resources.pids.or(under.resources.pids),
-            },
+            resources: self.resources.over(under.resources),
             soak: Soak {
                 time: self.soak.time.or(under.soak.time),
                 max_errors_per_mille: self.soak.max_errors_per_mille.or(under.soak.max_errors_per_mille),

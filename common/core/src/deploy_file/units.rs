@@ -27,6 +27,8 @@ pub(super) enum InvalidNumber {
     BodyLimit(String),
     #[error("{0} is less than the 6m that Docker needs at least")]
     TooSmall(String),
+    #[error("'{0}' is not a limit: write a whole number, or -1 for none")]
+    Ulimit(String),
     #[error("'{0}' is not a number of CPUs: write one from 0.01 to 1024, such as 0.5 or 2")]
     Cpus(String),
     #[error("'{0}' is not a share: write a percentage from 0% to 100%, such as 5% or 0.5%")]
@@ -95,6 +97,16 @@ pub(super) fn limit(text: &str) -> Result<Span, InvalidNumber> {
 pub(super) fn size(text: &str) -> Result<u64, InvalidNumber> {
     let bytes = bytes(text).ok_or_else(|| InvalidNumber::Size(text.to_owned()))?;
     if bytes < LEAST_MEMORY { Err(InvalidNumber::TooSmall(text.to_owned())) } else { Ok(bytes) }
+}
+
+/// Shared memory in bytes: some.
+pub(super) fn shm_size(text: &str) -> Result<u64, InvalidNumber> {
+    bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| InvalidNumber::Size(text.to_owned()))
+}
+
+/// A limit of the kernel; -1: none.
+pub(super) fn ulimit(text: &str) -> Result<i64, InvalidNumber> {
+    text.parse().ok().filter(|limit| *limit >= -1).ok_or_else(|| InvalidNumber::Ulimit(text.to_owned()))
 }
 
 /// The bytes that a body may have; 0, which needs no unit: as many as it likes.

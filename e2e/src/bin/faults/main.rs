@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         .filter(|case| !arguments.kills_only || case.how == How::Kill)
         .collect();
     for (number, case) in cases.iter().enumerate() {
-        let seen = scene.play(number + 1, case).await?;
+        let seen = Box::pin(scene.play(number + 1, case)).await?;
         let verdict = if seen.wrong.is_empty() { "right".to_owned() } else { seen.wrong.join("; ") };
         println!(
             "{:<9}{:<14}{:<6}{:>8.1}s{:>8.1}s{:>8}  {verdict}",
