@@ -1,0 +1,38 @@
+//! `make bench-ship`: how an image gets from this machine's Docker Engine onto others, beside what people do by hand: `docker
+//! save` through SSH, and a registry behind an SSH tunnel. Every way has hosts of its own, which begin empty.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod application;
+mod command;
+mod link;
+mod options;
+mod ours;
+mod registry;
+mod save;
+mod scene;
+mod sent;
+mod shipper_memory;
+mod table;
+mod way;
+
+use clap::Parser;
+use options::Options;
+use way::Way;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let mut rows = Vec::new();
+    for round in 0..options.rounds {
+        for way in Way::ALL {
+            rows.extend(scene::one_host(way, round, options.rate.as_deref()).await?);
+        }
+    }
+    for way in Way::ALL {
+        rows.push(scene::fleet(way, options.hosts, options.rate.as_deref()).await?);
+    }
+    table::print(&rows);
+    shipper_memory::measure(options.large)?;
+    Ok(())
+}

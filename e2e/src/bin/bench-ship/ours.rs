@@ -1,0 +1,90 @@
+//! Cutover's own way: the builder's export into an artifact store, and the shipper's ship stage.
+
+use std::path::Path;
+
+use anyhow::Context;
+use cutover_builder::{Engine, Limits};
+use cutover_core::{DeployFile, Digest, HostSpec, Intent, PROTOCOL, Plan, Progress, Release, Source};
+use cutover_e2e::Host;
+use cutover_fleet::{Fleet, Machine};
+use cutover_host::{Hosts, SshOptions};
+use cutover_shipper::ship;
+use cutover_store::Store;
+use futures_util::future::try_join_all;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// The Docker Engine of this machine.
+const ENGINE: &str = "/var/run/docker.sock";
+/// What the ship stage reads of it is its time limit, and the service's name.
+const DEPLOY_FILE: &str = "service: bench\nimage: bench\ndestinations: {production: {hosts: [bench]}}\n";
+
+/// An artifact store between this machine's Docker Engine and the hosts.
+pub(crate) struct Ours {
+    engine: Engine,
+    store: Store,
+    machines: Vec<(HostSpec, Machine)>,
+    exported: Option<Digest>,
+    _folder: TempDir,
+}
+
+impl Ours {
+    pub(crate) async fn new(hosts: &[Host]) -> anyhow::Result<Self> {
+        let folder = TempDir::new()?;
+        let store = Store::open(folder.path()).await?;
+        let engine = Engine::connect(ENGINE, store.clone(), Limits::default()).await?;
+        let machines: Vec<_> = hosts.iter().map(machine).collect::<anyhow::Result<_>>()?;
+        for (_, machine) in &machines {
+            machine.docker().await?.ping().await?;
+        }
+        Ok(Self { engine, store, machines, exported: None, _folder: folder })
+    }
+
+    pub(crate) async fn export(&mut self, image: &str) -> anyhow::Result<()> {
+        let id = self.engine.existing(image).await?;
+        self.exported = Some(self.engine.export(&id, "bench-ship").await?.manifest);
+        Ok(())
+    }
+
+    pub(crate) async fn ship(&self) -> anyhow::Result<()> {
+        let image = self.exported.as_ref().context("nothing was exported")?;
+        try_join_all(self.machines.iter().map(async |(host, machine)| {
+            let (progress, _) = watch::channel(Progress::Bytes { done: 0, total: 0 });
+            ship(machine, &self.store, &plan(image, host)?, image, &progress).await?;
+            anyhow::Ok(())
+        }))
+        .await
+        .map(drop)
+    }
+}
+
+fn machine(host: &Host) -> anyhow::Result<(HostSpec, Machine)> {
+    let spec = HostSpec { name: host.address.parse()?, port: 22, user: "root".to_owned() };
+    let options =
+        SshOptions { identities: vec![host.key.clone()], ..SshOptions::new(host.known_hosts.clone()) };
+    let machine = Fleet::new(Hosts::new(options, Path::new(ENGINE))).machine(&spec);
+    Ok((spec, machine))
+}
+
+fn plan(image: &Digest, host: &HostSpec) -> anyhow::Result<Plan> {
+    let target = DeployFile::parse(DEPLOY_FILE, "cutover.yaml")?.destination(None)?;
+    let release = Release {
+        version: "bench".to_owned(),
+        source: Source::Image(format!("bench@{image}")),
+        settings: target.settings,
+        migrations: Vec::new(),
+    };
+    Ok(Plan {
+        protocol: PROTOCOL,
+        deployment: "01jd0000000000000000bench0".parse()?,
+        key: target.key,
+        by: "bench".to_owned(),
+        intent: Intent::Deploy,
+        stages: Plan::stages_for(&release, Some(image)),
+        release,
+        image: Some(image.clone()),
+        warm: None,
+        replaces: None,
+        hosts: vec![host.clone()],
+    })
+}
