@@ -94,6 +94,15 @@ pub enum Error {
         #[source]
         source: russh::keys::Error,
     },
+    /// What was given as a private key can't be used as one.
+    #[error("cannot use {name} as an SSH key: {source}; it must be a private key without a passphrase")]
+    KeyUnusable {
+        /// Where it comes from.
+        name: String,
+        /// The failure.
+        #[source]
+        source: russh::keys::Error,
+    },
     /// The host's sshd forwards nothing.
     #[error(
         "the sshd of {host} refuses forwarding, needed for {doing}; set AllowTcpForwarding yes in its sshd_config"
@@ -209,6 +218,7 @@ impl Error {
             | Self::KnownHosts { .. }
             | Self::AuthenticationFailed { .. }
             | Self::KeyUnreadable { .. }
+            | Self::KeyUnusable { .. }
             | Self::ForwardingRefused { .. }
             | Self::DockerDenied { .. }
             | Self::Environment { .. } => false,

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
 
 /// A connection to something on a host, over whichever transport: a socket of this machine, or a channel of an SSH
 /// connection. Dropping it closes it; after `shutdown` the other direction can still be read.
@@ -19,6 +20,12 @@ impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 impl Stream {
     pub(crate) fn new(inner: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self(Box::pin(inner))
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(socket: UnixStream) -> Self {
+        Self::new(socket)
     }
 }
 
