@@ -57,6 +57,26 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What a build is to be given can't be read.
+    #[error("{key}: the builder can't read what it refers to")]
+    Secret {
+        /// The key of the deploy file.
+        key: String,
+        /// Why not.
+        #[source]
+        source: cutover_secrets::Error,
+    },
+    /// A build is to sign with the keys of an agent that isn't there.
+    #[error(
+        "builder.ssh.{id}: the builder knows no SSH agent, as SSH_AUTH_SOCK is not set for it; start it from a shell that has one, or name a key: {id}: file:///path"
+    )]
+    NoSshAgent {
+        /// The agent's id.
+        id: String,
+    },
+    /// A key couldn't be used.
+    #[error(transparent)]
+    Host(#[from] cutover_host::Error),
     /// The build itself failed: the Dockerfile, or what it runs.
     #[error("{}: {reason}", step.as_ref().map_or("the build failed".to_owned(), |step| format!("build step {step} failed")))]
     Build {
@@ -64,7 +84,7 @@ pub enum Error {
         step: Option<String>,
         /// BuildKit's reason.
         reason: String,
-        /// The last lines that the step printed.
+        /// What the step printed; the last of it where that was much.
         output: Vec<String>,
     },
     /// The connection to BuildKit broke while it was building.
@@ -114,8 +134,11 @@ impl Error {
             ),
             Self::Store(source) => source.retryable(),
             Self::Registry(source) => source.retryable(),
+            Self::Host(source) => source.retryable(),
             Self::Listen(_) => true,
-            Self::NoSuchImage { .. }
+            Self::Secret { .. }
+            | Self::NoSshAgent { .. }
+            | Self::NoSuchImage { .. }
             | Self::NoImageId { .. }
             | Self::Build { .. }
             | Self::TimedOut { .. } => false,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{BuildContext, DeploymentId, Failure, Output, Plan, Progress, Source};
+use cutover_core::{BuildContext, DeploymentId, Failure, Output, Plan, Progress, Source, origin};
 use cutover_store::Store;
 use tokio::sync::mpsc;
+use ulid::Ulid;
 
 use crate::{Build, BuildEvent, Engine, Error, ImageId, Limits};
 
@@ -81,19 +82,32 @@ impl Performer for Builder {
     }
 }
 
-/// The labels of the image: what it is, in the words of the OCI image specification, and whose it is.
+/// The labels of the image: what it is, in the words of the OCI image specification, and whose it is. Where it comes from is
+/// known to whoever packed the context, and stands in the recipe.
 fn labels(plan: &Plan) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("org.opencontainers.image.revision".to_owned(), plan.release.version.clone()),
+    let mut labels = BTreeMap::from([
+        (origin::VERSION.to_owned(), plan.release.version.clone()),
         ("cutover.service".to_owned(), plan.key.service.to_string()),
         ("cutover.release".to_owned(), plan.release.id().to_string()),
-    ])
+    ]);
+    labels.extend(created(&plan.deployment).map(|at| (origin::CREATED.to_owned(), at)));
+    labels
+}
+
+/// When the deployment was asked for, as its id says it: a build that is repeated makes the same image.
+fn created(deployment: &DeploymentId) -> Option<String> {
+    let id: Ulid = deployment.as_str().to_uppercase().parse().ok()?;
+    let at = jiff::Timestamp::from_millisecond(i64::try_from(id.timestamp_ms()).ok()?).ok()?;
+    Some(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// The error, what to do about it, and what the failing step said last.
 fn failure(error: &Error, deployment: &DeploymentId) -> Failure {
     let failure = Failure::of(error, error.retryable());
     match error {
+        Error::Build { reason, .. } if reason.starts_with("secret ") && reason.contains("not found") => {
+            failure.hint("say where its value is in `builder.secrets` of the deploy file")
+        }
         Error::Build { output, .. } => failure
             .tail(output.clone())
             .hint(format!("the whole output: `cutover logs --deployment {}`", deployment.short())),
@@ -102,5 +116,18 @@ fn failure(error: &Error, deployment: &DeploymentId) -> Failure {
         }
         Error::NoSuchImage { .. } => failure.hint("check `image:` in the deploy file"),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_as_old_as_the_deployment() {
+        // 2016-07-30T23:54:10.259Z, from the specification of ULIDs.
+        let id = "01arz3ndektsv4rrffq69g5fav".parse().unwrap();
+        assert_eq!(created(&id).as_deref(), Some("2016-07-30T23:54:10Z"));
     }
 }

@@ -1,7 +1,7 @@
 //! Taking a decision, and following what comes of it.
 
 use cutover_bus::{DecideError, ServiceLog};
-use cutover_core::{Decision, DeploymentId, Plan, Refused, Settings};
+use cutover_core::{Decision, DeploymentId, Plan, Recipe, Refused, Settings};
 use serde::Serialize;
 
 use crate::console::Console;
@@ -60,12 +60,18 @@ pub(crate) async fn require_programs(session: &Session, plan: &Plan) -> anyhow::
 }
 
 /// Refuses settings whose secrets the programs on this machine would find unset, or with another value than this command:
-/// a value that was changed would be deployed as it was before. `expands`: whether the database is needed, too.
+/// a value that was changed would be deployed as it was before. `recipe`: what is built, if anything; `expands`: whether the
+/// database is needed, too.
 ///
 /// # Errors
 /// The references.
-pub(crate) fn require_secrets(session: &Session, settings: &Settings, expands: bool) -> anyhow::Result<()> {
-    let unresolved = session.unresolved(settings, expands)?;
+pub(crate) fn require_secrets(
+    session: &Session,
+    settings: &Settings,
+    recipe: Option<&Recipe>,
+    expands: bool,
+) -> anyhow::Result<()> {
+    let unresolved = session.unresolved(settings, recipe, expands)?;
     if unresolved.is_empty() { Ok(()) } else { Err(Error::Unresolved(unresolved).into()) }
 }
 

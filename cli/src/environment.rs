@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use cutover_core::{CertificateSource, Reference, Settings, Tls};
+use cutover_core::{CertificateSource, Recipe, Reference, Settings, SshKeys, Tls};
 use serde::Serialize;
 
 /// The environment of a process.
@@ -72,10 +72,11 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// The references of settings to variables that the programs don't have as they are `here`; those of the database where
-/// the deployment `expands`. What is set only in the programs is as it is meant to be: they were given it.
+/// The references of settings, and of a build's recipe, to variables that the programs don't have as they are `here`; those of
+/// the database where the deployment `expands`. What is set only in the programs is as it is meant to be: they were given it.
 pub(crate) fn unresolved(
     settings: &Settings,
+    recipe: Option<&Recipe>,
     expands: bool,
     here: &Environment,
     programs: &Environment,
@@ -86,7 +87,16 @@ pub(crate) fn unresolved(
         CertificateSource::Own { certificate, key } => vec![("certificate", certificate), ("key", key)],
         CertificateSource::Acme(_) => Vec::new(),
     });
+    let built = recipe.into_iter().flat_map(|recipe| {
+        let secrets = recipe.secrets.iter();
+        let secrets = secrets.map(|(id, reference)| (format!("builder.secrets.{id}"), reference));
+        secrets.chain(recipe.ssh.iter().filter_map(|(id, keys)| match keys {
+            SshKeys::Key(reference) => Some((format!("builder.ssh.{id}"), reference)),
+            SshKeys::Agent => None,
+        }))
+    });
     secrets
+        .chain(built)
         .chain(tls.map(|(key, reference)| (format!("proxy.tls.{key}"), reference)))
         .chain(database.map(|reference| ("migrations.database".to_owned(), reference)))
         .filter_map(|(key, reference)| {
@@ -147,8 +157,19 @@ mod tests {
             redirect: true,
             hsts: Span::default(),
         });
-        let told = |expands| {
-            let unresolved = unresolved(&settings, expands, &here, &programs);
+        let recipe = Recipe {
+            secrets: [("npm".to_owned(), "env://LATER".parse().unwrap())].into(),
+            ssh: [
+                ("default".to_owned(), SshKeys::Agent),
+                ("deploy".to_owned(), "env://SAME".parse().unwrap()),
+                ("other".to_owned(), "env://DEPLOY_KEY".parse().unwrap()),
+            ]
+            .into(),
+            ..Recipe::default()
+        };
+        let told = |expands: bool| {
+            let recipe = (!expands).then_some(&recipe);
+            let unresolved = unresolved(&settings, recipe, expands, &here, &programs);
             unresolved.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let secrets = [
@@ -157,12 +178,14 @@ mod tests {
             "env.secret.LATER: LATER is set here, but the programs were started without it",
             "proxy.tls.key: TLS_KEY is set neither here nor for the programs",
         ];
-        assert_eq!(told(false), secrets);
-        assert_eq!(told(true)[..4], secrets);
-        assert_eq!(
-            told(true)[4..],
-            ["migrations.database: DATABASE_URL is set neither here nor for the programs"]
-        );
+        let built = [
+            "builder.secrets.npm: LATER is set here, but the programs were started without it",
+            "builder.ssh.other: DEPLOY_KEY is set neither here nor for the programs",
+        ];
+        let database = ["migrations.database: DATABASE_URL is set neither here nor for the programs"];
+        let [own, tls] = [&secrets[..3], &secrets[3..]];
+        assert_eq!(told(false), [own, &built, tls].concat());
+        assert_eq!(told(true), [own, tls, &database].concat());
         assert!(!format!("{here:?}").contains("hunter"));
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cutover_core::{
     DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, Plan, Program, Release,
-    ReplicaSet, Service, ServiceKey, Settings, Source, Stage, Target,
+    ReplicaSet, Service, ServiceKey, Settings, Stage, Target,
 };
 use ulid::Ulid;
 
@@ -82,15 +82,14 @@ pub(crate) fn warm<'a>(
     kept.replicas.as_ref().filter(|warm| hosts.iter().all(|host| has_some(host, warm)))
 }
 
-/// The image that a source is known to become without a build. An image that is named by a tag is looked at each time:
-/// tags move.
+/// The image that a source is known to become without a build.
 pub(crate) fn known_image<'a>(service: &'a Service, release: &Release) -> Option<&'a Digest> {
-    is_pinned(&release.source).then(|| service.built(release)).flatten()
+    service.built(release)
 }
 
 /// Whether just this release has the traffic, so that there is nothing to do.
 pub(crate) fn is_live(service: &Service, release: &Release) -> bool {
-    is_pinned(&release.source) && service.live().is_some_and(|live| live.id == release.id())
+    release.source.is_pinned() && service.live().is_some_and(|live| live.id == release.id())
 }
 
 /// The migrations of a release that the live one didn't have.
@@ -133,14 +132,6 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         old.env.get(name) != new.env.get(name) || old.secrets.get(name) != new.secrets.get(name)
     };
     named.chain(variables.into_iter().filter(|name| differ(name)).map(|name| format!("env {name}"))).collect()
-}
-
-/// Whether a source stays what it is.
-fn is_pinned(source: &Source) -> bool {
-    match source {
-        Source::Context(_) => true,
-        Source::Image(image) => image.contains("@sha256:"),
-    }
 }
 
 fn new_id() -> Result<DeploymentId, InvalidName> {

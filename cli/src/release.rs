@@ -34,11 +34,11 @@ pub(crate) async fn assemble(
 }
 
 async fn source(project: &Project, store: Option<&Store>, console: Console) -> anyhow::Result<Source> {
-    let (folder, dockerfile, target, args) = match &project.target.image {
+    let (folder, recipe) = match &project.target.image {
         ImageSource::Existing(image) => return Ok(Source::Image(image.clone())),
-        ImageSource::Builder { context, dockerfile, target, args } => (context, dockerfile, target, args),
+        ImageSource::Builder { context, recipe } => (project.folder().join(context), recipe),
     };
-    let context = Context::new(&project.folder().join(folder), dockerfile, &project.file)?;
+    let context = Context::new(&folder, &recipe.dockerfile, &project.file)?;
     let (archive, bulk) = match store {
         Some(store) => context.store(store).await?,
         None => context.digest().await?,
@@ -46,8 +46,11 @@ async fn source(project: &Project, store: Option<&Store>, console: Console) -> a
     if let Some(warning) = bulk.warning() {
         console.note(warning);
     }
-    let (dockerfile, target, args) = (dockerfile.clone(), target.clone(), args.clone());
-    Ok(Source::Context(BuildContext { archive, dockerfile, target, args }))
+    let mut recipe = recipe.clone();
+    for (label, value) in version::origin(&folder).await {
+        recipe.labels.entry(label.to_owned()).or_insert(value);
+    }
+    Ok(Source::Context(BuildContext { archive, recipe }))
 }
 
 async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<Vec<MigrationFile>> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal};
-use cutover_core::{Program, Settings};
+use cutover_core::{Program, Recipe, Settings};
 use cutover_store::Store;
 
 use crate::args::Global;
@@ -91,10 +91,15 @@ impl Session {
     ///
     /// # Errors
     /// A home that can't be read.
-    pub(crate) fn unresolved(&self, settings: &Settings, expands: bool) -> anyhow::Result<Vec<Unresolved>> {
+    pub(crate) fn unresolved(
+        &self,
+        settings: &Settings,
+        recipe: Option<&Recipe>,
+        expands: bool,
+    ) -> anyhow::Result<Vec<Unresolved>> {
         let programs = self.home.as_deref().map(embedded::environment).transpose()?.flatten();
         Ok(programs.map_or_else(Vec::new, |programs| {
-            environment::unresolved(settings, expands, &Environment::of_this_process(), &programs)
+            environment::unresolved(settings, recipe, expands, &Environment::of_this_process(), &programs)
         }))
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use cutover_core::{Release, Source};
+use cutover_core::{Release, Source, origin};
 use tokio::process::Command;
 
 /// Digits of a commit that are shown: enough for a million of them.
@@ -12,9 +12,31 @@ const SHORT: &str = "--short=12";
 /// The commit that is checked out in `folder`, with `-dirty` where files below it differ from it. None outside of a Git
 /// work tree, before the first commit, and where there is no Git.
 pub(crate) async fn of_work_tree(folder: &Path) -> Option<String> {
-    let commit = git(folder, &["rev-parse", SHORT, "HEAD"]).await?;
+    commit(folder, SHORT).await
+}
+
+/// The same, written as `format` (git-rev-parse(1)) says.
+async fn commit(folder: &Path, format: &str) -> Option<String> {
+    let commit = git(folder, &["rev-parse", format, "HEAD"]).await?;
     let changed = git(folder, &["status", "--porcelain", "--untracked-files=normal", "--", "."]).await?;
     Some(if changed.is_empty() { commit } else { format!("{commit}-dirty") })
+}
+
+/// Where a folder comes from, as labels of an image: the commit, with `-dirty` where files differ from it, and the URL of the
+/// repository that it was cloned from, without what may be a password in it. Nothing outside of a Git work tree.
+pub(crate) async fn origin(folder: &Path) -> Vec<(&'static str, String)> {
+    let commit = commit(folder, "--verify").await.map(|commit| (origin::REVISION, commit));
+    let url = git(folder, &["remote", "get-url", "origin"]).await.filter(|_| commit.is_some());
+    let url = url.map(|url| (origin::SOURCE, without_password(&url)));
+    commit.into_iter().chain(url).collect()
+}
+
+/// A URL without its user and password, where it is one with a scheme.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// The name of a release outside of Git: an id of all that it is made of, so that two that differ in a setting alone have
@@ -58,6 +80,19 @@ mod tests {
             .stdout(Stdio::null())
             .status();
         assert!(status.await.unwrap().success(), "git {arguments:?}");
+    }
+
+    #[test]
+    fn a_password_does_not_stay_in_the_url() {
+        for (url, shown) in [
+            ("https://anna:hunter2@github.com/acme/hello.git", "https://github.com/acme/hello.git"),
+            ("https://token@github.com", "https://github.com"),
+            ("ssh://git@example.com:2222/a@b", "ssh://example.com:2222/a@b"),
+            ("git@github.com:acme/hello.git", "git@github.com:acme/hello.git"),
+            ("/srv/hello.git", "/srv/hello.git"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 
     #[tokio::test]

@@ -1,20 +1,26 @@
 //! Builds by BuildKit, which runs inside the Docker Engine and speaks gRPC through two of its end points: `/grpc` takes
-//! the build and tells how it goes, `/session` lets BuildKit ask back, here for the context.
+//! the build and tells how it goes, `/session` lets BuildKit ask back: for the context, and for what the build is given.
 //!
 //! The API's own `POST /build` is no way to do this: with BuildKit it takes no uploaded context on the containerd image
 //! store (moby/moby#47717).
 
 mod event;
+mod grants;
 mod progress;
+mod secrets;
 mod session;
+mod ssh;
 mod upgrade;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
-use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, SolveRequest, StatusRequest};
-use cutover_core::BuildContext;
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    CacheOptions, CacheOptionsEntry, SolveRequest, StatusRequest,
+};
+use cutover_core::{BuildContext, Recipe};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
@@ -23,6 +29,7 @@ use ulid::Ulid;
 
 use crate::{Engine, Error, ImageId, Result};
 pub use event::BuildEvent;
+use grants::Grants;
 use progress::Progress;
 use session::Session;
 
@@ -39,7 +46,7 @@ pub struct Build<'a> {
     pub source: &'a BuildContext,
     /// The name, `repository:tag`, under which the Docker Engine keeps the image.
     pub name: &'a str,
-    /// Labels that are added to those of the Dockerfile.
+    /// Labels that are added to those of the Dockerfile and of the recipe.
     pub labels: &'a BTreeMap<String, String>,
 }
 
@@ -52,18 +59,24 @@ impl Engine {
     pub async fn build(&self, build: &Build<'_>, events: &mpsc::Sender<BuildEvent>) -> Result<ImageId> {
         // An absent context is an error of the store, not one that BuildKit has to put into words.
         self.store.get(&build.source.archive).await?;
+        let grants = Arc::new(Grants::of(&build.source.recipe).await?);
         let limit = self.limits.build;
-        let solved = timeout(limit, Box::pin(self.solve(build, events))).await;
+        let solved = timeout(limit, Box::pin(self.solve(build, grants, events))).await;
         solved.map_err(|_| Error::TimedOut { action: "build the image", limit })??;
         self.id_of(build.name).await
     }
 
-    async fn solve(&self, build: &Build<'_>, events: &mpsc::Sender<BuildEvent>) -> Result<()> {
-        let session = Session::new(self.store.clone(), build.source.archive.clone());
+    async fn solve(
+        &self,
+        build: &Build<'_>,
+        grants: Arc<Grants>,
+        events: &mpsc::Sender<BuildEvent>,
+    ) -> Result<()> {
+        let session = Session::new(self.store.clone(), build.source.archive.clone(), Arc::clone(&grants));
         let reference = Ulid::generate().to_string().to_lowercase();
         let request = request(build, &session, &reference);
         let control = self.control().await?;
-        let mut progress = Progress::default();
+        let mut progress = Progress::new(grants);
 
         let solved = {
             let (ended, end) = oneshot::channel();
@@ -106,7 +119,9 @@ impl Engine {
 /// What BuildKit is asked: the Dockerfile frontend, and the result into the Docker Engine's image store. The fields in
 /// use are those that the BuildKit of Docker 20.10 knows, and later ones still read.
 fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveRequest {
-    let BuildContext { dockerfile, target, args, .. } = build.source;
+    // Named one by one: what is added to a recipe must not be left out here.
+    let Recipe { dockerfile, target, args, labels, secrets: _, ssh: _, platform, cache_from, inline_cache } =
+        &build.source.recipe;
     let mut frontend = HashMap::from([
         ("context".to_owned(), session.context_url()),
         ("filename".to_owned(), dockerfile.clone()),
@@ -114,8 +129,15 @@ fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveReques
         ("image-resolve-mode".to_owned(), "default".to_owned()),
     ]);
     frontend.extend(target.iter().map(|target| ("target".to_owned(), target.clone())));
+    frontend.extend(platform.iter().map(|platform| ("platform".to_owned(), platform.clone())));
     frontend.extend(args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
-    frontend.extend(build.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
+    let labels = labels.iter().chain(build.labels);
+    frontend.extend(labels.map(|(name, value)| (format!("label:{name}"), value.clone())));
+    if !cache_from.is_empty() {
+        frontend.insert("cache-from".to_owned(), cache_from.join(","));
+    }
+    let inline =
+        inline_cache.then(|| CacheOptionsEntry { r#type: "inline".to_owned(), attrs: HashMap::new() });
     SolveRequest {
         r#ref: reference.to_owned(),
         session: session.id().to_owned(),
@@ -123,7 +145,7 @@ fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveReques
         frontend_attrs: frontend,
         exporter_deprecated: "moby".to_owned(),
         exporter_attrs_deprecated: HashMap::from([("name".to_owned(), build.name.to_owned())]),
-        cache: Some(CacheOptions::default()),
+        cache: Some(CacheOptions { exports: inline.into_iter().collect(), ..CacheOptions::default() }),
         ..SolveRequest::default()
     }
 }

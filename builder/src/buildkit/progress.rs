@@ -1,14 +1,16 @@
 //! How a build goes: BuildKit's updates, which repeat and overlap, folded into events that don't.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog};
 
 use crate::buildkit::event::BuildEvent;
+use crate::buildkit::grants::Grants;
 
-/// How many of its last lines are kept of each step, in case it fails.
-const LAST_LINES: usize = 50;
+/// How much of its output is kept of each step, in case it fails, in bytes: the last of it.
+const KEPT: usize = 64 * 1024;
 
 /// What BuildKit says of a step that another one's failure has stopped.
 const CANCELED: &str = "context canceled";
@@ -16,6 +18,7 @@ const CANCELED: &str = "context canceled";
 /// The steps of one build so far.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    grants: Arc<Grants>,
     steps: HashMap<String, Step>,
     failed: Option<String>,
 }
@@ -29,10 +32,34 @@ struct Step {
     error: String,
     /// The beginning of a line whose end hasn't come yet.
     rest: Vec<u8>,
-    last_lines: VecDeque<String>,
+    output: Output,
+}
+
+/// What a step has printed last.
+#[derive(Debug, Default)]
+struct Output {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Output {
+    fn add(&mut self, line: String) {
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line);
+        while self.bytes > KEPT
+            && let Some(first) = self.lines.pop_front()
+        {
+            self.bytes -= first.len() + 1;
+        }
+    }
 }
 
 impl Progress {
+    /// The progress of a build that prints nothing of what it was given.
+    pub(super) fn new(grants: Arc<Grants>) -> Self {
+        Self { grants, ..Self::default() }
+    }
+
     /// Takes an update and answers what is new in it.
     pub(super) fn take(&mut self, update: StatusResponse) -> Vec<BuildEvent> {
         let mut events = Vec::new();
@@ -45,11 +72,12 @@ impl Progress {
             }
         }
         for log in update.logs {
-            self.steps.entry(log.vertex.clone()).or_default().print(&log, &mut events);
+            let step = self.steps.entry(log.vertex.clone()).or_default();
+            step.print(&log, &self.grants, &mut events);
         }
         for warning in update.warnings {
             let text = format!("warning: {}", String::from_utf8_lossy(&warning.short));
-            self.steps.entry(warning.vertex).or_default().line(text, &mut events);
+            self.steps.entry(warning.vertex).or_default().line(text, &self.grants, &mut events);
         }
         for vertex in update.vertexes {
             self.complete(vertex, &mut events);
@@ -60,21 +88,21 @@ impl Progress {
     /// Answers what is left to tell when no more updates come: lines without an end.
     pub(super) fn finish(&mut self) -> Vec<BuildEvent> {
         let mut events = Vec::new();
-        self.steps.values_mut().for_each(|step| step.end_line(&mut events));
+        self.steps.values_mut().for_each(|step| step.end_line(&self.grants, &mut events));
         events
     }
 
-    /// The step that failed, BuildKit's reason, and the last lines that it printed.
+    /// The step that failed, BuildKit's reason, and what it printed, up to a limit the last of it.
     pub(super) fn into_failed(mut self) -> Option<(String, String, Vec<String>)> {
         let step = self.steps.remove(&self.failed?)?;
-        Some((step.name, step.error, step.last_lines.into()))
+        Some((step.name, self.grants.hide(step.error), step.output.lines.into()))
     }
 
     fn complete(&mut self, vertex: Vertex, events: &mut Vec<BuildEvent>) {
         let Some(completed) = vertex.completed else { return };
         let Some(step) = self.steps.get_mut(&vertex.digest).filter(|step| !step.finished) else { return };
         step.finished = true;
-        step.end_line(events);
+        step.end_line(&self.grants, events);
         let seconds = vertex.started.map_or(0.0, |started| seconds(started, completed));
         events.push(BuildEvent::StepFinished { name: step.name.clone(), cached: vertex.cached, seconds });
         if !vertex.error.is_empty() && !vertex.error.contains(CANCELED) {
@@ -85,36 +113,34 @@ impl Progress {
 }
 
 impl Step {
-    fn print(&mut self, log: &VertexLog, events: &mut Vec<BuildEvent>) {
+    fn print(&mut self, log: &VertexLog, grants: &Grants, events: &mut Vec<BuildEvent>) {
         let mut pieces = log.msg.split(|&byte| byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
             self.rest.extend_from_slice(piece);
             if pieces.peek().is_some() {
-                self.emit(events);
+                self.emit(grants, events);
             }
         }
     }
 
-    fn end_line(&mut self, events: &mut Vec<BuildEvent>) {
+    fn end_line(&mut self, grants: &Grants, events: &mut Vec<BuildEvent>) {
         if !self.rest.is_empty() {
-            self.emit(events);
+            self.emit(grants, events);
         }
     }
 
     /// Emits what has gathered as a line. Of a line that was rewritten in place, as progress bars do, the last state
     /// counts.
-    fn emit(&mut self, events: &mut Vec<BuildEvent>) {
+    fn emit(&mut self, grants: &Grants, events: &mut Vec<BuildEvent>) {
         let line = std::mem::take(&mut self.rest);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let shown = line.rsplit(|&byte| byte == b'\r').next().unwrap_or(line);
-        self.line(String::from_utf8_lossy(shown).into_owned(), events);
+        self.line(String::from_utf8_lossy(shown).into_owned(), grants, events);
     }
 
-    fn line(&mut self, text: String, events: &mut Vec<BuildEvent>) {
-        if self.last_lines.len() == LAST_LINES {
-            self.last_lines.pop_front();
-        }
-        self.last_lines.push_back(text.clone());
+    fn line(&mut self, text: String, grants: &Grants, events: &mut Vec<BuildEvent>) {
+        let text = grants.hide(text);
+        self.output.add(text.clone());
         events.push(BuildEvent::Line { step: self.name.clone(), text });
     }
 }
@@ -182,7 +208,7 @@ mod tests {
     #[test]
     fn the_step_that_failed_is_told_from_those_it_stopped() {
         let mut progress = Progress::default();
-        let printed: String = (1..=60).map(|n| format!("line {n}\n")).collect();
+        let printed: String = (1..=KEPT / 10).map(|n| format!("line {n:06}\n")).collect();
         progress.take(update(
             vec![vertex("a", Some(1), None, ""), vertex("b", Some(1), None, "")],
             vec![log("a", &printed)],
@@ -192,7 +218,8 @@ mod tests {
             .take(update(vec![vertex("a", Some(1), Some(2), "exit code: 1")], vec![log("a", "last words")]));
         let (step, reason, output) = progress.into_failed().unwrap();
         assert_eq!((step.as_str(), reason.as_str()), ("step a", "exit code: 1"));
-        assert_eq!(output.len(), LAST_LINES);
+        let bytes: usize = output.iter().map(|line| line.len() + 1).sum();
+        assert!(bytes <= KEPT && bytes > KEPT - 24, "{bytes}");
         assert_eq!(output.last().unwrap(), "last words");
     }
 }

@@ -1,12 +1,15 @@
-//! What BuildKit may ask while it builds: whether we are still there, and the build context.
+//! What BuildKit may ask while it builds: whether we are still there, the build context, and what the build is given.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bollard_buildkit_proto::health::health_check_response::ServingStatus;
 use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
 use bollard_buildkit_proto::health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
 };
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use bollard_buildkit_proto::moby::upload::v1::BytesMessage;
 use bollard_buildkit_proto::moby::upload::v1::upload_server::{Upload, UploadServer};
 use cutover_store::{Digest, Store};
@@ -21,6 +24,9 @@ use tonic::{Request, Response, Status, Streaming};
 use ulid::Ulid;
 
 use crate::Error;
+use crate::buildkit::grants::Grants;
+use crate::buildkit::secrets::{self, SecretValues};
+use crate::buildkit::ssh::{self, SshAgents};
 use crate::buildkit::upgrade::upgrade;
 
 /// How much of the context goes into one message, in bytes.
@@ -34,12 +40,13 @@ pub(super) struct Session {
     id: String,
     store: Store,
     archive: Digest,
+    grants: Arc<Grants>,
 }
 
 impl Session {
-    /// A session in which BuildKit can read the context `archive` of `store`.
-    pub(super) fn new(store: Store, archive: Digest) -> Self {
-        Self { id: Ulid::generate().to_string().to_lowercase(), store, archive }
+    /// A session in which BuildKit can read the context `archive` of `store`, and use what the build is given.
+    pub(super) fn new(store: Store, archive: Digest, grants: Arc<Grants>) -> Self {
+        Self { id: Ulid::generate().to_string().to_lowercase(), store, archive, grants }
     }
 
     pub(super) fn id(&self) -> &str {
@@ -58,15 +65,25 @@ impl Session {
     /// Opens the session and answers BuildKit's questions for as long as it is polled. It ends only when the connection
     /// breaks.
     pub(super) async fn serve(&self, socket: &Path) -> Error {
-        let headers =
-            [(SESSION_ID, self.id.clone()), (SESSION_METHOD, "/moby.upload.v1.Upload/Pull".to_owned())];
+        let mut methods = vec!["/moby.upload.v1.Upload/Pull"];
+        let mut services = Routes::new(HealthServer::new(Alive));
+        if self.grants.has_secrets() {
+            methods.push(secrets::METHOD);
+            services = services.add_service(SecretsServer::new(SecretValues(Arc::clone(&self.grants))));
+        }
+        if self.grants.has_agents() {
+            methods.extend(ssh::METHODS);
+            services = services.add_service(SshServer::new(SshAgents(Arc::clone(&self.grants))));
+        }
+        let methods = methods.into_iter().map(|method| (SESSION_METHOD, method.to_owned()));
+        let headers = std::iter::once((SESSION_ID, self.id.clone())).chain(methods);
         let stream = match upgrade(socket, "/session", headers).await {
             Ok(stream) => stream,
             Err(error) => return error,
         };
         let context =
             Context { store: self.store.clone(), archive: self.archive.clone(), path: self.context_path() };
-        let services = Routes::new(HealthServer::new(Alive)).add_service(UploadServer::new(context));
+        let services = services.add_service(UploadServer::new(context));
         let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .serve_connection(stream, TowerToHyperService::new(services))

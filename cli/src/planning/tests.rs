@@ -1,4 +1,4 @@
-use cutover_core::{BuildContext, Decision, ImageSource, Reference, Span};
+use cutover_core::{Decision, ImageSource, Reference, Source, Span};
 
 use super::*;
 use crate::fixture::{Transcript, hosts, key, release};
@@ -116,15 +116,4 @@ fn changed_settings_are_named_and_never_shown() {
     new.secrets.insert("TOKEN".to_owned(), Reference::Environment("TOKEN".to_owned()));
     assert_eq!(changed_settings(&old, &new), ["replicas", "env MODE", "env TOKEN"]);
     assert!(changed_settings(&old, &old).is_empty());
-}
-
-#[test]
-fn a_context_is_what_its_digest_says() {
-    let context = BuildContext {
-        archive: Digest::of(b"context"),
-        dockerfile: "Dockerfile".to_owned(),
-        target: None,
-        args: std::collections::BTreeMap::new(),
-    };
-    assert!(is_pinned(&Source::Context(context)));
 }

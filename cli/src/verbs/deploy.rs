@@ -33,7 +33,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
             Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into()
         );
     }
-    require_secrets(&session, &project.target.settings, true)?;
+    require_secrets(&session, &project.target.settings, project.target.image.recipe(), true)?;
     let store = session.store().await?;
     let release = release::assemble(&project, args.version, Some(&store), console).await?;
     if !args.force

@@ -44,10 +44,11 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
     let changes = !planning::is_live(&service, &release);
     let image = planning::known_image(&service, &release).cloned();
     let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
+    let recipe = plan.release.source.recipe().filter(|_| plan.stages.contains(&Stage::Build));
     let (missing, unresolved) = match &session {
         Some(session) => (
             session.absent(&planning::programs(&plan), plan.protocol).await?,
-            session.unresolved(&plan.release.settings, plan.stages.contains(&Stage::Expand))?,
+            session.unresolved(&plan.release.settings, recipe, plan.stages.contains(&Stage::Expand))?,
         ),
         None => (Vec::new(), Vec::new()),
     };
@@ -128,7 +129,7 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
         Stage::Build => match &release.source {
             Source::Context(context) => format!(
                 "an image from {} and a context of digest {}",
-                context.dockerfile,
+                context.recipe.dockerfile,
                 context.archive.short()
             ),
             Source::Image(image) => format!("nothing to build: the image {image} is taken as it is"),

@@ -19,7 +19,8 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     let current = choice::current(&log)?;
     require_programs(&session, &current.plan).await?;
     let expands = current.plan.stages.contains(&Stage::Expand);
-    require_secrets(&session, &current.plan.release.settings, expands)?;
+    let recipe = current.plan.release.source.recipe().filter(|_| current.plan.stages.contains(&Stage::Build));
+    require_secrets(&session, &current.plan.release.settings, recipe, expands)?;
     let from = match args.from {
         None if is_image_gone(&session, current).await? => Some(Stage::Build),
         from => from,

@@ -7,8 +7,8 @@ use crate::{
 };
 
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
-/// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out;
-/// 4 has all options of a container.
+/// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
+/// container, and builds with secrets, SSH keys, labels, caches and a platform.
 pub const PROTOCOL: u32 = 4;
 
 /// What all plans need.
@@ -107,7 +107,7 @@ impl Plan {
 
     /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
     pub fn protocol_for(release: &Release) -> u32 {
-        if release.settings.needs_protocol_4() {
+        if release.settings.needs_protocol_4() || release.source.needs_protocol_4() {
             4
         } else if release.settings.proxy.needs_protocol_3() {
             3

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Container, Digest, Reference, ReleaseId, Resources, Routing, Span};
+use crate::{Container, Digest, Recipe, Reference, ReleaseId, Resources, Routing, Span};
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
 ///
@@ -36,12 +36,9 @@ pub enum Source {
 pub struct BuildContext {
     /// The archive in the artifact store.
     pub archive: Digest,
-    /// The Dockerfile's path inside the context.
-    pub dockerfile: String,
-    /// The stage of the Dockerfile to build; the last where none is named.
-    pub target: Option<String>,
-    /// Build arguments. They end up in the image's history: no place for secrets.
-    pub args: BTreeMap<String, String>,
+    /// What is made of it.
+    #[serde(flatten)]
+    pub recipe: Recipe,
 }
 
 /// A migration's file as the release pins it.
@@ -166,10 +163,81 @@ impl Settings {
     }
 }
 
+impl Source {
+    /// Whether the image of the other is the one that would be built of this. An image that is named by a tag is never known to
+    /// be the same: tags move.
+    pub fn makes_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Context(one), Self::Context(other)) => {
+                one.archive == other.archive && one.recipe.makes_the_same(&other.recipe)
+            }
+            (Self::Image(one), Self::Image(other)) => one == other && self.is_pinned(),
+            _ => false,
+        }
+    }
+
+    /// Whether it stays what it is.
+    pub fn is_pinned(&self) -> bool {
+        match self {
+            Self::Context(_) => true,
+            Self::Image(image) => image.contains("@sha256:"),
+        }
+    }
+
+    /// What BuildKit is asked to do; none where there is nothing to build.
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match self {
+            Self::Context(context) => Some(&context.recipe),
+            Self::Image(_) => None,
+        }
+    }
+
+    /// Whether workers of protocol 3 would leave out a part of it.
+    pub(crate) fn needs_protocol_4(&self) -> bool {
+        self.recipe().is_some_and(Recipe::needs_protocol_4)
+    }
+}
+
 impl Release {
     /// The release's id: made of its content alone, the same wherever it is computed.
     pub fn id(&self) -> ReleaseId {
         // Serialising maps with text keys into memory can't fail; an empty text would only be one more id.
         ReleaseId::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_from_before_there_were_recipes_is_read_and_written_as_it_was() {
+        let archive = Digest::of(b"context");
+        let text = format!(
+            r#"{{"context":{{"archive":"{archive}","dockerfile":"Dockerfile","target":null,"args":{{"A":"b"}}}}}}"#
+        );
+        let source: Source = serde_json::from_str(&text).unwrap();
+        let args = BTreeMap::from([("A".to_owned(), "b".to_owned())]);
+        let recipe = Recipe { args, ..Recipe::default() };
+        assert_eq!(source, Source::Context(BuildContext { archive, recipe }));
+        assert_eq!(serde_json::to_string(&source).unwrap(), text);
+        assert!(!source.needs_protocol_4());
+    }
+
+    #[test]
+    fn what_a_builder_of_before_would_leave_out_needs_a_newer_one() {
+        let recipe = Recipe { platform: Some("linux/arm64".to_owned()), ..Recipe::default() };
+        let source = Source::Context(BuildContext { archive: Digest::of(b"context"), recipe });
+        assert!(source.needs_protocol_4());
+        let text = serde_json::to_string(&source).unwrap();
+        assert_eq!(serde_json::from_str::<Source>(&text).unwrap(), source);
+    }
+
+    #[test]
+    fn a_tag_is_never_known_to_be_the_same_image() {
+        let image = |name: &str| Source::Image(name.to_owned());
+        assert!(!image("hello:v1").makes_the_same(&image("hello:v1")));
+        assert!(image("hello@sha256:00").makes_the_same(&image("hello@sha256:00")));
     }
 }

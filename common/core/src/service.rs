@@ -300,9 +300,10 @@ impl Service {
         Some(needed.fold(oldest, u64::min)).filter(|sequence| self.snapshot_taken && *sequence > 0)
     }
 
-    /// The kept release whose image was made of the same source: it needs no build.
+    /// The image of the kept release that was made of the same source: it needs no build.
     pub fn built(&self, release: &Release) -> Option<&Digest> {
-        self.kept.iter().find(|kept| kept.release.source == release.source).map(|kept| &kept.image)
+        let same = |kept: &&KeptRelease| kept.release.source.makes_the_same(&release.source);
+        self.kept.iter().find(same).map(|kept| &kept.image)
     }
 
     /// The stage that a replay of the current deployment would enter at.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
-    HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Reference, Release,
-    Resources, Routing, Settings, Soak, Source, Span, Target, Timeouts, Tls,
+    HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Recipe, Reference,
+    Release, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -96,11 +96,7 @@ fn a_file_of_five_lines_is_enough() {
     assert_eq!(target.key.to_string(), "production/hello");
     assert_eq!(hosts(&target), ["root@203.0.113.7:22"]);
     assert_eq!(target.migrations_folder, None);
-    let (context, dockerfile) = (".".to_owned(), "Dockerfile".to_owned());
-    assert_eq!(
-        target.image,
-        ImageSource::Builder { context, dockerfile, target: None, args: BTreeMap::new() }
-    );
+    assert_eq!(target.image, ImageSource::Builder { context: ".".into(), recipe: Recipe::default() });
     let expected = Settings {
         port: 3000,
         replicas: 1,
@@ -134,9 +130,20 @@ fn the_sample_says_what_its_comments_say() {
     assert_eq!(target.migrations_folder.as_deref(), Some("db/migrate"));
     let built = ImageSource::Builder {
         context: ".".into(),
-        dockerfile: "Dockerfile".into(),
-        target: Some("prod".into()),
-        args: texts(&[("RUBY", "3.3")]),
+        recipe: Recipe {
+            dockerfile: "Dockerfile".into(),
+            target: Some("prod".into()),
+            args: texts(&[("RUBY", "3.3")]),
+            labels: texts(&[("com.example.team", "shop")]),
+            secrets: references(&[("npm_token", "env://NPM_TOKEN")]),
+            ssh: BTreeMap::from([
+                ("default".into(), SshKeys::Agent),
+                ("deploy".into(), SshKeys::Key("file:///run/secrets/deploy_key".parse().unwrap())),
+            ]),
+            platform: Some("linux/amd64".into()),
+            cache_from: vec!["ghcr.io/acme/hello:cache".into()],
+            inline_cache: true,
+        },
     };
     assert_eq!(target.image, built);
     let plain = with("");

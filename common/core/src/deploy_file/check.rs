@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::builder;
 use super::container::container;
 use super::error::{Problem, Problems};
 use super::interpolation::Interpolation;
@@ -10,8 +11,7 @@ use super::raw::{Destination, Host, Layer, Migrations, Probe, Raw, Soak, Ssh, Ti
 use super::resources::resources;
 use super::routing::routing;
 use super::section::{Section, scalar};
-use super::target::ImageSource;
-use super::text::{filled, image, inside, literal, url_path, user, variable_name, words};
+use super::text::{filled, url_path, user, variable_name, words};
 use super::units::{limit, percent, port_number, span, whole};
 use crate::Reference;
 
@@ -22,7 +22,7 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let root = Node { place: root.place, value: Value::Map(own) };
     let mut section = Section::of(String::new(), &root, problems)?;
     let service = section.required("service", str::parse, problems);
-    let image = source(&mut section, problems);
+    let image = builder::source(&mut section, problems);
     let port = section.value("port", port_number, problems);
     let command = command(&mut section, problems);
     let readiness = readiness(&mut section, problems);
@@ -35,45 +35,6 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let destinations = destinations(&mut section, problems);
     section.done(problems);
     Some(Raw { service: service?, image, port, command, readiness, container, retain, base, destinations })
-}
-
-fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSource {
-    let existing = file.value("image", image, problems);
-    let place = file.node("builder").map(|node| node.place);
-    let mut builder = file.section("builder", problems);
-    let mut text = |key, parse: fn(&str) -> Result<String, _>, problems: &mut Problems| {
-        builder.as_mut().and_then(|section| section.value(key, parse, problems))
-    };
-    let context = text("context", filled, problems).unwrap_or_else(|| ".".to_owned());
-    let dockerfile = text("dockerfile", inside, problems).unwrap_or_else(|| "Dockerfile".to_owned());
-    let target = text("target", filled, problems);
-    let mut args = BTreeMap::new();
-    if let Some(section) = builder.as_mut().and_then(|section| section.section("args", problems)) {
-        for (entry, _) in section.texts(problems) {
-            if let Some(text) = scalar(&section.path_of(&entry.key), &entry.node, literal, problems) {
-                args.insert(entry.key.clone(), text);
-            }
-        }
-    }
-    if let Some(section) = builder {
-        section.done(problems);
-    }
-    match existing {
-        Some(image) => {
-            if let Some(place) = place {
-                let both = Problem::new(
-                    "builder",
-                    place,
-                    "there is an image too, and only one of both can be meant",
-                );
-                problems.add(
-                    both.hint("leave out `image` to have it built, or `builder` to run one that exists"),
-                );
-            }
-            ImageSource::Existing(image)
-        }
-        None => ImageSource::Builder { context, dockerfile, target, args },
-    }
 }
 
 fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::{Problem, Problems};
 use super::raw::{self, Raw, Variable};
 use super::routing;
-use crate::{HostSpec, Readiness, ServiceKey, Settings, Soak, Span, Timeouts};
+use crate::{HostSpec, Readiness, Recipe, ServiceKey, Settings, Soak, Span, Timeouts};
 
 /// Where a service runs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +29,21 @@ pub enum ImageSource {
     Builder {
         /// The folder of the build context, relative to the deploy file.
         context: String,
-        /// The Dockerfile's path inside the context.
-        dockerfile: String,
-        /// The stage of the Dockerfile to build; the last where none is named.
-        target: Option<String>,
-        /// Build arguments.
-        args: BTreeMap<String, String>,
+        /// What is made of it.
+        recipe: Recipe,
     },
     /// It exists.
     Existing(String),
+}
+
+impl ImageSource {
+    /// What BuildKit is asked to do; none where there is nothing to build.
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match self {
+            Self::Builder { recipe, .. } => Some(recipe),
+            Self::Existing(_) => None,
+        }
+    }
 }
 
 /// The targets that the destinations make of the file.

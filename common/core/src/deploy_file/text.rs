@@ -38,6 +38,15 @@ pub(super) enum InvalidText {
         "'{0}' is not a name of an environment variable: letters, digits and underscores, no digit first"
     )]
     VariableName(String),
+    #[error("'{0}' is not an id of a mount: letters, digits, _, - and .")]
+    MountId(String),
+    #[error(
+        "'{0}' can't be a label: write it as in com.example.team, of letters, digits, ., -, / and _; those that begin with \
+         cutover. are set by Cutover"
+    )]
+    Label(String),
+    #[error("'{0}' is not a platform: write it as in linux/amd64 or linux/arm64/v8")]
+    Platform(String),
     #[error("quotes are not read here: write the command as a list, as in [sh, -c, \"…\"]")]
     Quotes,
 }
@@ -109,6 +118,28 @@ pub(super) fn image(text: &str) -> Result<String, InvalidText> {
 pub(super) fn inside(text: &str) -> Result<String, InvalidText> {
     let valid = !text.is_empty() && !text.starts_with('/') && text.split('/').all(|part| part != "..");
     if valid { Ok(text.to_owned()) } else { Err(InvalidText::Inside(text.to_owned())) }
+}
+
+/// The id of a secret or of an SSH agent, as a Dockerfile mounts it.
+pub(super) fn mount_id(text: &str) -> Result<(), InvalidText> {
+    let valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    if valid { Ok(()) } else { Err(InvalidText::MountId(text.to_owned())) }
+}
+
+/// The key of a label (Docker's guidelines on labels). Those of Cutover are its own.
+pub(super) fn label(text: &str) -> Result<(), InvalidText> {
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
+    let valid = !text.is_empty() && text.bytes().all(known) && !text.starts_with("cutover.");
+    if valid { Ok(()) } else { Err(InvalidText::Label(text.to_owned())) }
+}
+
+/// An operating system, a processor architecture and perhaps its variant, in Go's words. Containers run Linux here.
+pub(super) fn platform(text: &str) -> Result<String, InvalidText> {
+    let word =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let parts = text.strip_prefix("linux/").map(|rest| rest.split('/').collect::<Vec<_>>());
+    let valid = parts.is_some_and(|parts| parts.len() <= 2 && parts.into_iter().all(word));
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::Platform(text.to_owned())) }
 }
 
 /// A user of the host.

@@ -1,0 +1,122 @@
+//! The keys `image` and `builder`: where the image comes from.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use super::error::{Problem, Problems};
+use super::node::{Node, Value};
+use super::section::{Section, scalar};
+use super::target::ImageSource;
+use super::text::{filled, image, inside, label, literal, mount_id, platform};
+use crate::Recipe;
+
+/// Reads both keys, of which one may be there.
+pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSource {
+    let existing = file.value("image", image, problems);
+    let place = file.node("builder").map(|node| node.place);
+    let builder = file.section("builder", problems);
+    let built = builder.map(|section| builder_section(section, problems));
+    match existing {
+        Some(image) => {
+            if let Some(place) = place {
+                let both = Problem::new(
+                    "builder",
+                    place,
+                    "there is an image too, and only one of both can be meant",
+                );
+                problems.add(
+                    both.hint("leave out `image` to have it built, or `builder` to run one that exists"),
+                );
+            }
+            ImageSource::Existing(image)
+        }
+        None => built.unwrap_or(ImageSource::Builder { context: ".".to_owned(), recipe: Recipe::default() }),
+    }
+}
+
+fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSource {
+    let usual = Recipe::default();
+    let context = section.value("context", filled, problems).unwrap_or_else(|| ".".to_owned());
+    let recipe = Recipe {
+        dockerfile: section.value("dockerfile", inside, problems).unwrap_or(usual.dockerfile),
+        target: section.value("target", filled, problems),
+        args: named(&mut section, "args", |_| Ok::<(), String>(()), literal, problems),
+        labels: named(&mut section, "labels", label, literal, problems),
+        secrets: hidden(&mut section, "secrets", problems),
+        ssh: hidden(&mut section, "ssh", problems),
+        platform: only_platform(&mut section, problems),
+        cache_from: images(&mut section, "cache_from", problems),
+        inline_cache: section.value("cache_to", inline, problems).unwrap_or_default(),
+    };
+    section.done(problems);
+    ImageSource::Builder { context, recipe }
+}
+
+/// The mapping at `key`, whose names are the user's own.
+fn named<T, E: Display, F: Display>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    name: impl Fn(&str) -> Result<(), F>,
+    parse: impl Fn(&str) -> Result<T, E>,
+    problems: &mut Problems,
+) -> BTreeMap<String, T> {
+    let Some(section) = section.section(key, problems) else { return BTreeMap::new() };
+    let mut values = BTreeMap::new();
+    for (entry, _) in section.texts(problems) {
+        let path = section.path_of(&entry.key);
+        if let Err(error) = name(&entry.key) {
+            problems.add(Problem::new(&path, entry.place, error.to_string()));
+        } else if let Some(value) = scalar(&path, &entry.node, &parse, problems) {
+            values.insert(entry.key.clone(), value);
+        }
+    }
+    values
+}
+
+/// The same, of references by the id of a mount. What stands there may be the secret itself, so it is never shown.
+fn hidden<T: std::str::FromStr<Err: Display>>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    problems: &mut Problems,
+) -> BTreeMap<String, T> {
+    if let Some(node) = section.node(key) {
+        problems.hide(node);
+    }
+    named(section, key, mount_id, str::parse, problems)
+}
+
+/// The platform, under its own name or in a list of one.
+fn only_platform(section: &mut Section<'_>, problems: &mut Problems) -> Option<String> {
+    let one = section.value("platform", platform, problems);
+    let Some(node) = section.node("platforms") else { return one };
+    let path = section.path_of("platforms");
+    let items = section.list("platforms", problems)?;
+    if items.len() > 1 || one.is_some() {
+        let several = Problem::new(&path, node.place, "an image for several platforms can't be built here");
+        problems.add(several.hint("the Docker Engine's BuildKit builds for one: `platform: linux/amd64`"));
+        return None;
+    }
+    items.into_iter().find_map(|(path, item)| scalar(&path, item, platform, problems))
+}
+
+/// A list of images, or one.
+fn images(section: &mut Section<'_>, key: &'static str, problems: &mut Problems) -> Vec<String> {
+    match section.node(key) {
+        Some(node @ Node { value: Value::Text(_), .. }) => {
+            scalar(&section.path_of(key), node, image, problems).into_iter().collect()
+        }
+        Some(_) => {
+            let items = section.list(key, problems).unwrap_or_default();
+            items.into_iter().filter_map(|(path, item)| scalar(&path, item, image, problems)).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Where the cache goes: into the image, as the Docker Engine's BuildKit exports it nowhere else.
+fn inline(text: &str) -> Result<bool, String> {
+    if text == "inline" {
+        return Ok(true);
+    }
+    Err(format!("'{text}' is not inline: the Docker Engine's BuildKit keeps the cache in the image alone"))
+}
