@@ -77,6 +77,12 @@ pub enum Error {
     /// A key couldn't be used.
     #[error(transparent)]
     Host(#[from] cutover_host::Error),
+    /// The commit couldn't be got, or packed.
+    #[error(transparent)]
+    Context(#[from] cutover_context::Error),
+    /// The agent that holds the repository's key couldn't listen.
+    #[error("could not make a socket for the key of the repository")]
+    Agent(#[source] io::Error),
     /// The build itself failed: the Dockerfile, or what it runs.
     #[error("{}: {reason}", step.as_ref().map_or("the build failed".to_owned(), |step| format!("build step {step} failed")))]
     Build {
@@ -135,7 +141,8 @@ impl Error {
             Self::Store(source) => source.retryable(),
             Self::Registry(source) => source.retryable(),
             Self::Host(source) => source.retryable(),
-            Self::Listen(_) => true,
+            Self::Context(source) => source.retryable(),
+            Self::Agent(_) | Self::Listen(_) => true,
             Self::Secret { .. }
             | Self::NoSshAgent { .. }
             | Self::NoSuchImage { .. }

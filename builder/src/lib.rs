@@ -1,6 +1,7 @@
 //! Making images: by BuildKit from a build context, or from an image that exists, and into the artifact store.
 
 mod buildkit;
+mod commit;
 mod engine;
 mod error;
 mod export;
@@ -8,6 +9,7 @@ mod image;
 mod worker;
 
 pub use buildkit::{Build, BuildEvent};
+pub use commit::fetch;
 pub use engine::{Engine, ImageId, Limits};
 pub use error::Error;
 pub use export::Exported;

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{BuildContext, DeploymentId, Failure, Output, Plan, Progress, Source, origin};
+use cutover_context::Commit;
+use cutover_core::{BuildContext, DeploymentId, Failure, GitSource, Output, Plan, Progress, Source, origin};
+use cutover_host::SshOptions;
 use cutover_store::Store;
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
-use crate::{Build, BuildEvent, Engine, Error, ImageId, Limits};
+use crate::{Build, BuildEvent, Engine, Error, ImageId, Limits, commit};
 
 /// Events of a build that may wait to be told before the telling slows down.
 const EVENTS: usize = 1024;
@@ -60,21 +63,42 @@ impl Builder {
     }
 }
 
+impl Builder {
+    /// Gets the commit that is built, and says which it is.
+    async fn fetch(
+        &self,
+        assignment: &Assignment,
+        source: &GitSource,
+        limit: Duration,
+    ) -> Result<(BuildContext, Commit), Error> {
+        let known_hosts = SshOptions::from_environment()?.known_hosts;
+        assignment.progress(Progress::Step(format!("{} of {}", source.reference, source.url))).await;
+        let (context, commit) = commit::fetch(source, &self.store, &known_hosts, limit).await?;
+        assignment.line(&format!("=> commit {commit} of {}", source.url)).await;
+        Ok((context, commit))
+    }
+}
+
 impl Performer for Builder {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
         let plan = assignment.plan();
         let limit = plan.release.settings.timeouts.build.0;
         let made = async {
             let engine = Engine::connect(&self.socket, self.store.clone(), Limits::default()).await?;
-            let image = match &plan.release.source {
-                Source::Context(source) => Self::build(&engine, assignment, source).await?,
-                Source::Image(reference) => engine.existing(reference).await?,
+            let (image, commit) = match &plan.release.source {
+                Source::Context(source) => (Self::build(&engine, assignment, source).await?, None),
+                Source::Git(source) => {
+                    let (context, commit) = self.fetch(assignment, source, limit).await?;
+                    (Self::build(&engine, assignment, &context).await?, Some(commit.to_string()))
+                }
+                Source::Image(reference) => (engine.existing(reference).await?, None),
             };
             assignment.progress(Progress::Step("into the artifact store".to_owned())).await;
-            engine.export(&image, plan.key.service.as_str()).await
+            let exported = engine.export(&image, plan.key.service.as_str()).await?;
+            Ok(Output::Built { image: exported.manifest, bytes: exported.size, commit })
         };
-        match tokio::time::timeout(limit, made).await {
-            Ok(Ok(exported)) => Ok(Output::Built { image: exported.manifest, bytes: exported.size }),
+        match tokio::time::timeout(limit, Box::pin(made)).await {
+            Ok(Ok(built)) => Ok(built),
             Ok(Err(error)) => Err(failure(&error, &plan.deployment)),
             Err(_) => Err(Failure::lasting(format!("the build took longer than {} s", limit.as_secs()))
                 .hint("raise timeouts.build in the deploy file if it needs longer")),
@@ -111,6 +135,10 @@ fn failure(error: &Error, deployment: &DeploymentId) -> Failure {
         Error::Build { output, .. } => failure
             .tail(output.clone())
             .hint(format!("the whole output: `cutover logs --deployment {}`", deployment.short())),
+        Error::Context(context) => match context.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        },
         Error::NoEngine { .. } => {
             failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST")
         }

@@ -21,28 +21,9 @@ pub(crate) enum Error {
     /// A name that a deploy file can't be written with.
     #[error("the deploy file can't be written: {0}")]
     Name(#[from] cutover_core::InvalidName),
-    /// The build context has no Dockerfile.
-    #[error("there is no {} in the build context {}", dockerfile.display(), folder.display())]
-    NoDockerfile {
-        /// The context.
-        folder: PathBuf,
-        /// Relative to it.
-        dockerfile: PathBuf,
-    },
-    /// A line of a `.dockerignore` file is no pattern.
-    #[error("{} can't be read", file.display())]
-    Pattern {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: globset::Error,
-    },
-    /// A file became shorter while it was packed.
-    #[error("{} changed while it was packed", .0.display())]
-    Changed(PathBuf),
-    /// The archive of the build context can't be written.
-    #[error("the build context can't be packed")]
-    Archive(#[source] io::Error),
+    /// The deploy file is in no Git repository.
+    #[error("{} is in no Git repository with a commit, and `builder.git` says to build one of it", .0.display())]
+    NoRepository(PathBuf),
     /// Two migrations have the same number.
     #[error("migrations {first} and {second} have the same number")]
     SameNumber {
@@ -172,7 +153,6 @@ impl Error {
         match self {
             Self::Running { .. } => Exit::Running,
             Self::NoWorkers(_) | Self::Lost(..) => Exit::Unreachable,
-            Self::Archive(_) | Self::Changed(_) => Exit::Unexpected,
             Self::NotAdopted { .. } | Self::NotEverywhere { .. } => Exit::Host,
             _ => Exit::Usage,
         }
@@ -182,14 +162,16 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoDeployFile(_) => "`cutover init` writes one; -f names another".to_owned(),
-            Self::NoDockerfile { .. } => {
-                "name it in the deploy file (`builder: {dockerfile: …}`), or an image that exists (`image: …`)".to_owned()
+            Self::NoRepository(_) => {
+                "leave out `builder.git` to build the files as they are, or give its `url`".to_owned()
             }
-            Self::Changed(_) => "try again; if the application writes there, name it in .dockerignore".to_owned(),
             Self::Running { .. } => "watch it: cutover status -w    take it back: cutover abort".to_owned(),
             Self::NoWorkers(programs) => {
                 let binaries: Vec<String> = programs.iter().map(|program| program.binary()).collect();
-                format!("on this machine: cutover up --restart    with a standing NATS server: start {}", binaries.join(", "))
+                format!(
+                    "on this machine: cutover up --restart    with a standing NATS server: start {}",
+                    binaries.join(", ")
+                )
             }
             Self::Unresolved(all) if all.iter().any(Unresolved::is_unset) => {
                 "set it, then `cutover up --restart`: the programs take over what is set then".to_owned()
@@ -198,8 +180,12 @@ impl Error {
                 "`cutover up --restart` takes over what is set here; deployments wait and go on".to_owned()
             }
             Self::Unconfirmed(_) => "if that is meant: cutover adopt --yes".to_owned(),
-            Self::NotAdopted { .. } => "mend them, then `cutover adopt` again; or take them out of the deploy file".to_owned(),
-            Self::NotEverywhere { .. } => "the other hosts were told; mend these, then say it again".to_owned(),
+            Self::NotAdopted { .. } => {
+                "mend them, then `cutover adopt` again; or take them out of the deploy file".to_owned()
+            }
+            Self::NotEverywhere { .. } => {
+                "the other hosts were told; mend these, then say it again".to_owned()
+            }
             Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
             Self::Deployment { .. } => "cutover history lists them".to_owned(),
             Self::Release { .. } => "cutover rollback --list lists them".to_owned(),

@@ -75,7 +75,7 @@ pub(crate) fn task(stage: Stage, host: u8) -> Task {
 /// What a task of a stage makes when all goes well.
 pub(crate) fn output(stage: Stage) -> Output {
     match stage {
-        Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 84_000_000 },
+        Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 84_000_000, commit: None },
         Stage::Ship => Output::Shipped { sent: 3_149_000 },
         Stage::Expand => Output::Expanded { applied: vec!["1".to_owned()] },
         Stage::Boot => Output::Booted { replicas: vec![replica()] },

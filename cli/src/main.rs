@@ -4,7 +4,6 @@ mod args;
 mod choice;
 mod clock;
 mod console;
-mod context;
 mod decide;
 mod embedded;
 mod environment;

@@ -1,13 +1,23 @@
 //! From the folder in front of us to the release that it would be deployed as.
 
-use cutover_core::{BuildContext, ImageSource, MigrationFile, Release, Source};
+use std::time::Duration;
+
+use cutover_context::{Context, Repository, Scratch};
+use cutover_core::{
+    BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, Recipe, Release, Source,
+    origin,
+};
 use cutover_store::Store;
 
 use crate::console::Console;
-use crate::context::Context;
+use crate::error::Error;
 use crate::migrations;
 use crate::project::Project;
+use crate::size;
 use crate::version;
+
+/// How long a command of Git may take here: the repository is only asked what its names mean, or is on this machine.
+const LOOKING: Duration = Duration::from_secs(30);
 
 /// The release of a project. With a store, what it is made of is put there; without one, nothing is written. A context that
 /// is large is told of, and what the deploy file had better not ask for.
@@ -20,10 +30,8 @@ pub(crate) async fn assemble(
     store: Option<&Store>,
     console: Console,
 ) -> anyhow::Result<Release> {
-    let (source, migrations, commit) =
-        tokio::try_join!(source(project, store, console), migrations(project, store), async {
-            Ok(commit(project).await)
-        })?;
+    let ((source, commit), migrations) =
+        tokio::try_join!(source(project, store, console), migrations(project, store))?;
     let settings = project.target.settings.clone();
     for warning in settings.warnings() {
         console.note(format_args!("warning: {warning}"));
@@ -33,24 +41,104 @@ pub(crate) async fn assemble(
     Ok(Release { version, ..unnamed })
 }
 
-async fn source(project: &Project, store: Option<&Store>, console: Console) -> anyhow::Result<Source> {
-    let (folder, recipe) = match &project.target.image {
-        ImageSource::Existing(image) => return Ok(Source::Image(image.clone())),
-        ImageSource::Builder { context, recipe } => (project.folder().join(context), recipe),
+/// Where the image comes from, and the commit that a release of it is named by.
+async fn source(
+    project: &Project,
+    store: Option<&Store>,
+    console: Console,
+) -> anyhow::Result<(Source, Option<String>)> {
+    let (context, git, recipe) = match &project.target.image {
+        // The commit says nothing of an image that was made elsewhere.
+        ImageSource::Existing(image) => return Ok((Source::Image(image.clone()), None)),
+        ImageSource::Builder { context, git, recipe } => (context, git, recipe.clone()),
     };
+    match git {
+        None => of_folder(project, context, recipe, store, console).await,
+        Some(GitRepository { url: None, reference, .. }) => {
+            of_own_commit(project, reference, context, recipe, store, console).await
+        }
+        Some(GitRepository { url: Some(url), reference, key }) => {
+            let commit = match Repository::new(url, LOOKING).resolve(reference).await {
+                Ok(commit) => Some(commit.to_string()),
+                Err(error @ cutover_context::Error::NoReference { .. }) => return Err(error.into()),
+                Err(error) => {
+                    console
+                        .note(format_args!("note: the builder will look up '{reference}', as here {error}"));
+                    None
+                }
+            };
+            let version = commit.as_ref().map_or_else(|| reference.clone(), |commit| version::short(commit));
+            let (url, reference, folder) = (url.clone(), reference.clone(), context.clone());
+            let git = GitSource { url, reference, commit, folder, key: key.clone(), recipe };
+            Ok((Source::Git(git), Some(version)))
+        }
+    }
+}
+
+/// The files as they are in the folder.
+async fn of_folder(
+    project: &Project,
+    context: &str,
+    mut recipe: Box<Recipe>,
+    store: Option<&Store>,
+    console: Console,
+) -> anyhow::Result<(Source, Option<String>)> {
+    let folder = project.folder().join(context);
     let context = Context::new(&folder, &recipe.dockerfile, &project.file)?;
+    let archive = pack(context, store, console).await?;
+    let (labels, version) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
+    add(&mut recipe, labels);
+    Ok((Source::Context(BuildContext { archive, recipe }), version))
+}
+
+/// The files as they are in a commit of the repository that the deploy file is in: what isn't committed stays out.
+async fn of_own_commit(
+    project: &Project,
+    reference: &str,
+    context: &str,
+    mut recipe: Box<Recipe>,
+    store: Option<&Store>,
+    console: Console,
+) -> anyhow::Result<(Source, Option<String>)> {
+    let here = project.folder();
+    let Some((top, below)) = version::place_in_repository(here).await else {
+        return Err(Error::NoRepository(here.to_owned()).into());
+    };
+    let repository = Repository::new(&top, LOOKING);
+    let commit = repository.resolve(reference).await?;
+    let scratch = Scratch::new()?;
+    let files = scratch.folder().join("files");
+    let folder = repository.checkout(&commit, &files, &format!("{below}{context}")).await?;
+    let deploy_file = project.file.file_name().map(|name| files.join(&below).join(name));
+    let context = Context::new(&folder, &recipe.dockerfile, &deploy_file.unwrap_or_default())?;
+    let archive = pack(context, store, console).await?;
+    let url = version::url(here).await.map(|url| (origin::SOURCE, url));
+    add(&mut recipe, [(origin::REVISION, commit.to_string())].into_iter().chain(url));
+    Ok((Source::Context(BuildContext { archive, recipe }), Some(version::short(commit.as_str()))))
+}
+
+/// The digest of the archive, which is stored where there is a store.
+async fn pack(context: Context, store: Option<&Store>, console: Console) -> anyhow::Result<Digest> {
     let (archive, bulk) = match store {
         Some(store) => context.store(store).await?,
         None => context.digest().await?,
     };
-    if let Some(warning) = bulk.warning() {
-        console.note(warning);
+    if let Some((file, bytes)) = bulk.excess() {
+        console.note(format_args!(
+            "warning: the build context is {}, its largest file {} ({}): what the image doesn't need belongs into .dockerignore",
+            size::bytes(bulk.bytes()),
+            file.display(),
+            size::bytes(bytes)
+        ));
     }
-    let mut recipe = recipe.clone();
-    for (label, value) in version::origin(&folder).await {
+    Ok(archive)
+}
+
+/// Adds labels that the deploy file doesn't give.
+fn add(recipe: &mut Recipe, labels: impl IntoIterator<Item = (&'static str, String)>) {
+    for (label, value) in labels {
         recipe.labels.entry(label.to_owned()).or_insert(value);
     }
-    Ok(Source::Context(BuildContext { archive, recipe }))
 }
 
 async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<Vec<MigrationFile>> {
@@ -60,10 +148,79 @@ async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<
     }
 }
 
-/// The commit says nothing of an image that was made elsewhere.
-async fn commit(project: &Project) -> Option<String> {
-    match &project.target.image {
-        ImageSource::Existing(_) => None,
-        ImageSource::Builder { context, .. } => version::of_work_tree(&project.folder().join(context)).await,
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::Command;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Args;
+
+    fn git(folder: &Path, arguments: &[&str]) -> String {
+        let identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"];
+        let output =
+            Command::new("git").arg("-C").arg(folder).args(identity).args(arguments).output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The release of the deploy file in `folder`, of which nothing is stored.
+    async fn release(folder: &Path) -> Release {
+        let file = folder.join("cutover.yaml");
+        let args = Args::try_parse_from(["cutover", "plan", "-q", "-f", file.to_str().unwrap()]).unwrap();
+        let project = Project::open(&args.global).unwrap();
+        assemble(&project, None, None, Console::new(&args.global)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_the_own_repository_only_what_is_committed_is_built() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join("shop");
+        fs::create_dir(&folder).unwrap();
+        let deploy_file =
+            "service: hello\nbuilder: {git: {url: .}}\ndestinations: {production: {hosts: [203.0.113.7]}}\n";
+        fs::write(folder.join("cutover.yaml"), deploy_file).unwrap();
+        fs::write(folder.join("Dockerfile"), "FROM scratch").unwrap();
+        git(top.path(), &["init", "--quiet", "-b", "main"]);
+        git(top.path(), &["remote", "add", "origin", "https://anna:hunter2@example.com/hello.git"]);
+        git(top.path(), &["add", "--all"]);
+        git(top.path(), &["commit", "--quiet", "-m", "one"]);
+        let commit = git(top.path(), &["rev-parse", "HEAD"]);
+
+        let committed = release(&folder).await;
+        assert_eq!(committed.version, version::short(&commit));
+        let Source::Context(context) = &committed.source else { panic!("{:?}", committed.source) };
+        assert_eq!(context.recipe.labels[origin::REVISION], commit);
+        assert_eq!(context.recipe.labels[origin::SOURCE], "https://example.com/hello.git");
+
+        fs::write(folder.join("Dockerfile"), "FROM other").unwrap();
+        fs::write(folder.join("new"), "not committed").unwrap();
+        assert_eq!(release(&folder).await, committed);
+        let as_it_is = deploy_file.replace("builder: {git: {url: .}}\n", "");
+        fs::write(folder.join("cutover.yaml"), as_it_is).unwrap();
+        assert!(!release(&folder).await.source.makes_the_same(&committed.source));
+    }
+
+    #[tokio::test]
+    async fn of_a_repository_elsewhere_the_commit_is_pinned() {
+        let (folder, repository) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        git(repository.path(), &["init", "--quiet", "-b", "main"]);
+        git(repository.path(), &["commit", "--quiet", "--allow-empty", "-m", "one"]);
+        let commit = git(repository.path(), &["rev-parse", "HEAD"]);
+        for (url, pinned) in [(repository.path().to_str().unwrap(), Some(commit)), ("/no/such/folder", None)]
+        {
+            let deploy_file = format!(
+                "service: hello\nbuilder: {{git: {{url: {url}, ref: main}}}}\ndestinations: {{production: {{hosts: [203.0.113.7]}}}}\n"
+            );
+            fs::write(folder.path().join("cutover.yaml"), deploy_file).unwrap();
+            let release = release(folder.path()).await;
+            assert_eq!(release.version, pinned.as_deref().map_or("main".to_owned(), version::short));
+            let Source::Git(source) = release.source else { panic!("{:?}", release.source) };
+            assert_eq!((source.commit, source.reference.as_str()), (pinned, "main"));
+        }
     }
 }

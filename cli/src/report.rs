@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Chain;
+use cutover_context::Error as Context;
 use cutover_core::DeployFileError;
 
 use crate::console::Console;
@@ -63,6 +64,8 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         known.exit()
     } else if find::<DeployFileError>(error.chain()).is_some() {
         Exit::Usage
+    } else if let Some(context) = find::<Context>(error.chain()) {
+        if context.retryable() { Exit::Unexpected } else { Exit::Usage }
     } else if find::<cutover_host::Error>(error.chain()).is_some()
         || find::<cutover_fleet::Error>(error.chain()).is_some()
     {
@@ -84,6 +87,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     {
         return Some(hint);
     }
+    if let Some(context) = find::<Context>(error.chain()) {
+        return context.hint().map(str::to_owned);
+    }
     match find::<Bus>(error.chain())? {
         Bus::Unreachable { .. } => {
             Some("is it running, and is NATS_URL right? Without NATS_URL, Cutover runs its own".to_owned())
@@ -103,7 +109,7 @@ fn find<E: std::error::Error + 'static>(chain: Chain<'_>) -> Option<&E> {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::{Context, anyhow};
+    use anyhow::{Context as _, anyhow};
     use cutover_core::{DeployFile, Program};
 
     use super::*;

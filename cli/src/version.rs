@@ -26,9 +26,24 @@ async fn commit(folder: &Path, format: &str) -> Option<String> {
 /// repository that it was cloned from, without what may be a password in it. Nothing outside of a Git work tree.
 pub(crate) async fn origin(folder: &Path) -> Vec<(&'static str, String)> {
     let commit = commit(folder, "--verify").await.map(|commit| (origin::REVISION, commit));
-    let url = git(folder, &["remote", "get-url", "origin"]).await.filter(|_| commit.is_some());
-    let url = url.map(|url| (origin::SOURCE, without_password(&url)));
+    let url = url(folder).await.filter(|_| commit.is_some()).map(|url| (origin::SOURCE, url));
     commit.into_iter().chain(url).collect()
+}
+
+/// The URL of the repository that the one around a folder was cloned from, without what may be a password in it.
+pub(crate) async fn url(folder: &Path) -> Option<String> {
+    git(folder, &["remote", "get-url", "origin"]).await.map(|url| without_password(&url))
+}
+
+/// The top folder of the repository around a folder, and the path from there to it: empty, or with a slash at its end.
+pub(crate) async fn place_in_repository(folder: &Path) -> Option<(String, String)> {
+    let top = git(folder, &["rev-parse", "--show-toplevel"]).await?;
+    Some((top, git(folder, &["rev-parse", "--show-prefix"]).await?))
+}
+
+/// The beginning of a commit's name, as it is shown.
+pub(crate) fn short(commit: &str) -> String {
+    commit.chars().take(12).collect()
 }
 
 /// A URL without its user and password, where it is one with a scheme.
@@ -43,7 +58,7 @@ fn without_password(url: &str) -> String {
 /// two names; or the image's tag.
 pub(crate) fn of(release: &Release) -> String {
     match &release.source {
-        Source::Context(_) => release.id().to_string(),
+        Source::Context(_) | Source::Git(_) => release.id().to_string(),
         Source::Image(image) => of_image(image).to_owned(),
     }
 }

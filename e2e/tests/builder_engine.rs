@@ -116,7 +116,7 @@ impl Bench {
             tar.append_data(&mut header, path, *content).unwrap();
         }
         let archive = self.store.put_bytes(&tar.into_inner().unwrap()).await.unwrap();
-        BuildContext { archive, recipe: Recipe::default() }
+        BuildContext { archive, recipe: Box::default() }
     }
 
     async fn build(&self, context: &BuildContext, tag: &str) -> (Result<ImageId, Error>, Vec<BuildEvent>) {
@@ -368,7 +368,7 @@ async fn an_image_with_its_cache_in_it_saves_the_next_build_its_steps() {
         let dockerfile = format!("FROM {base}\nRUN echo {} > /made\nCOPY file /file\n", bench.name);
         let build = async |content: &str, tag: &str, recipe: Recipe| {
             let files = [("Dockerfile", dockerfile.as_bytes()), ("file", content.as_bytes())];
-            let context = BuildContext { recipe, ..bench.context(&files).await };
+            let context = BuildContext { recipe: Box::new(recipe), ..bench.context(&files).await };
             let (built, events) = bench.build(&context, tag).await;
             built.unwrap_or_else(|e| panic!("{e}: {events:#?}"));
             events.iter().any(|event| {

@@ -121,7 +121,7 @@ impl Engine {
 fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveRequest {
     // Named one by one: what is added to a recipe must not be left out here.
     let Recipe { dockerfile, target, args, labels, secrets: _, ssh: _, platform, cache_from, inline_cache } =
-        &build.source.recipe;
+        &*build.source.recipe;
     let mut frontend = HashMap::from([
         ("context".to_owned(), session.context_url()),
         ("filename".to_owned(), dockerfile.clone()),

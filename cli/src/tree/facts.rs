@@ -3,11 +3,15 @@
 use cutover_core::{Output, Progress};
 
 use crate::size::bytes;
+use crate::version;
 
 /// What a finished task made.
 pub(crate) fn output(output: &Output) -> String {
     match output {
-        Output::Built { image, bytes: size } => format!("image {}, {}", image.short(), bytes(*size)),
+        Output::Built { image, bytes: size, commit } => {
+            let of = commit.as_ref().map(|commit| format!(" of commit {}", version::short(commit)));
+            format!("image {}{}, {}", image.short(), of.unwrap_or_default(), bytes(*size))
+        }
         Output::Shipped { sent: 0 } => "nothing to send".to_owned(),
         Output::Shipped { sent } => format!("{} sent", bytes(*sent)),
         Output::Expanded { applied } if applied.is_empty() => "all migrations are applied".to_owned(),

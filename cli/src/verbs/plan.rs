@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
 use crate::session::Session;
-use crate::{migrations, person, planning, release, report};
+use crate::{migrations, person, planning, release, report, version};
 
 /// A plan, as `--json` has it. It holds references to secrets, never their values.
 #[derive(Serialize)]
@@ -132,6 +132,10 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
                 context.recipe.dockerfile,
                 context.archive.short()
             ),
+            Source::Git(git) => {
+                let commit = git.commit.as_deref().map_or_else(|| git.reference.clone(), version::short);
+                format!("an image from {} in commit {commit} of {}", git.recipe.dockerfile, git.url)
+            }
             Source::Image(image) => format!("nothing to build: the image {image} is taken as it is"),
         },
         Stage::Ship => "what the host lacks of the image".to_owned(),

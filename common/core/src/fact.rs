@@ -75,6 +75,9 @@ pub enum Output {
         image: Digest,
         /// Bytes of all its layers.
         bytes: u64,
+        /// The full name of the commit that it was built of, where the builder got that from a repository.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
     },
     /// What was sent to the host.
     Shipped {

@@ -38,7 +38,7 @@ mod warning;
 pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use container::{Container, Logging, Volume};
 pub use decision::Decision;
-pub use deploy_file::{DeployFile, DeployFileError, ImageSource, Place, Problem, Target};
+pub use deploy_file::{DeployFile, DeployFileError, GitRepository, ImageSource, Place, Problem, Target};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
 pub use digest::{Digest, InvalidDigest};
 pub use effect::{Effect, Work};
@@ -58,7 +58,9 @@ pub use port::Port;
 pub use recipe::{InvalidSshKeys, Recipe, SshKeys, origin};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};
-pub use release::{BuildContext, MigrationFile, Readiness, Release, Settings, Soak, Source, Timeouts};
+pub use release::{
+    BuildContext, GitSource, MigrationFile, Readiness, Release, Settings, Soak, Source, Timeouts,
+};
 pub use resources::{Gpus, Resources, Ulimit};
 pub use routing::{ApplicationProtocol, Routing};
 pub use service::Service;

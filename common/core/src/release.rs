@@ -27,6 +27,8 @@ pub struct Release {
 pub enum Source {
     /// A build context, packed as a tar archive in the artifact store.
     Context(BuildContext),
+    /// A commit, which the builder gets from its repository.
+    Git(GitSource),
     /// An image that exists: in the builder's Docker, or in a registry that it can pull from.
     Image(String),
 }
@@ -38,7 +40,28 @@ pub struct BuildContext {
     pub archive: Digest,
     /// What is made of it.
     #[serde(flatten)]
-    pub recipe: Recipe,
+    pub recipe: Box<Recipe>,
+}
+
+/// A commit of a Git repository, and what BuildKit is asked to make of a folder in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitSource {
+    /// Where the repository is, as the builder reaches it. No password is in it.
+    pub url: String,
+    /// What was asked for: a branch, a tag, a commit, or `HEAD`.
+    pub reference: String,
+    /// The full name of the commit that this was when the plan was made; none where whoever made it couldn't ask: the builder
+    /// does, then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The folder of the build context in the repository.
+    pub folder: String,
+    /// The private key that the repository is reached with over SSH; none: those of the builder's agent and user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Reference>,
+    /// What is made of it.
+    #[serde(flatten)]
+    pub recipe: Box<Recipe>,
 }
 
 /// A migration's file as the release pins it.
@@ -171,6 +194,13 @@ impl Source {
             (Self::Context(one), Self::Context(other)) => {
                 one.archive == other.archive && one.recipe.makes_the_same(&other.recipe)
             }
+            // A commit has the same files wherever it is got from.
+            (Self::Git(one), Self::Git(other)) => {
+                one.commit.is_some()
+                    && one.commit == other.commit
+                    && one.folder == other.folder
+                    && one.recipe.makes_the_same(&other.recipe)
+            }
             (Self::Image(one), Self::Image(other)) => one == other && self.is_pinned(),
             _ => false,
         }
@@ -180,6 +210,7 @@ impl Source {
     pub fn is_pinned(&self) -> bool {
         match self {
             Self::Context(_) => true,
+            Self::Git(git) => git.commit.is_some(),
             Self::Image(image) => image.contains("@sha256:"),
         }
     }
@@ -188,13 +219,18 @@ impl Source {
     pub fn recipe(&self) -> Option<&Recipe> {
         match self {
             Self::Context(context) => Some(&context.recipe),
+            Self::Git(git) => Some(&git.recipe),
             Self::Image(_) => None,
         }
     }
 
     /// Whether workers of protocol 3 would leave out a part of it.
     pub(crate) fn needs_protocol_4(&self) -> bool {
-        self.recipe().is_some_and(Recipe::needs_protocol_4)
+        match self {
+            Self::Context(context) => context.recipe.needs_protocol_4(),
+            Self::Git(_) => true,
+            Self::Image(_) => false,
+        }
     }
 }
 
@@ -220,7 +256,7 @@ mod tests {
         let source: Source = serde_json::from_str(&text).unwrap();
         let args = BTreeMap::from([("A".to_owned(), "b".to_owned())]);
         let recipe = Recipe { args, ..Recipe::default() };
-        assert_eq!(source, Source::Context(BuildContext { archive, recipe }));
+        assert_eq!(source, Source::Context(BuildContext { archive, recipe: Box::new(recipe) }));
         assert_eq!(serde_json::to_string(&source).unwrap(), text);
         assert!(!source.needs_protocol_4());
     }
@@ -228,10 +264,31 @@ mod tests {
     #[test]
     fn what_a_builder_of_before_would_leave_out_needs_a_newer_one() {
         let recipe = Recipe { platform: Some("linux/arm64".to_owned()), ..Recipe::default() };
-        let source = Source::Context(BuildContext { archive: Digest::of(b"context"), recipe });
+        let source =
+            Source::Context(BuildContext { archive: Digest::of(b"context"), recipe: Box::new(recipe) });
         assert!(source.needs_protocol_4());
         let text = serde_json::to_string(&source).unwrap();
         assert_eq!(serde_json::from_str::<Source>(&text).unwrap(), source);
+    }
+
+    #[test]
+    fn a_commit_is_the_same_wherever_it_is_got_from() {
+        let commit = |commit: Option<&str>, url: &str| {
+            Source::Git(GitSource {
+                url: url.to_owned(),
+                reference: "main".to_owned(),
+                commit: commit.map(str::to_owned),
+                folder: ".".to_owned(),
+                key: None,
+                recipe: Box::default(),
+            })
+        };
+        let known = commit(Some("abc"), "https://example.com/hello.git");
+        assert!(known.is_pinned() && known.needs_protocol_4());
+        assert!(known.makes_the_same(&commit(Some("abc"), "git@example.com:hello.git")));
+        assert!(!known.makes_the_same(&commit(Some("abd"), "https://example.com/hello.git")));
+        let unknown = commit(None, "https://example.com/hello.git");
+        assert!(!unknown.is_pinned() && !unknown.makes_the_same(&unknown));
     }
 
     #[test]

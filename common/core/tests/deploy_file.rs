@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
-    HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Recipe, Reference,
-    Release, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target, Timeouts, Tls,
+    GitRepository, HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Recipe,
+    Reference, Release, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -96,7 +96,7 @@ fn a_file_of_five_lines_is_enough() {
     assert_eq!(target.key.to_string(), "production/hello");
     assert_eq!(hosts(&target), ["root@203.0.113.7:22"]);
     assert_eq!(target.migrations_folder, None);
-    assert_eq!(target.image, ImageSource::Builder { context: ".".into(), recipe: Recipe::default() });
+    assert_eq!(target.image, ImageSource::Builder { context: ".".into(), git: None, recipe: Box::default() });
     let expected = Settings {
         port: 3000,
         replicas: 1,
@@ -130,7 +130,12 @@ fn the_sample_says_what_its_comments_say() {
     assert_eq!(target.migrations_folder.as_deref(), Some("db/migrate"));
     let built = ImageSource::Builder {
         context: ".".into(),
-        recipe: Recipe {
+        git: Some(GitRepository {
+            url: Some("git@github.com:acme/hello.git".into()),
+            reference: "main".into(),
+            key: Some("file:///run/secrets/git_key".parse().unwrap()),
+        }),
+        recipe: Box::new(Recipe {
             dockerfile: "Dockerfile".into(),
             target: Some("prod".into()),
             args: texts(&[("RUBY", "3.3")]),
@@ -143,7 +148,7 @@ fn the_sample_says_what_its_comments_say() {
             platform: Some("linux/amd64".into()),
             cache_from: vec!["ghcr.io/acme/hello:cache".into()],
             inline_cache: true,
-        },
+        }),
     };
     assert_eq!(target.image, built);
     let plain = with("");
@@ -196,6 +201,24 @@ fn the_sample_says_what_its_comments_say() {
         ..expected
     };
     assert_eq!(staging.settings, settings);
+}
+
+#[test]
+fn a_repository_is_named_by_its_url_or_is_the_files_own() {
+    let git = |value: &str| match with(&format!("builder: {{git: {{url: {value}}}}}")).image {
+        ImageSource::Builder { git, .. } => git.unwrap(),
+        ImageSource::Existing(image) => panic!("{image}"),
+    };
+    assert_eq!(git("."), GitRepository { url: None, reference: "HEAD".into(), key: None });
+    for url in [
+        "https://github.com/acme/hello.git",
+        "ssh://git@example.com:2222/hello.git",
+        "git@github.com:acme/hello.git",
+        "/srv/git/hello.git",
+        "git://example.com/hello",
+    ] {
+        assert_eq!(git(url).url.as_deref(), Some(url));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! An SSH agent for one key, for programs that are to sign with it and not to have it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,9 +8,10 @@ use futures_util::stream;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::agent::server::{Agent, MessageType, serve};
 use russh::keys::decode_secret_key;
-use tokio::io::DuplexStream;
+use tokio::io::{DuplexStream, copy_bidirectional};
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::{Error, Stream};
 
@@ -57,6 +59,23 @@ impl KeyAgent {
         Stream::new(self.stream().await)
     }
 
+    /// Listens on a new unix socket at `path`, for programs that are told of it (`SSH_AUTH_SOCK`), until what is answered is
+    /// dropped. Whoever may enter the folder may have the agent sign.
+    ///
+    /// # Errors
+    /// A path where no socket can be made.
+    pub fn listen(self, path: &Path) -> std::io::Result<ListeningAgent> {
+        let listener = UnixListener::bind(path)?;
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut agent = self.stream().await;
+                connections.spawn(async move { copy_bidirectional(&mut client, &mut agent).await });
+            }
+        });
+        Ok(ListeningAgent(accepting))
+    }
+
     /// Where nobody serves any more, the other end is closed: the client reads that at once.
     async fn stream(&self) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(BUFFER);
@@ -68,6 +87,16 @@ impl KeyAgent {
 impl Drop for KeyAgent {
     fn drop(&mut self) {
         self.serving.abort();
+    }
+}
+
+/// An agent that listens on a socket.
+#[derive(Debug)]
+pub struct ListeningAgent(JoinHandle<()>);
+
+impl Drop for ListeningAgent {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -112,6 +141,23 @@ mod tests {
             assert!(client.add_identity(&other, &[]).await.is_err());
             assert_eq!(client.request_identities().await.unwrap().len(), 1, "{kind}");
         }
+    }
+
+    #[tokio::test]
+    async fn openssh_finds_it_at_its_socket_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, socket) = (folder.path().join("key"), folder.path().join("agent"));
+        let options = ["-q", "-N", "", "-t", "ed25519", "-f"];
+        assert!(Command::new("ssh-keygen").args(options).arg(&key).status().unwrap().success());
+        let agent = KeyAgent::new("key", &std::fs::read_to_string(&key).unwrap()).await.unwrap();
+        let listening = agent.listen(&socket).unwrap();
+        let sign = || {
+            let mut command = tokio::process::Command::new("ssh-add");
+            command.arg("-T").arg(key.with_extension("pub")).env("SSH_AUTH_SOCK", &socket).output()
+        };
+        assert!(sign().await.unwrap().status.success());
+        drop(listening);
+        assert!(!sign().await.unwrap().status.success());
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ pub use command::Output;
 pub use error::Error;
 pub use host::Host;
 pub use hosts::Hosts;
-pub use key_agent::KeyAgent;
+pub use key_agent::{KeyAgent, ListeningAgent};
 pub use listener::RemoteListener;
 pub use options::SshOptions;
 pub use stream::Stream;

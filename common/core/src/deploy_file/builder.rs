@@ -6,8 +6,8 @@ use std::fmt::Display;
 use super::error::{Problem, Problems};
 use super::node::{Node, Value};
 use super::section::{Section, scalar};
-use super::target::ImageSource;
-use super::text::{filled, image, inside, label, literal, mount_id, platform};
+use super::target::{GitRepository, ImageSource};
+use super::text::{filled, git_reference, git_url, image, inside, label, literal, mount_id, platform};
 use crate::Recipe;
 
 /// Reads both keys, of which one may be there.
@@ -30,13 +30,19 @@ pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSo
             }
             ImageSource::Existing(image)
         }
-        None => built.unwrap_or(ImageSource::Builder { context: ".".to_owned(), recipe: Recipe::default() }),
+        None => built.unwrap_or(ImageSource::Builder {
+            context: ".".to_owned(),
+            git: None,
+            recipe: Box::default(),
+        }),
     }
 }
 
 fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSource {
     let usual = Recipe::default();
+    let (path, place) = (section.path_of("context"), section.node("context").map(|node| node.place));
     let context = section.value("context", filled, problems).unwrap_or_else(|| ".".to_owned());
+    let git = section.section("git", problems).map(|section| git(section, problems));
     let recipe = Recipe {
         dockerfile: section.value("dockerfile", inside, problems).unwrap_or(usual.dockerfile),
         target: section.value("target", filled, problems),
@@ -49,7 +55,32 @@ fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSo
         inline_cache: section.value("cache_to", inline, problems).unwrap_or_default(),
     };
     section.done(problems);
-    ImageSource::Builder { context, recipe }
+    if git.is_some() && inside(&context).is_err() {
+        let outside =
+            format!("'{context}' is not a folder of the repository: write a path inside it, without ..");
+        problems.add(Problem::new(&path, place, outside));
+    }
+    ImageSource::Builder { context, git, recipe: Box::new(recipe) }
+}
+
+fn git(mut section: Section<'_>, problems: &mut Problems) -> GitRepository {
+    for key in ["url", "key"] {
+        if let Some(node) = section.node(key) {
+            problems.hide(node);
+        }
+    }
+    let url = section.value("url", git_url, problems).flatten();
+    if let (Some(node), None) = (section.node("key"), &url) {
+        let unused = Problem::new(&section.path_of("key"), node.place, "no repository is reached with it");
+        problems.add(unused.hint("give its `url` too; the one that the deploy file is in needs no key"));
+    }
+    let git = GitRepository {
+        url,
+        reference: section.value("ref", git_reference, problems).unwrap_or_else(|| "HEAD".to_owned()),
+        key: section.value("key", str::parse, problems),
+    };
+    section.done(problems);
+    git
 }
 
 /// The mapping at `key`, whose names are the user's own.

@@ -25,7 +25,7 @@ mod tls;
 mod units;
 
 pub use error::{DeployFileError, Place, Problem};
-pub use target::{ImageSource, Target};
+pub use target::{GitRepository, ImageSource, Target};
 
 use error::Problems;
 

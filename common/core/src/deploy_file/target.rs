@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::{Problem, Problems};
 use super::raw::{self, Raw, Variable};
 use super::routing;
-use crate::{HostSpec, Readiness, Recipe, ServiceKey, Settings, Soak, Span, Timeouts};
+use crate::{HostSpec, Readiness, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts};
 
 /// Where a service runs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +27,26 @@ pub struct Target {
 pub enum ImageSource {
     /// It is built.
     Builder {
-        /// The folder of the build context, relative to the deploy file.
+        /// The folder of the build context: relative to the deploy file, or in the repository.
         context: String,
+        /// The repository that the context is a commit of; none: the files as they are in the folder.
+        git: Option<GitRepository>,
         /// What is made of it.
-        recipe: Recipe,
+        recipe: Box<Recipe>,
     },
     /// It exists.
     Existing(String),
+}
+
+/// A Git repository to build from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitRepository {
+    /// Its URL; none: the one that the deploy file is in.
+    pub url: Option<String>,
+    /// The branch, the tag or the commit; `HEAD` where none is named.
+    pub reference: String,
+    /// The private key that it is reached with over SSH.
+    pub key: Option<Reference>,
 }
 
 impl ImageSource {

@@ -38,6 +38,13 @@ pub(super) enum InvalidText {
         "'{0}' is not a name of an environment variable: letters, digits and underscores, no digit first"
     )]
     VariableName(String),
+    #[error(
+        "not the URL of a Git repository: write it as in git@github.com:acme/hello.git or https://github.com/acme/hello.git, \
+         without a password, or `.` for the one that this file is in"
+    )]
+    GitUrl,
+    #[error("'{0}' is not a branch, a tag or a commit")]
+    GitReference(String),
     #[error("'{0}' is not an id of a mount: letters, digits, _, - and .")]
     MountId(String),
     #[error(
@@ -140,6 +147,35 @@ pub(super) fn platform(text: &str) -> Result<String, InvalidText> {
     let parts = text.strip_prefix("linux/").map(|rest| rest.split('/').collect::<Vec<_>>());
     let valid = parts.is_some_and(|parts| parts.len() <= 2 && parts.into_iter().all(word));
     if valid { Ok(text.to_owned()) } else { Err(InvalidText::Platform(text.to_owned())) }
+}
+
+/// The URL of a Git repository, as git-fetch(1) has them: with a scheme, or as scp has it, or a folder; none for `.`. One
+/// with a password is not repeated in an error.
+pub(super) fn git_url(text: &str) -> Result<Option<String>, InvalidText> {
+    if text == "." {
+        return Ok(None);
+    }
+    let word = !text.starts_with('-') && text.bytes().all(|b| b.is_ascii_graphic());
+    let known = match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let user =
+                rest.split('/').next().and_then(|host| host.rsplit_once('@')).map_or("", |(user, _)| user);
+            let has_password = user.contains(':') || scheme.starts_with("http") && !user.is_empty();
+            ["https", "http", "ssh", "git", "file"].contains(&scheme) && !has_password
+        }
+        // `ext::` and the like run a command.
+        None => !text.contains("::") && (text.starts_with('/') || text.contains(':')),
+    };
+    if word && known { Ok(Some(text.to_owned())) } else { Err(InvalidText::GitUrl) }
+}
+
+/// The name of a branch, a tag or a commit (git-check-ref-format(1), as far as it could be mistaken for something else).
+pub(super) fn git_reference(text: &str) -> Result<String, InvalidText> {
+    let valid = !text.is_empty()
+        && !text.starts_with('-')
+        && !text.contains("..")
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"~^:?*[\\".contains(&b));
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::GitReference(text.to_owned())) }
 }
 
 /// A user of the host.

@@ -9,12 +9,12 @@ use std::path::{Component, Path};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// What never belongs into a context unless an exception says so: Git's own folder changes with every command, and Docker
-/// leaves it out of contexts that come from Git, too.
-const ALWAYS: &str = ".git";
+/// leaves it out of contexts that come from Git, too. Submodules have a file of that name.
+const ALWAYS: [&str; 2] = [".git", "**/.git"];
 
 /// The patterns of one context.
 #[derive(Debug)]
-pub(super) struct Patterns {
+pub(crate) struct Patterns {
     set: GlobSet,
     /// Of each pattern of the set, whether it is an exception.
     exceptions: Vec<bool>,
@@ -25,10 +25,11 @@ impl Patterns {
     ///
     /// # Errors
     /// A line that is no pattern.
-    pub(super) fn parse(text: &str, also: &[&str]) -> Result<Self, globset::Error> {
+    pub(crate) fn parse(text: &str, also: &[&str]) -> Result<Self, globset::Error> {
         let mut set = GlobSetBuilder::new();
         let mut exceptions = Vec::new();
-        let before = [ALWAYS].into_iter().chain(also.iter().copied()).map(globset::escape);
+        let before =
+            ALWAYS.map(str::to_owned).into_iter().chain(also.iter().map(|path| globset::escape(path)));
         let lines = text.trim_start_matches('\u{feff}').lines().filter(|line| !line.starts_with('#'));
         for line in before.chain(lines.map(|line| line.trim().to_owned())) {
             let (exception, pattern) =
@@ -46,7 +47,7 @@ impl Patterns {
     }
 
     /// Whether `path`, relative to the context, is left out.
-    pub(super) fn exclude(&self, path: &Path) -> bool {
+    pub(crate) fn exclude(&self, path: &Path) -> bool {
         let last = path
             .ancestors()
             .filter(|part| !part.as_os_str().is_empty())
@@ -56,7 +57,7 @@ impl Patterns {
     }
 
     /// Whether something in a folder that is left out may be wanted all the same.
-    pub(super) fn have_exceptions(&self) -> bool {
+    pub(crate) fn have_exceptions(&self) -> bool {
         self.exceptions.contains(&true)
     }
 }

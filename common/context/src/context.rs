@@ -1,8 +1,5 @@
 //! The build context: a folder as one archive whose digest changes only when what is in it does.
 
-mod bulk;
-mod patterns;
-
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -13,11 +10,11 @@ use cutover_store::Store;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
-use crate::error::Error;
-use bulk::Bulk;
-use patterns::Patterns;
+use crate::bulk::Bulk;
+use crate::patterns::Patterns;
+use crate::{Error, Result};
 
 /// Bytes that are handed on at once.
 const CHUNK: usize = 256 * 1024;
@@ -26,7 +23,7 @@ const WAITING: usize = 8;
 
 /// A folder to build from.
 #[derive(Clone, Debug)]
-pub(crate) struct Context {
+pub struct Context {
     folder: PathBuf,
     dockerfile: PathBuf,
     deploy_file: Option<String>,
@@ -38,7 +35,7 @@ impl Context {
     ///
     /// # Errors
     /// No such folder, or no Dockerfile in it.
-    pub(crate) fn new(folder: &Path, dockerfile: &str, deploy_file: &Path) -> Result<Self, Error> {
+    pub fn new(folder: &Path, dockerfile: &str, deploy_file: &Path) -> Result<Self> {
         let folder = fs::canonicalize(folder).map_err(Error::io("open the build context", folder))?;
         let dockerfile = Path::new(dockerfile).components().as_path().to_owned();
         let inside = fs::canonicalize(folder.join(&dockerfile))
@@ -56,8 +53,8 @@ impl Context {
     ///
     /// # Errors
     /// A file that can't be read.
-    pub(crate) async fn digest(self) -> anyhow::Result<(Digest, Bulk)> {
-        let (hasher, bulk) = spawn_blocking(move || self.pack(Hasher(Sha256::new()))).await??;
+    pub async fn digest(self) -> Result<(Digest, Bulk)> {
+        let (hasher, bulk) = joined(spawn_blocking(move || self.pack(Hasher(Sha256::new()))).await)?;
         Ok((Digest::from_hash(&hasher.0.finalize().into()), bulk))
     }
 
@@ -65,7 +62,7 @@ impl Context {
     ///
     /// # Errors
     /// A file that can't be read, or a store that can't be written.
-    pub(crate) async fn store(self, store: &Store) -> anyhow::Result<(Digest, Bulk)> {
+    pub async fn store(self, store: &Store) -> Result<(Digest, Bulk)> {
         let (sender, mut chunks) = mpsc::channel(WAITING);
         let packing = spawn_blocking(move || {
             let (mut writer, bulk) = self.pack(io::BufWriter::with_capacity(CHUNK, Chunks(sender)))?;
@@ -75,12 +72,12 @@ impl Context {
         while let Some(chunk) = chunks.recv().await {
             upload.write(&chunk).await?;
         }
-        let bulk = packing.await??;
+        let bulk = joined(packing.await)?;
         Ok((upload.finish(None).await?.digest, bulk))
     }
 
     /// Writes the archive: entries in the order of their names, without times and owners.
-    fn pack<W: Write>(&self, writer: W) -> Result<(W, Bulk), Error> {
+    fn pack<W: Write>(&self, writer: W) -> Result<(W, Bulk)> {
         let patterns = self.patterns()?;
         let mut archive = Builder::new(writer);
         let mut bulk = Bulk::default();
@@ -89,7 +86,7 @@ impl Context {
     }
 
     /// The patterns beside the Dockerfile, where there are any, or those of the context.
-    fn patterns(&self) -> Result<Patterns, Error> {
+    fn patterns(&self) -> Result<Patterns> {
         let beside = self.folder.join(format!("{}.dockerignore", self.dockerfile.display()));
         let file = if beside.is_file() { beside } else { self.folder.join(".dockerignore") };
         let text = match fs::read_to_string(&file) {
@@ -106,7 +103,7 @@ impl Context {
         patterns: &Patterns,
         folder: &Path,
         bulk: &mut Bulk,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let path = self.folder.join(folder);
         let list =
             || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
@@ -138,7 +135,7 @@ fn append<W: Write>(
     path: &Path,
     relative: &Path,
     metadata: &Metadata,
-) -> Result<(), Error> {
+) -> Result<()> {
     let mut header = Header::new_gnu();
     header.set_mode(metadata.mode() & 0o7777);
     header.set_size(0);
@@ -165,6 +162,11 @@ fn append<W: Write>(
         Ok(())
     };
     appended.map_err(Error::io("pack", path))
+}
+
+/// What a task on a thread of its own has answered; one that panicked has packed nothing.
+fn joined<T>(ended: std::result::Result<Result<T>, JoinError>) -> Result<T> {
+    ended.unwrap_or_else(|error| Err(Error::Archive(io::Error::other(error))))
 }
 
 /// Hashes what is written.

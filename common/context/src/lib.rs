@@ -1,0 +1,19 @@
+//! Build contexts: a folder as one archive in the artifact store, and folders that are a commit of a Git repository.
+
+mod bulk;
+mod context;
+mod error;
+mod git;
+mod lock;
+mod patterns;
+mod repository;
+mod scratch;
+
+pub use bulk::Bulk;
+pub use context::Context;
+pub use error::Error;
+pub use repository::{Commit, Repository};
+pub use scratch::Scratch;
+
+/// What a fallible operation answers.
+pub type Result<T> = std::result::Result<T, Error>;
