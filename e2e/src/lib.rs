@@ -6,6 +6,7 @@
 mod control_plane;
 mod database;
 mod host;
+mod link;
 mod load;
 mod place;
 mod project;
@@ -15,6 +16,7 @@ mod stages;
 pub use control_plane::{ControlPlane, Ended};
 pub use database::Database;
 pub use host::Host;
+pub use link::Link;
 pub use load::{Failure, FailureKind, Latencies, Load, LoadPlan, LoadReport, VersionReport};
 pub use place::{dist, root};
 pub use project::{App, Project};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder};
-use cutover_core::Progress;
+use cutover_core::{Progress, ServiceKey};
 use cutover_fleet::Machine;
 use cutover_host::RemoteListener;
 use cutover_registry::{Image, PullRegistry};
@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use ulid::Ulid;
 
 use crate::temporary_name::TemporaryName;
-use crate::{Error, ImageName, Result};
+use crate::{Error, ImageName, Result, beginnings};
 
 /// From one look at what has been sent to the next.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -33,24 +33,28 @@ pub(crate) async fn pull(
     machine: &Machine,
     store: &Store,
     image: &Image,
-    name: &ImageName,
+    (key, name): (&ServiceKey, &ImageName),
     progress: &watch::Sender<Progress>,
 ) -> Result<u64> {
     let docker = machine.docker().await?;
     let mut listener = machine.host().listen().await?;
     let repository = format!("{}-{}", name.repository(), Ulid::generate().to_string().to_lowercase());
     let registry = PullRegistry::new(store.clone(), &repository, image.clone());
-    let reference = format!("127.0.0.1:{}/{repository}@{}", listener.port(), image.digest);
-    let pulled = TemporaryName::new(&docker, reference);
+    let local = format!("127.0.0.1:{}/{repository}", listener.port());
+    let pulled = TemporaryName::new(&docker, format!("{local}@{}", image.digest));
     tokio::select! {
         ended = fetch(machine, &docker, pulled.as_str(), image) => ended?,
         lost = serve(&mut listener, &registry) => return Err(lost.into()),
         never = report(&registry, progress) => match never {},
+        never = beginnings::keep(&docker, &registry, &local, image, key) => match never {},
     }
     let options = TagImageOptionsBuilder::default().repo(name.repository()).tag(name.tag()).build();
     let named = docker.tag_image(pulled.as_str(), Some(options)).await;
     named.map_err(machine.host().docker_failed(format!("naming {name}")))?;
-    pulled.remove().await;
+    let ((), removed) = tokio::join!(pulled.remove(), beginnings::remove(machine, key));
+    if let Err(error) = removed {
+        tracing::warn!(error = &error as &dyn std::error::Error, "what was kept of pulls stays");
+    }
     Ok(registry.traffic().sent)
 }
 

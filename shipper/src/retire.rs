@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::container_spec::restart;
 use crate::prune::prune;
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, drain};
+use crate::{Error, Removal, Result, Traffic, beginnings, drain};
 
 /// Waits until the old replicas have answered their last requests, at most the longest drain and 5 s; stops and removes
 /// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed. Those of
@@ -51,13 +51,14 @@ pub async fn retire(
         drain::wait(limit, is_old, ask, progress),
     )?;
     let removal = Removal::of(&old, &traffic);
-    let (stopped, pruned) = tokio::join!(
+    let (stopped, pruned, removed) = tokio::join!(
         stop_and_remove(machine, &removal.free, settings.timeouts.stop.0),
         // An image that one of them still uses stays until the next time.
-        prune(machine, &plan.key, images)
+        prune(machine, &plan.key, images),
+        beginnings::remove(machine, &plan.key),
     );
-    if let Err(error) = pruned {
-        tracing::warn!(error = &error as &dyn std::error::Error, "no image was pruned");
+    if let Err(error) = pruned.and(removed) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "images that nobody needs may have stayed");
     }
     let stopped = stopped?;
     if removal.draining.is_empty() {

@@ -13,7 +13,8 @@ use crate::{Error, ImageName, Result};
 
 /// Brings the image with this manifest, or index, from `store` to the host, under its [`ImageName`], within
 /// `timeouts.ship`. Answers with the bytes that were sent: none where the host had the image already. Layers that any
-/// image on the host has are not sent. Of a pull that is interrupted, Docker's own image store keeps nothing.
+/// image on the host has are not sent, and the lower ones are sent before the higher ones. Of what is interrupted, the host
+/// keeps the large layers that it has whole: the next attempt sends the others.
 ///
 /// # Errors
 /// An image that isn't whole in the store, a host without space for it, the time limit, and a host or a Docker that can't
@@ -37,7 +38,7 @@ pub async fn ship(
         if held.is_some_and(|held| is(&held, &image)) {
             return Ok(0);
         }
-        pull(machine, store, &image, &name, progress).await
+        pull(machine, store, &image, (&plan.key, &name), progress).await
     };
     let late = || Error::Late { image: digest.clone(), host: machine.name().clone(), limit };
     timeout(limit.0, shipped).await.unwrap_or_else(|_| Err(late()))

@@ -2,7 +2,7 @@
 
 use cutover_store::{Digest, Store};
 
-use crate::manifest::{Descriptor, LIMIT, Manifest, Platform};
+use crate::manifest::{Descriptor, LIMIT, Manifest, MediaType, Platform};
 use crate::{Error, Result};
 
 /// An image for one platform, all parts of which are in the artifact store.
@@ -16,6 +16,7 @@ pub struct Image {
     pub config: Descriptor,
     /// Its layers, the lowest first.
     pub layers: Vec<Descriptor>,
+    pub(crate) media_type: MediaType,
     manifest_bytes: u64,
 }
 
@@ -27,11 +28,13 @@ impl Image {
             Manifest::Image { .. } => digest.clone(),
             Manifest::Index { manifests, .. } => choose(digest, manifests, platform)?,
         };
-        let (content_size, Manifest::Image { config, layers, .. }) = self::manifest(store, &manifest).await?
+        let (content_size, Manifest::Image { media_type, config, layers }) =
+            self::manifest(store, &manifest).await?
         else {
             return Err(Error::NotAnImage { digest: manifest, source: crate::InvalidManifest::Ambiguous });
         };
-        let image = Self { digest: digest.clone(), manifest, config, layers, manifest_bytes: content_size };
+        let manifest_bytes = content_size;
+        let image = Self { digest: digest.clone(), manifest, config, layers, media_type, manifest_bytes };
         for part in image.parts() {
             if store.len(&part.digest).await? != Some(part.size) {
                 return Err(Error::Incomplete { image: digest.clone(), part: part.digest.clone() });

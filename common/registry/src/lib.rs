@@ -6,6 +6,7 @@
 //! a [`PushRegistry`] takes one image in, a [`PullRegistry`] gives one image out. Each knows one repository; a
 //! repository with an unguessable name keeps other users of the same loopback interface out.
 
+mod beginning;
 mod connection;
 mod error;
 mod image;
@@ -16,6 +17,7 @@ mod range;
 mod reply;
 mod route;
 mod traffic;
+mod turns;
 
 pub use error::Error;
 pub use image::Image;

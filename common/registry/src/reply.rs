@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use cutover_store::{Blob, Digest};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Frame;
@@ -12,6 +12,8 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
+
+use crate::turns::Turn;
 
 /// How much of a blob is read and sent at once, in bytes.
 const CHUNK: usize = 256 * 1024;
@@ -34,9 +36,15 @@ pub(crate) fn full(content: impl Into<Bytes>) -> Body {
     Full::new(content.into()).map_err(|never| match never {}).boxed()
 }
 
-/// Content from the store.
-pub(crate) fn streamed(blob: Blob) -> Body {
-    StreamBody::new(ReaderStream::with_capacity(blob, CHUNK).map_ok(Frame::data)).boxed()
+/// Content from the store, each piece of it when its turn has come.
+pub(crate) fn streamed(blob: Blob, turn: Turn) -> Body {
+    let pieces = ReaderStream::with_capacity(blob, CHUNK);
+    let in_turn = stream::unfold((pieces, turn), async |(mut pieces, turn)| {
+        turn.come().await;
+        let piece = pieces.next().await?;
+        Some((piece, (pieces, turn)))
+    });
+    BoxBody::new(StreamBody::new(in_turn.map_ok(Frame::data)))
 }
 
 /// What a request comes to.

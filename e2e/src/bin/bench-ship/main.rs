@@ -5,13 +5,14 @@
 
 mod application;
 mod command;
-mod link;
+mod interrupted;
 mod options;
 mod ours;
 mod registry;
 mod save;
 mod scene;
 mod sent;
+mod shipper;
 mod shipper_memory;
 mod table;
 mod way;
@@ -34,5 +35,6 @@ async fn main() -> anyhow::Result<()> {
     }
     table::print(&rows);
     shipper_memory::measure(options.large)?;
+    interrupted::measure().await?;
     Ok(())
 }

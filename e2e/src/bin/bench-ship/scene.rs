@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use anyhow::ensure;
-use cutover_e2e::Host;
+use cutover_e2e::{Host, Link};
 
 use crate::application::Application;
-use crate::link::Link;
 use crate::sent::{Case, Sent};
 use crate::way::{Laid, Way};
 
@@ -60,5 +59,7 @@ async fn send(way: Way, case: Case, laid: &mut Laid, image: &str, hosts: &[Host]
         let layers = host.exec(&["sh", "-c", "docker images --quiet --no-trunc | head -n 1 | xargs docker inspect --format '{{len .RootFS.Layers}}'"])?;
         ensure!(layers.trim() == "4", "{} doesn't have the image: {layers}", host.address);
     }
-    Ok(Sent { way, case, out, onto, wire })
+    let sent = Sent { way, case, out, onto, wire };
+    eprintln!("{}", sent.line());
+    Ok(sent)
 }

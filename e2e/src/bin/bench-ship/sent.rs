@@ -41,3 +41,12 @@ pub(crate) struct Sent {
     /// All bytes on the cables meanwhile, both ways.
     pub(crate) wire: u64,
 }
+
+impl Sent {
+    /// It in one line, as it goes.
+    pub(crate) fn line(&self) -> String {
+        let Self { way, case, out, onto, wire } = self;
+        let (out, onto) = (out.as_secs_f64(), onto.as_secs_f64());
+        format!("{:<40}{:<40}{out:>7.2}{onto:>7.2}{wire:>12}", case.name(), way.name())
+    }
+}
