@@ -81,7 +81,7 @@ pub(crate) fn unresolved(
     here: &Environment,
     programs: &Environment,
 ) -> Vec<Unresolved> {
-    let secrets = settings.secrets.iter().map(|(name, reference)| (format!("env.secret.{name}"), reference));
+    let secrets = settings.all_secrets().map(|(name, reference)| (format!("env.secret.{name}"), reference));
     let database = settings.database.iter().filter(|_| expands);
     let tls = settings.proxy.tls.iter().flat_map(|Tls { certificate, .. }| match certificate {
         CertificateSource::Own { certificate, key } => vec![("certificate", certificate), ("key", key)],

@@ -38,6 +38,7 @@ pub(crate) fn release(version: &str) -> Release {
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        roles: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };

@@ -115,6 +115,7 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         ("container", old.container != new.container),
         ("readiness_probe", old.readiness != new.readiness),
         ("proxy", old.proxy != new.proxy),
+        ("roles", old.roles != new.roles),
         ("soak", old.soak != new.soak),
         ("warm", old.warm != new.warm),
         ("timeouts", old.timeouts != new.timeouts),

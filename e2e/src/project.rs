@@ -41,6 +41,8 @@ pub struct App {
     pub warm: Option<&'static str>,
     /// What the deploy file says under `proxy:`, in one line.
     pub proxy: Option<String>,
+    /// What it says under `roles:`, in one line.
+    pub roles: Option<String>,
 }
 
 impl App {
@@ -59,6 +61,7 @@ impl App {
             ready: "5s",
             warm: None,
             proxy: None,
+            roles: None,
         }
     }
 
@@ -90,6 +93,9 @@ impl App {
         }
         if let Some(proxy) = &self.proxy {
             let _ = writeln!(text, "proxy: {proxy}");
+        }
+        if let Some(roles) = &self.roles {
+            let _ = writeln!(text, "roles: {roles}");
         }
         if let Some(database) = &self.database {
             let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"}}");

@@ -1,6 +1,7 @@
 //! The watch over the containers of some replicas.
 
 use std::future::pending;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use cutover_core::Replica;
@@ -12,25 +13,46 @@ use tokio::time::sleep;
 use crate::Error;
 use crate::reading::reading;
 
-/// Watches the replicas of a host, with a look at each `every` so often. Returns only once one of them can't serve any
+/// A replica that is watched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Charge<'a> {
+    /// The container's name.
+    pub(crate) name: &'a str,
+    /// Where requests go to it; none: it gets none.
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl<'a> From<&'a Replica> for Charge<'a> {
+    fn from(replica: &'a Replica) -> Self {
+        Self { name: &replica.name, address: Some(replica.address.ip()) }
+    }
+}
+
+impl<'a> From<&'a String> for Charge<'a> {
+    fn from(job: &'a String) -> Self {
+        Self { name: job, address: None }
+    }
+}
+
+/// Watches replicas of a host, with a look at each `every` so often. Returns only once one of them can't serve any
 /// more, or can't be looked at for longer than `patience`.
 pub(crate) async fn first_trouble(
     machine: &Machine,
-    replicas: &[Replica],
+    charges: impl Iterator<Item = Charge<'_>>,
     every: Duration,
     patience: Duration,
 ) -> Error {
     let mut watches: FuturesUnordered<_> =
-        replicas.iter().map(|replica| trouble(machine, replica, every, patience)).collect();
+        charges.map(|charge| trouble(machine, charge, every, patience)).collect();
     match watches.next().await {
         Some(error) => error,
         None => pending().await,
     }
 }
 
-async fn trouble(machine: &Machine, replica: &Replica, every: Duration, patience: Duration) -> Error {
+async fn trouble(machine: &Machine, charge: Charge<'_>, every: Duration, patience: Duration) -> Error {
     loop {
-        if let Err(error) = look(machine, replica, patience).await {
+        if let Err(error) = look(machine, charge, patience).await {
             return error;
         }
         sleep(every).await;
@@ -41,9 +63,10 @@ async fn trouble(machine: &Machine, replica: &Replica, every: Duration, patience
 ///
 /// # Errors
 /// [`Error::Trouble`] where it can't serve any more; [`Error::Unread`] where nobody can say for longer than `patience`.
-pub(crate) async fn look(machine: &Machine, replica: &Replica, patience: Duration) -> Result<(), Error> {
-    let what = format!("the condition of {}", replica.name);
-    match reading(machine, &what, patience, || machine.trouble(replica)).await? {
+pub(crate) async fn look(machine: &Machine, charge: Charge<'_>, patience: Duration) -> Result<(), Error> {
+    let Charge { name, address } = charge;
+    let what = format!("the condition of {name}");
+    match reading(machine, &what, patience, || machine.trouble_of(name, address)).await? {
         Some(trouble) => Err(Error::Trouble(Box::new(trouble))),
         None => Ok(()),
     }

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::reading::reading;
-use crate::replica_watch::{first_trouble, look};
+use crate::replica_watch::{Charge, first_trouble, look};
 use crate::verdict::{Tally, TooManyErrors, counted, judge};
 use crate::{Error, Step};
 
@@ -23,20 +23,27 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A host in a soak.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watched<'a> {
     /// The host.
     pub machine: &'a Machine,
     /// Its proxy.
     pub proxy: Proxy<'a>,
-    /// The new replicas on it.
+    /// The new replicas on it that get traffic.
     pub replicas: &'a [Replica],
+    /// The names of those that get none.
+    pub jobs: Vec<String>,
 }
 
 impl<'a> Watched<'a> {
     /// A host, with its proxy where it is on every host.
     pub fn new(machine: &'a Machine, replicas: &'a [Replica]) -> Self {
-        Self { machine, proxy: machine.proxy(), replicas }
+        Self { machine, proxy: machine.proxy(), replicas, jobs: Vec::new() }
+    }
+
+    /// All that is watched.
+    fn charges(&self) -> impl Iterator<Item = Charge<'_>> {
+        self.replicas.iter().map(Charge::from).chain(self.jobs.iter().map(Charge::from))
     }
 }
 
@@ -125,7 +132,7 @@ impl Soak<'_> {
 
     /// Looks at a host once more: what its proxy says, and whether its replicas live.
     async fn last_look(&self, host: &Watched<'_>) -> Result<Option<ServiceStatus>, Error> {
-        let looks = host.replicas.iter().map(|replica| look(host.machine, replica, PATIENCE));
+        let looks = host.charges().map(|charge| look(host.machine, charge, PATIENCE));
         let (service, _) = try_join(self.service(host), try_join_all(looks)).await?;
         Ok(service)
     }
@@ -146,7 +153,7 @@ impl Soak<'_> {
     async fn first_trouble(&self) -> Error {
         let hosts = self.hosts.iter();
         let mut watches: FuturesUnordered<_> =
-            hosts.map(|host| first_trouble(host.machine, host.replicas, LOOK_EVERY, PATIENCE)).collect();
+            hosts.map(|host| first_trouble(host.machine, host.charges(), LOOK_EVERY, PATIENCE)).collect();
         match watches.next().await {
             Some(error) => error,
             None => pending().await,

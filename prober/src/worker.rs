@@ -5,12 +5,12 @@ use std::future::pending;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Failure, Output, Progress, Stage};
-use cutover_fleet::{Fleet, Machine};
+use cutover_core::{Failure, Output, Plan, Progress, Stage};
+use cutover_fleet::{Fleet, Machine, Member};
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
-use crate::{Error, Probe, Soak, Step, Watched};
+use crate::{Error, Probe, Soak, Steadiness, Step, Watched};
 
 /// From one step that is recorded to the next.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ impl Prober {
         match assignment.task.stage {
             Stage::Probe => {
                 let machine = self.fleet.machine(assignment.host()?);
-                Ok(Output::Probed { asked: probe(assignment, &machine, step).await? })
+                Ok(Output::Probed { asked: Box::pin(probe(assignment, &machine, step)).await? })
             }
             Stage::Soak => Ok(Output::Soaked(self.soak(assignment, step).await?)),
             other => Err(Failure::lasting(format!("{other} is no stage of the prober"))),
@@ -41,7 +41,10 @@ impl Prober {
     async fn soak(&self, assignment: &Assignment, step: &Step) -> Result<cutover_core::Evidence, Error> {
         let plan = assignment.plan();
         let machines: Vec<Machine> = plan.hosts.iter().map(|spec| self.fleet.machine(spec)).collect();
-        let watched = |machine| Watched::new(machine, assignment.deployment().replicas(machine.name()));
+        let watched = |machine| Watched {
+            jobs: jobs(plan, machine),
+            ..Watched::new(machine, assignment.deployment().replicas(machine.name()))
+        };
         let soak = Soak {
             key: &plan.key,
             deployment: &plan.deployment,
@@ -68,8 +71,25 @@ async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Resul
         let admitted = machine.proxy().admits(assignment.key(), &assignment.epoch.journal).await;
         admitted.map_err(|error| Box::new(error).into())
     };
-    let (asked, ()) = tokio::try_join!(probe.run(step), admits)?;
+    let early = Member::early_jobs(assignment.plan(), machine.name());
+    let steady = early.iter().filter_map(|job| job.role).map(|role| role.steady.0).max().unwrap_or_default();
+    let steadiness = Steadiness {
+        machine,
+        jobs: jobs(assignment.plan(), machine),
+        time: steady.saturating_sub(elapsed(assignment)),
+    };
+    let ready = async { tokio::try_join!(probe.run(step), admits, steadiness.run()) };
+    let (asked, (), ()) = tokio::select! {
+        ready = ready => ready?,
+        // Also those that were steady, while the others are not ready yet.
+        trouble = steadiness.first_trouble() => return Err(trouble),
+    };
     Ok(asked)
+}
+
+/// The new replicas on a host that get no traffic, as far as they run before the old ones end.
+fn jobs(plan: &Plan, machine: &Machine) -> Vec<String> {
+    Member::early_jobs(plan, machine.name()).into_iter().map(|job| job.name).collect()
 }
 
 /// How long other workers have been at the task before this one, all by the clock of the journal's server: the last fact

@@ -5,23 +5,24 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, NetworkingConfig, RestartPolicy,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, NetworkingConfig, RestartPolicy,
     RestartPolicyNameEnum,
 };
-use cutover_core::{DeploymentId, Epoch, Plan, ServiceKey};
-use cutover_fleet::Labels;
+use cutover_core::{Epoch, Plan, Settings};
+use cutover_fleet::{Labels, Member};
 
 use crate::ImageName;
 use crate::host_config::host_config;
 
-/// The role that gets traffic.
-const WEB: &str = "web";
-
-/// What the replicas of a deployment on a host have in common.
+/// What the container of a replica is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct ContainerSpec<'a> {
     /// The deployment.
     pub plan: &'a Plan,
+    /// The replica.
+    pub member: &'a Member<'a>,
+    /// The settings of its role.
+    pub settings: &'a Settings,
     /// The claim under which they are made.
     pub epoch: &'a Epoch,
     /// The image on the host.
@@ -30,20 +31,14 @@ pub struct ContainerSpec<'a> {
     pub network: &'a str,
 }
 
-/// The name of the container of replica `number`, from 1: `<service>-<destination>-<deployment>-<number>`. Whoever makes
-/// it meets the one that is there already.
-pub fn replica_name(key: &ServiceKey, deployment: &DeploymentId, number: u32) -> String {
-    format!("{}-{}-{}-{number}", key.service, key.destination, deployment.short())
-}
-
 impl ContainerSpec<'_> {
-    /// What Docker is asked to create as replica `number`, with this address and environment. It keeps the address however
+    /// What Docker is asked to create, with this address and environment. It keeps the address however
     /// often it is started: Docker would give it another one after the host has restarted.
-    pub fn body(&self, number: u32, address: Ipv4Addr, env: Vec<String>) -> ContainerCreateBody {
-        let settings = &self.plan.release.settings;
+    pub fn body(&self, address: Ipv4Addr, env: Vec<String>) -> ContainerCreateBody {
+        let settings = self.settings;
         let container = &settings.container;
         let mut labels: HashMap<_, _> = container.labels.clone().into_iter().collect();
-        labels.extend(self.labels(number).to_map());
+        labels.extend(self.labels().to_map());
         ContainerCreateBody {
             image: Some(self.image.to_string()),
             cmd: Some(settings.command.clone()).filter(|command| !command.is_empty()),
@@ -54,6 +49,8 @@ impl ContainerSpec<'_> {
             stop_signal: container.stop_signal.clone(),
             stop_timeout: Some(seconds(settings.timeouts.stop.0).into()),
             labels: Some(labels),
+            // The image's own asks what serves, and would never find it in a role that doesn't.
+            healthcheck: self.member.role.map(|_| no_health_check()),
             host_config: Some(host_config(settings, self.network)),
             networking_config: Some(self.endpoint(address)),
             ..ContainerCreateBody::default()
@@ -67,16 +64,21 @@ impl ContainerSpec<'_> {
         NetworkingConfig { endpoints_config: Some([(self.network.to_owned(), endpoint)].into()) }
     }
 
-    fn labels(&self, number: u32) -> Labels {
+    fn labels(&self) -> Labels {
         Labels {
             key: self.plan.key.clone(),
             release: self.plan.release.id(),
-            role: WEB.to_owned(),
-            replica: number,
-            deployment: self.plan.deployment.clone(),
+            role: self.member.role_name().to_owned(),
+            replica: self.member.number,
+            deployment: self.plan.booted_by().clone(),
             epoch: self.epoch.clone(),
         }
     }
+}
+
+/// As `docker run --no-healthcheck`.
+fn no_health_check() -> HealthConfig {
+    HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }
 }
 
 /// A restart policy without a limit on its own.
@@ -92,21 +94,39 @@ pub(crate) fn seconds(time: Duration) -> i32 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_core::{Container, Settings, Span};
+    use std::collections::BTreeMap;
+
+    use cutover_core::{Container, ReplicaSet, Resources, Role, Span};
 
     use super::*;
     use crate::fixture::{deployment, epoch, key, plan, settings};
 
+    /// The last of the replicas of the deployment: the second that gets traffic, or one of a role.
     fn body(settings: Settings) -> ContainerCreateBody {
         let plan = plan(deployment("k3x9pq"), settings);
         let image = ImageName::new(&plan.key, plan.image.as_ref().unwrap());
-        let spec = ContainerSpec { plan: &plan, epoch: &epoch("j"), image: &image, network: "n" };
-        spec.body(2, Ipv4Addr::new(172, 18, 0, 2), vec!["A=1".to_owned()])
+        let members: Vec<_> =
+            Member::web(&plan).into_iter().chain(Member::jobs(&plan, &plan.hosts[0].name)).collect();
+        let member = members.last().unwrap();
+        let (settings, epoch) = (member.settings(&plan), &epoch("j"));
+        let spec =
+            ContainerSpec { plan: &plan, member, settings: &settings, epoch, image: &image, network: "n" };
+        spec.body(Ipv4Addr::new(172, 18, 0, 2), vec!["A=1".to_owned()])
     }
 
-    #[test]
-    fn a_name_tells_service_destination_deployment_and_number() {
-        assert_eq!(replica_name(&key(), &deployment("k3x9pq"), 2), "hello-production-k3x9pq-2");
+    fn jobs(name: &str) -> Role {
+        Role {
+            name: name.parse().unwrap(),
+            command: vec!["work".to_owned()],
+            replicas: 1,
+            hosts: Vec::new(),
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            resources: Resources::default(),
+            stop: None,
+            overlap: true,
+            steady: Span::seconds(5),
+        }
     }
 
     #[test]
@@ -153,6 +173,47 @@ mod tests {
         assert_eq!((labels.key, labels.replica, labels.role.as_str()), (key(), 2, "web"));
         assert_eq!(labels.deployment, deployment("k3x9pq"));
         assert_eq!(labels.epoch, epoch("j"));
+    }
+
+    #[test]
+    fn a_replica_of_a_role_has_what_the_role_says_over_the_service() {
+        let mut settings = settings();
+        settings.command = vec!["serve".to_owned()];
+        let resources = Resources { memory: Some(1 << 30), ..Resources::default() };
+        let stop = Some(Span::seconds(300));
+        settings.roles = vec![Role { replicas: 3, resources, stop, ..jobs("jobs") }];
+        let body = body(settings);
+        assert_eq!(body.cmd.unwrap(), ["work"]);
+        assert_eq!((body.stop_timeout, body.host_config.unwrap().memory), (Some(300), Some(1 << 30)));
+        assert_eq!(body.healthcheck.unwrap().test.unwrap(), ["NONE"]);
+        let labels = Labels::from_map(&body.labels.unwrap()).unwrap();
+        assert_eq!((labels.role.as_str(), labels.replica), ("jobs", 3));
+    }
+
+    #[test]
+    fn a_name_tells_service_destination_deployment_role_and_number() {
+        let mut plan = plan(deployment("k3x9pq"), settings());
+        let host = plan.hosts[0].name.clone();
+        let role = |name: &str, overlap, hosts: &[&str]| Role {
+            overlap,
+            hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+            ..jobs(name)
+        };
+        plan.release.settings.roles = vec![
+            role("jobs", true, &[host.as_str()]),
+            role("late", false, &[]),
+            role("other", true, &["elsewhere"]),
+        ];
+        let names =
+            |members: Vec<Member<'_>>| members.into_iter().map(|member| member.name).collect::<Vec<_>>();
+        assert_eq!(names(Member::web(&plan)), ["hello-production-k3x9pq-1", "hello-production-k3x9pq-2"]);
+        let early = "hello-production-k3x9pq-jobs-1";
+        assert_eq!(names(Member::jobs(&plan, &host)), [early, "hello-production-k3x9pq-late-1"]);
+        assert_eq!(names(Member::early_jobs(&plan, &host)), [early]);
+        // Of one that goes back to warm replicas, they carry the id of the deployment that had booted those.
+        plan.warm = Some(ReplicaSet { booted_by: deployment("aaaaaa"), hosts: BTreeMap::new() });
+        assert_eq!(names(Member::jobs(&plan, &host))[0], "hello-production-aaaaaa-jobs-1");
+        assert!(Member::early_jobs(&plan, &host).is_empty());
     }
 
     /// A guard of the dependency's feature that keeps the bodies of requests, and so secrets, out of every log.

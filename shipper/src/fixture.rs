@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        roles: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }
@@ -77,7 +78,7 @@ pub(crate) fn plan(deployment: DeploymentId, settings: Settings) -> Plan {
 
 /// The running replica of that number of a deployment.
 pub(crate) fn replica(deployment: &DeploymentId, number: u32, journal: &str) -> cutover_fleet::Container {
-    let name = crate::replica_name(&key(), deployment, number);
+    let name = cutover_fleet::replica_name(&key(), deployment, number);
     cutover_fleet::Container {
         id: format!("id of {name}"),
         name,

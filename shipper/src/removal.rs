@@ -49,10 +49,15 @@ pub fn strays<'a>(
     let sets = status.into_iter().flat_map(ServiceStatus::sets);
     // By the replicas' own names: a deployment that went back to warm ones has traffic on those of another.
     let named: Vec<&str> = sets.flat_map(|set| &set.targets).map(|target| target.replica.as_str()).collect();
+    let is_named = |replica: &&Container| named.contains(&replica.name.as_str());
+    // The proxy knows nothing of other roles: they are needed as long as what gets traffic beside them.
+    let served: Vec<&DeploymentId> =
+        replicas.iter().filter(is_named).map(|replica| &replica.labels.deployment).collect();
     let known = |replica: &Container| {
         replica.labels.deployment == *booting
             || in_use.contains(&&replica.labels.deployment)
-            || named.contains(&replica.name.as_str())
+            || is_named(&replica)
+            || (!replica.is_web() && served.contains(&&replica.labels.deployment))
     };
     let older = |made: &Epoch| made.journal == epoch.journal && made.sequence < epoch.sequence;
     replicas.iter().filter(|replica| older(&replica.labels.epoch) && !known(replica)).collect()
@@ -71,7 +76,7 @@ mod tests {
     fn status(active: Option<&str>, previous: Option<&str>, draining: &[(&str, [u64; 2])]) -> ServiceStatus {
         let set = |end: &str, in_flight: [u64; 2]| {
             let target = |number: u32, in_flight| {
-                let replica = crate::replica_name(&key(), &deployment(end), number);
+                let replica = cutover_fleet::replica_name(&key(), &deployment(end), number);
                 let idle = TargetStatus::new(&replica, "172.18.0.2:3000".parse().unwrap());
                 TargetStatus { in_flight, ..idle }
             };
@@ -154,6 +159,18 @@ mod tests {
         assert_eq!(Removal::of(&there, &Traffic::of(Some(&said))).serving.len(), 4);
         let found = strays(&there, &deployment("dddddd"), &later(), &[], Some(&said));
         assert_eq!(found, Vec::<&Container>::new());
+    }
+
+    #[test]
+    fn a_job_is_no_stray_as_long_as_its_deployment_serves() {
+        let mut there = replicas(&["aaaaaa", "bbbbbb"]);
+        for job in [1, 3] {
+            there[job].labels.role = "jobs".to_owned();
+            there[job].name = there[job].name.replace("-2", "-jobs-1");
+        }
+        let found =
+            strays(&there, &deployment("dddddd"), &later(), &[], Some(&status(Some("aaaaaa"), None, &[])));
+        assert_eq!(names(&found), ["hello-production-bbbbbb-1", "hello-production-bbbbbb-jobs-1"]);
     }
 
     #[test]

@@ -10,11 +10,14 @@ use tokio::sync::watch;
 use crate::container_spec::restart;
 use crate::prune::prune;
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, beginnings, drain};
+use crate::{Error, Removal, Result, Traffic, beginnings, drain, jobs};
 
 /// Waits until the old replicas have answered their last requests, at most the longest drain and 5 s; stops and removes
 /// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed. Those of
 /// the deployments `spared` go on running, without traffic: the cool stage is this one again, with none spared.
+///
+/// Where the traffic is for good, so is all else: replicas of other roles of what was replaced end, also where it stays warm, and
+/// those of this release run.
 ///
 /// From here on Docker starts the live replicas again when they exit, or when the host does.
 ///
@@ -24,6 +27,7 @@ use crate::{Error, Removal, Result, Traffic, beginnings, drain};
 pub async fn retire(
     machine: &Machine,
     plan: &Plan,
+    image: &Digest,
     epoch: &Epoch,
     spared: &[&DeploymentId],
     images: &[&Digest],
@@ -35,6 +39,7 @@ pub async fn retire(
         .await?
         .into_iter()
         .partition(|replica| replica.labels.deployment == *plan.booted_by());
+    let (others, jobs): (Vec<Container>, Vec<Container>) = others.into_iter().partition(Container::is_web);
     let old: Vec<Container> =
         others.into_iter().filter(|replica| !spared.contains(&&replica.labels.deployment)).collect();
     let docker = machine.docker().await?;
@@ -47,12 +52,14 @@ pub async fn retire(
     // What goes on running may answer its last requests for as long as it likes.
     let is_old = |name: &str| old.iter().any(|replica| replica.name == name);
     let (_, traffic) = tokio::try_join!(
-        try_join_all(live.iter().map(|replica| keep_running(machine, &docker, replica))),
+        try_join_all(live.iter().map(|replica| keep_running(machine, &docker, &replica.name))),
         drain::wait(limit, is_old, ask, progress),
     )?;
     let removal = Removal::of(&old, &traffic);
-    let (stopped, pruned, removed) = tokio::join!(
+    let jobs: Vec<&Container> = jobs.iter().collect();
+    let (stopped, changed, pruned, removed) = tokio::join!(
         stop_and_remove(machine, &removal.free, settings.timeouts.stop.0),
+        Box::pin(jobs::change(machine, plan, image, epoch, &jobs, &live, progress)),
         // An image that one of them still uses stays until the next time.
         prune(machine, &plan.key, images),
         beginnings::remove(machine, &plan.key),
@@ -60,7 +67,7 @@ pub async fn retire(
     if let Err(error) = pruned.and(removed) {
         tracing::warn!(error = &error as &dyn std::error::Error, "images that nobody needs may have stayed");
     }
-    let stopped = stopped?;
+    let stopped = stopped? + changed?;
     if removal.draining.is_empty() {
         Ok(stopped)
     } else {
@@ -71,10 +78,9 @@ pub async fn retire(
 /// Until now an exit was to be seen as what it is: a replica that Docker starts anew again and again may look ready in
 /// between. A live one must come back, and `unless-stopped` would not always do it: a Docker that was killed stops at its
 /// next start what still runs, and takes that as stopped by hand.
-async fn keep_running(machine: &Machine, docker: &Docker, replica: &Container) -> Result<()> {
+pub(crate) async fn keep_running(machine: &Machine, docker: &Docker, name: &str) -> Result<()> {
     let policy = restart(RestartPolicyNameEnum::ALWAYS);
     let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
-    let updated = docker.update_container(&replica.id, update).await;
-    Ok(updated
-        .map_err(machine.host().docker_failed(format!("setting the restart policy of {}", replica.name)))?)
+    let updated = docker.update_container(name, update).await;
+    Ok(updated.map_err(machine.host().docker_failed(format!("setting the restart policy of {name}")))?)
 }

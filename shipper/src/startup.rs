@@ -33,6 +33,8 @@ pub(crate) struct Startup<'a> {
     pub(crate) network: &'a Network,
     /// The name of its container.
     pub(crate) name: String,
+    /// Where it will listen; none: it gets no traffic.
+    pub(crate) port: Option<u16>,
 }
 
 impl Startup<'_> {
@@ -45,7 +47,7 @@ impl Startup<'_> {
         body: impl Fn(Ipv4Addr) -> ContainerCreateBody,
     ) -> Result<Replica> {
         // A container of another deployment is never removed for its name: it may be the one that serves.
-        let own = found.filter(|found| found.labels.deployment == self.plan.deployment);
+        let own = found.filter(|found| found.labels.deployment == *self.plan.booted_by());
         if !own.is_some_and(|own| own.running) {
             if let Some(stopped) = own {
                 remove_now(self.machine, self.docker, &stopped.id, &self.name).await?;
@@ -137,7 +139,9 @@ impl Startup<'_> {
     /// Watches until it listens, exits, or has been watched for long enough. Where its address is known already, both are
     /// asked for at once.
     async fn watch(&self, known: Option<Ipv4Addr>) -> Result<Replica> {
-        let port = self.plan.release.settings.port;
+        // One that listens nowhere has an address all the same, with no port.
+        let port = self.port.unwrap_or_default();
+        let known = known.filter(|_| self.port.is_some());
         let known = known.map(|address| SocketAddr::new(address.into(), port));
         let began = Instant::now();
         let mut listening = pin!(self.listening(known));
@@ -159,7 +163,8 @@ impl Startup<'_> {
             let long_enough = began.elapsed() >= WATCHED;
             let address = condition.socket(port);
             if let Some(address) = address
-                && (long_enough || (known != Some(address) && self.listens(address).await))
+                && (long_enough
+                    || (self.port.is_some() && known != Some(address) && self.listens(address).await))
             {
                 return Ok(Replica { name: self.name.clone(), address });
             }

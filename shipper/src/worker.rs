@@ -40,17 +40,22 @@ impl Shipper {
                 let (in_use, round_began) =
                     (assignment.service.in_use(), assignment.deployment().round_began);
                 let existing = Existing { round_began, in_use: &in_use };
-                let replicas = boot(machine, plan, image(assignment)?, epoch, existing, progress).await?;
+                let image = image(assignment)?;
+                let replicas = Box::pin(boot(machine, plan, image, epoch, existing, progress)).await?;
                 Output::Booted { replicas }
             }
             Stage::Retire => {
                 let (spared, images) =
                     (assignment.service.spared(assignment.deployment()), images(assignment)?);
-                Output::Retired { stopped: retire(machine, plan, epoch, &spared, &images, progress).await? }
+                let image = image(assignment)?;
+                let stopped = retire(machine, plan, image, epoch, &spared, &images, progress).await?;
+                Output::Retired { stopped }
             }
             Stage::Cool => {
                 let images = images(assignment)?;
-                Output::Cooled { stopped: retire(machine, plan, epoch, &[], &images, progress).await? }
+                let image = image(assignment)?;
+                let stopped = retire(machine, plan, image, epoch, &[], &images, progress).await?;
+                Output::Cooled { stopped }
             }
             Stage::Discard => Output::Discarded { removed: discard(machine, plan, epoch, progress).await? },
             other => return Err(Failure::lasting(format!("{other} is no stage of the shipper"))),

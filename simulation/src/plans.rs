@@ -111,6 +111,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        roles: Vec::new(),
         warm: Span::seconds(warm),
         retain,
     };

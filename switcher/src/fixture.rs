@@ -79,6 +79,7 @@ pub(crate) fn plan() -> Plan {
             ..Default::default()
         },
         database: None,
+        roles: Vec::new(),
         warm: Span::default(),
         retain: 3,
     };

@@ -1,6 +1,6 @@
 //! `cutover plan`: what a deployment would do.
 
-use cutover_core::{Plan, Program, Service, Settings, Source, Stage};
+use cutover_core::{HostName, Plan, Program, Role, Service, Settings, Source, Stage};
 use serde::Serialize;
 
 use crate::args::{Global, PlanArgs};
@@ -124,7 +124,9 @@ fn row(stage: &str, host: &str, what: &str) -> String {
 /// What a stage would do, on each host where it has hosts.
 fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
     let release = &plan.release;
-    let Settings { replicas, readiness, soak, warm, timeouts, retain, .. } = &release.settings;
+    let Settings { replicas, readiness, soak, timeouts, roles, .. } = &release.settings;
+    let early = roles.iter().filter(|role| role.overlap);
+    let late = roles.iter().filter(|role| !role.overlap);
     match stage {
         Stage::Build => match &release.source {
             Source::Context(context) => format!(
@@ -142,7 +144,9 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
         Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),
         Stage::Expand => format!("new migrations: {}", pending.join(", ")),
         Stage::Boot => {
-            format!("{replicas} new {} beside the old", if *replicas == 1 { "replica" } else { "replicas" })
+            let new = if *replicas == 1 { "replica" } else { "replicas" };
+            let jobs: String = early.map(|role| format!(", and {}", some_of(role))).collect();
+            format!("{replicas} new {new} beside the old{jobs}")
         }
         Stage::Probe => format!("GET {} must answer 2xx within {}", readiness.path, timeouts.ready),
         Stage::Switch => before.map_or_else(
@@ -153,18 +157,34 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
             let (whole, tenth) = (soak.max_errors_per_mille / 10, soak.max_errors_per_mille % 10);
             format!("watched for {}; taken back above {whole}.{tenth} % server errors", soak.time)
         }
-        Stage::Retire => match before {
-            Some(old) if !warm.is_zero() => {
-                format!("{old} stays warm for {warm}: back to it is a switch; {retain} releases are kept")
-            }
-            Some(old) => {
-                format!(
-                    "{old} stops once drained (at most {}); {retain} releases are kept",
-                    timeouts.longest_drain()
-                )
-            }
-            None => format!("nothing to stop; {retain} releases are kept"),
-        },
+        Stage::Retire => {
+            let jobs: String = late.map(|role| format!("; then {} start", some_of(role))).collect();
+            retirement(plan, before) + &jobs
+        }
         Stage::Cool | Stage::Restore | Stage::Discard => String::new(),
+    }
+}
+
+/// The replicas of a role that gets no traffic.
+fn some_of(role: &Role) -> String {
+    let hosts: Vec<&str> = role.hosts.iter().map(HostName::as_str).collect();
+    let on = if hosts.is_empty() { String::new() } else { format!(" (on {})", hosts.join(", ")) };
+    format!("{} of {}{on}", role.replicas, role.name)
+}
+
+/// What becomes of the release before.
+fn retirement(plan: &Plan, before: Option<&str>) -> String {
+    let Settings { warm, timeouts, retain, .. } = &plan.release.settings;
+    match before {
+        Some(old) if !warm.is_zero() => {
+            format!("{old} stays warm for {warm}: back to it is a switch; {retain} releases are kept")
+        }
+        Some(old) => {
+            format!(
+                "{old} stops once drained (at most {}); {retain} releases are kept",
+                timeouts.longest_drain()
+            )
+        }
+        None => format!("nothing to stop; {retain} releases are kept"),
     }
 }

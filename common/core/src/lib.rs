@@ -26,6 +26,7 @@ mod reference;
 mod refused;
 mod release;
 mod resources;
+mod role;
 mod routing;
 mod service;
 mod stage;
@@ -50,7 +51,7 @@ pub use health_check::HealthCheck;
 pub use journal::{DecodeError, Entry, Event, STREAM_SUBJECTS, Subject, UnknownSubject};
 pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
-pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, ServiceName};
+pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, RoleName, ServiceName};
 pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
@@ -62,6 +63,7 @@ pub use release::{
     BuildContext, GitSource, MigrationFile, Readiness, Release, Settings, Soak, Source, Timeouts,
 };
 pub use resources::{Gpus, Resources, Ulimit};
+pub use role::Role;
 pub use routing::{ApplicationProtocol, Routing};
 pub use service::Service;
 pub use stage::{Program, Stage, UnknownStage};

@@ -79,6 +79,11 @@ name!(
     DestinationName, "destination", "1 to 40 of a-z, 0-9 and -, a letter first, no - last", label
 );
 name!(
+    /// A role's name: jobs.
+    RoleName, "role", "1 to 20 of a-z, 0-9 and -, a letter first, no - last; `web` is the service itself",
+    |t| label(t) && t.len() <= 20 && t != "web"
+);
+name!(
     /// A host's name in the journal: its address as the deploy file gives it.
     HostName, "host", "an IP address, or a DNS name of a-z, 0-9, - and .", host
 );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Container, Digest, Recipe, Reference, ReleaseId, Resources, Routing, Span};
+use crate::{Container, Digest, Recipe, Reference, ReleaseId, Resources, Role, Routing, Span};
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
 ///
@@ -102,6 +102,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The database that the migrations run on.
     pub database: Option<Reference>,
+    /// Roles beside the one that gets traffic, no two of a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
     /// How long the replicas that this release replaces go on running, so that going back to them is a switch and nothing
     /// else. No time at all: they stop at once. It isn't written then, so that the release's id is the one that it had before
     /// there was this setting.
@@ -182,7 +185,7 @@ impl Timeouts {
 impl Settings {
     /// Whether a worker that knows protocol 3 of the journal would leave something out of them.
     pub(crate) fn needs_protocol_4(&self) -> bool {
-        self.resources.needs_protocol_4() || self.container.needs_protocol_4()
+        !self.roles.is_empty() || self.resources.needs_protocol_4() || self.container.needs_protocol_4()
     }
 }
 

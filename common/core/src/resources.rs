@@ -58,6 +58,11 @@ impl Resources {
         cpu_shares.is_some() || gpus.is_some() || shm_size.is_some() || !ulimits.is_empty()
     }
 
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// These, and the others where these say nothing; of the kernel's limits, each by itself.
     pub(crate) fn over(self, under: Self) -> Self {
         let mut ulimits = under.ulimits;

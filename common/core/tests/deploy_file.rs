@@ -3,6 +3,8 @@
 
 #[path = "deploy_file/container.rs"]
 mod container;
+#[path = "deploy_file/roles.rs"]
+mod roles;
 #[path = "deploy_file/tls.rs"]
 mod tls;
 
@@ -116,6 +118,7 @@ fn a_file_of_five_lines_is_enough() {
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        roles: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };
@@ -162,6 +165,7 @@ fn the_sample_says_what_its_comments_say() {
         ]),
         resources: container::sample_resources(512 << 20, 1500),
         container: container::sample(),
+        roles: vec![roles::sample("203.0.113.7", true)],
         proxy: Routing {
             hosts: vec!["example.com".into(), "*.example.com".into()],
             path_prefixes: vec!["/shop".into()],
@@ -197,6 +201,7 @@ fn the_sample_says_what_its_comments_say() {
             tls: Some(ordered(Some("ops@example.com"))),
             ..expected.proxy.clone()
         },
+        roles: vec![roles::sample("203.0.113.8", false)],
         soak: with("").settings.soak,
         ..expected
     };

@@ -49,6 +49,8 @@ pub struct Condition {
     pub out_of_memory: bool,
     /// Why Docker could not start it.
     pub error: Option<String>,
+    /// How long it has between the stop signal and the kill, where that was said when it was made.
+    pub stop_timeout: Option<Duration>,
     /// Its address on the host's own networks: of a replica on that of its service, of another container on the first by
     /// name.
     pub address: Option<IpAddr>,
@@ -58,7 +60,9 @@ impl Condition {
     fn of(inspected: ContainerInspectResponse) -> Self {
         let state = inspected.state.unwrap_or_default();
         let running = state.running.unwrap_or_default() && !state.restarting.unwrap_or_default();
-        let labels = inspected.config.and_then(|config| config.labels).as_ref().and_then(Labels::from_map);
+        let config = inspected.config.unwrap_or_default();
+        let stop_timeout = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
+        let labels = config.labels.as_ref().and_then(Labels::from_map);
         let networks = inspected.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         let mut networks: BTreeMap<_, _> = networks.into_iter().collect();
         if let Some(own) = labels.as_ref().and_then(|labels| networks.remove(&network_name(&labels.key))) {
@@ -72,6 +76,7 @@ impl Condition {
             restarts: inspected.restart_count.unwrap_or_default(),
             exit_code: state.exit_code.filter(|_| !running),
             out_of_memory: state.oom_killed.unwrap_or_default(),
+            stop_timeout: stop_timeout.map(Duration::from_secs),
             error: state.error.filter(|error| !error.is_empty()),
             address: networks.into_values().find_map(|network| network.ip_address?.parse().ok()),
         }

@@ -1,5 +1,7 @@
 //! A replica that can't serve, and what it said last.
 
+use std::net::IpAddr;
+
 use cutover_core::{Failure, HostName, Replica};
 
 use crate::{Condition, Error, Machine};
@@ -32,25 +34,34 @@ impl Machine {
     /// # Errors
     /// A host or a Docker that can't be reached.
     pub async fn trouble(&self, replica: &Replica) -> Result<Option<Trouble>, Error> {
-        let condition = self.condition(&replica.name).await?;
-        let Some(what) = what_became(condition.as_ref(), replica) else { return Ok(None) };
+        self.trouble_of(&replica.name, Some(replica.address.ip())).await
+    }
+
+    /// The same of a replica that is known by its name, and where it matters by the address at which it was started.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn trouble_of(&self, name: &str, started_at: Option<IpAddr>) -> Result<Option<Trouble>, Error> {
+        let condition = self.condition(name).await?;
+        let Some(what) = what_became(condition.as_ref(), started_at) else { return Ok(None) };
         Ok(Some(Trouble {
-            replica: replica.name.clone(),
+            replica: name.to_owned(),
             host: self.name().clone(),
             what,
             out_of_memory: condition.is_some_and(|condition| condition.out_of_memory),
-            last_lines: self.last_lines(&replica.name, LAST_LINES).await,
+            last_lines: self.last_lines(name, LAST_LINES).await,
         }))
     }
 }
 
 /// What became of a replica; none: it runs as it was started.
-fn what_became(condition: Option<&Condition>, replica: &Replica) -> Option<String> {
+fn what_became(condition: Option<&Condition>, started_at: Option<IpAddr>) -> Option<String> {
     let Some(condition) = condition else { return Some("is gone: its container was removed".to_owned()) };
     condition.trouble().or_else(|| {
         // A container that was started by hand, or with its host, may be elsewhere, and another one in its place.
-        let now = condition.address.filter(|address| *address != replica.address.ip())?;
-        Some(format!("has moved from {} to {now}: it was started anew", replica.address.ip()))
+        let before = started_at?;
+        let now = condition.address.filter(|address| *address != before)?;
+        Some(format!("has moved from {before} to {now}: it was started anew"))
     })
 }
 
@@ -81,6 +92,7 @@ mod tests {
             restarts: 0,
             exit_code: None,
             out_of_memory: false,
+            stop_timeout: None,
             error: None,
             address: Some([172, 17, 0, 2].into()),
         }
@@ -88,8 +100,8 @@ mod tests {
 
     #[test]
     fn whatever_is_not_as_it_was_started_is_trouble() {
-        let replica = Replica { name: "hello-1".into(), address: "172.17.0.2:8080".parse().unwrap() };
-        assert_eq!(what_became(Some(&running()), &replica), None);
+        let at = Some([172, 17, 0, 2].into());
+        assert_eq!(what_became(Some(&running()), at), None);
         let stopped = Condition { running: false, exit_code: Some(3), address: None, ..running() };
         let table = [
             (None, "is gone: its container was removed"),
@@ -107,7 +119,7 @@ mod tests {
             ),
         ];
         for (condition, expected) in table {
-            assert_eq!(what_became(condition.as_ref(), &replica).as_deref(), Some(expected));
+            assert_eq!(what_became(condition.as_ref(), at).as_deref(), Some(expected));
         }
     }
 }

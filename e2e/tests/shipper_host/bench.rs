@@ -86,8 +86,28 @@ impl Bench {
     }
 
     pub async fn retire(&self, plan: &Plan, claim: u64, images: &[&Digest]) -> Result<u32, Failure> {
-        let (machine, progress) = (&self.machine, &self.progress);
-        Ok(cutover_shipper::retire(machine, plan, &epoch(claim), &[], images, progress).await?)
+        self.retire_all_but(plan, claim, &[], images).await
+    }
+
+    /// The same where these deployments stay warm.
+    pub async fn retire_sparing(
+        &self,
+        plan: &Plan,
+        claim: u64,
+        spared: &[&DeploymentId],
+    ) -> Result<u32, Failure> {
+        self.retire_all_but(plan, claim, spared, &[]).await
+    }
+
+    async fn retire_all_but(
+        &self,
+        plan: &Plan,
+        claim: u64,
+        spared: &[&DeploymentId],
+        images: &[&Digest],
+    ) -> Result<u32, Failure> {
+        let (machine, image, epoch) = (&self.machine, plan.image.as_ref().unwrap(), &epoch(claim));
+        Ok(cutover_shipper::retire(machine, plan, image, epoch, spared, images, &self.progress).await?)
     }
 
     pub async fn discard(&self, plan: &Plan, claim: u64) -> Result<u32, Failure> {
@@ -205,6 +225,7 @@ fn settings(version: &str) -> Settings {
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
         database: None,
+        roles: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }

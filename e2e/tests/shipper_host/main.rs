@@ -8,5 +8,6 @@ mod bench;
 mod boot;
 mod container;
 mod image;
+mod jobs;
 mod retire;
 mod ship;

@@ -73,7 +73,7 @@ async fn soak(sites: &[Site], time: Span, elapsed: Duration) -> Result<Evidence,
     let watched = |(site, socket)| {
         let Site { machine, .. }: &Site = site;
         let socket: &PathBuf = socket;
-        Watched { machine, proxy: machine.proxy_at(socket), replicas: &[] }
+        Watched { machine, proxy: machine.proxy_at(socket), replicas: &[], jobs: Vec::new() }
     };
     let hosts = sites.iter().zip(&sockets).map(watched).collect();
     let soak = Soak { key: &key, deployment: &deployment, hosts, guard: &guard, elapsed };

@@ -157,6 +157,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         soak: Soak { time: Span::default(), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        roles: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };

@@ -146,6 +146,7 @@ fn settings() -> Settings {
         soak: Soak { time: Span::seconds(1), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        roles: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }

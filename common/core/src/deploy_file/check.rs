@@ -9,6 +9,7 @@ use super::interpolation::Interpolation;
 use super::node::{Entry, Node, Value};
 use super::raw::{Destination, Host, Layer, Migrations, Probe, Raw, Soak, Ssh, Timeouts, Variable};
 use super::resources::resources;
+use super::roles::roles;
 use super::routing::routing;
 use super::section::{Section, scalar};
 use super::text::{filled, url_path, user, variable_name, words};
@@ -37,13 +38,13 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     Some(Raw { service: service?, image, port, command, readiness, container, retain, base, destinations })
 }
 
-fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {
+pub(super) fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {
     let Some(node) = file.node("command") else { return Vec::new() };
     if matches!(node.value, Value::List(_)) {
         let items = file.list("command", problems).unwrap_or_default();
         items.into_iter().filter_map(|(path, item)| scalar(&path, item, filled, problems)).collect()
     } else {
-        scalar("command", node, words, problems).unwrap_or_default()
+        scalar(&file.path_of("command"), node, words, problems).unwrap_or_default()
     }
 }
 
@@ -154,12 +155,13 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
             .section("timeouts", problems)
             .map(|section| timeouts(section, problems))
             .unwrap_or_default(),
+        roles: section.section("roles", problems).map(|part| roles(&part, problems)).unwrap_or_default(),
         ssh: section.section("ssh", problems).map(|section| ssh(section, problems)).unwrap_or_default(),
     }
 }
 
 /// The environment: what is in the clear and what is secret, or, with neither word, all in the clear.
-fn env(mut section: Section<'_>, problems: &mut Problems) -> BTreeMap<String, Variable> {
+pub(super) fn env(mut section: Section<'_>, problems: &mut Problems) -> BTreeMap<String, Variable> {
     let mut variables = BTreeMap::new();
     if !section.entries.iter().any(|entry| entry.key == "clear" || entry.key == "secret") {
         clear(&section, &mut variables, problems);

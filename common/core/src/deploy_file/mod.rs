@@ -16,6 +16,7 @@ mod option;
 mod ports;
 mod raw;
 mod resources;
+mod roles;
 mod routing;
 mod section;
 mod snippet;

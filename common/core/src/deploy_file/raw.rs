@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::Place;
+use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
     ApplicationProtocol, Container, DestinationName, HostName, Proof, Reference, Resources, ServiceName, Span,
@@ -45,6 +46,7 @@ pub(super) struct Layer {
     pub(super) warm: Option<Span>,
     pub(super) migrations: Migrations,
     pub(super) timeouts: Timeouts,
+    pub(super) roles: Roles,
     pub(super) ssh: Ssh,
 }
 
@@ -212,6 +214,7 @@ impl Layer {
                 ship: self.timeouts.ship.or(under.timeouts.ship),
                 migrate: self.timeouts.migrate.or(under.timeouts.migrate),
             },
+            roles: roles::over(self.roles, under.roles),
             ssh: self.ssh.over(under.ssh),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{Problem, Problems};
 use super::raw::{self, Raw, Variable};
-use super::routing;
+use super::{roles, routing};
 use crate::{HostSpec, Readiness, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts};
 
 /// Where a service runs, and how.
@@ -132,6 +132,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             migrate: layer.timeouts.migrate.unwrap_or(usual.migrate),
         },
         database: migrations.database,
+        roles: roles::resolved(layer.roles, &there.hosts, there.name.as_str(), problems),
         warm: layer.warm.unwrap_or_default(),
         retain: raw.retain.unwrap_or(5),
     };
