@@ -7,14 +7,14 @@ mod settings;
 
 use std::process::ExitCode;
 
-use settings::{Crash, Settings};
+use settings::{Crash, Hoard, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
-    let crash = settings.crash;
+    let (crash, hoard) = (settings.crash, settings.hoard);
 
     // Registered before anything else: as process 1 of a container, it would otherwise ignore SIGTERM.
     let mut terminated = signal(SignalKind::terminate())?;
@@ -26,11 +26,22 @@ async fn main() -> anyhow::Result<ExitCode> {
         stop.cancel();
     });
 
+    tokio::spawn(take(hoard));
     tokio::select! {
         biased;
         code = crashed(crash) => Ok(ExitCode::from(code)),
         served = server::serve(settings, stopping) => served.map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// Takes memory, with something in each page of it, and keeps it.
+async fn take(hoard: Option<Hoard>) {
+    let Some(Hoard { mebibytes, after }) = hoard else { return };
+    tokio::time::sleep(after).await;
+    eprintln!("hello: taking {mebibytes} MiB of memory on purpose");
+    let taken = vec![1_u8; mebibytes << 20];
+    std::future::pending::<()>().await;
+    drop(taken);
 }
 
 /// Resolves to the exit code when it is time to crash.

@@ -18,6 +18,14 @@ pub(crate) struct Settings {
     pub(crate) fail_rate: f64,
     pub(crate) fail_after: Duration,
     pub(crate) crash: Option<Crash>,
+    pub(crate) hoard: Option<Hoard>,
+}
+
+/// Memory that is taken and never given back.
+#[derive(Clone, Copy)]
+pub(crate) struct Hoard {
+    pub(crate) mebibytes: usize,
+    pub(crate) after: Duration,
 }
 
 /// An exit that nobody asked for.
@@ -43,6 +51,11 @@ impl Settings {
             },
             fail_rate,
             fail_after: duration("FAIL_AFTER")?.unwrap_or_default(),
+            hoard: parsed("HOARD")?
+                .map(|mebibytes| {
+                    anyhow::Ok(Hoard { mebibytes, after: duration("HOARD_AFTER")?.unwrap_or_default() })
+                })
+                .transpose()?,
             crash: match (parsed("CRASH")?, duration("CRASH_AFTER")?) {
                 (None, None) => None,
                 (code, after) => Some(Crash { code: code.unwrap_or(1), after: after.unwrap_or_default() }),
