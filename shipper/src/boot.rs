@@ -1,13 +1,13 @@
 //! The boot stage: new replicas beside the old ones.
 
-use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress, Replica};
-use cutover_fleet::{Container, Machine, Member};
+use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress, Replica, Resources};
+use cutover_fleet::{Container, Machine, Member, Room};
 use tokio::sync::watch;
 
 use crate::crew::{Crew, taken};
 use crate::discard::remove_drained;
 use crate::stop::{remove_now, stop_and_remove};
-use crate::{Error, ImageName, Result, Traffic, fence, network, strays};
+use crate::{Error, ImageName, Result, Traffic, fence, network, preflight, strays};
 
 /// What the journal says of replicas that may be on the host already.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +42,11 @@ pub async fn boot(
     progress: &watch::Sender<Progress>,
 ) -> Result<Vec<Replica>> {
     let settings = &plan.release.settings;
-    let (found, network, taken, (), ()) = tokio::try_join!(
+    let (web, jobs) = (Member::web(plan), Member::early_jobs(plan, machine.name()));
+    let members: Vec<_> = web.iter().cloned().chain(jobs).collect();
+    let (found, room, network, taken, (), ()) = tokio::try_join!(
         async { Ok(machine.replicas(&plan.key).await?) },
+        Box::pin(room(machine, plan, &members)),
         // Boxed: what is rarely needed would make the future of every boot large.
         Box::pin(network::ensure(machine, &plan.key)),
         taken(machine),
@@ -57,11 +60,14 @@ pub async fn boot(
         let ask = async || Ok(Traffic::of(machine.proxy().service(&plan.key).await?.as_ref()));
         Box::pin(remove_drained(machine, plan, &left.iter().collect::<Vec<_>>(), ask, progress)).await?;
     }
+    if let Some(room) = room {
+        let new = members.iter().filter(|member| !runs(member, &found));
+        let wanted: Vec<Resources> = new.map(|member| member.settings(plan).resources.clone()).collect();
+        preflight::check(machine.name(), room, &wanted)?;
+    }
     let docker = machine.docker().await?;
     let image = ImageName::new(&plan.key, image);
     let crew = Crew { machine, docker: &docker, plan, epoch, image: &image, network: &network };
-    let web = Member::web(plan);
-    let members: Vec<_> = web.iter().cloned().chain(Member::early_jobs(plan, machine.name())).collect();
     let (started, ()) = tokio::join!(
         crew.start(&members, &found, &taken),
         remove_strays(machine, plan, epoch, existing.in_use, &found)
@@ -69,6 +75,18 @@ pub async fn boot(
     let mut replicas = started?;
     replicas.truncate(web.len());
     Ok(replicas)
+}
+
+/// What the host has left, where the new replicas have a limit that could be too much for it.
+async fn room(machine: &Machine, plan: &Plan, members: &[Member<'_>]) -> Result<Option<Room>> {
+    let wanted: Vec<Resources> =
+        members.iter().map(|member| member.settings(plan).resources.clone()).collect();
+    if preflight::asks(&wanted) { Ok(Some(machine.room().await?)) } else { Ok(None) }
+}
+
+/// Whether a replica is there already, and has taken what it needs.
+fn runs(member: &Member<'_>, found: &[Container]) -> bool {
+    found.iter().any(|container| container.name == member.name && container.running)
 }
 
 /// Whether an earlier round of the deployment has left a replica.

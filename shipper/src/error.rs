@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_core::{Digest, Failure, HostName, Span};
+use cutover_core::{Bytes, Digest, Failure, HostName, Span};
 use cutover_fleet::{Container, Machine, Trouble};
 
 use crate::ImageName;
@@ -35,6 +35,49 @@ pub enum Error {
         host: HostName,
         /// Docker's words.
         reason: String,
+        /// What could be freed; empty: nothing that is known.
+        freeable: String,
+    },
+    /// There is no room for the image on the host's disk.
+    #[error(
+        "{host} has {} left in {folder}, and image {} needs {} there while it is unpacked",
+        Bytes(*free), image.short(), Bytes(*needed)
+    )]
+    NoRoom {
+        /// The image.
+        image: Digest,
+        /// The host.
+        host: HostName,
+        /// Docker's folder.
+        folder: String,
+        /// Bytes that are free there.
+        free: u64,
+        /// Bytes that it needs, with what must be left.
+        needed: u64,
+        /// What could be freed; empty: nothing that is known.
+        freeable: String,
+    },
+    /// The limits of the new replicas don't fit into the host's memory.
+    #[error("{host} has {} of memory left, and the {replicas} new replicas may need {}", Bytes(*free), Bytes(*needed))]
+    NoMemory {
+        /// The host.
+        host: HostName,
+        /// The new replicas that have a limit.
+        replicas: usize,
+        /// The sum of their limits, in bytes.
+        needed: u64,
+        /// Bytes that are available.
+        free: u64,
+    },
+    /// A replica needs more GPUs than there are.
+    #[error("{host} has {there} GPUs, and a replica needs {needed}")]
+    NoGpus {
+        /// The host.
+        host: HostName,
+        /// GPUs that it needs.
+        needed: u32,
+        /// GPUs that there are.
+        there: u32,
     },
     /// Docker gave a pull up.
     #[error("Docker on {host} could not pull image {}: {reason}", image.short())]
@@ -176,6 +219,9 @@ impl Error {
             | Self::Serving { .. }
             | Self::Draining { .. } => true,
             Self::NoSpace { .. }
+            | Self::NoRoom { .. }
+            | Self::NoMemory { .. }
+            | Self::NoGpus { .. }
             | Self::Late { .. }
             | Self::NoImage { .. }
             | Self::NoOtherNetwork { .. }
@@ -211,9 +257,16 @@ impl From<Error> for Failure {
                 source if !source.retryable() => failure.hint(BUILD_AGAIN),
                 _ => failure,
             },
-            Error::NoSpace { .. } => {
-                failure.hint("make space there (`docker system df` says what takes it), or keep fewer releases (`retain:`)")
+            Error::NoSpace { freeable, .. } | Error::NoRoom { freeable, .. } if !freeable.is_empty() => {
+                failure.hint(format!("make space there: {freeable}"))
             }
+            Error::NoSpace { .. } | Error::NoRoom { .. } => {
+                failure.hint("make space there: `docker system df` says what takes it")
+            }
+            Error::NoMemory { .. } => failure.hint(
+                "old and new replicas run side by side: lower resources.memory or replicas, or give the host more memory",
+            ),
+            Error::NoGpus { .. } => failure.hint("lower resources.gpus, or deploy to another host"),
             Error::Late { .. } => failure.hint("raise timeouts.ship in the deploy file if the link is that slow"),
             Error::NoImage { .. } => failure.hint("send it again: `cutover replay --from ship`"),
             Error::NameTaken { ours: false, .. } => failure.hint("it is not Cutover's: rename or remove it"),

@@ -15,7 +15,12 @@ pub struct ImageName {
 impl ImageName {
     /// The name of the image with this manifest, or index.
     pub fn new(key: &ServiceKey, digest: &Digest) -> Self {
-        Self { repository: format!("cutover/{key}"), tag: digest.short().to_owned() }
+        Self { repository: Self::repository_of(key), tag: digest.short().to_owned() }
+    }
+
+    /// What all images of a service at a destination have before the colon.
+    pub fn repository_of(key: &ServiceKey) -> String {
+        format!("cutover/{key}")
     }
 
     /// What stands before the colon: the same for all images of a service at a destination.

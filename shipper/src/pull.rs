@@ -70,7 +70,7 @@ fn why(error: bollard::errors::Error, machine: &Machine, image: &Image) -> Error
     let (image, host) = (image.digest.clone(), machine.name().clone());
     let reason = error.to_string();
     match error {
-        _ if reason.contains(NO_SPACE) => Error::NoSpace { image, host, reason },
+        _ if reason.contains(NO_SPACE) => Error::NoSpace { image, host, reason, freeable: String::new() },
         bollard::errors::Error::DockerStreamError { error: reason } => Error::Pull { image, host, reason },
         error => machine.host().docker_failed(format!("pulling image {image}"))(error).into(),
     }

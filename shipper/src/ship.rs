@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::pull::pull;
-use crate::{Error, ImageName, Result};
+use crate::{Error, ImageName, Result, space};
 
 /// Brings the image with this manifest, or index, from `store` to the host, under its [`ImageName`], within
 /// `timeouts.ship`. Answers with the bytes that were sent: none where the host had the image already. Layers that any
@@ -38,7 +38,15 @@ pub async fn ship(
         if held.is_some_and(|held| is(&held, &image)) {
             return Ok(0);
         }
-        pull(machine, store, &image, (&plan.key, &name), progress).await
+        Box::pin(space::check(machine, store, &plan.key, &image)).await?;
+        match pull(machine, store, &image, (&plan.key, &name), progress).await {
+            Err(Error::NoSpace { image, host, reason, .. }) => {
+                // Without it, the reason alone is told.
+                let freeable = space::freeable(machine, &plan.key).await.unwrap_or_default();
+                Err(Error::NoSpace { image, host, reason, freeable })
+            }
+            pulled => pulled,
+        }
     };
     let late = || Error::Late { image: digest.clone(), host: machine.name().clone(), limit };
     timeout(limit.0, shipped).await.unwrap_or_else(|_| Err(late()))

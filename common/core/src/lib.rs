@@ -1,6 +1,7 @@
 //! The rules of Cutover, and nothing else: what a deployment is, which facts may follow which, what is due, how it ends,
 //! and what the deploy file says. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
 
+mod bytes;
 mod certificate_note;
 mod container;
 mod decision;
@@ -36,6 +37,7 @@ mod time;
 mod tls;
 mod warning;
 
+pub use bytes::Bytes;
 pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use container::{Container, Logging, Volume};
 pub use decision::Decision;

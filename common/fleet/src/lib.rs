@@ -9,6 +9,7 @@ mod machine;
 mod member;
 mod proxy;
 mod question;
+mod room;
 mod trouble;
 
 pub use container::{Condition, Container};
@@ -18,4 +19,5 @@ pub use machine::{Fleet, Machine};
 pub use member::{Member, WEB, replica_name};
 pub use proxy::{Proxy, ProxyIdentity, SOCKET, epoch_of, key_of};
 pub use question::{Answer, NoAnswer};
+pub use room::{Disk, Room};
 pub use trouble::{LAST_LINES, Trouble};

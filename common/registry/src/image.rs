@@ -1,6 +1,7 @@
 //! An image in the artifact store.
 
 use cutover_store::{Digest, Store};
+use serde::Deserialize;
 
 use crate::manifest::{Descriptor, LIMIT, Manifest, MediaType, Platform};
 use crate::{Error, Result};
@@ -48,10 +49,34 @@ impl Image {
         std::iter::once(&self.config).chain(&self.layers)
     }
 
+    /// The digests of its layers as they are unpacked, the lowest first: what a host that has them knows them by.
+    ///
+    /// # Errors
+    /// A config that can't be read.
+    pub async fn diff_ids(&self, store: &Store) -> Result<Vec<String>> {
+        let config = store.get_bytes(&self.config.digest, LIMIT as u64).await?;
+        let unreadable = |error: serde_json::Error| Error::NotAnImage {
+            digest: self.config.digest.clone(),
+            source: error.into(),
+        };
+        serde_json::from_slice::<Config>(&config).map(|config| config.rootfs.diff_ids).map_err(unreadable)
+    }
+
     /// How much travels to a host that has nothing of it, in bytes.
     pub fn size(&self) -> u64 {
         self.manifest_bytes + self.parts().map(|part| part.size).sum::<u64>()
     }
+}
+
+/// What matters here of a config (OCI image specification, "Image Configuration").
+#[derive(Deserialize)]
+struct Config {
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Vec<String>,
 }
 
 async fn manifest(store: &Store, digest: &Digest) -> Result<(u64, Manifest)> {

@@ -117,6 +117,28 @@ async fn a_replica_that_can_not_run_is_named_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_would_not_fit_into_the_memory_are_refused_before_one_is_made() {
+    let bench = Bench::up("boot-memory").await;
+    let digest = image(&bench.store, &[&application()]).await;
+    let mut plan = bench.plan("aaaaaa", &digest);
+    plan.release.settings.resources.memory = Some(1 << 40);
+    bench.ship(&plan).await.unwrap();
+    let failure = bench.boot(&plan, 1).await.unwrap_err();
+    assert!(
+        failure.message.contains("of memory left, and the 2 new replicas may need 2.1 TB"),
+        "{failure:?}"
+    );
+    assert!(failure.message.starts_with(&bench.host.address) && !failure.retry, "{failure:?}");
+    assert!(failure.hint.as_ref().unwrap().contains("resources.memory"), "{failure:?}");
+    assert_eq!(bench.containers(), Vec::<String>::new());
+    // What runs already has what it needs.
+    plan.release.settings.resources.memory = Some(64 << 20);
+    let replicas = bench.boot(&plan, 2).await.unwrap();
+    plan.release.settings.resources.memory = Some(1 << 40);
+    assert_eq!(bench.boot(&plan, 3).await.unwrap(), replicas);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_deployment_has_left_behind_goes_with_the_next_but_never_what_serves() {
     let bench = Bench::up("strays").await;
     let digest = image(&bench.store, &[&application()]).await;

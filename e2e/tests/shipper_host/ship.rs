@@ -72,6 +72,43 @@ async fn what_stands_in_the_way_is_said() {
     assert!(failure.message.contains("took longer than 1ms"), "{failure:?}");
 }
 
+/// Gives the host's Docker a disk of its own, so small that an image may be too large for it.
+fn small_disk(bench: &Bench, mebibytes: u32) {
+    let script =
+        "set -e; pid=$(cat /var/run/docker.pid); tr '\\0' '\\n' </proc/$pid/cmdline >/run/dockerd.arguments
+        within() { for _ in $(seq 300); do if \"$@\"; then return; fi; sleep 0.1; done; exit 1; }
+        ended() { ! [ -e /proc/$pid ]; }
+        answers() { docker version >/dev/null 2>&1; }
+        kill $pid; within ended
+        mount -t tmpfs -o size=$1m tmpfs /var/lib/docker
+        xargs -d '\\n' setsid </run/dockerd.arguments >/run/dockerd.log 2>&1 &
+        within answers";
+    bench.host.exec(&["bash", "-c", script, "bash", &mebibytes.to_string()]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_not_fit_is_not_sent() {
+    let bench = Bench::up("ship-small").await;
+    let (base, change) = (payload(1, 32 << 20), payload(2, 4 << 20));
+    let fits = image(&bench.store, &[&base]).await;
+    let shares = image(&bench.store, &[&base, &change]).await;
+    let large = image(&bench.store, &[&payload(3, 48 << 20)]).await;
+    // What must be left, the first image twice, and some more.
+    small_disk(&bench, 256 + 64 + 24);
+    bench.ship(&bench.plan("aaaaaa", &fits)).await.unwrap();
+    // It would be too large, had the host not most of it.
+    bench.ship(&bench.plan("bbbbbb", &shares)).await.unwrap();
+
+    bench.host.exec(&["sh", "-c", "tar -cC /etc hostname | docker import -"]).unwrap();
+    let failure = bench.ship(&bench.plan("cccccc", &large)).await.unwrap_err();
+    assert!(failure.message.contains("left in /var/lib/docker") && !failure.retry, "{failure:?}");
+    assert!(failure.message.contains("needs 369.1 MB there"), "{failure:?}");
+    let hint = failure.hint.unwrap();
+    assert!(hint.contains("`docker image prune` frees up to"), "{hint}");
+    assert!(hint.contains("2 images of production/hello take up to"), "{hint}");
+    assert!(!bench.images().contains(large.short()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_ship_is_brought_to_its_end_by_the_next() {
     let bench = Bench::up("ship-cut").await;
