@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use crate::identity::authenticate;
 use crate::known_hosts::KnownHost;
-use crate::socket::PromptSocket;
-use crate::{Error, HostAddress, SshOptions};
+use crate::ssh_config::SshConfig;
+use crate::{Error, HostAddress, SshOptions, Stream, route};
 
 /// The keepalives without an answer after which a connection is given up.
 const KEEPALIVES: usize = 3;
@@ -28,6 +28,8 @@ const BACKLOG: usize = 128;
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
     Tcp(SocketAddr),
+    /// A name is resolved on the host.
+    Named(String, u16),
     Unix(PathBuf),
     Session,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Connection {
     handle: Handle<Client>,
     /// Owned by the session, so that the listeners end with it.
     listeners: Weak<Listeners>,
+    /// The connection that this one goes through.
+    _via: Option<Arc<Self>>,
 }
 
 /// Where the channels of forwarded connections go, by port on the host.
@@ -68,11 +72,25 @@ fn has_aes() -> bool {
 }
 
 impl Connection {
-    /// Connects, verifies the host's key and logs in. The caller sets the limit on time.
+    /// Connects, by the way that the options' file says, verifies the host's key and logs in. The caller sets the limit on
+    /// time.
     pub(crate) async fn establish(address: &HostAddress, options: &SshOptions) -> Result<Arc<Self>, Error> {
+        let config = SshConfig::of(address, options).await?;
+        let (socket, via) = route::open(&config, options, 0).await?;
+        Self::over(socket, via, &config, options).await
+    }
+
+    /// Verifies the host at the other end of `socket` and logs in.
+    pub(crate) async fn over(
+        socket: Stream,
+        via: Option<Arc<Self>>,
+        config: &SshConfig,
+        options: &SshOptions,
+    ) -> Result<Arc<Self>, Error> {
+        let (address, login) = (&config.address, config);
         let unreachable = |source| Error::Unreachable { host: address.to_string(), source };
         let known_host = KnownHost::read(&options.known_hosts, address, options.accept_new).await?;
-        let config = client::Config {
+        let settings = client::Config {
             preferred: Preferred { cipher: ciphers().into(), ..known_host.preferred() },
             keepalive_interval: Some(options.keepalive),
             keepalive_max: KEEPALIVES,
@@ -80,10 +98,9 @@ impl Connection {
             inactivity_timeout: Some(options.keepalive * (KEEPALIVES as u32 + 1)),
             ..client::Config::default()
         };
-        let socket = PromptSocket::connect(&address.address, address.port).await.map_err(unreachable)?;
         let listeners = Arc::new(Listeners::default());
         let client = Client { known_host, listeners: Arc::clone(&listeners) };
-        let connecting = client::connect_stream(Arc::new(config), socket, client);
+        let connecting = client::connect_stream(Arc::new(settings), socket, client);
         let mut handle = connecting.await.map_err(|failure| match failure {
             Failure::Host(error) => error,
             Failure::Ssh(russh::Error::IO(source)) => unreachable(source),
@@ -94,8 +111,8 @@ impl Connection {
                 source: Box::new(error),
             },
         })?;
-        authenticate(&mut handle, address, options).await?;
-        let connection = Arc::new(Self { handle, listeners: Arc::downgrade(&listeners) });
+        authenticate(&mut handle, login).await?;
+        let connection = Arc::new(Self { handle, listeners: Arc::downgrade(&listeners), _via: via });
         tokio::spawn(Arc::clone(&connection).hurry(options.connect_timeout));
         Ok(connection)
     }
@@ -127,6 +144,9 @@ impl Connection {
                     handle
                         .channel_open_direct_tcpip(to.ip().to_string(), to.port().into(), "127.0.0.1", 0)
                         .await
+                }
+                Target::Named(name, port) => {
+                    handle.channel_open_direct_tcpip(name, port.into(), "127.0.0.1", 0).await
                 }
                 Target::Unix(path) => handle.channel_open_direct_streamlocal(path.to_string_lossy()).await,
                 Target::Session => handle.channel_open_session().await,

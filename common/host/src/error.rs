@@ -77,6 +77,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What says how hosts are reached can't be used.
+    #[error("cannot use {} for {host}: {reason}", path.display())]
+    SshConfig {
+        /// The file.
+        path: PathBuf,
+        /// The host, as it is named.
+        host: String,
+        /// What ssh says of it.
+        reason: String,
+    },
     /// The host accepts none of the keys.
     #[error("{host} accepts none of the SSH keys that were offered: {}", offered(tried))]
     AuthenticationFailed {
@@ -216,6 +226,7 @@ impl Error {
             | Self::HostKeyChanged { .. }
             | Self::HostKeyRevoked { .. }
             | Self::KnownHosts { .. }
+            | Self::SshConfig { .. }
             | Self::AuthenticationFailed { .. }
             | Self::KeyUnreadable { .. }
             | Self::KeyUnusable { .. }

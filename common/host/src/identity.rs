@@ -1,25 +1,30 @@
 //! Logging in with a key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use russh::client::{AuthResult, Handle, Handler};
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
+use russh::keys::{
+    Algorithm, Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, decode_secret_key,
+    load_openssh_certificate,
+};
 
-use crate::{Error, HostAddress, SshOptions};
+use crate::ssh_config::SshConfig;
+use crate::{Error, HostAddress};
 
-/// Offers the key files in their order, then the keys of the agent, until one is accepted.
+/// Offers the key files in their order, each with its certificate first where it has one, then the keys of the agent, until one
+/// is accepted.
 pub(crate) async fn authenticate<H: Handler>(
     session: &mut Handle<H>,
-    address: &HostAddress,
-    options: &SshOptions,
+    config: &SshConfig,
 ) -> Result<(), Error> {
+    let address = &config.address;
     let mut attempt = Attempt { user: &address.user, session, tried: Vec::new(), offered: false };
     let mut unreadable = None;
-    for path in &options.identities {
+    for path in &config.identities {
         match load(path).await {
-            Ok(key) => match attempt.offer(key, path).await {
+            Ok(key) => match attempt.offer(key, path, &config.certificates).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(error) => return Err(attempt.failed(address, Some(error))),
@@ -30,8 +35,9 @@ pub(crate) async fn authenticate<H: Handler>(
             }
         }
     }
-    if let Some(socket) = &options.agent {
-        match attempt.offer_agent(socket).await {
+    if let Some(socket) = &config.agent {
+        let only = if config.identities_only { Some(public_keys(&config.identities).await) } else { None };
+        match attempt.offer_agent(socket, only.as_deref()).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(error) => attempt.tried.push(format!("the agent at {} ({error})", socket.display())),
@@ -51,18 +57,40 @@ struct Attempt<'a, H: Handler> {
 }
 
 impl<H: Handler> Attempt<'_, H> {
-    async fn offer(&mut self, key: PrivateKey, path: &Path) -> Result<bool, russh::Error> {
+    async fn offer(
+        &mut self,
+        key: PrivateKey,
+        path: &Path,
+        certificates: &[PathBuf],
+    ) -> Result<bool, russh::Error> {
+        let key = Arc::new(key);
+        if let Some((certificate, path)) = certificate_of(&key, path, certificates).await {
+            self.offered = true;
+            self.tried.push(path.display().to_string());
+            let offered = self.session.authenticate_openssh_cert(self.user, Arc::clone(&key), certificate);
+            if offered.await?.success() {
+                return Ok(true);
+            }
+        }
         let hash = self.hash(&key.algorithm()).await?;
         self.offered = true;
         self.tried.push(path.display().to_string());
-        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+        let key = PrivateKeyWithHashAlg::new(key, hash);
         Ok(self.session.authenticate_publickey(self.user, key).await?.success())
     }
 
-    async fn offer_agent(&mut self, socket: &Path) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    /// With `only`, no other keys than these.
+    async fn offer_agent(
+        &mut self,
+        socket: &Path,
+        only: Option<&[PublicKey]>,
+    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         let mut agent = AgentClient::connect_uds(socket).await?;
         for identity in agent.request_identities().await? {
             let key = identity.public_key().into_owned();
+            if only.is_some_and(|only| !only.iter().any(|allowed| allowed.key_data() == key.key_data())) {
+                continue;
+            }
             let hash = self.hash(&key.algorithm()).await?;
             self.offered = true;
             self.tried.push(format!("{} of the agent", key.fingerprint(HashAlg::Sha256)));
@@ -95,4 +123,32 @@ impl<H: Handler> Attempt<'_, H> {
 
 async fn load(path: &Path) -> Result<PrivateKey, russh::keys::Error> {
     decode_secret_key(&tokio::fs::read_to_string(path).await?, None)
+}
+
+/// The certificate of a key, and its file: `<key>-cert.pub` beside it, or one of those given.
+async fn certificate_of(key: &PrivateKey, path: &Path, given: &[PathBuf]) -> Option<(Certificate, PathBuf)> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-cert.pub");
+    for path in [PathBuf::from(beside)].iter().chain(given) {
+        let file = path.clone();
+        let loaded = tokio::task::spawn_blocking(move || load_openssh_certificate(file)).await;
+        if let Ok(Ok(certificate)) = loaded
+            && certificate.public_key() == key.public_key().key_data()
+        {
+            return Some((certificate, path.clone()));
+        }
+    }
+    None
+}
+
+/// The public keys that lie beside private ones: of those with a passphrase, that is all that can be read.
+async fn public_keys(identities: &[PathBuf]) -> Vec<PublicKey> {
+    let mut keys = Vec::new();
+    for path in identities {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".pub");
+        let text = tokio::fs::read_to_string(PathBuf::from(beside)).await;
+        keys.extend(text.ok().and_then(|text| PublicKey::from_openssh(&text).ok()));
+    }
+    keys
 }

@@ -19,9 +19,11 @@ mod known_hosts;
 mod listener;
 mod local;
 mod options;
+mod route;
 mod session;
 mod socket;
 mod ssh;
+mod ssh_config;
 mod stream;
 mod transport;
 

@@ -12,8 +12,12 @@ const DEFAULT_IDENTITIES: [&str; 3] = ["id_ed25519", "id_rsa", "id_ecdsa"];
 /// How SSH connections are made: keys, known hosts, limits.
 #[derive(Debug, Clone)]
 pub struct SshOptions {
-    /// Private key files in the order in which they are offered, before the keys of the agent.
+    /// Private key files in the order in which they are offered, before the keys of the agent. None: those that `config`
+    /// names, and ssh's usual ones.
     pub identities: Vec<PathBuf>,
+    /// A file in the format of ssh_config(5) that says how hosts are reached: other addresses and ports, jump hosts, keys,
+    /// certificates.
+    pub config: Option<PathBuf>,
     /// The socket of an ssh-agent whose keys are offered too.
     pub agent: Option<PathBuf>,
     /// The file that the keys of hosts are verified against, in the format of sshd(8).
@@ -33,6 +37,7 @@ impl SshOptions {
     pub fn new(known_hosts: impl Into<PathBuf>) -> Self {
         Self {
             identities: Vec::new(),
+            config: None,
             agent: None,
             known_hosts: known_hosts.into(),
             accept_new: false,
@@ -44,7 +49,8 @@ impl SshOptions {
     /// The options of the person or service that runs this process.
     ///
     /// `CUTOVER_SSH_KEY` names the one identity to use (default: `id_ed25519`, `id_rsa`, `id_ecdsa` in `~/.ssh`, those
-    /// that exist), `CUTOVER_KNOWN_HOSTS` the known hosts (default `~/.ssh/known_hosts`), `SSH_AUTH_SOCK` the agent.
+    /// that exist), `CUTOVER_KNOWN_HOSTS` the known hosts (default `~/.ssh/known_hosts`), `SSH_AUTH_SOCK` the agent,
+    /// `CUTOVER_SSH_CONFIG` the file that says how hosts are reached (default `~/.ssh/config` where it exists; `none`: none).
     ///
     /// # Errors
     /// [`Error::Environment`] where a default is needed and `HOME` isn't set, or a variable isn't UTF-8.
@@ -53,15 +59,21 @@ impl SshOptions {
             Some(path) => PathBuf::from(path),
             None => ssh_folder()?.join("known_hosts"),
         };
+        let config = match variable("CUTOVER_SSH_CONFIG")? {
+            Some(none) if none == "none" => None,
+            Some(path) => Some(PathBuf::from(path)),
+            None => ssh_folder().ok().map(|folder| folder.join("config")).filter(|path| path.exists()),
+        };
         let identities = match variable("CUTOVER_SSH_KEY")? {
             Some(path) => vec![PathBuf::from(path)],
+            None if config.is_some() => Vec::new(),
             None => {
                 let folder = ssh_folder()?;
                 DEFAULT_IDENTITIES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
             }
         };
         let agent = variable("SSH_AUTH_SOCK")?.map(PathBuf::from);
-        Ok(Self { identities, agent, ..Self::new(known_hosts) })
+        Ok(Self { identities, config, agent, ..Self::new(known_hosts) })
     }
 }
 
