@@ -11,7 +11,7 @@ use bollard::Docker;
 use bollard::query_parameters::{CreateImageOptions, ListImagesOptions, RemoveImageOptions};
 use cutover_builder::{Build, BuildEvent, Engine, Error, ImageId, Limits};
 use cutover_core::{BuildContext, Recipe, Reference, SshKeys};
-use cutover_registry::{Image, Platform, PullRegistry};
+use cutover_registry::{Image, Pace, Platform, PullRegistry};
 use cutover_store::{Digest, Store};
 use futures_util::{FutureExt, TryStreamExt};
 use tempfile::TempDir;
@@ -163,7 +163,7 @@ impl Bench {
     /// Pulls an image from the store; answers its id, and how many bytes travelled.
     async fn pull(&self, manifest: &Digest) -> (ImageId, u64) {
         let image = Image::read(&self.store, manifest, &Platform::linux("amd64")).await.unwrap();
-        let registry = PullRegistry::new(self.store.clone(), &self.name, image);
+        let registry = PullRegistry::new(self.store.clone(), &self.name, image, Pace::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let reference = format!("{}/{}@{manifest}", listener.local_addr().unwrap(), self.name);
         let serve = async {

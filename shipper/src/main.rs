@@ -1,12 +1,14 @@
 //! `cutover-shipper`: brings images to the hosts, starts replicas there, and removes what is done with.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::Parser;
-use cutover_core::Program;
+use cutover_core::{Bytes, Program};
 use cutover_fleet::Fleet;
 use cutover_host::Hosts;
 use cutover_program::Arguments;
+use cutover_registry::Pace;
 use cutover_shipper::Shipper;
 use cutover_store::Store;
 
@@ -19,13 +21,20 @@ struct Command {
     /// The folder of the artifact store.
     #[arg(long, env = "CUTOVER_STORE")]
     store: PathBuf,
+    /// How much is sent to all hosts together in a second at most, such as 500k or 20m.
+    #[arg(long, env = "CUTOVER_BANDWIDTH")]
+    bandwidth: Option<Bytes>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
     let store = Store::open(&command.store).await?;
-    let shipper = Shipper::new(Fleet::new(Hosts::from_environment()?), store);
+    let shipper = Shipper::new(
+        Fleet::new(Hosts::from_environment()?),
+        store,
+        Pace::new(command.bandwidth.and_then(|Bytes(bytes)| NonZeroU64::new(bytes))),
+    );
     cutover_program::run(Program::Shipper, env!("CARGO_PKG_VERSION"), command.program, shipper).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilde
 use cutover_core::{Progress, ServiceKey};
 use cutover_fleet::Machine;
 use cutover_host::RemoteListener;
-use cutover_registry::{Image, PullRegistry};
+use cutover_registry::{Image, Pace, PullRegistry};
 use cutover_store::Store;
 use futures_util::TryStreamExt;
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ const NO_SPACE: &str = "no space left on device";
 /// keeps other users of the host out.
 pub(crate) async fn pull(
     machine: &Machine,
-    store: &Store,
+    (store, pace): (&Store, &Pace),
     image: &Image,
     (key, name): (&ServiceKey, &ImageName),
     progress: &watch::Sender<Progress>,
@@ -39,7 +39,7 @@ pub(crate) async fn pull(
     let docker = machine.docker().await?;
     let mut listener = machine.host().listen().await?;
     let repository = format!("{}-{}", name.repository(), Ulid::generate().to_string().to_lowercase());
-    let registry = PullRegistry::new(store.clone(), &repository, image.clone());
+    let registry = PullRegistry::new(store.clone(), &repository, image.clone(), pace.clone());
     let local = format!("127.0.0.1:{}/{repository}", listener.port());
     let pulled = TemporaryName::new(&docker, format!("{local}@{}", image.digest));
     tokio::select! {

@@ -3,7 +3,7 @@
 use bollard::models::ImageInspect;
 use cutover_core::{Digest, Plan, Progress};
 use cutover_fleet::Machine;
-use cutover_registry::{Image, Platform};
+use cutover_registry::{Image, Pace, Platform};
 use cutover_store::Store;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -14,14 +14,14 @@ use crate::{Error, ImageName, Result, space};
 /// Brings the image with this manifest, or index, from `store` to the host, under its [`ImageName`], within
 /// `timeouts.ship`. Answers with the bytes that were sent: none where the host had the image already. Layers that any
 /// image on the host has are not sent, and the lower ones are sent before the higher ones. Of what is interrupted, the host
-/// keeps the large layers that it has whole: the next attempt sends the others.
+/// keeps the large layers that it has whole: the next attempt sends the others. Nothing is sent faster than at `pace`.
 ///
 /// # Errors
 /// An image that isn't whole in the store, a host without space for it, the time limit, and a host or a Docker that can't
 /// be reached.
 pub async fn ship(
     machine: &Machine,
-    store: &Store,
+    (store, pace): (&Store, &Pace),
     plan: &Plan,
     digest: &Digest,
     progress: &watch::Sender<Progress>,
@@ -39,7 +39,7 @@ pub async fn ship(
             return Ok(0);
         }
         Box::pin(space::check(machine, store, &plan.key, &image)).await?;
-        match pull(machine, store, &image, (&plan.key, &name), progress).await {
+        match pull(machine, (store, pace), &image, (&plan.key, &name), progress).await {
             Err(Error::NoSpace { image, host, reason, .. }) => {
                 // Without it, the reason alone is told.
                 let freeable = space::freeable(machine, &plan.key).await.unwrap_or_default();

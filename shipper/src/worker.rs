@@ -6,6 +6,7 @@ use std::future::pending;
 use cutover_bus::{Assignment, Performer};
 use cutover_core::{Digest, Failure, Output, Progress, Stage};
 use cutover_fleet::Fleet;
+use cutover_registry::Pace;
 use cutover_store::Store;
 use tokio::sync::watch;
 
@@ -16,12 +17,14 @@ use crate::{Existing, boot, discard, retire, ship};
 pub struct Shipper {
     fleet: Fleet,
     store: Store,
+    pace: Pace,
 }
 
 impl Shipper {
-    /// A shipper that reaches hosts through `fleet`, and takes images from `store`.
-    pub const fn new(fleet: Fleet, store: Store) -> Self {
-        Self { fleet, store }
+    /// A shipper that reaches hosts through `fleet`, and takes images from `store`, which it sends no faster than at `pace` to
+    /// all hosts together.
+    pub const fn new(fleet: Fleet, store: Store, pace: Pace) -> Self {
+        Self { fleet, store, pace }
     }
 
     async fn work(
@@ -33,7 +36,8 @@ impl Shipper {
         let (plan, epoch) = (assignment.plan(), &assignment.epoch);
         Ok(match assignment.task.stage {
             Stage::Ship => {
-                let sent = ship(machine, &self.store, plan, image(assignment)?, progress).await?;
+                let sent =
+                    ship(machine, (&self.store, &self.pace), plan, image(assignment)?, progress).await?;
                 Output::Shipped { sent }
             }
             Stage::Boot => {

@@ -109,7 +109,7 @@ impl fmt::Display for Change {
         }
         let took = clock::duration(Duration::from_secs_f64(self.seconds));
         match &self.what {
-            What::Running { progress: Some(known), .. } => write!(f, " {}", progress(known)),
+            What::Running { progress: Some(known), .. } => write!(f, " {}", progress(known, Duration::ZERO)),
             What::Running { .. } if self.attempt > 1 => write!(f, " started, attempt {}", self.attempt),
             What::Running { .. } => write!(f, " started"),
             What::Finished { output: made } => write!(f, " finished in {took}, {}", output(made)),

@@ -1,7 +1,10 @@
 //! What a task made, in a few words.
 
+use std::time::Duration;
+
 use cutover_core::{Output, Progress};
 
+use crate::clock;
 use crate::size::bytes;
 use crate::version;
 
@@ -77,13 +80,29 @@ fn plus(sum: Output, next: &Output) -> Option<Output> {
     })
 }
 
-/// How far a task is.
-pub(crate) fn progress(progress: &Progress) -> String {
+/// How long a task must have run until it is said how long it may go on.
+const FORESEEN_AFTER: Duration = Duration::from_secs(2);
+
+/// How far a task is that has run for so long.
+pub(crate) fn progress(progress: &Progress, elapsed: Duration) -> String {
     match progress {
-        Progress::Bytes { done, total } if *total > 0 => format!("{} of {}", bytes(*done), bytes(*total)),
+        Progress::Bytes { done, total } if *total > 0 => {
+            let so_far = format!("{} of {}", bytes(*done), bytes(*total));
+            match left(*done, *total, elapsed) {
+                Some(left) => format!("{so_far}, {} left", clock::duration(left)),
+                None => so_far,
+            }
+        }
         Progress::Bytes { done, .. } => bytes(*done),
         Progress::Step(step) => printable(step),
     }
+}
+
+/// How long it goes on if it goes on as it went.
+fn left(done: u64, total: u64, elapsed: Duration) -> Option<Duration> {
+    let foreseen = elapsed >= FORESEEN_AFTER && done > 0 && done < total;
+    let seconds = || elapsed.as_secs_f64() * (total - done) as f64 / done as f64;
+    foreseen.then(|| Duration::try_from_secs_f64(seconds().ceil()).ok()).flatten()
 }
 
 /// `1 host`, `2 hosts`.

@@ -167,7 +167,9 @@ fn task_row(
         Status::Claimed { progress: known, .. } => {
             let soak = deployment.plan.release.settings.soak.time.0;
             let text = match (known, state.began) {
-                (Some(known), _) => progress(known),
+                (Some(known), began) => {
+                    progress(known, began.map_or(Duration::ZERO, |began| now.since(began)))
+                }
                 (None, Some(began)) if task.stage == Stage::Soak => {
                     format!("{} of {}", clock::duration(now.since(began).min(soak)), clock::duration(soak))
                 }

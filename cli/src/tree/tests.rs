@@ -44,6 +44,18 @@ deployment 0k3x9p by anna@laptop, 5.0 s
 }
 
 #[test]
+fn what_is_sent_for_a_while_has_a_time_left() {
+    let running = task(Stage::Ship, 0);
+    let transcript = Transcript::deploying_v2(1)
+        .done(Stage::Build, 1_200)
+        .claim(&running)
+        .wait(6_000)
+        .progress(&running, Progress::Bytes { done: 30_000_000, total: 40_000_000 });
+    let drawn = drawn(&transcript, &[]);
+    assert!(drawn.contains("30.0 MB of 40.0 MB, 2.0 s left"), "{drawn}");
+}
+
+#[test]
 fn running_on_two_hosts() {
     let (done, running) = (task(Stage::Ship, 0), task(Stage::Ship, 1));
     let transcript = Transcript::deploying_v2(2)

@@ -37,7 +37,7 @@ mod time;
 mod tls;
 mod warning;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, InvalidSize};
 pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use container::{Container, Logging, Volume};
 pub use decision::Decision;

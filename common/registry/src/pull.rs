@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::beginning::Beginning;
 use crate::manifest::{LIMIT, Manifest};
+use crate::pace::Pace;
 use crate::range::Part;
 use crate::reply::{Answer, Code, DOCKER_CONTENT_DIGEST, Refusal, Reply, full, streamed};
 use crate::route::{Reference, Route};
@@ -36,6 +37,7 @@ struct Shared {
     image: Image,
     meter: Meter,
     turns: Turns,
+    pace: Pace,
     /// The layers that were asked for, by number.
     asked: Mutex<BTreeSet<usize>>,
     beginnings: Mutex<Vec<Beginning>>,
@@ -43,7 +45,8 @@ struct Shared {
 
 impl PullRegistry {
     /// Offers `image` as `repository`, for example `cutover/app`: lower-case path components of a Docker image name.
-    pub fn new(store: Store, repository: impl Into<String>, image: Image) -> Self {
+    /// Content is sent no faster than at `pace`.
+    pub fn new(store: Store, repository: impl Into<String>, image: Image, pace: Pace) -> Self {
         Self {
             shared: Arc::new(Shared {
                 store,
@@ -51,6 +54,7 @@ impl PullRegistry {
                 image,
                 meter: Meter::default(),
                 turns: Turns::default(),
+                pace,
                 asked: Mutex::default(),
                 beginnings: Mutex::default(),
             }),
@@ -154,7 +158,7 @@ impl Shared {
         }
         self.meter.add_promised(length);
         let turn = self.turn_of(&part.digest);
-        Ok(reply.body(streamed(self.store.get_range(&part.digest, range).await?, turn)))
+        Ok(reply.body(streamed(self.store.get_range(&part.digest, range).await?, turn, self.pace.clone())))
     }
 
     /// The config comes before all layers.

@@ -13,6 +13,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
+use crate::pace::Pace;
 use crate::turns::Turn;
 
 /// How much of a blob is read and sent at once, in bytes.
@@ -36,13 +37,14 @@ pub(crate) fn full(content: impl Into<Bytes>) -> Body {
     Full::new(content.into()).map_err(|never| match never {}).boxed()
 }
 
-/// Content from the store, each piece of it when its turn has come.
-pub(crate) fn streamed(blob: Blob, turn: Turn) -> Body {
+/// Content from the store, each piece of it when its turn has come and as fast as it may.
+pub(crate) fn streamed(blob: Blob, turn: Turn, pace: Pace) -> Body {
     let pieces = ReaderStream::with_capacity(blob, CHUNK);
-    let in_turn = stream::unfold((pieces, turn), async |(mut pieces, turn)| {
+    let in_turn = stream::unfold((pieces, turn, pace), async |(mut pieces, turn, pace)| {
         turn.come().await;
         let piece = pieces.next().await?;
-        Some((piece, (pieces, turn)))
+        pace.take(piece.as_ref().map_or(0, Bytes::len)).await;
+        Some((piece, (pieces, turn, pace)))
     });
     BoxBody::new(StreamBody::new(in_turn.map_ok(Frame::data)))
 }

@@ -12,6 +12,7 @@ use cutover_core::{
 use cutover_e2e::{Host, dist};
 use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
 use cutover_host::{Hosts, SshOptions};
+use cutover_registry::Pace;
 use cutover_shipper::Existing;
 use cutover_store::Store;
 use tempfile::TempDir;
@@ -65,7 +66,8 @@ impl Bench {
 
     pub async fn ship(&self, plan: &Plan) -> Result<u64, Failure> {
         let image = plan.image.as_ref().unwrap();
-        Ok(cutover_shipper::ship(&self.machine, &self.store, plan, image, &self.progress).await?)
+        Ok(cutover_shipper::ship(&self.machine, (&self.store, &Pace::default()), plan, image, &self.progress)
+            .await?)
     }
 
     pub async fn boot(&self, plan: &Plan, claim: u64) -> Result<Vec<Replica>, Failure> {

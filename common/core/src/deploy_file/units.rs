@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::{InvalidSpan, Span};
+use crate::bytes::{InvalidSize, decimal};
+use crate::{Bytes, InvalidSpan, Span};
 
 /// The longest duration that can be asked for: a week.
 const LONGEST: Span = Span(Duration::from_hours(7 * 24));
@@ -21,8 +22,8 @@ pub(super) enum InvalidNumber {
     Whole { text: String, least: u64, most: u64 },
     #[error("'{0}' is neither true nor false")]
     Flag(String),
-    #[error("'{0}' is not a size: write a number with a unit, such as 512m or 2g")]
-    Size(String),
+    #[error(transparent)]
+    Size(#[from] InvalidSize),
     #[error("'{0}' is not a size: write a number with a unit, such as 10m or 2g, or 0 for no limit")]
     BodyLimit(String),
     #[error("{0} is less than the 6m that Docker needs at least")]
@@ -95,13 +96,14 @@ pub(super) fn limit(text: &str) -> Result<Span, InvalidNumber> {
 
 /// Memory in bytes, enough for a container.
 pub(super) fn size(text: &str) -> Result<u64, InvalidNumber> {
-    let bytes = bytes(text).ok_or_else(|| InvalidNumber::Size(text.to_owned()))?;
+    let Bytes(bytes) = text.parse()?;
     if bytes < LEAST_MEMORY { Err(InvalidNumber::TooSmall(text.to_owned())) } else { Ok(bytes) }
 }
 
 /// Shared memory in bytes: some.
 pub(super) fn shm_size(text: &str) -> Result<u64, InvalidNumber> {
-    bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| InvalidNumber::Size(text.to_owned()))
+    let Bytes(bytes) = text.parse()?;
+    if bytes > 0 { Ok(bytes) } else { Err(InvalidSize(text.to_owned()).into()) }
 }
 
 /// A limit of the kernel; -1: none.
@@ -114,22 +116,7 @@ pub(super) fn body_limit(text: &str) -> Result<u64, InvalidNumber> {
     if text == "0" {
         return Ok(0);
     }
-    bytes(text).ok_or_else(|| InvalidNumber::BodyLimit(text.to_owned()))
-}
-
-/// Bytes. Units are those of Docker, powers of 1024: `b`, `k`, `m`, `g`, `t`, also written `kb` or `KiB`.
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "b" => 0,
-        "k" | "kb" | "ki" | "kib" => 10,
-        "m" | "mb" | "mi" | "mib" => 20,
-        "g" | "gb" | "gi" | "gib" => 30,
-        "t" | "tb" | "ti" | "tib" => 40,
-        _ => return None,
-    };
-    Some(decimal(number, 3)?.checked_mul(1 << shift)? / 1000)
+    text.parse().map(|Bytes(bytes)| bytes).map_err(|_| InvalidNumber::BodyLimit(text.to_owned()))
 }
 
 /// Thousandths of a CPU.
@@ -145,16 +132,6 @@ pub(super) fn percent(text: &str) -> Result<u32, InvalidNumber> {
     thousandths
         .and_then(|thousandths| u32::try_from(thousandths).ok())
         .ok_or_else(|| InvalidNumber::Percent(text.to_owned()))
-}
-
-/// A decimal number times ten to the `places`, exactly; none where it has more places than that.
-fn decimal(text: &str, places: usize) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').map_or((text, "0"), |(whole, fraction)| (whole, fraction));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > places {
-        return None;
-    }
-    format!("{whole}{fraction:0<places$}").parse().ok()
 }
 
 #[cfg(test)]

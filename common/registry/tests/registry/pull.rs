@@ -3,7 +3,7 @@
 use crate::client::{
     Client, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, REPOSITORY, at, blob, descriptor, manifest, store,
 };
-use cutover_registry::{Error, Image, Platform, PullRegistry};
+use cutover_registry::{Error, Image, Pace, Platform, PullRegistry};
 use cutover_store::{Digest, Store};
 use hyper::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +21,7 @@ async fn put_image(store: &Store, media_type: &str, layers: &[&[u8]]) -> (Digest
 
 async fn registry(store: &Store, digest: &Digest) -> PullRegistry {
     let image = Image::read(store, digest, &Platform::linux("amd64")).await.unwrap();
-    PullRegistry::new(store.clone(), REPOSITORY, image)
+    PullRegistry::new(store.clone(), REPOSITORY, image, Pace::default())
 }
 
 #[tokio::test]
@@ -116,7 +116,8 @@ async fn an_index_gives_the_hosts_platform_and_no_other() {
     let image = Image::read(&store, &index, &Platform::linux("amd64")).await.unwrap();
     assert_eq!((&image.digest, &image.manifest), (&index, &amd64));
     assert_eq!(image.config.digest, Digest::of(CONFIG));
-    let mut client = Client::of_pull(&PullRegistry::new(store.clone(), REPOSITORY, image)).await;
+    let mut client =
+        Client::of_pull(&PullRegistry::new(store.clone(), REPOSITORY, image, Pace::default())).await;
     assert_eq!(client.get(&at("v1")).await.header("content-type"), OCI_INDEX);
     assert_eq!(client.get(&at(&amd64)).await.header("content-type"), OCI_MANIFEST);
     assert_eq!(client.get(&blob(&Digest::of(LAYER))).await.status, StatusCode::OK);

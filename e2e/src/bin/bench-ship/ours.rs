@@ -8,6 +8,7 @@ use cutover_core::{DeployFile, Digest, HostSpec, Intent, PROTOCOL, Plan, Progres
 use cutover_e2e::Host;
 use cutover_fleet::{Fleet, Machine};
 use cutover_host::{Hosts, SshOptions};
+use cutover_registry::Pace;
 use cutover_shipper::ship;
 use cutover_store::Store;
 use futures_util::future::try_join_all;
@@ -50,7 +51,7 @@ impl Ours {
         let image = self.exported.as_ref().context("nothing was exported")?;
         try_join_all(self.machines.iter().map(async |(host, machine)| {
             let (progress, _) = watch::channel(Progress::Bytes { done: 0, total: 0 });
-            ship(machine, &self.store, &plan(image, host)?, image, &progress).await?;
+            ship(machine, (&self.store, &Pace::default()), &plan(image, host)?, image, &progress).await?;
             anyhow::Ok(())
         }))
         .await
