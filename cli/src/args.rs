@@ -159,6 +159,9 @@ pub(crate) struct Deploy {
     /// Deploy even if just this release is live
     #[arg(long)]
     pub(crate) force: bool,
+    /// Build also what a kept release was built of, and run every step of the Dockerfile again
+    #[arg(long)]
+    pub(crate) rebuild: bool,
     /// Don't watch: end once the deployment is accepted
     #[arg(long)]
     pub(crate) detach: bool,

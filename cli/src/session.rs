@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal};
-use cutover_core::{Program, Recipe, Settings};
+use cutover_core::{Digest, Program, Recipe, Settings};
 use cutover_store::Store;
 
 use crate::args::Global;
@@ -109,5 +109,13 @@ impl Session {
     /// A folder that can't be made.
     pub(crate) async fn store(&self) -> anyhow::Result<Store> {
         Ok(Store::open(&self.store).await?)
+    }
+
+    /// Whether the artifact store has an image, with all of its layers.
+    ///
+    /// # Errors
+    /// A store that can't be read.
+    pub(crate) async fn has_image(&self, image: &Digest) -> anyhow::Result<bool> {
+        Ok(cutover_registry::is_whole(&self.store().await?, image).await?)
     }
 }

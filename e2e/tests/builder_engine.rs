@@ -264,6 +264,10 @@ async fn a_build_that_changes_nothing_is_cached() {
         let (second, events) = bench.build(&context, "v2").await;
         assert!(cached_run(&events), "{events:#?}");
         assert_eq!(first.unwrap(), second.unwrap());
+        let mut again = context;
+        again.recipe.no_cache = true;
+        let (third, events) = bench.build(&again, "v3").await;
+        assert!(third.is_ok() && !cached_run(&events), "{events:#?}");
     })
     .await;
 }

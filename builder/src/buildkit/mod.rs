@@ -120,8 +120,18 @@ impl Engine {
 /// use are those that the BuildKit of Docker 20.10 knows, and later ones still read.
 fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveRequest {
     // Named one by one: what is added to a recipe must not be left out here.
-    let Recipe { dockerfile, target, args, labels, secrets: _, ssh: _, platform, cache_from, inline_cache } =
-        &*build.source.recipe;
+    let Recipe {
+        dockerfile,
+        target,
+        args,
+        labels,
+        secrets: _,
+        ssh: _,
+        platform,
+        cache_from,
+        inline_cache,
+        no_cache,
+    } = &*build.source.recipe;
     let mut frontend = HashMap::from([
         ("context".to_owned(), session.context_url()),
         ("filename".to_owned(), dockerfile.clone()),
@@ -136,6 +146,8 @@ fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveReques
     if !cache_from.is_empty() {
         frontend.insert("cache-from".to_owned(), cache_from.join(","));
     }
+    // Without a value: of no stage (`docker build --no-cache`).
+    frontend.extend(no_cache.then(|| ("no-cache".to_owned(), String::new())));
     let inline =
         inline_cache.then(|| CacheOptionsEntry { r#type: "inline".to_owned(), attrs: HashMap::new() });
     SolveRequest {

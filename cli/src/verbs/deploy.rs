@@ -1,7 +1,6 @@
 //! `cutover deploy`: makes the application in front of us live.
 
-use cutover_core::{Decision, DeploymentId, Digest, Release, ReleaseId, Service};
-use cutover_store::Store;
+use cutover_core::{Decision, DeploymentId, Digest, ImageSource, Release, ReleaseId, Service};
 use serde::Serialize;
 
 use crate::args::{Deploy, Global};
@@ -23,7 +22,12 @@ struct Nothing<'a> {
 
 pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
-    let project = Project::open(&options)?;
+    let mut project = Project::open(&options)?;
+    if args.rebuild
+        && let ImageSource::Builder { recipe, .. } = &mut project.target.image
+    {
+        recipe.no_cache = true;
+    }
     let session = Session::open(&options, console).await?;
     let log = session.journal.service(&project.target.key).await?;
     // Before anything is packed: the usual reason to be refused is found at once.
@@ -37,6 +41,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     let store = session.store().await?;
     let release = release::assemble(&project, args.version, Some(&store), console).await?;
     if !args.force
+        && !args.rebuild
         && planning::is_live(log.service(), &release)
         && let Some(live) = log.service().live()
     {
@@ -52,16 +57,23 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         }
         return Ok(Exit::Ok);
     }
-    let image = known_image(log.service(), &release, &store).await?;
+    let image = if args.rebuild { None } else { known_image(log.service(), &release, &session).await? };
+    if image.is_some() && release.source.recipe().is_some() {
+        console.note("nothing to build: the image of the same source is kept (`--rebuild` builds it again)");
+    }
     let plan = planning::deploy(log.service(), &project.target, release, image, person::by())?;
     require_programs(&session, &plan).await?;
     decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console).await
 }
 
 /// The image that needs no build: one that was built of the same source, and is still there.
-async fn known_image(service: &Service, release: &Release, store: &Store) -> anyhow::Result<Option<Digest>> {
+async fn known_image(
+    service: &Service,
+    release: &Release,
+    session: &Session,
+) -> anyhow::Result<Option<Digest>> {
     match planning::known_image(service, release) {
-        Some(image) if store.contains(image).await? => Ok(Some(image.clone())),
+        Some(image) if session.has_image(image).await? => Ok(Some(image.clone())),
         _ => Ok(None),
     }
 }

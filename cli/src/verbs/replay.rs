@@ -39,7 +39,7 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
 async fn is_image_gone(session: &Session, deployment: &Deployment) -> anyhow::Result<bool> {
     match deployment.image() {
         Some(image) if deployment.plan.stages.contains(&Stage::Build) => {
-            Ok(!session.store().await?.contains(image).await?)
+            Ok(!session.has_image(image).await?)
         }
         _ => Ok(false),
     }

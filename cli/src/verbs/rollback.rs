@@ -57,7 +57,7 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
             done => return done,
         }
     }
-    if !session.store().await?.contains(&kept.image).await? {
+    if !session.has_image(&kept.image).await? {
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
     require_secrets(&session, &kept.release.settings, None, false)?;

@@ -51,6 +51,9 @@ pub struct Recipe {
     /// Whether the image tells how its layers were made, so that another build can name it in `cache_from`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inline_cache: bool,
+    /// Whether every step runs, also one whose result is known from an earlier build.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
 }
 
 /// Which SSH keys a build may sign with. It never sees them.
@@ -83,6 +86,7 @@ impl Default for Recipe {
             platform: None,
             cache_from: Vec::new(),
             inline_cache: false,
+            no_cache: false,
         }
     }
 }
@@ -92,8 +96,18 @@ impl Recipe {
     /// along (keys, caches, where a secret's value is found) doesn't count, nor do the labels that say where an image comes from.
     pub fn makes_the_same(&self, other: &Self) -> bool {
         // Named one by one: a new field must be thought of.
-        let Self { dockerfile, target, args, labels, secrets, ssh: _, platform, cache_from: _, inline_cache } =
-            self;
+        let Self {
+            dockerfile,
+            target,
+            args,
+            labels,
+            secrets,
+            ssh: _,
+            platform,
+            cache_from: _,
+            inline_cache,
+            no_cache: _,
+        } = self;
         let own = |(name, _): &(&String, &String)| !origin::LABELS.contains(&name.as_str());
         *dockerfile == other.dockerfile
             && *target == other.target
@@ -168,6 +182,7 @@ mod tests {
             Recipe { labels: map(origin::REVISION, "abc"), ..Recipe::default() },
             Recipe { ssh: map("default", "agent"), ..Recipe::default() },
             Recipe { cache_from: vec!["hello".to_owned()], ..Recipe::default() },
+            Recipe { no_cache: true, ..Recipe::default() },
         ];
         for recipe in same {
             assert!(plain.makes_the_same(&recipe) && recipe.makes_the_same(&plain), "{recipe:?}");

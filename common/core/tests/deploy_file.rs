@@ -151,6 +151,7 @@ fn the_sample_says_what_its_comments_say() {
             platform: Some("linux/amd64".into()),
             cache_from: vec!["ghcr.io/acme/hello:cache".into()],
             inline_cache: true,
+            no_cache: false,
         }),
     };
     assert_eq!(target.image, built);

@@ -19,6 +19,7 @@ mod reply;
 mod route;
 mod traffic;
 mod turns;
+mod whole;
 
 pub use error::Error;
 pub use image::Image;
@@ -27,6 +28,7 @@ pub use pace::Pace;
 pub use pull::PullRegistry;
 pub use push::PushRegistry;
 pub use traffic::Traffic;
+pub use whole::is_whole;
 
 /// What a fallible operation of the registry answers.
 pub type Result<T> = std::result::Result<T, Error>;

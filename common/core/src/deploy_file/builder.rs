@@ -53,6 +53,7 @@ fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSo
         platform: only_platform(&mut section, problems),
         cache_from: images(&mut section, "cache_from", problems),
         inline_cache: section.value("cache_to", inline, problems).unwrap_or_default(),
+        no_cache: false,
     };
     section.done(problems);
     if git.is_some() && inside(&context).is_err() {
