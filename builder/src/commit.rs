@@ -13,6 +13,17 @@ use crate::{Error, Result};
 /// What a deploy file is called, which stays out of the context: a setting that changes doesn't build the image anew.
 const DEPLOY_FILE: &str = "cutover.yaml";
 
+/// A commit that is ready to be built.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The folder of it that is the context, and what is made of it.
+    pub context: BuildContext,
+    /// Which it is.
+    pub commit: Commit,
+    /// The text of its Dockerfile.
+    pub dockerfile: String,
+}
+
 /// Gets the commit, and packs the folder of it that is the context. Where the plan doesn't say which commit it is, the one that
 /// its branch or tag stands for now. Hosts are verified against `known_hosts`. Each command of Git may take as long as `limit`; no file of it is left here, also where
 /// this program is killed before the end.
@@ -24,7 +35,7 @@ pub async fn fetch(
     store: &Store,
     known_hosts: &Path,
     limit: Duration,
-) -> Result<(BuildContext, Commit)> {
+) -> Result<Fetched> {
     let GitSource { url, reference, commit, folder, key, recipe } = source;
     let scratch = Scratch::new()?;
     let mut repository = Repository::new(url, limit).with_known_hosts(known_hosts.to_owned());
@@ -44,10 +55,11 @@ pub async fn fetch(
     let files = scratch.folder().join("files");
     let folder = repository.checkout(&commit, &files, folder).await?;
     let context = Context::new(&folder, &recipe.dockerfile, &folder.join(DEPLOY_FILE))?;
+    let dockerfile = context.dockerfile()?;
     let (archive, _) = context.store(store).await?;
     let mut recipe = recipe.clone();
     for (label, value) in [(origin::REVISION, commit.as_str()), (origin::SOURCE, url)] {
         recipe.labels.entry(label.to_owned()).or_insert_with(|| value.to_owned());
     }
-    Ok((BuildContext { archive, recipe }, commit))
+    Ok(Fetched { context: BuildContext { archive, recipe }, commit, dockerfile })
 }

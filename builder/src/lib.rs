@@ -9,7 +9,7 @@ mod image;
 mod worker;
 
 pub use buildkit::{Build, BuildEvent};
-pub use commit::fetch;
+pub use commit::{Fetched, fetch};
 pub use engine::{Engine, ImageId, Limits};
 pub use error::Error;
 pub use export::Exported;

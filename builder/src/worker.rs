@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_context::Commit;
+use cutover_context::advise;
 use cutover_core::{BuildContext, DeploymentId, Failure, GitSource, Output, Plan, Progress, Source, origin};
 use cutover_host::SshOptions;
 use cutover_store::Store;
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
-use crate::{Build, BuildEvent, Engine, Error, ImageId, Limits, commit};
+use crate::{Build, BuildEvent, Engine, Error, Fetched, ImageId, Limits, commit};
 
 /// Events of a build that may wait to be told before the telling slows down.
 const EVENTS: usize = 1024;
@@ -64,18 +64,22 @@ impl Builder {
 }
 
 impl Builder {
-    /// Gets the commit that is built, and says which it is.
+    /// Gets the commit that is built, and says which it is, and what had better be otherwise in its Dockerfile.
     async fn fetch(
         &self,
         assignment: &Assignment,
         source: &GitSource,
         limit: Duration,
-    ) -> Result<(BuildContext, Commit), Error> {
+    ) -> Result<Fetched, Error> {
         let known_hosts = SshOptions::from_environment()?.known_hosts;
         assignment.progress(Progress::Step(format!("{} of {}", source.reference, source.url))).await;
-        let (context, commit) = commit::fetch(source, &self.store, &known_hosts, limit).await?;
-        assignment.line(&format!("=> commit {commit} of {}", source.url)).await;
-        Ok((context, commit))
+        let fetched = commit::fetch(source, &self.store, &known_hosts, limit).await?;
+        assignment.line(&format!("=> commit {} of {}", fetched.commit, source.url)).await;
+        let has_user = assignment.plan().release.settings.container.user.is_some();
+        for advice in advise(&fetched.dockerfile, &source.recipe, has_user) {
+            assignment.line(&format!("warning: {}, {advice}", source.recipe.dockerfile)).await;
+        }
+        Ok(fetched)
     }
 }
 
@@ -88,7 +92,7 @@ impl Performer for Builder {
             let (image, commit) = match &plan.release.source {
                 Source::Context(source) => (Self::build(&engine, assignment, source).await?, None),
                 Source::Git(source) => {
-                    let (context, commit) = self.fetch(assignment, source, limit).await?;
+                    let Fetched { context, commit, .. } = self.fetch(assignment, source, limit).await?;
                     (Self::build(&engine, assignment, &context).await?, Some(commit.to_string()))
                 }
                 Source::Image(reference) => (engine.existing(reference).await?, None),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cutover_builder::{Error, fetch};
+use cutover_builder::{Error, Fetched, fetch};
 use cutover_core::{GitSource, Reference, origin};
 use cutover_store::Store;
 use tempfile::TempDir;
@@ -103,8 +103,9 @@ async fn a_private_repository_is_fetched_with_a_key_from_a_known_host_alone() {
     let known_hosts = server.path("known_hosts");
     let source = server.source("user");
 
-    let (context, fetched) = fetch(&source, &store, &known_hosts, LIMIT).await.unwrap();
-    assert_eq!(fetched.as_str(), commit);
+    let Fetched { context, commit: fetched, dockerfile } =
+        fetch(&source, &store, &known_hosts, LIMIT).await.unwrap();
+    assert_eq!((fetched.as_str(), dockerfile.as_str()), (commit.as_str(), "FROM scratch\n"));
     assert_eq!(context.recipe.labels[origin::REVISION], commit);
     assert_eq!(context.recipe.labels[origin::SOURCE], source.url);
     let archive = store.get_bytes(&context.archive, 1 << 20).await.unwrap();
@@ -113,7 +114,7 @@ async fn a_private_repository_is_fetched_with_a_key_from_a_known_host_alone() {
 
     // What the plan says counts, whatever the branch stands for by then.
     let pinned = GitSource { commit: Some(commit.clone()), reference: "gone".to_owned(), ..source.clone() };
-    assert_eq!(fetch(&pinned, &store, &known_hosts, LIMIT).await.unwrap().0.archive, context.archive);
+    assert_eq!(fetch(&pinned, &store, &known_hosts, LIMIT).await.unwrap().context.archive, context.archive);
 
     let refused = fetch(&server.source("other"), &store, &known_hosts, LIMIT).await.unwrap_err();
     assert!(refused.to_string().contains("Permission denied"), "{refused}");

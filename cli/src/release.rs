@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_context::{Context, Repository, Scratch};
+use cutover_context::{Context, Repository, Scratch, advise};
 use cutover_core::{
     BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, Recipe, Release, Source,
     origin,
@@ -85,7 +85,7 @@ async fn of_folder(
 ) -> anyhow::Result<(Source, Option<String>)> {
     let folder = project.folder().join(context);
     let context = Context::new(&folder, &recipe.dockerfile, &project.file)?;
-    let archive = pack(context, store, console).await?;
+    let archive = pack(project, context, &recipe, store, console).await?;
     let (labels, version) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
     add(&mut recipe, labels);
     Ok((Source::Context(BuildContext { archive, recipe }), version))
@@ -111,14 +111,24 @@ async fn of_own_commit(
     let folder = repository.checkout(&commit, &files, &format!("{below}{context}")).await?;
     let deploy_file = project.file.file_name().map(|name| files.join(&below).join(name));
     let context = Context::new(&folder, &recipe.dockerfile, &deploy_file.unwrap_or_default())?;
-    let archive = pack(context, store, console).await?;
+    let archive = pack(project, context, &recipe, store, console).await?;
     let url = version::url(here).await.map(|url| (origin::SOURCE, url));
     add(&mut recipe, [(origin::REVISION, commit.to_string())].into_iter().chain(url));
     Ok((Source::Context(BuildContext { archive, recipe }), Some(version::short(commit.as_str()))))
 }
 
-/// The digest of the archive, which is stored where there is a store.
-async fn pack(context: Context, store: Option<&Store>, console: Console) -> anyhow::Result<Digest> {
+/// The digest of the archive, which is stored where there is a store. What had better be otherwise is told of.
+async fn pack(
+    project: &Project,
+    context: Context,
+    recipe: &Recipe,
+    store: Option<&Store>,
+    console: Console,
+) -> anyhow::Result<Digest> {
+    let has_user = project.target.settings.container.user.is_some();
+    for advice in advise(&context.dockerfile()?, recipe, has_user) {
+        console.note(format_args!("warning: {}, {advice}", recipe.dockerfile));
+    }
     let (archive, bulk) = match store {
         Some(store) => context.store(store).await?,
         None => context.digest().await?,
@@ -127,6 +137,13 @@ async fn pack(context: Context, store: Option<&Store>, console: Console) -> anyh
         console.note(format_args!(
             "warning: the build context is {}, its largest file {} ({}): what the image doesn't need belongs into .dockerignore",
             size::bytes(bulk.bytes()),
+            file.display(),
+            size::bytes(bytes)
+        ));
+    }
+    if let Some((file, bytes)) = bulk.model() {
+        console.note(format_args!(
+            "warning: the build context has a model in it, {} ({}): where the Dockerfile copies it, it travels and is kept with the image",
             file.display(),
             size::bytes(bytes)
         ));

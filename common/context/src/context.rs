@@ -78,15 +78,24 @@ impl Context {
 
     /// Writes the archive: entries in the order of their names, without times and owners.
     fn pack<W: Write>(&self, writer: W) -> Result<(W, Bulk)> {
-        let patterns = self.patterns()?;
+        let (patterns, leaves_out) = self.patterns()?;
         let mut archive = Builder::new(writer);
-        let mut bulk = Bulk::default();
+        let mut bulk = if leaves_out { Bulk::of_part() } else { Bulk::default() };
         self.pack_folder(&mut archive, &patterns, Path::new(""), &mut bulk)?;
         Ok((archive.into_inner().map_err(Error::Archive)?, bulk))
     }
 
-    /// The patterns beside the Dockerfile, where there are any, or those of the context.
-    fn patterns(&self) -> Result<Patterns> {
+    /// The text of the Dockerfile.
+    ///
+    /// # Errors
+    /// A file that can't be read, or is no text.
+    pub fn dockerfile(&self) -> Result<String> {
+        let path = self.folder.join(&self.dockerfile);
+        fs::read_to_string(&path).map_err(Error::io("read", &path))
+    }
+
+    /// The patterns beside the Dockerfile, where there are any, or those of the context; and whether there are any at all.
+    fn patterns(&self) -> Result<(Patterns, bool)> {
         let beside = self.folder.join(format!("{}.dockerignore", self.dockerfile.display()));
         let file = if beside.is_file() { beside } else { self.folder.join(".dockerignore") };
         let text = match fs::read_to_string(&file) {
@@ -94,7 +103,8 @@ impl Context {
             read => read.map_err(Error::io("read", &file))?,
         };
         let also: Vec<&str> = self.deploy_file.as_deref().into_iter().collect();
-        Patterns::parse(&text, &also).map_err(|source| Error::Pattern { file, source })
+        let patterns = Patterns::parse(&text, &also).map_err(|source| Error::Pattern { file, source })?;
+        Ok((patterns, !text.trim().is_empty()))
     }
 
     fn pack_folder<W: Write>(
