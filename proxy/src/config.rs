@@ -29,6 +29,14 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Copy what a folder lacks of another one into it.
+    #[command(hide = true)]
+    Fill {
+        /// The folder that has it.
+        from: PathBuf,
+        /// The folder that may lack it.
+        to: PathBuf,
+    },
     /// Connect standard input and output to the control socket: the way in where SSH forwards no unix socket.
     Control {
         /// The control socket of the proxy that serves on this host.

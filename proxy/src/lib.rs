@@ -21,6 +21,7 @@ mod control;
 mod drive;
 mod error;
 mod exchange;
+mod fill;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
@@ -37,4 +38,5 @@ pub use config::{AccessLogOptions, Command, ServeOptions};
 pub use control::pipe;
 pub use drive::{DriveOptions, DriveServer, Driven, NginxOptions, TraefikOptions, enter};
 pub use error::Error;
+pub use fill::{NotFilled, fill};
 pub use server::Server;

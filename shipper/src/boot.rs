@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::crew::{Crew, taken};
 use crate::discard::remove_drained;
 use crate::stop::{remove_now, stop_and_remove};
-use crate::{Error, ImageName, Result, Traffic, fence, network, preflight, strays};
+use crate::{Error, ImageName, Result, Traffic, assets, fence, network, preflight, strays};
 
 /// What the journal says of replicas that may be on the host already.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,7 @@ pub async fn boot(
     }
     let docker = machine.docker().await?;
     let image = ImageName::new(&plan.key, image);
+    Box::pin(assets::prepare(machine, plan, &image, &found)).await?;
     let crew = Crew { machine, docker: &docker, plan, epoch, image: &image, network: &network };
     let (started, ()) = tokio::join!(
         crew.start(&members, &found, &taken),

@@ -12,6 +12,7 @@ use cutover_core::{Epoch, Plan, Settings};
 use cutover_fleet::{Labels, Member};
 
 use crate::ImageName;
+use crate::assets::volume_name;
 use crate::host_config::host_config;
 
 /// What the container of a replica is made of.
@@ -37,6 +38,9 @@ impl ContainerSpec<'_> {
     pub fn body(&self, address: Ipv4Addr, env: Vec<String>) -> ContainerCreateBody {
         let settings = self.settings;
         let container = &settings.container;
+        // Nobody asks the other roles for them.
+        let is_web = self.member.role.is_none();
+        let assets = is_web.then(|| volume_name(&self.plan.key, self.plan.booted_by()));
         let mut labels: HashMap<_, _> = container.labels.clone().into_iter().collect();
         labels.extend(self.labels().to_map());
         ContainerCreateBody {
@@ -51,7 +55,7 @@ impl ContainerSpec<'_> {
             labels: Some(labels),
             // The image's own asks what serves, and would never find it in a role that doesn't.
             healthcheck: self.member.role.map(|_| no_health_check()),
-            host_config: Some(host_config(settings, self.network)),
+            host_config: Some(host_config(settings, self.network, assets.as_deref())),
             networking_config: Some(self.endpoint(address)),
             ..ContainerCreateBody::default()
         }

@@ -1,12 +1,12 @@
 //! The discard stage: takes a boot back.
 
 use cutover_control::Refusal;
-use cutover_core::{Epoch, Plan, Progress};
+use cutover_core::{DeploymentId, Epoch, Plan, Progress};
 use cutover_fleet::{Container, Machine};
 use tokio::sync::watch;
 
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, drain, fence};
+use crate::{Error, Removal, Result, Traffic, assets, drain, fence};
 
 /// Removes the replicas of the deployment. Ones that had the traffic for a while answer their last requests first, within
 /// `timeouts.drain` and 5 s. Answers with the number of replicas that were removed.
@@ -37,7 +37,14 @@ pub async fn discard(
         Err(cutover_fleet::Error::NoProxy { .. }) => Ok(Traffic::default()),
         Err(error) => Err(error.into()),
     };
-    remove_drained(machine, plan, &own, ask, progress).await
+    let removed = remove_drained(machine, plan, &own, ask, progress).await?;
+    let others: Vec<&DeploymentId> = found
+        .iter()
+        .map(|replica| &replica.labels.deployment)
+        .filter(|other| **other != plan.deployment)
+        .collect();
+    assets::prune(machine, &plan.key, &others).await?;
+    Ok(removed)
 }
 
 /// Removes replicas that no new request goes to, once they have answered their last ones, within `timeouts.drain` and 5 s.

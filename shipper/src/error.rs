@@ -79,6 +79,22 @@ pub enum Error {
         /// GPUs that there are.
         there: u32,
     },
+    /// There is nobody on the host who could copy assets.
+    #[error("no proxy's container is on {host}, whose helper copies the assets")]
+    NoHelper {
+        /// The host.
+        host: HostName,
+    },
+    /// Assets could not be copied.
+    #[error("the assets in {folder} of the images on {host} could not be brought together: {reason}")]
+    Assets {
+        /// The folder in the image.
+        folder: String,
+        /// The host.
+        host: HostName,
+        /// The helper's words.
+        reason: String,
+    },
     /// Docker gave a pull up.
     #[error("Docker on {host} could not pull image {}: {reason}", image.short())]
     Pull {
@@ -220,6 +236,8 @@ impl Error {
             | Self::Draining { .. } => true,
             Self::NoSpace { .. }
             | Self::NoRoom { .. }
+            | Self::NoHelper { .. }
+            | Self::Assets { .. }
             | Self::NoMemory { .. }
             | Self::NoGpus { .. }
             | Self::Late { .. }
@@ -266,6 +284,10 @@ impl From<Error> for Failure {
             Error::NoMemory { .. } => failure.hint(
                 "old and new replicas run side by side: lower resources.memory or replicas, or give the host more memory",
             ),
+            Error::NoHelper { .. } => failure.hint("run `cutover setup`"),
+            Error::Assets { .. } => {
+                failure.hint("a proxy that is older than this is renewed by `cutover setup`")
+            }
             Error::NoGpus { .. } => failure.hint("lower resources.gpus, or deploy to another host"),
             Error::Late { .. } => failure.hint("raise timeouts.ship in the deploy file if the link is that slow"),
             Error::NoImage { .. } => failure.hint("send it again: `cutover replay --from ship`"),

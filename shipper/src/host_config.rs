@@ -9,9 +9,9 @@ use cutover_core::{Container, Gpus, Logging, Resources, Settings, Volume};
 
 use crate::container_spec::restart;
 
-/// What the settings of a release come to on a network. The replica is not started again when it exits: a crash before it
+/// What the settings of a release come to on a network, with the volume that holds the assets. The replica is not started again when it exits: a crash before it
 /// has the traffic must be seen as one. Once it is live, the retire stage changes that.
-pub(crate) fn host_config(settings: &Settings, network: &str) -> HostConfig {
+pub(crate) fn host_config(settings: &Settings, network: &str, assets: Option<&str>) -> HostConfig {
     let (resources, container) = (&settings.resources, &settings.container);
     let memory = resources.memory.map(saturating);
     HostConfig {
@@ -29,7 +29,7 @@ pub(crate) fn host_config(settings: &Settings, network: &str) -> HostConfig {
         security_opt: (!container.gains_privileges).then(|| vec!["no-new-privileges".to_owned()]),
         readonly_rootfs: Some(container.read_only),
         tmpfs: some(tmpfs(container)),
-        binds: some(container.volumes.iter().map(bind).collect()),
+        binds: some(binds(container, assets)),
         extra_hosts: some(container.extra_hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
         dns: some(container.dns.iter().map(ToString::to_string).collect()),
         sysctls: some(container.sysctls.clone().into_iter().collect()),
@@ -70,6 +70,12 @@ fn tmpfs(container: &Container) -> HashMap<String, String> {
     all
 }
 
+/// The volumes, and the one with the assets.
+fn binds(container: &Container, assets: Option<&str>) -> Vec<String> {
+    let assets = container.assets.iter().zip(assets).map(|(folder, volume)| format!("{volume}:{folder}"));
+    container.volumes.iter().map(bind).chain(assets).collect()
+}
+
 fn bind(volume: &Volume) -> String {
     let mode = if volume.read_only { "ro" } else { "rw" };
     format!("{}:{}:{mode}", volume.source, volume.target)
@@ -107,7 +113,13 @@ mod tests {
     fn of(change: impl FnOnce(&mut Settings)) -> HostConfig {
         let mut settings = settings();
         change(&mut settings);
-        host_config(&settings, "n")
+        host_config(&settings, "n", Some("assets"))
+    }
+
+    #[test]
+    fn the_volume_with_the_assets_is_where_they_are_in_the_image() {
+        let host = of(|settings| settings.container.assets = Some("/app/public".to_owned()));
+        assert_eq!(host.binds.unwrap(), ["assets:/app/public"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! deterministic, and a replica is stopped only after the proxy has said that it needs it no more ([`Removal`], [`strays`]).
 
 mod address_pool;
+mod assets;
 mod beginnings;
 mod boot;
 mod container_spec;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::container_spec::restart;
 use crate::prune::prune;
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, beginnings, drain, jobs};
+use crate::{Error, Removal, Result, Traffic, assets, beginnings, drain, jobs};
 
 /// Waits until the old replicas have answered their last requests, at most the longest drain and 5 s; stops and removes
 /// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed. Those of
@@ -68,6 +68,8 @@ pub async fn retire(
         tracing::warn!(error = &error as &dyn std::error::Error, "images that nobody needs may have stayed");
     }
     let stopped = stopped? + changed?;
+    let kept: Vec<&DeploymentId> = spared.iter().copied().chain([plan.booted_by()]).collect();
+    assets::prune(machine, &plan.key, &kept).await?;
     if removal.draining.is_empty() {
         Ok(stopped)
     } else {

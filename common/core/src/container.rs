@@ -28,6 +28,10 @@ pub struct Container {
     /// Files that outlive the container, no two at the same place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
+    /// The folder in the image whose files browsers ask for by names that change with their content: there, both versions find
+    /// those of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assets: Option<String>,
     /// Labels, none of which begins with `cutover.`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

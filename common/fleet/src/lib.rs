@@ -17,7 +17,7 @@ pub use error::Error;
 pub use label::{Labels, network_name};
 pub use machine::{Fleet, Machine};
 pub use member::{Member, WEB, replica_name};
-pub use proxy::{Proxy, ProxyIdentity, SOCKET, epoch_of, key_of};
+pub use proxy::{PROXY, Proxy, ProxyIdentity, SOCKET, epoch_of, key_of};
 pub use question::{Answer, NoAnswer};
 pub use room::{Disk, Room};
 pub use trouble::{LAST_LINES, Trouble};

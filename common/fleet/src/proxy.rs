@@ -12,6 +12,9 @@ use cutover_core::JournalId;
 use crate::control_lines::not_understood;
 use crate::{Error, Machine};
 
+/// The name of the proxy's container on a host.
+pub const PROXY: &str = "cutover-proxy";
+
 /// Where the proxy's control socket is on every host, unless it is said otherwise.
 pub const SOCKET: &str = "/run/cutover/control.sock";
 

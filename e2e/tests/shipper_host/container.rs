@@ -35,6 +35,7 @@ async fn every_option_of_a_container_is_in_force() {
         cap_add: vec!["NET_BIND_SERVICE".to_owned()],
         gains_privileges: true,
         volumes: vec![volume("data", "/data", false), volume("/etc/ssh", "/config", true)],
+        assets: None,
         labels: texts([("com.example.team", "web")]),
         logging: Logging { driver: None, options: texts([("max-file", "2")]) },
         networks: vec!["aaa-backend".to_owned()],

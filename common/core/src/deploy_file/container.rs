@@ -22,6 +22,7 @@ pub(super) fn container(mut section: Section<'_>, problems: &mut Problems) -> Co
         cap_add: each("cap_add", capability, &mut section, problems),
         gains_privileges: section.value("no_new_privileges", flag, problems) == Some(false),
         volumes: volumes(&mut section, problems),
+        assets: section.value("assets", container_path, problems),
         labels: named("labels", label, literal, &mut section, problems),
         logging: section
             .section("logging", problems)

@@ -7,11 +7,13 @@ use super::nearest::nearest;
 use super::node::{Entry, Node, Value};
 
 /// Keys of other tools, and what stands for them here.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("registry", "no registry is needed: images are sent to the hosts over SSH"),
     ("servers", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("hosts", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("healthcheck", "it is called `readiness_probe` here"),
+    ("assets", "it is `container.assets` here"),
+    ("asset_path", "it is `container.assets` here"),
     ("proxy.healthcheck.path", "it is that of `readiness_probe`, at the top"),
     ("proxy.healthcheck.interval", "it is called `period` here"),
     (
