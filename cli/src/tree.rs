@@ -9,7 +9,7 @@ mod screen;
 pub(crate) use ending::ended;
 pub(crate) use facts::{output, printable, progress};
 pub(crate) use model::Tree;
-pub(crate) use render::{Look, cut, render};
+pub(crate) use render::{Look, cut, render, render_whole};
 pub(crate) use screen::Screen;
 
 #[cfg(test)]

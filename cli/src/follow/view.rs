@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::changes::changes;
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::tree::{Look, Screen, Tree, ended, render};
+use crate::tree::{Look, Screen, Tree, ended, render, render_whole};
 
 /// Where a deployment is shown, and what was shown of it.
 pub(super) struct View {
@@ -121,7 +121,7 @@ impl View {
         let Form::Tree { screen, frame } = self.form else { return Ok(()) };
         let look = Look { width: columns, colour: self.console.colour, frame };
         match Tree::of(service, crate::clock::now(), &[]) {
-            Some(tree) => screen.finish(&render(&tree, &look)),
+            Some(tree) => screen.finish(&render_whole(&tree, &look)),
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use super::model::{Mark, Row, Tree};
 use crate::clock;
 use crate::exit::Exit;
 
-/// Lines of a failure's tail that are shown.
+/// Lines of a failure's tail that are shown while the picture still changes.
 const TAIL: usize = 12;
 /// The indent of what is said of a row.
 const INDENT: usize = 8;
@@ -43,6 +43,15 @@ enum Tone {
 
 /// The lines of a tree, each at most `look.width` columns wide.
 pub(crate) fn render(tree: &Tree, look: &Look) -> Vec<String> {
+    drawn(tree, look, TAIL)
+}
+
+/// The same for good: all that was kept of what a failed step has printed.
+pub(crate) fn render_whole(tree: &Tree, look: &Look) -> Vec<String> {
+    drawn(tree, look, usize::MAX)
+}
+
+fn drawn(tree: &Tree, look: &Look, tail: usize) -> Vec<String> {
     let mut lines = vec![
         look.line(0, &tree.title, Tone::Strong),
         look.line(0, &tree.subtitle, Tone::Faint),
@@ -52,7 +61,7 @@ pub(crate) fn render(tree: &Tree, look: &Look) -> Vec<String> {
     for row in &tree.rows {
         lines.push(look.row(row, labels));
         if let Some(failure) = &row.failure {
-            look.failure(failure, &mut lines);
+            look.failure(failure, tail, &mut lines);
         }
     }
     if let Some(ending) = &tree.ending {
@@ -94,12 +103,12 @@ impl Look {
         format!("{:before$}{} {rest}", "", self.painted(mark, tone))
     }
 
-    fn failure(&self, failure: &Failure, lines: &mut Vec<String>) {
+    fn failure(&self, failure: &Failure, tail: usize, lines: &mut Vec<String>) {
         lines.extend(self.wrapped(INDENT, &failure.message, Tone::Bad));
         if let Some(hint) = &failure.hint {
             lines.extend(self.wrapped(INDENT, &format!("hint: {hint}"), Tone::Plain));
         }
-        let left_out = failure.tail.len().saturating_sub(TAIL);
+        let left_out = failure.tail.len().saturating_sub(tail);
         for line in failure.tail.iter().skip(left_out) {
             lines.push(self.line(INDENT, &format!("│ {line}"), Tone::Faint));
         }
@@ -149,4 +158,25 @@ pub(crate) fn cut(text: &str, width: usize) -> &str {
         (columns > width).then_some(index)
     });
     text.split_at(end.unwrap_or(text.len())).0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use cutover_core::Stage;
+
+    use super::*;
+    use crate::fixture::{Transcript, task};
+
+    #[test]
+    fn the_last_picture_has_all_that_a_failed_step_printed() {
+        let printed: Vec<String> = (1..=60).map(|n| format!("output {n}")).collect();
+        let failure = Failure::lasting("build step [2/2] RUN make failed").tail(printed);
+        let build = task(Stage::Build, 0);
+        let transcript = Transcript::deploying_v2(1).claim(&build).fail(&build, failure);
+        let tree = Tree::of(&transcript.service, transcript.now(), &[]).unwrap();
+        let look = Look { width: 80, colour: false, frame: 0 };
+        let count = |lines: Vec<String>| lines.iter().filter(|line| line.contains("│ output")).count();
+        assert_eq!((count(render(&tree, &look)), count(render_whole(&tree, &look))), (TAIL, 60));
+    }
 }
