@@ -1,10 +1,12 @@
 //! From the Docker Engine's own storage into the artifact store: the engine pushes to a registry inside this program.
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use bollard::Docker;
-use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
+use bollard::query_parameters::{ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions};
 use cutover_registry::{Image, Platform, PushRegistry};
 use cutover_store::Digest;
 use futures_util::TryStreamExt;
@@ -14,6 +16,7 @@ use tokio::time::timeout;
 use ulid::Ulid;
 
 use crate::engine::failed_to;
+use crate::image::is_absent;
 use crate::{Engine, Error, ImageId, Result};
 
 /// The ports that pushes are taken on. The Docker Engine remembers which layers a registry has by its address: at the
@@ -47,6 +50,7 @@ impl Engine {
     }
 
     async fn push_to_store(&self, image: &ImageId, name: &str) -> Result<Exported> {
+        self.untag_left().await?;
         let listener = listen(name).await.map_err(Error::Listen)?;
         let port = listener.local_addr().map_err(Error::Listen)?.port();
         let repository = format!("cutover/{name}-{}", Ulid::generate().to_string().to_lowercase());
@@ -87,6 +91,28 @@ impl Engine {
     async fn name(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
         let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
         self.docker.tag_image(image, Some(options)).await.map_err(failed_to("tag", image))
+    }
+
+    /// Takes away the names that pushes have left whose program was killed: those that are older than a push may take.
+    async fn untag_left(&self) -> Result<()> {
+        let filters = HashMap::from([("reference".to_owned(), vec![format!("127.0.0.1:*/*/*:{TAG}")])]);
+        let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
+        let images = self.docker.list_images(Some(options)).await.map_err(failed_to("list", "images"))?;
+        let now = SystemTime::now();
+        for name in images.iter().flat_map(|image| &image.repo_tags) {
+            let Some(repository) = name.strip_suffix(&format!(":{TAG}")) else { continue };
+            let began =
+                repository.rsplit_once('-').and_then(|(_, id)| id.to_uppercase().parse::<Ulid>().ok());
+            let age = began.and_then(|id| now.duration_since(id.datetime()).ok());
+            if repository.contains("/cutover/") && age.is_some_and(|age| age > self.limits.export) {
+                match untag(&self.docker, repository).await {
+                    // Somebody else has done it.
+                    Err(Error::Engine { source, .. }) if is_absent(&source) => {}
+                    done => done?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What the Docker Engine runs on, and so builds for.

@@ -34,7 +34,8 @@ impl Engine {
     }
 }
 
-fn is_absent(error: &bollard::errors::Error) -> bool {
+/// Whether the Docker Engine has no such image.
+pub(crate) fn is_absent(error: &bollard::errors::Error) -> bool {
     matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: NOT_FOUND, .. })
 }
 

@@ -529,3 +529,27 @@ async fn an_image_without_a_name_outlives_its_export() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn names_that_a_killed_program_has_left_are_taken_away_and_those_in_use_are_not() {
+    with_bench(async |bench| {
+        let image = bench.engine.existing(&bench.base().await).await.unwrap();
+        let tagged = async |began: std::time::SystemTime| {
+            let id = ulid::Ulid::from_datetime(began).to_string().to_lowercase();
+            let repository = format!("127.0.0.1:1/cutover/{}-{id}", bench.name);
+            let options = bollard::query_parameters::TagImageOptions {
+                repo: Some(repository.clone()),
+                tag: Some("image".to_owned()),
+            };
+            bench.docker.tag_image(&image.to_string(), Some(options)).await.unwrap();
+            format!("{repository}:image")
+        };
+        let now = std::time::SystemTime::now();
+        let left = tagged(now - 2 * Limits::default().export).await;
+        let used = tagged(now).await;
+        bench.engine.export(&image, &bench.name).await.unwrap();
+        let names = bench.names().await;
+        assert!(!names.contains(&left) && names.contains(&used), "{names:?}");
+    })
+    .await;
+}
