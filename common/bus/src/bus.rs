@@ -1,5 +1,6 @@
 //! The connection.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -27,6 +28,16 @@ pub(crate) const JOURNAL_ID: &str = "cutover.journal";
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(8);
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Whether all servers of an address, as [`Bus::connect`] takes it, are reached over the loopback: the bus is for this machine.
+pub fn is_local(url: &str) -> bool {
+    url.split(',').all(|url| {
+        let Ok(address) = url.trim().parse::<async_nats::ServerAddr>() else { return false };
+        let host = address.host();
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
+    })
+}
 
 /// A connection to NATS. It reconnects by itself; cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -121,7 +132,22 @@ fn one_without_credentials(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_credentials;
+    use super::{is_local, without_credentials};
+
+    #[test]
+    fn a_bus_is_local_where_all_of_it_is_on_the_loopback() {
+        let local =
+            ["nats://a:b@127.0.0.1:4222", "localhost", "nats://[::1]:4222", "nats://127.0.0.1:1,127.9.9.9:2"];
+        let remote = [
+            "nats://10.0.0.1:4222",
+            "nats",
+            "nats://127.0.0.1:1,nats://10.0.0.1:2",
+            "localhost.example.org",
+            "",
+        ];
+        assert!(local.iter().all(|url| is_local(url)));
+        assert!(!remote.iter().any(|url| is_local(url)));
+    }
 
     #[test]
     fn an_address_is_shown_without_its_password() {

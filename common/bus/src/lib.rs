@@ -28,7 +28,7 @@ mod watch;
 mod worker;
 
 pub use assignment::{Assignment, Performer};
-pub use bus::Bus;
+pub use bus::{Bus, is_local};
 pub use duties::{Pace, StandingWork, hold};
 pub use error::{DecideError, Error};
 pub use held::Held;
