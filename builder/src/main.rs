@@ -1,12 +1,10 @@
 //! `cutover-builder`: makes images from build contexts, or takes ones that exist, and brings them into the artifact store.
 
-use std::path::PathBuf;
-
 use clap::Parser;
 use cutover_builder::Builder;
 use cutover_core::Program;
 use cutover_program::Arguments;
-use cutover_store::Store;
+use cutover_store::{Location, Store};
 
 /// Builds images for Cutover's deployments, until it is told to stop.
 #[derive(Parser)]
@@ -14,9 +12,9 @@ use cutover_store::Store;
 struct Command {
     #[command(flatten)]
     program: Arguments,
-    /// The folder of the artifact store.
+    /// The artifact store: a folder, or s3://bucket/prefix?endpoint=…
     #[arg(long, env = "CUTOVER_STORE")]
-    store: PathBuf,
+    store: Location,
     /// The socket of the Docker Engine that builds.
     #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock")]
     docker: String,
@@ -25,6 +23,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
+    command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
     let store = Store::open(&command.store).await?;
     let socket = command.docker.strip_prefix("unix://").unwrap_or(&command.docker);
     let builder = Builder::new(socket.into(), store);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 use cutover_core::{HostName, Program, Stage};
+use cutover_store::Location;
 
 pub(crate) use setup::{Proxy, ProxyAction, Setup};
 pub(crate) use traffic::{Maintenance, MaintenanceAction, MaintenanceOn, Pause, Resume};
@@ -51,9 +52,9 @@ pub(crate) struct Global {
     /// The folder of what runs on this machine [default: ~/.cutover]
     #[arg(long, global = true, env = "CUTOVER_HOME", value_name = "PATH")]
     pub(crate) home: Option<PathBuf>,
-    /// The folder of the artifact store, with a standing NATS server [default: store in the home folder]
-    #[arg(long, global = true, env = "CUTOVER_STORE", value_name = "PATH")]
-    pub(crate) store: Option<PathBuf>,
+    /// The artifact store, with a standing NATS server: a folder, or s3://bucket/prefix [default: store in the home folder]
+    #[arg(long, global = true, env = "CUTOVER_STORE", value_name = "PLACE")]
+    pub(crate) store: Option<Location>,
 }
 
 /// The commands.

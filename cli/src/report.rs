@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Chain;
 use cutover_context::Error as Context;
 use cutover_core::DeployFileError;
+use cutover_store::OneMachine;
 
 use crate::console::Console;
 use crate::error::Error;
@@ -72,6 +73,11 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         Exit::Host
     } else if let Some(setup) = find::<setup::Error>(error.chain()) {
         if setup.is_about_a_host() { Exit::Host } else { Exit::Usage }
+    } else if find::<OneMachine>(error.chain()).is_some() {
+        Exit::Usage
+    } else if let Some(cutover_store::Error::S3 { trouble, .. }) = find(error.chain()) {
+        // What is not away is named wrongly, or may not be used.
+        if trouble.retryable() { Exit::Unreachable } else { Exit::Usage }
     } else if find::<embedded::Error>(error.chain()).is_some()
         || find::<cutover_bus::Error>(error.chain()).is_some()
     {
@@ -111,6 +117,7 @@ fn find<E: std::error::Error + 'static>(chain: Chain<'_>) -> Option<&E> {
 mod tests {
     use anyhow::{Context as _, anyhow};
     use cutover_core::{DeployFile, Program};
+    use cutover_store::{Location, Trouble};
 
     use super::*;
 
@@ -135,6 +142,16 @@ mod tests {
         let host = cutover_host::Error::NoDocker { host: "web-1".to_owned(), reason: "none".to_owned() };
         assert_eq!(exit(&setup::Error::Host(host).into()), Exit::Host);
         assert_eq!(exit(&anyhow!("a bug")), Exit::Unexpected);
+        let store = |trouble| cutover_store::Error::S3 {
+            action: "list",
+            place: "s3://bucket".to_owned(),
+            trouble,
+            source: None,
+        };
+        assert_eq!(exit(&store(Trouble::Unreachable).into()), Exit::Unreachable);
+        assert_eq!(exit(&store(Trouble::NoBucket).into()), Exit::Usage);
+        let folder = Location::folder("/store").check_reach(false);
+        assert!(folder.is_err_and(|error| exit(&error.into()) == Exit::Usage));
         assert_eq!(exit(&Error::Unplanned(anyhow!("a bug")).into()), Exit::Usage);
     }
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cutover_bus::{Bus, Journal};
+use cutover_bus::{Bus, Journal, is_local};
 use cutover_core::{Digest, Program, Recipe, Settings};
-use cutover_store::Store;
+use cutover_store::{Location, Store};
 
 use crate::args::Global;
 use crate::console::Console;
@@ -25,7 +25,9 @@ pub(crate) struct Session {
     pub(crate) bus: Bus,
     /// The journal.
     pub(crate) journal: Journal,
-    store: PathBuf,
+    store: Location,
+    /// Whether the bus is reached over the loopback.
+    is_local: bool,
     /// The folder of what runs on this machine; none with a standing NATS server.
     home: Option<PathBuf>,
 }
@@ -38,12 +40,12 @@ impl Session {
     pub(crate) async fn open(options: &Global, console: Console) -> anyhow::Result<Self> {
         let (url, store, home) = match &options.nats_url {
             Some(url) => {
-                let store = options.store.clone().unwrap_or_else(|| options.home().join("store"));
-                (url.clone(), store, None)
+                let in_home = || Location::folder(options.home().join("store"));
+                (url.clone(), options.store.clone().unwrap_or_else(in_home), None)
             }
             None => {
                 let control_plane = embedded::ensure(&options.home(), &|line| console.note(line)).await?;
-                (control_plane.url, control_plane.store, Some(options.home()))
+                (control_plane.url, Location::folder(control_plane.store), Some(options.home()))
             }
         };
         let bus = Bus::connect(&url, NAME).await?;
@@ -54,7 +56,7 @@ impl Session {
             }
             opened => opened?,
         };
-        Ok(Self { bus, journal, store, home })
+        Ok(Self { bus, journal, store, is_local: is_local(&url), home })
     }
 
     /// The same for a command that only looks: on a machine where nothing was ever started, nothing is.
@@ -106,8 +108,9 @@ impl Session {
     /// The artifact store.
     ///
     /// # Errors
-    /// A folder that can't be made.
+    /// A folder that can't be made, or that the programs would not see; a bucket that can't be listed.
     pub(crate) async fn store(&self) -> anyhow::Result<Store> {
+        self.store.check_reach(self.is_local)?;
         Ok(Store::open(&self.store).await?)
     }
 

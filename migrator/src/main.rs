@@ -1,12 +1,10 @@
 //! `cutover-migrator`: changes the schema in steps that the version that serves tolerates.
 
-use std::path::PathBuf;
-
 use clap::Parser;
 use cutover_core::Program;
 use cutover_migrator::Migrator;
 use cutover_program::Arguments;
-use cutover_store::Store;
+use cutover_store::{Location, Store};
 
 /// Runs migrations for Cutover's deployments, until it is told to stop.
 #[derive(Parser)]
@@ -14,14 +12,15 @@ use cutover_store::Store;
 struct Command {
     #[command(flatten)]
     program: Arguments,
-    /// The folder of the artifact store.
+    /// The artifact store: a folder, or s3://bucket/prefix?endpoint=…
     #[arg(long, env = "CUTOVER_STORE")]
-    store: PathBuf,
+    store: Location,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
+    command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
     let migrator = Migrator::new(Store::open(&command.store).await?);
     cutover_program::run(Program::Migrator, env!("CARGO_PKG_VERSION"), command.program, migrator).await?;
     Ok(())

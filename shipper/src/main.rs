@@ -1,7 +1,6 @@
 //! `cutover-shipper`: brings images to the hosts, starts replicas there, and removes what is done with.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 
 use clap::Parser;
 use cutover_core::{Bytes, Program};
@@ -10,7 +9,7 @@ use cutover_host::Hosts;
 use cutover_program::Arguments;
 use cutover_registry::Pace;
 use cutover_shipper::Shipper;
-use cutover_store::Store;
+use cutover_store::{Location, Store};
 
 /// Ships, boots, retires and discards for Cutover's deployments, until it is told to stop.
 #[derive(Parser)]
@@ -18,9 +17,9 @@ use cutover_store::Store;
 struct Command {
     #[command(flatten)]
     program: Arguments,
-    /// The folder of the artifact store.
+    /// The artifact store: a folder, or s3://bucket/prefix?endpoint=…
     #[arg(long, env = "CUTOVER_STORE")]
-    store: PathBuf,
+    store: Location,
     /// How much is sent to all hosts together in a second at most, such as 500k or 20m.
     #[arg(long, env = "CUTOVER_BANDWIDTH")]
     bandwidth: Option<Bytes>,
@@ -29,6 +28,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
+    command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
     let store = Store::open(&command.store).await?;
     let shipper = Shipper::new(
         Fleet::new(Hosts::from_environment()?),

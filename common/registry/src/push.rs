@@ -111,8 +111,9 @@ impl Shared {
         }
     }
 
+    /// What is here already isn't sent, so it must stay until the image that it becomes a part of is named somewhere.
     async fn blob(&self, digest: &Digest) -> Answer {
-        let size = self.store.len(digest).await?.ok_or_else(|| Refusal::unknown_blob(digest))?;
+        let size = self.store.renew(digest).await?.ok_or_else(|| Refusal::unknown_blob(digest))?;
         Ok(Reply::new(StatusCode::OK)
             .with(CONTENT_TYPE, "application/octet-stream")
             .with(CONTENT_LENGTH, size)
@@ -123,7 +124,7 @@ impl Shared {
     /// whichever repository.
     async fn begin(&self, head: &Parts, body: Incoming) -> Answer {
         if let Some(digest) = parameter(head, "mount").and_then(|digest| digest.parse().ok())
-            && self.store.contains(&digest).await?
+            && self.store.renew(&digest).await?.is_some()
         {
             return Ok(self.stored(&digest));
         }
@@ -217,7 +218,7 @@ impl Shared {
     async fn require_parts(&self, manifest: &Manifest) -> std::result::Result<(), Refusal> {
         let Manifest::Image { config, layers, .. } = manifest else { return Ok(()) };
         for part in std::iter::once(config).chain(layers) {
-            if self.store.len(&part.digest).await? != Some(part.size) {
+            if self.store.renew(&part.digest).await? != Some(part.size) {
                 let message = format!("{} of {} bytes was not sent before", part.digest, part.size);
                 return Err(Refusal::new(StatusCode::NOT_FOUND, Code::ManifestBlobUnknown, message));
             }

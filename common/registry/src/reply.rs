@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use cutover_store::{Blob, Digest};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -26,15 +26,15 @@ const API_VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("docker-distribution-api-version"), HeaderValue::from_static("registry/2.0"));
 
 /// The body of a response.
-pub(crate) type Body = BoxBody<Bytes, io::Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 fn empty() -> Body {
-    Empty::new().map_err(|never| match never {}).boxed()
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Content that is in memory.
 pub(crate) fn full(content: impl Into<Bytes>) -> Body {
-    Full::new(content.into()).map_err(|never| match never {}).boxed()
+    Full::new(content.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Content from the store, each piece of it when its turn has come and as fast as it may.
@@ -46,7 +46,7 @@ pub(crate) fn streamed(blob: Blob, turn: Turn, pace: Pace) -> Body {
         pace.take(piece.as_ref().map_or(0, Bytes::len)).await;
         Some((piece, (pieces, turn, pace)))
     });
-    BoxBody::new(StreamBody::new(in_turn.map_ok(Frame::data)))
+    UnsyncBoxBody::new(StreamBody::new(in_turn.map_ok(Frame::data)))
 }
 
 /// What a request comes to.

@@ -1,173 +1,129 @@
 //! A store in a folder: `blobs/sha256/<hex>` as in the OCI image layout, and `incoming/` for what is not whole yet.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use cutover_core::Digest;
-use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 use tokio::fs::{self, File};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::task::spawn_blocking;
 
-use crate::upload::CHUNK;
-use crate::{Blob, Error, Result, Stored, Upload};
+use crate::folder::gate::Gate;
+use crate::{Entry, Error, Removed, Result};
+
+mod gate;
 
 /// An upload that nobody has touched for this long belongs to a program that was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A folder of content by digest. Cheap to clone; any number of processes on one machine may share the folder.
-#[derive(Debug, Clone)]
-pub struct Store {
-    folder: Arc<Folder>,
-}
-
+/// A folder of content by digest.
 #[derive(Debug)]
-struct Folder {
+pub(crate) struct Folder {
     blobs: PathBuf,
     incoming: PathBuf,
+    gate: Gate,
 }
 
-impl Store {
-    /// Opens the store in the folder `path`, making it where it doesn't exist. Uploads that were left behind by a
-    /// killed program more than a day ago are removed.
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let root = path.as_ref();
-        let folder = Folder { blobs: root.join("blobs").join("sha256"), incoming: root.join("incoming") };
-        for path in [&folder.blobs, &folder.incoming] {
+impl Folder {
+    pub(crate) async fn open(root: PathBuf) -> Result<Self> {
+        let (blobs, incoming) = (root.join("blobs").join("sha256"), root.join("incoming"));
+        for path in [&blobs, &incoming] {
             fs::create_dir_all(path).await.map_err(Error::io("create the artifact folder", path))?;
         }
-        let store = Self { folder: Arc::new(folder) };
-        store.remove_abandoned().await?;
-        Ok(store)
-    }
-
-    /// Stores all that `content` yields and answers under which digest. With `expected`, content of another digest is
-    /// refused and nothing is stored. Storing what is there already replaces the file, which mends a corrupt one.
-    /// Cancel safe: what was written so far is removed.
-    pub async fn put(
-        &self,
-        mut content: impl AsyncRead + Unpin,
-        expected: Option<&Digest>,
-    ) -> Result<Stored> {
-        let mut upload = self.upload().await?;
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let received = upload.size();
-            let read = content.read(&mut chunk).await.map_err(|source| Error::Source { received, source })?;
-            if read == 0 {
-                return upload.finish(expected).await;
-            }
-            upload.write(&chunk[..read]).await?;
+        let folder = Self { blobs, incoming, gate: Gate::new(root.join("gate")) };
+        if let Some(before) = SystemTime::now().checked_sub(ABANDONED) {
+            folder.remove_abandoned(before).await?;
         }
+        Ok(folder)
     }
 
-    /// Stores content that is in memory and answers its digest.
-    pub async fn put_bytes(&self, content: &[u8]) -> Result<Digest> {
-        let mut upload = self.upload().await?;
-        upload.write(content).await?;
-        Ok(upload.finish(None).await?.digest)
+    pub(crate) async fn upload(&self) -> Result<FileUpload> {
+        let incoming = self.incoming.clone();
+        let made = blocking(move || NamedTempFile::new_in(incoming)).await;
+        let (file, path) = made.map_err(Error::io("create a file in", &self.incoming))?.into_parts();
+        Ok(FileUpload {
+            file: File::from_std(file),
+            path,
+            blobs: self.blobs.clone(),
+            gate: self.gate.clone(),
+        })
     }
 
-    /// Begins an upload that comes in pieces, each of which may come later than the one before.
-    pub async fn upload(&self) -> Result<Upload> {
-        let incoming = self.folder.incoming.clone();
-        let made =
-            spawn_blocking(move || NamedTempFile::new_in(incoming)).await.map_err(io::Error::from).flatten();
-        let (file, path) = made.map_err(Error::io("create a file in", &self.folder.incoming))?.into_parts();
-        Ok(Upload::new(File::from_std(file), path, self.folder.blobs.clone()))
-    }
-
-    /// Opens the content of `digest` from its beginning.
-    pub async fn get(&self, digest: &Digest) -> Result<Blob> {
-        let (file, size) = self.open_blob(digest).await?;
-        Ok(Blob::new(file, size))
-    }
-
-    /// Opens a part of the content of `digest`: from `range.start` to before `range.end`, both in bytes.
-    pub async fn get_range(&self, digest: &Digest, range: Range<u64>) -> Result<Blob> {
-        let (mut file, size) = self.open_blob(digest).await?;
-        if range.start > range.end || range.end > size {
-            return Err(Error::OutOfRange {
-                digest: digest.clone(),
-                start: range.start,
-                end: range.end,
-                size,
-            });
-        }
-        let start = io::SeekFrom::Start(range.start);
-        file.seek(start).await.map_err(Error::io("seek in", &self.path_of(digest)))?;
-        Ok(Blob::new(file, range.end - range.start))
-    }
-
-    /// The whole content of `digest`, at most `limit` bytes, and checked against the digest.
-    pub async fn get_bytes(&self, digest: &Digest, limit: u64) -> Result<Bytes> {
-        let (mut file, size) = self.open_blob(digest).await?;
-        if size > limit {
-            return Err(Error::TooLarge { digest: digest.clone(), size, limit });
-        }
-        let path = self.path_of(digest);
-        let mut content = Vec::new();
-        file.read_to_end(&mut content).await.map_err(Error::io("read", &path))?;
-        self.check(digest, Digest::of(&content), path)?;
-        Ok(content.into())
-    }
-
-    /// The length of the content of `digest` in bytes, or nothing where it isn't stored.
-    pub async fn len(&self, digest: &Digest) -> Result<Option<u64>> {
-        let path = self.path_of(digest);
-        match fs::metadata(&path).await {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io("look at", &path)(e)),
-        }
-    }
-
-    /// Whether the content of `digest` is stored.
-    pub async fn contains(&self, digest: &Digest) -> Result<bool> {
-        Ok(self.len(digest).await?.is_some())
-    }
-
-    /// Reads the whole content of `digest` and checks it against the digest.
-    pub async fn verify(&self, digest: &Digest) -> Result<()> {
-        let (mut file, _) = self.open_blob(digest).await?;
-        let path = self.path_of(digest);
-        let mut hash = Sha256::new();
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            match file.read(&mut chunk).await.map_err(Error::io("read", &path))? {
-                0 => return self.check(digest, Digest::from_hash(&hash.finalize().into()), path),
-                read => hash.update(&chunk[..read]),
-            }
-        }
-    }
-
-    fn check(&self, digest: &Digest, found: Digest, path: PathBuf) -> Result<()> {
-        if found == *digest { Ok(()) } else { Err(Error::Corrupt { digest: digest.clone(), found, path }) }
-    }
-
-    async fn open_blob(&self, digest: &Digest) -> Result<(File, u64)> {
+    pub(crate) async fn open_blob(&self, digest: &Digest) -> Result<(File, u64)> {
         let path = self.path_of(digest);
         let file = File::open(&path).await.map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => Error::NotFound { digest: digest.clone(), path: path.clone() },
+            io::ErrorKind::NotFound => {
+                Error::NotFound { digest: digest.clone(), place: self.place_of(digest) }
+            }
             _ => Error::io("open", &path)(e),
         })?;
         let size = file.metadata().await.map_err(Error::io("look at", &path))?.len();
         Ok((file, size))
     }
 
-    /// A digest is 64 hex digits and nothing else, so no digest leads out of the folder.
-    fn path_of(&self, digest: &Digest) -> PathBuf {
-        self.folder.blobs.join(digest.hex())
+    pub(crate) async fn seek(&self, mut file: File, digest: &Digest, start: u64) -> Result<File> {
+        let sought = file.seek(io::SeekFrom::Start(start)).await;
+        sought.map_err(Error::io("seek in", &self.path_of(digest)))?;
+        Ok(file)
     }
 
-    async fn remove_abandoned(&self) -> Result<()> {
-        let incoming = &self.folder.incoming;
-        let Some(before) = SystemTime::now().checked_sub(ABANDONED) else { return Ok(()) };
+    pub(crate) async fn len(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.path_of(digest);
+        let found = absent(fs::metadata(&path).await).map_err(Error::io("look at", &path))?;
+        Ok(found.map(|metadata| metadata.len()))
+    }
+
+    pub(crate) async fn renew(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.path_of(digest);
+        let writing = self.gate.write().await?;
+        let renewed = {
+            let path = path.clone();
+            blocking(move || {
+                let _writing = writing;
+                let file = std::fs::File::open(path)?;
+                file.set_modified(SystemTime::now())?;
+                Ok(file.metadata()?.len())
+            })
+        };
+        absent(renewed.await).map_err(Error::io("renew", &path))
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<Entry>> {
+        let blobs = self.blobs.clone();
+        blocking(move || entries_of(&blobs)).await.map_err(Error::io("list", &self.blobs))
+    }
+
+    pub(crate) async fn remove_older(&self, digests: &[Digest], before: SystemTime) -> Result<Removed> {
+        let mut all = Removed::default();
+        for digest in digests {
+            // One at a time, so that whoever stores waits for no longer than that takes.
+            let removing = self.gate.remove().await?;
+            let path = self.path_of(digest);
+            let removed = {
+                let path = path.clone();
+                blocking(move || {
+                    let _removing = removing;
+                    remove_if_older(&path, before)
+                })
+            };
+            match absent(removed.await) {
+                Ok(Some(Some(bytes))) => {
+                    all.count += 1;
+                    all.bytes += bytes;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), %error, "what nothing needs could not be removed");
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) async fn remove_abandoned(&self, before: SystemTime) -> Result<()> {
+        let incoming = &self.incoming;
         let mut entries = fs::read_dir(incoming).await.map_err(Error::io("list", incoming))?;
         while let Some(entry) = entries.next_entry().await.map_err(Error::io("list", incoming))? {
             let touched = entry.metadata().await.and_then(|metadata| metadata.modified());
@@ -178,4 +134,91 @@ impl Store {
         }
         Ok(())
     }
+
+    /// The file of a content, for people.
+    pub(crate) fn place_of(&self, digest: &Digest) -> String {
+        self.path_of(digest).display().to_string()
+    }
+
+    /// A digest is 64 hex digits and nothing else, so no digest leads out of the folder.
+    fn path_of(&self, digest: &Digest) -> PathBuf {
+        self.blobs.join(digest.hex())
+    }
+}
+
+/// A file that is written to.
+#[derive(Debug)]
+pub(crate) struct FileUpload {
+    file: File,
+    path: TempPath,
+    blobs: PathBuf,
+    gate: Gate,
+}
+
+impl FileUpload {
+    /// Writes some of the piece and says how much. Cancel safe.
+    pub(crate) async fn write(&mut self, piece: &[u8]) -> Result<usize> {
+        self.file.write(piece).await.map_err(Error::io("write to", &self.path))
+    }
+
+    /// Moves the file to its place, once it is on the disk.
+    pub(crate) async fn publish(mut self, digest: &Digest) -> Result<()> {
+        self.file.flush().await.map_err(Error::io("write to", &self.path))?;
+        self.file.sync_all().await.map_err(Error::io("flush to disk", &self.path))?;
+        let (file, place) = (self.file.into_std().await, self.blobs.join(digest.hex()));
+        let writing = self.gate.write().await?;
+        let moved = {
+            let place = place.clone();
+            blocking(move || {
+                let _writing = writing;
+                // Its last piece may have come long ago.
+                file.set_modified(SystemTime::now())?;
+                publish(self.path, &place, &self.blobs)
+            })
+        };
+        moved.await.map_err(Error::io("move an upload to", &place))
+    }
+}
+
+/// Renames a finished file to its place and makes the name durable too: after a power cut either all of it is there or
+/// nothing (rename(2), fsync(2): the folder has to be flushed by itself).
+fn publish(file: TempPath, place: &Path, folder: &Path) -> io::Result<()> {
+    file.persist(place)?;
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// Files with other names than digests are somebody else's.
+fn entries_of(blobs: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for file in std::fs::read_dir(blobs)? {
+        let file = file?;
+        let name = file.file_name();
+        let Ok(digest) = format!("sha256:{}", name.to_string_lossy()).parse::<Digest>() else { continue };
+        let Some(metadata) = absent(file.metadata())? else { continue };
+        entries.push(Entry { digest, size: metadata.len(), at: metadata.modified()? });
+    }
+    Ok(entries)
+}
+
+/// Answers with its length, or nothing where it is younger.
+fn remove_if_older(path: &Path, before: SystemTime) -> io::Result<Option<u64>> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.modified()? >= before {
+        return Ok(None);
+    }
+    std::fs::remove_file(path)?;
+    Ok(Some(metadata.len()))
+}
+
+/// What isn't there is no error.
+fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::from).flatten()
 }

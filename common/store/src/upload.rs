@@ -1,15 +1,10 @@
 //! Content on its way in.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use cutover_core::Digest;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempPath;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
-use tokio::task::spawn_blocking;
 
+use crate::bucket::ObjectUpload;
+use crate::folder::FileUpload;
 use crate::{Error, Result};
 
 /// How much is read, hashed and written at once, in bytes.
@@ -28,16 +23,21 @@ pub struct Stored {
 /// leaves nothing behind.
 #[derive(Debug)]
 pub struct Upload {
-    file: File,
-    path: TempPath,
-    blobs: PathBuf,
+    target: Target,
     hash: Sha256,
     size: u64,
 }
 
+/// Where it is written to.
+#[derive(Debug)]
+pub(crate) enum Target {
+    File(FileUpload),
+    Object(ObjectUpload),
+}
+
 impl Upload {
-    pub(crate) fn new(file: File, path: TempPath, blobs: PathBuf) -> Self {
-        Self { file, path, blobs, hash: Sha256::new(), size: 0 }
+    pub(crate) fn new(target: Target) -> Self {
+        Self { target, hash: Sha256::new(), size: 0 }
     }
 
     /// How much has come so far, in bytes: where the next piece goes on.
@@ -49,7 +49,10 @@ impl Upload {
     pub async fn write(&mut self, mut piece: &[u8]) -> Result<()> {
         while !piece.is_empty() {
             let end = piece.len().min(CHUNK);
-            let taken = self.file.write(&piece[..end]).await.map_err(Error::io("write to", &self.path))?;
+            let taken = match &mut self.target {
+                Target::File(file) => file.write(&piece[..end]).await?,
+                Target::Object(object) => object.write(&piece[..end]).await?,
+            };
             let (written, rest) = piece.split_at(taken);
             self.hash.update(written);
             self.size += taken as u64;
@@ -58,31 +61,18 @@ impl Upload {
         Ok(())
     }
 
-    /// Moves the content to its place, once it is on the disk. With `expected`, content of another digest is refused
-    /// and nothing is stored.
-    pub async fn finish(mut self, expected: Option<&Digest>) -> Result<Stored> {
-        let found = Digest::from_hash(&self.hash.finalize().into());
-        if let Some(expected) = expected.filter(|&expected| *expected != found) {
-            return Err(Error::Mismatch { expected: expected.clone(), found, size: self.size });
+    /// Brings the content to its place, once all of it is safe. With `expected`, content of another digest is refused and
+    /// nothing is stored.
+    pub async fn finish(self, expected: Option<&Digest>) -> Result<Stored> {
+        let Self { target, hash, size } = self;
+        let digest = Digest::from_hash(&hash.finalize().into());
+        if let Some(expected) = expected.filter(|&expected| *expected != digest) {
+            return Err(Error::Mismatch { expected: expected.clone(), found: digest, size });
         }
-        self.file.flush().await.map_err(Error::io("write to", &self.path))?;
-        self.file.sync_all().await.map_err(Error::io("flush to disk", &self.path))?;
-        let place = self.blobs.join(found.hex());
-        let moved = {
-            let place = place.clone();
-            spawn_blocking(move || publish(self.path, &place, &self.blobs))
-                .await
-                .map_err(io::Error::from)
-                .flatten()
-        };
-        moved.map_err(Error::io("move an upload to", &place))?;
-        Ok(Stored { digest: found, size: self.size })
+        match target {
+            Target::File(file) => file.publish(&digest).await?,
+            Target::Object(object) => Box::pin(object.publish(&digest, size)).await?,
+        }
+        Ok(Stored { digest, size })
     }
-}
-
-/// Renames a finished file to its place and makes the name durable too: after a power cut either all of it is there or
-/// nothing (rename(2), fsync(2): the folder has to be flushed by itself).
-fn publish(file: TempPath, place: &Path, folder: &Path) -> io::Result<()> {
-    file.persist(place)?;
-    std::fs::File::open(folder)?.sync_all()
 }

@@ -21,7 +21,7 @@ pub(crate) enum Way {
 pub(crate) enum Laid {
     Save,
     Registry(Registry),
-    Ours(Ours),
+    Ours(Box<Ours>),
 }
 
 impl Way {
@@ -40,7 +40,7 @@ impl Way {
         Ok(match self {
             Self::Save => Laid::Save,
             Self::Registry => Laid::Registry(Registry::start().await?),
-            Self::Ours => Laid::Ours(Ours::new(hosts).await?),
+            Self::Ours => Laid::Ours(Box::new(Ours::new(hosts).await?)),
         })
     }
 }
