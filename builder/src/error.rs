@@ -114,6 +114,19 @@ pub enum Error {
     /// The exported image can't be read back.
     #[error(transparent)]
     Registry(#[from] cutover_registry::Error),
+    /// The journal can't be read.
+    #[error(transparent)]
+    Journal(#[from] cutover_bus::Error),
+    /// The artifact store is used by another journal too, or was by an earlier one.
+    #[error(
+        "the artifact store belongs to journal {owner}, and this one is {journal}: what is garbage for one may be needed by the other; give each a store of its own, or, where the other journal is gone for good, delete `owner` in the store"
+    )]
+    OtherOwner {
+        /// Whose it is.
+        owner: String,
+        /// The journal that the builder works for.
+        journal: String,
+    },
     /// The port that the Docker Engine pushes to couldn't be opened.
     #[error("could not listen on 127.0.0.1 for the Docker Engine's push")]
     Listen(#[source] io::Error),
@@ -140,6 +153,7 @@ impl Error {
             ),
             Self::Store(source) => source.retryable(),
             Self::Registry(source) => source.retryable(),
+            Self::Journal(source) => source.retryable(),
             Self::Host(source) => source.retryable(),
             Self::Context(source) => source.retryable(),
             Self::Agent(_) | Self::Listen(_) => true,
@@ -147,6 +161,7 @@ impl Error {
             | Self::NoSshAgent { .. }
             | Self::NoSuchImage { .. }
             | Self::NoImageId { .. }
+            | Self::OtherOwner { .. }
             | Self::Build { .. }
             | Self::TimedOut { .. } => false,
         }

@@ -1,14 +1,17 @@
 //! Making images: by BuildKit from a build context, or from an image that exists, and into the artifact store.
 
 mod buildkit;
+mod collector;
 mod commit;
 mod engine;
 mod error;
 mod export;
+mod garbage;
 mod image;
 mod worker;
 
 pub use buildkit::{Build, BuildEvent};
+pub use collector::Collector;
 pub use commit::{Fetched, fetch};
 pub use engine::{Engine, ImageId, Limits};
 pub use error::Error;

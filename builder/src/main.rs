@@ -1,10 +1,11 @@
 //! `cutover-builder`: makes images from build contexts, or takes ones that exist, and brings them into the artifact store.
 
 use clap::Parser;
-use cutover_builder::Builder;
+use cutover_builder::{Builder, Collector};
 use cutover_core::Program;
 use cutover_program::Arguments;
 use cutover_store::{Location, Store};
+use cutover_telemetry::Metrics;
 
 /// Builds images for Cutover's deployments, until it is told to stop.
 #[derive(Parser)]
@@ -26,7 +27,9 @@ async fn main() -> anyhow::Result<()> {
     command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
     let store = Store::open(&command.store).await?;
     let socket = command.docker.strip_prefix("unix://").unwrap_or(&command.docker);
-    let builder = Builder::new(socket.into(), store);
-    cutover_program::run(Program::Builder, env!("CARGO_PKG_VERSION"), command.program, builder).await?;
+    let builder = Builder::new(socket.into(), store.clone());
+    let (program, version) = (Program::Builder, env!("CARGO_PKG_VERSION"));
+    let collector = |metrics: &Metrics| Collector::new(store, metrics);
+    cutover_program::run_with_duty(program, version, command.program, builder, collector).await?;
     Ok(())
 }

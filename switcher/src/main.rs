@@ -21,6 +21,6 @@ async fn main() -> anyhow::Result<()> {
     let fleet = Fleet::new(Hosts::from_environment()?);
     let (switcher, certificates) = (Switcher::new(fleet.clone()), Certificates::from_environment(fleet));
     let (program, version) = (Program::Switcher, env!("CARGO_PKG_VERSION"));
-    cutover_program::run_with_duty(program, version, command.program, switcher, certificates).await?;
+    cutover_program::run_with_duty(program, version, command.program, switcher, |_| Ok(certificates)).await?;
     Ok(())
 }

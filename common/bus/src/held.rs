@@ -1,5 +1,6 @@
 //! A service whose lease is held: what a duty knows of it, and what it notes for whoever does the duty next.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cutover_core::{Duty, JournalId, Service, ServiceKey, Subject};
@@ -40,6 +41,19 @@ impl Held {
     /// A bus that doesn't answer.
     pub async fn service(&self) -> Result<Service, Error> {
         Ok(self.logs.read(&self.key).await?.service().clone())
+    }
+
+    /// All that the journal says now of every service that it knows, for a duty that is about all of them.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer: then nothing is known of any.
+    pub async fn services(&self) -> Result<BTreeMap<ServiceKey, Service>, Error> {
+        let mut services = BTreeMap::new();
+        for key in self.logs.journal().services().await? {
+            let service = self.logs.read(&key).await?.service().clone();
+            services.insert(key, service);
+        }
+        Ok(services)
     }
 
     /// What was noted last of it, by whoever did the duty.

@@ -20,6 +20,8 @@ pub enum Duty {
     Sweep,
     /// Ordering certificates before they end, and bringing them to every proxy.
     Certificates,
+    /// Removing from the artifact store what no service needs.
+    Collect,
 }
 
 /// A record on a lease's subject.
@@ -209,6 +211,7 @@ impl fmt::Display for Duty {
         f.write_str(match self {
             Self::Sweep => "sweep",
             Self::Certificates => "certificates",
+            Self::Collect => "collect",
         })
     }
 }

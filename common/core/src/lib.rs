@@ -18,6 +18,7 @@ mod journal;
 mod kept;
 mod lease;
 mod name;
+mod needed;
 mod obligation;
 mod orders;
 mod plan;
@@ -54,6 +55,7 @@ pub use journal::{DecodeError, Entry, Event, STREAM_SUBJECTS, Subject, UnknownSu
 pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
 pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, RoleName, ServiceName};
+pub use needed::Needed;
 pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};

@@ -43,12 +43,12 @@ pub async fn run<P: Performer>(
     performer: P,
 ) -> Result<(), Error> {
     start(program, version, arguments, async |journal, options, metrics, stop| {
-        work(journal, options, performer, metrics, stop).await
+        Ok(work(journal, options, performer, metrics, stop).await?)
     })
     .await
 }
 
-/// The same for a program that has a duty beside its stages.
+/// The same for a program that has a duty beside its stages. `duty` makes it, with the program's metrics.
 ///
 /// # Errors
 /// The same.
@@ -57,12 +57,14 @@ pub async fn run_with_duty<P: Performer, D: StandingWork>(
     version: &str,
     arguments: Arguments,
     performer: P,
-    duty: D,
+    duty: impl FnOnce(&Metrics) -> Result<D, cutover_telemetry::Error>,
 ) -> Result<(), Error> {
     start(program, version, arguments, async |journal: Journal, options: WorkerOptions, metrics, stop| {
+        let duty = duty(&metrics)?;
         let (known, name, told) = (journal.clone(), options.name.clone(), stop.clone());
         let held = hold(known, &name, duty, told);
-        tokio::try_join!(work(journal, options, performer, metrics, stop), held).map(|((), ())| ())
+        tokio::try_join!(work(journal, options, performer, metrics, stop), held)?;
+        Ok(())
     })
     .await
 }
@@ -72,7 +74,7 @@ async fn start(
     program: Program,
     version: &str,
     arguments: Arguments,
-    work: impl AsyncFnOnce(Journal, WorkerOptions, Metrics, CancellationToken) -> Result<(), cutover_bus::Error>,
+    work: impl AsyncFnOnce(Journal, WorkerOptions, Metrics, CancellationToken) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let telemetry = Telemetry::start(&program.binary(), Config::from_environment()?).await?;
     let stop = stop_on_signal()?;

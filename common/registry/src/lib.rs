@@ -8,6 +8,7 @@
 
 mod beginning;
 mod connection;
+mod contents;
 mod error;
 mod image;
 mod manifest;
@@ -21,6 +22,7 @@ mod traffic;
 mod turns;
 mod whole;
 
+pub use contents::contents;
 pub use error::Error;
 pub use image::Image;
 pub use manifest::{Descriptor, InvalidManifest, Platform};

@@ -23,6 +23,7 @@ const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Folder {
     blobs: PathBuf,
     incoming: PathBuf,
+    owner: PathBuf,
     gate: Gate,
 }
 
@@ -32,7 +33,7 @@ impl Folder {
         for path in [&blobs, &incoming] {
             fs::create_dir_all(path).await.map_err(Error::io("create the artifact folder", path))?;
         }
-        let folder = Self { blobs, incoming, gate: Gate::new(root.join("gate")) };
+        let folder = Self { blobs, incoming, owner: root.join("owner"), gate: Gate::new(root.join("gate")) };
         if let Some(before) = SystemTime::now().checked_sub(ABANDONED) {
             folder.remove_abandoned(before).await?;
         }
@@ -133,6 +134,28 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    pub(crate) async fn owner(&self, candidate: &str) -> Result<String> {
+        let read = async || {
+            let read =
+                absent(fs::read_to_string(&self.owner).await).map_err(Error::io("read", &self.owner))?;
+            Ok(read.map(|owner| owner.trim().to_owned()))
+        };
+        if let Some(owner) = read().await? {
+            return Ok(owner);
+        }
+        let (incoming, path, text) = (self.incoming.clone(), self.owner.clone(), format!("{candidate}\n"));
+        let written = blocking(move || {
+            let mut file = NamedTempFile::new_in(incoming)?;
+            std::io::Write::write_all(&mut file, text.as_bytes())?;
+            match file.persist_noclobber(path) {
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                written => Ok(written.map(drop)?),
+            }
+        });
+        written.await.map_err(Error::io("write", &self.owner))?;
+        Ok(read().await?.unwrap_or_default())
     }
 
     /// The file of a content, for people.

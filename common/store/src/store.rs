@@ -197,6 +197,15 @@ impl Store {
         }
     }
 
+    /// Whose the store is: `candidate`'s from now on, if it was nobody's. What one owner doesn't need may be another's, so only
+    /// one of them may remove. It stands in the file, or the object, `owner`, and whoever removes that gives the store away.
+    pub async fn owner(&self, candidate: &str) -> Result<String> {
+        match &self.place {
+            Place::Folder(folder) => folder.owner(candidate).await,
+            Place::Bucket(bucket) => Box::pin(bucket.owner(candidate)).await,
+        }
+    }
+
     /// Removes what uploads have left behind whose program was killed, and that nobody has gone on with since `before`.
     pub async fn remove_abandoned(&self, before: SystemTime) -> Result<()> {
         match &self.place {

@@ -12,6 +12,7 @@ pub use config::Config;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use metrics::{Metrics, Running, TaskResult};
+pub use prometheus::IntCounter;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use cutover_core::Stage;
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::Error;
 
@@ -97,7 +97,15 @@ impl Metrics {
         })
     }
 
-    /// The registry, for what a program counts beyond its tasks.
+    /// A counter of its own, for what a program counts beyond its tasks. `help` says what, in a sentence.
+    ///
+    /// # Errors
+    /// A name that is taken, or none that Prometheus takes.
+    pub fn counter(&self, name: &str, help: &str) -> Result<IntCounter, Error> {
+        Ok(register(&self.registry, IntCounter::new(name, help)?)?)
+    }
+
+    /// The registry, with all that is counted.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }

@@ -3,6 +3,7 @@
 mod client;
 mod copying;
 mod listing;
+mod owner;
 mod reading;
 mod removal;
 mod trouble;

@@ -2,11 +2,11 @@
 //!
 //! S3 has no request that removes an object only as long as it is old. So whoever removes says so first: it puts a mark, then
 //! looks at the age of each object, removes those that are old, and takes the mark away. Whoever stores or renews an object
-//! looks for marks *afterwards*. Where it sees none, none was there before the object was young, and so whoever puts one later
-//! sees a young object. Where it sees one, it can't know: it waits until the mark is gone, and looks whether the object still
-//! is. Each of the two writes before it reads, and S3 shows what was written to every later read: so one of them sees the other,
-//! and neither waits for the other unless both are at work in the same second. A mark whose owner was killed is waited for once,
-//! for longer than a removal may take, by whoever sees it first.
+//! looks for marks *afterwards*, waits until those that it sees are gone, and then looks whether the object still is there. From
+//! then on it stays: whoever had put a mark before has removed what it will, and whoever puts one later sees a young object. Each
+//! of the two writes before it reads, and S3 shows what was written to every later read, so neither can miss the other; and
+//! neither waits for the other unless both are at work in the same second. A mark whose owner was killed is waited for once, for
+//! longer than a removal may take, by whoever sees it first.
 
 use std::time::{Duration, SystemTime};
 
@@ -35,7 +35,8 @@ impl Bucket {
             let mark = self.address.key(&format!("{REMOVING}/{}", Ulid::generate()));
             let put = self.client.put_object().bucket(&self.address.bucket).key(&mark).send().await;
             put.map_err(self.failed("put a mark at", &mark))?;
-            let removals = stream::iter(batch).map(|digest| self.remove_if_older(digest, before));
+            let removals = stream::iter(batch.to_vec())
+                .map(|digest| async move { self.remove_if_older(&digest, before).await });
             let mut removals = removals.buffer_unordered(IN_FLIGHT);
             let mut is_sure = true;
             while let Some(removed) = timeout_at(until, removals.next()).await.transpose() {
@@ -78,24 +79,15 @@ impl Bucket {
 
     /// Whether a content that was made young just now is there, and can't be removed any more by whoever saw it old.
     pub(super) async fn stays(&self, digest: &Digest) -> Result<bool> {
-        let seen = self.marks().await?;
-        if seen.is_empty() {
-            return Ok(true);
-        }
-        let begun = Instant::now();
-        loop {
+        let (begun, mut left) = (Instant::now(), self.marks().await?);
+        while !left.is_empty() && begun.elapsed() <= MARK_LASTS {
             sleep(AGAIN).await;
-            let left: Vec<String> =
-                self.marks().await?.into_iter().filter(|mark| seen.contains(mark)).collect();
-            if left.is_empty() {
-                break;
-            }
-            if begun.elapsed() > MARK_LASTS {
-                for mark in left {
-                    self.discard(&mark, None).await;
-                }
-                break;
-            }
+            // What has been put since sees a young object.
+            let now = self.marks().await?;
+            left.retain(|mark| now.contains(mark));
+        }
+        for mark in left {
+            self.discard(&mark, None).await;
         }
         Ok(self.look_at(digest).await?.is_some())
     }

@@ -11,6 +11,7 @@ use crate::server;
 in_both_places!(
     what_is_old_is_removed_and_what_is_young_stays,
     storing_again_makes_young,
+    a_store_has_one_owner,
     whoever_stores_while_it_is_removed_has_it_in_the_end,
 );
 
@@ -41,6 +42,14 @@ async fn storing_again_makes_young(place: Place) {
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     place.store.put_bytes(b"the same").await.unwrap();
     assert!(place.age_mark(&digest).await.unwrap() > before);
+}
+
+async fn a_store_has_one_owner(place: Place) {
+    let (one, other) = tokio::join!(place.store.owner("one"), place.store.owner("other"));
+    assert_eq!(one.unwrap(), other.unwrap());
+    let owner = place.store.owner("a third").await.unwrap();
+    assert!(owner == "one" || owner == "other", "{owner}");
+    assert_eq!(place.store.list().await.unwrap(), []);
 }
 
 /// Whatever comes first, what was stored is there afterwards unless a removal began later.

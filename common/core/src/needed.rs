@@ -1,0 +1,44 @@
+//! What a service needs of the artifact store.
+
+use std::collections::BTreeSet;
+
+use crate::{Deployment, Digest, Release, Service, Source};
+
+/// What the journal names of the artifact store. Nothing else in it is needed, but what is on its way into the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needed {
+    /// The manifests, or the indexes, of images: with all that they name themselves.
+    pub images: BTreeSet<Digest>,
+    /// Build contexts and migrations.
+    pub files: BTreeSet<Digest>,
+}
+
+impl Needed {
+    /// Adds what a service needs.
+    ///
+    /// A kept release can be made live again: it needs its image and, as a rollback looks at them again, its migrations, but no
+    /// build. A deployment that runs, ran last or still owes something may build, or be replayed, and needs all that it was made
+    /// of beside what it has made.
+    pub fn add(&mut self, service: &Service) {
+        for kept in &service.kept {
+            self.images.insert(kept.image.clone());
+            self.add_migrations(&kept.release);
+        }
+        for deployment in service.current.iter().chain(&service.owing) {
+            self.add_deployment(deployment);
+        }
+    }
+
+    fn add_deployment(&mut self, deployment: &Deployment) {
+        let release = &deployment.plan.release;
+        self.images.extend(deployment.plan.image.iter().chain(deployment.image()).cloned());
+        self.add_migrations(release);
+        if let Source::Context(context) = &release.source {
+            self.files.insert(context.archive.clone());
+        }
+    }
+
+    fn add_migrations(&mut self, release: &Release) {
+        self.files.extend(release.migrations.iter().map(|file| file.content.clone()));
+    }
+}
