@@ -87,4 +87,12 @@ async fn a_job_that_dies_takes_the_deployment_back_and_a_good_one_goes_with_it()
     let after = scene.replicas();
     assert_eq!(after.len(), 4, "{after:?}");
     assert!(after.iter().all(|name| !before.contains(name)), "{after:?}");
+
+    // One that starts only once the old ones have ended can't take anything back any more: it is owed, until it runs.
+    let late = Some("{late: {command: late, overlap: false, env: {CRASH: 9}}}".to_owned());
+    scene.deploy(&App { roles: late, ..scene.app("v5") }).exited(5, &["-late-1", "exited with code 9"]);
+    scene.serves("v5").await;
+    scene.cutover(&["status"]).exited(0, &["-late-1"]);
+    scene.deploy(&App { roles: roles(""), ..scene.app("v6") }).succeeded();
+    assert_eq!(scene.replicas().len(), 4);
 }
