@@ -1,9 +1,12 @@
 //! An image that needs no build.
 
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptions;
+use cutover_core::PrivateImage;
 use futures_util::TryStreamExt;
 use tokio::time::timeout;
 
+use crate::buildkit::password;
 use crate::engine::{failed_to, id};
 use crate::{Engine, Error, ImageId, Result};
 
@@ -13,16 +16,33 @@ impl Engine {
     /// The image that `reference` names: the local one, or, where there is none, what its registry has. Without a tag,
     /// `latest` is meant.
     pub async fn existing(&self, reference: &str) -> Result<ImageId> {
+        self.found(reference, None).await
+    }
+
+    /// The same, where the registry asks for a password.
+    pub async fn existing_private(&self, source: &PrivateImage) -> Result<ImageId> {
+        let PrivateImage { image, registry } = source;
+        let credentials = DockerCredentials {
+            username: Some(registry.username.clone()),
+            password: Some(password(registry).await?.expose().to_owned()),
+            serveraddress: Some(registry.server.clone()),
+            ..DockerCredentials::default()
+        };
+        self.found(image, Some(credentials)).await
+    }
+
+    async fn found(&self, reference: &str, credentials: Option<DockerCredentials>) -> Result<ImageId> {
         match self.docker.inspect_image(reference).await {
             Ok(found) => id(reference, found.id),
-            Err(source) if is_absent(&source) => self.pull(reference).await,
+            Err(source) if is_absent(&source) => self.pull(reference, credentials).await,
             Err(source) => Err(failed_to("inspect", reference)(source)),
         }
     }
 
-    async fn pull(&self, reference: &str) -> Result<ImageId> {
+    async fn pull(&self, reference: &str, credentials: Option<DockerCredentials>) -> Result<ImageId> {
         let options = CreateImageOptions { from_image: Some(with_tag(reference)), ..Default::default() };
-        let pull = self.docker.create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) });
+        let pull =
+            self.docker.create_image(Some(options), None, credentials).try_for_each(|_| async { Ok(()) });
         let pulled = timeout(self.limits.pull, pull).await;
         match pulled.map_err(|_| Error::TimedOut { action: "pull the image", limit: self.limits.pull })? {
             Ok(()) => self.id_of(reference).await,

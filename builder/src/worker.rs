@@ -96,6 +96,7 @@ impl Performer for Builder {
                     (Self::build(&engine, assignment, &context).await?, Some(commit.to_string()))
                 }
                 Source::Image(reference) => (engine.existing(reference).await?, None),
+                Source::Private(source) => (engine.existing_private(source).await?, None),
             };
             assignment.progress(Progress::Step("into the artifact store".to_owned())).await;
             let exported = engine.export(&image, plan.key.service.as_str()).await?;

@@ -90,7 +90,8 @@ pub(crate) fn unresolved(
     let built = recipe.into_iter().flat_map(|recipe| {
         let secrets = recipe.secrets.iter();
         let secrets = secrets.map(|(id, reference)| (format!("builder.secrets.{id}"), reference));
-        secrets.chain(recipe.ssh.iter().filter_map(|(id, keys)| match keys {
+        let password = recipe.registry.iter().map(|login| ("registry.password".to_owned(), &login.password));
+        secrets.chain(password).chain(recipe.ssh.iter().filter_map(|(id, keys)| match keys {
             SshKeys::Key(reference) => Some((format!("builder.ssh.{id}"), reference)),
             SshKeys::Agent => None,
         }))

@@ -50,6 +50,7 @@ async fn source(
     let (context, git, recipe) = match &project.target.image {
         // The commit says nothing of an image that was made elsewhere.
         ImageSource::Existing(image) => return Ok((Source::Image(image.clone()), None)),
+        ImageSource::Private(image) => return Ok((Source::Private(image.clone()), None)),
         ImageSource::Builder { context, git, recipe } => (context, git, recipe.clone()),
     };
     match git {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use cutover_core::{Release, Source, origin};
+use cutover_core::{PrivateImage, Release, Source, origin};
 use tokio::process::Command;
 
 /// Digits of a commit that are shown: enough for a million of them.
@@ -59,7 +59,7 @@ fn without_password(url: &str) -> String {
 pub(crate) fn of(release: &Release) -> String {
     match &release.source {
         Source::Context(_) | Source::Git(_) => release.id().to_string(),
-        Source::Image(image) => of_image(image).to_owned(),
+        Source::Image(image) | Source::Private(PrivateImage { image, .. }) => of_image(image).to_owned(),
     }
 }
 

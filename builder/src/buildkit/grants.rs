@@ -1,9 +1,9 @@
-//! What a build is given beside its context: the values of its secrets, and keys to sign with.
+//! What a build is given beside its context: the values of its secrets, keys to sign with, and the password of a registry.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cutover_core::{Recipe, SshKeys};
+use cutover_core::{Recipe, RegistryLogin, SshKeys};
 use cutover_host::{KeyAgent, Stream};
 use cutover_secrets::Secret;
 use tokio::net::UnixStream;
@@ -21,6 +21,7 @@ const HIDDEN: &str = "•••";
 pub(super) struct Grants {
     secrets: BTreeMap<String, Secret>,
     agents: BTreeMap<String, Agent>,
+    login: Option<(RegistryLogin, Secret)>,
 }
 
 /// Who signs for a build.
@@ -55,7 +56,15 @@ impl Grants {
             };
             grants.agents.insert(id.clone(), agent);
         }
+        if let Some(login) = &recipe.registry {
+            grants.login = Some((login.clone(), password(login).await?));
+        }
         Ok(grants)
+    }
+
+    /// The registry that is entered with a password, and the password.
+    pub(super) fn login(&self) -> Option<&(RegistryLogin, Secret)> {
+        self.login.as_ref()
     }
 
     pub(super) fn has_secrets(&self) -> bool {
@@ -95,6 +104,12 @@ impl Grants {
         }
         line
     }
+}
+
+/// The password of a registry.
+pub(crate) async fn password(login: &RegistryLogin) -> Result<Secret> {
+    let value = cutover_secrets::resolve(&login.password).await;
+    value.map_err(|source| Error::Secret { key: "registry.password".to_owned(), source })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod event;
 mod grants;
+mod logins;
 mod progress;
 mod secrets;
 mod session;
@@ -30,6 +31,7 @@ use ulid::Ulid;
 use crate::{Engine, Error, ImageId, Result};
 pub use event::BuildEvent;
 use grants::Grants;
+pub(crate) use grants::password;
 use progress::Progress;
 use session::Session;
 
@@ -131,6 +133,7 @@ fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveReques
         cache_from,
         inline_cache,
         no_cache,
+        registry: _,
     } = &*build.source.recipe;
     let mut frontend = HashMap::from([
         ("context".to_owned(), session.context_url()),

@@ -9,6 +9,7 @@ use bollard_buildkit_proto::health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
 };
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use bollard_buildkit_proto::moby::upload::v1::BytesMessage;
 use bollard_buildkit_proto::moby::upload::v1::upload_server::{Upload, UploadServer};
@@ -25,6 +26,7 @@ use ulid::Ulid;
 
 use crate::Error;
 use crate::buildkit::grants::Grants;
+use crate::buildkit::logins::{self, Logins};
 use crate::buildkit::secrets::{self, SecretValues};
 use crate::buildkit::ssh::{self, SshAgents};
 use crate::buildkit::upgrade::upgrade;
@@ -74,6 +76,10 @@ impl Session {
         if self.grants.has_agents() {
             methods.extend(ssh::METHODS);
             services = services.add_service(SshServer::new(SshAgents(Arc::clone(&self.grants))));
+        }
+        if self.grants.login().is_some() {
+            methods.push(logins::METHOD);
+            services = services.add_service(AuthServer::new(Logins(Arc::clone(&self.grants))));
         }
         let methods = methods.into_iter().map(|method| (SESSION_METHOD, method.to_owned()));
         let headers = std::iter::once((SESSION_ID, self.id.clone())).chain(methods);

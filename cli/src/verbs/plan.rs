@@ -1,6 +1,6 @@
 //! `cutover plan`: what a deployment would do.
 
-use cutover_core::{HostName, Plan, Program, Role, Service, Settings, Source, Stage};
+use cutover_core::{HostName, Plan, PrivateImage, Program, Role, Service, Settings, Source, Stage};
 use serde::Serialize;
 
 use crate::args::{Global, PlanArgs};
@@ -138,7 +138,9 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
                 let commit = git.commit.as_deref().map_or_else(|| git.reference.clone(), version::short);
                 format!("an image from {} in commit {commit} of {}", git.recipe.dockerfile, git.url)
             }
-            Source::Image(image) => format!("nothing to build: the image {image} is taken as it is"),
+            Source::Image(image) | Source::Private(PrivateImage { image, .. }) => {
+                format!("nothing to build: the image {image} is taken as it is")
+            }
         },
         Stage::Ship => "what the host lacks of the image".to_owned(),
         Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),

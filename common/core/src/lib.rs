@@ -60,11 +60,12 @@ pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use plan::{HostSpec, Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use port::Port;
-pub use recipe::{InvalidSshKeys, Recipe, SshKeys, origin};
+pub use recipe::{InvalidSshKeys, Recipe, RegistryLogin, SshKeys, origin};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};
 pub use release::{
-    BuildContext, GitSource, MigrationFile, Readiness, Release, Settings, Soak, Source, Timeouts,
+    BuildContext, GitSource, MigrationFile, PrivateImage, Readiness, Release, Settings, Soak, Source,
+    Timeouts,
 };
 pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;

@@ -54,6 +54,29 @@ pub struct Recipe {
     /// Whether every step runs, also one whose result is known from an earlier build.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_cache: bool,
+    /// The registry that base images and caches are pulled from with a name and a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryLogin>,
+}
+
+/// How a private registry is entered. The builder reads the password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// Its host, with its port where it has one, as in an image's name; `docker.io` is Docker Hub.
+    pub server: String,
+    /// The user.
+    pub username: String,
+    /// The password, or the token that stands for it.
+    pub password: Reference,
+}
+
+impl RegistryLogin {
+    /// Whether an image of that name is pulled from there. A name whose first part can't be a host is one of Docker Hub.
+    pub fn has(&self, image: &str) -> bool {
+        let host = image.split_once('/').map(|(host, _)| host);
+        let host = host.filter(|host| host.contains(['.', ':']) || *host == "localhost");
+        host.unwrap_or("docker.io") == self.server
+    }
 }
 
 /// Which SSH keys a build may sign with. It never sees them.
@@ -87,6 +110,7 @@ impl Default for Recipe {
             cache_from: Vec::new(),
             inline_cache: false,
             no_cache: false,
+            registry: None,
         }
     }
 }
@@ -107,6 +131,7 @@ impl Recipe {
             cache_from: _,
             inline_cache,
             no_cache: _,
+            registry: _,
         } = self;
         let own = |(name, _): &(&String, &String)| !origin::LABELS.contains(&name.as_str());
         *dockerfile == other.dockerfile
@@ -201,5 +226,25 @@ mod tests {
         }
         let moved = |at| Recipe { secrets: map("token", at), ..Recipe::default() };
         assert!(moved("env://TOKEN").makes_the_same(&moved("file:///run/secrets/token")));
+    }
+
+    #[test]
+    fn an_image_belongs_to_the_registry_that_its_name_begins_with() {
+        let login = |server: &str| RegistryLogin {
+            server: server.to_owned(),
+            username: "anna".to_owned(),
+            password: "env://PASSWORD".parse().unwrap(),
+        };
+        for (server, image, has) in [
+            ("ghcr.io", "ghcr.io/acme/hello:1", true),
+            ("ghcr.io", "ghcr.io.example.com/hello", false),
+            ("localhost:5000", "localhost:5000/hello", true),
+            ("localhost:5000", "localhost/hello", false),
+            ("docker.io", "acme/hello", true),
+            ("docker.io", "debian:12", true),
+            ("ghcr.io", "acme/hello", false),
+        ] {
+            assert_eq!(login(server).has(image), has, "{server} {image}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Container, Digest, Recipe, Reference, ReleaseId, Resources, Role, Routing, Span};
+use crate::{Container, Digest, Recipe, Reference, RegistryLogin, ReleaseId, Resources, Role, Routing, Span};
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
 ///
@@ -31,6 +31,17 @@ pub enum Source {
     Git(GitSource),
     /// An image that exists: in the builder's Docker, or in a registry that it can pull from.
     Image(String),
+    /// The same, in a registry that asks for a password.
+    Private(PrivateImage),
+}
+
+/// An image in a registry that asks for a password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivateImage {
+    /// Its name.
+    pub image: String,
+    /// How the registry is entered.
+    pub registry: RegistryLogin,
 }
 
 /// A build context and what BuildKit is asked to make of it.
@@ -204,8 +215,10 @@ impl Source {
                     && one.folder == other.folder
                     && one.recipe.makes_the_same(&other.recipe)
             }
-            (Self::Image(one), Self::Image(other)) => one == other && self.is_pinned(),
-            _ => false,
+            (one, other) => match (one.image(), other.image()) {
+                (Some(image), Some(same)) => image == same && one.is_pinned(),
+                _ => false,
+            },
         }
     }
 
@@ -214,7 +227,15 @@ impl Source {
         match self {
             Self::Context(_) => true,
             Self::Git(git) => git.commit.is_some(),
-            Self::Image(image) => image.contains("@sha256:"),
+            Self::Image(image) | Self::Private(PrivateImage { image, .. }) => image.contains("@sha256:"),
+        }
+    }
+
+    /// The name of an image that exists; none where one is built.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::Image(image) | Self::Private(PrivateImage { image, .. }) => Some(image),
+            Self::Context(_) | Self::Git(_) => None,
         }
     }
 
@@ -223,7 +244,7 @@ impl Source {
         match self {
             Self::Context(context) => Some(&context.recipe),
             Self::Git(git) => Some(&git.recipe),
-            Self::Image(_) => None,
+            Self::Image(_) | Self::Private(_) => None,
         }
     }
 
@@ -231,7 +252,7 @@ impl Source {
     pub(crate) fn needs_protocol_4(&self) -> bool {
         match self {
             Self::Context(context) => context.recipe.needs_protocol_4(),
-            Self::Git(_) => true,
+            Self::Git(_) | Self::Private(_) => true,
             Self::Image(_) => false,
         }
     }

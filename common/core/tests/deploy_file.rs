@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
     GitRepository, HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Recipe,
-    Reference, Release, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target, Timeouts, Tls,
+    Reference, RegistryLogin, Release, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target,
+    Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -152,6 +153,11 @@ fn the_sample_says_what_its_comments_say() {
             cache_from: vec!["ghcr.io/acme/hello:cache".into()],
             inline_cache: true,
             no_cache: false,
+            registry: Some(RegistryLogin {
+                server: "ghcr.io".into(),
+                username: "acme".into(),
+                password: "env://GHCR_TOKEN".parse().unwrap(),
+            }),
         }),
     };
     assert_eq!(target.image, built);
@@ -213,7 +219,7 @@ fn the_sample_says_what_its_comments_say() {
 fn a_repository_is_named_by_its_url_or_is_the_files_own() {
     let git = |value: &str| match with(&format!("builder: {{git: {{url: {value}}}}}")).image {
         ImageSource::Builder { git, .. } => git.unwrap(),
-        ImageSource::Existing(image) => panic!("{image}"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(git("."), GitRepository { url: None, reference: "HEAD".into(), key: None });
     for url in [
@@ -225,6 +231,16 @@ fn a_repository_is_named_by_its_url_or_is_the_files_own() {
     ] {
         assert_eq!(git(url).url.as_deref(), Some(url));
     }
+}
+
+#[test]
+fn a_password_is_for_the_images_of_its_registry_alone() {
+    let image = |name: &str| {
+        with(&format!("image: {name}\nregistry: {{server: ghcr.io, username: acme, password: env://TOKEN}}"))
+            .image
+    };
+    assert!(matches!(image("ghcr.io/acme/hello"), ImageSource::Private(_)));
+    assert_eq!(image("hello"), ImageSource::Existing("hello".into()));
 }
 
 #[test]

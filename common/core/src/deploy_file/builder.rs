@@ -1,4 +1,4 @@
-//! The keys `image` and `builder`: where the image comes from.
+//! The keys `image`, `builder` and `registry`: where the image comes from.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -7,14 +7,17 @@ use super::error::{Problem, Problems};
 use super::node::{Node, Value};
 use super::section::{Section, scalar};
 use super::target::{GitRepository, ImageSource};
-use super::text::{filled, git_reference, git_url, image, inside, label, literal, mount_id, platform};
-use crate::Recipe;
+use super::text::{
+    filled, git_reference, git_url, image, inside, label, literal, mount_id, platform, server,
+};
+use crate::{PrivateImage, Recipe, RegistryLogin};
 
 /// Reads both keys, of which one may be there.
 pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSource {
     let existing = file.value("image", image, problems);
     let place = file.node("builder").map(|node| node.place);
     let builder = file.section("builder", problems);
+    let registry = file.section("registry", problems).and_then(|section| registry(section, problems));
     let built = builder.map(|section| builder_section(section, problems));
     match existing {
         Some(image) => {
@@ -28,14 +31,39 @@ pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSo
                     both.hint("leave out `image` to have it built, or `builder` to run one that exists"),
                 );
             }
-            ImageSource::Existing(image)
+            match registry.filter(|registry| registry.has(&image)) {
+                Some(registry) => ImageSource::Private(PrivateImage { image, registry }),
+                None => ImageSource::Existing(image),
+            }
         }
-        None => built.unwrap_or(ImageSource::Builder {
-            context: ".".to_owned(),
-            git: None,
-            recipe: Box::default(),
-        }),
+        None => with(
+            registry,
+            built.unwrap_or(ImageSource::Builder {
+                context: ".".to_owned(),
+                git: None,
+                recipe: Box::default(),
+            }),
+        ),
     }
+}
+
+/// What is built, with the registry that its base is in.
+fn with(registry: Option<RegistryLogin>, mut source: ImageSource) -> ImageSource {
+    if let ImageSource::Builder { recipe, .. } = &mut source {
+        recipe.registry = registry;
+    }
+    source
+}
+
+fn registry(mut section: Section<'_>, problems: &mut Problems) -> Option<RegistryLogin> {
+    if let Some(node) = section.node("password") {
+        problems.hide(node);
+    }
+    let server = section.value("server", server, problems).unwrap_or_else(|| "docker.io".to_owned());
+    let username = section.required("username", literal, problems);
+    let password = section.required("password", str::parse, problems);
+    section.done(problems);
+    Some(RegistryLogin { server, username: username?, password: password? })
 }
 
 fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSource {
@@ -54,6 +82,7 @@ fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSo
         cache_from: images(&mut section, "cache_from", problems),
         inline_cache: section.value("cache_to", inline, problems).unwrap_or_default(),
         no_cache: false,
+        registry: None,
     };
     section.done(problems);
     if git.is_some() && inside(&context).is_err() {

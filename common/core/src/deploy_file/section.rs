@@ -7,8 +7,7 @@ use super::nearest::nearest;
 use super::node::{Entry, Node, Value};
 
 /// Keys of other tools, and what stands for them here.
-const ELSEWHERE: [(&str, &str); 10] = [
-    ("registry", "no registry is needed: images are sent to the hosts over SSH"),
+const ELSEWHERE: [(&str, &str); 9] = [
     ("servers", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("hosts", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("healthcheck", "it is called `readiness_probe` here"),

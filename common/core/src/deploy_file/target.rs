@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::error::{Problem, Problems};
 use super::raw::{self, Raw, Variable};
 use super::{roles, routing};
-use crate::{HostSpec, Readiness, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts};
+use crate::{
+    HostSpec, PrivateImage, Readiness, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts,
+};
 
 /// Where a service runs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum ImageSource {
     },
     /// It exists.
     Existing(String),
+    /// It exists, in a registry that asks for a password.
+    Private(PrivateImage),
 }
 
 /// A Git repository to build from.
@@ -54,7 +58,7 @@ impl ImageSource {
     pub fn recipe(&self) -> Option<&Recipe> {
         match self {
             Self::Builder { recipe, .. } => Some(recipe),
-            Self::Existing(_) => None,
+            Self::Existing(_) | Self::Private(_) => None,
         }
     }
 }

@@ -45,6 +45,10 @@ pub(super) enum InvalidText {
     GitUrl,
     #[error("'{0}' is not a branch, a tag or a commit")]
     GitReference(String),
+    #[error(
+        "'{0}' is not a registry: write its host, and its port where it has one, as in ghcr.io or localhost:5000"
+    )]
+    Server(String),
     #[error("'{0}' is not an id of a mount: letters, digits, _, - and .")]
     MountId(String),
     #[error(
@@ -176,6 +180,15 @@ pub(super) fn git_reference(text: &str) -> Result<String, InvalidText> {
         && !text.contains("..")
         && text.bytes().all(|b| b.is_ascii_graphic() && !b"~^:?*[\\".contains(&b));
     if valid { Ok(text.to_owned()) } else { Err(InvalidText::GitReference(text.to_owned())) }
+}
+
+/// The host of a registry, as it stands in the names of images.
+pub(super) fn server(text: &str) -> Result<String, InvalidText> {
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let is_host =
+        host.parse::<HostName>().is_ok() && (host.contains('.') || port.is_some() || host == "localhost");
+    let valid = is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::Server(text.to_owned())) }
 }
 
 /// A user of the host.
