@@ -2,7 +2,8 @@
 # Separate Docker hosts on this machine: each with its own address, sshd, dockerd, processes, /etc, /root and /var/lib.
 # What they are, and what they are not, stands in README.md.
 #
-#   host.sh up NAME [ADDRESS]     brings it up, again after a crash, and prints what it takes to reach it
+#   host.sh up NAME [ADDRESS]     brings it up, again after a crash, and prints what it takes to reach it; a new one has the
+#                                 file tree of the Debian release in CUTOVER_HOST_SYSTEM, this machine's if there is none
 #   host.sh crash NAME            its power fails; its disk stays
 #   host.sh down NAME             it is gone, with its disk
 #   host.sh exec NAME COMMAND…    runs a command in it, as root, without SSH
@@ -77,9 +78,11 @@ enter() {
 }
 
 create_disk() {
-  local key=$folder/etc/ssh/ssh_host_ed25519_key
-  mkdir -p "$folder/lib" "$folder/log" "$folder/home"
-  cp --archive /etc "$folder/etc"
+  local key=$folder/etc/ssh/ssh_host_ed25519_key system=
+  [[ -z ${CUTOVER_HOST_SYSTEM-} ]] || system=$("$HERE/system.sh" "$CUTOVER_HOST_SYSTEM")
+  mkdir -p "$folder/lib" "$folder/log" "$folder/home" "$folder/root"
+  [[ -z $system ]] || echo "$system" >"$folder/system"
+  cp --archive "$system/etc" "$folder/etc"
   rm -rf "$folder/etc/docker" "$folder"/etc/ssh/ssh_host_* "$folder/etc/resolv.conf"
   # A locked account can't log in even by key; a name server that refuses at once spares every program its time limit.
   sed -i 's/^root:[^:]*:/root:*:/' "$folder/etc/shadow"

@@ -15,19 +15,33 @@ echo "$pid $(readlink "/proc/$pid/ns/net")" >"$FOLDER/init.new"
 mv "$FOLDER/init.new" "$FOLDER/init"
 
 hostname "$NAME"
-mount -t proc proc /proc
+# The tree of another system becomes the root at the end; until then everything is mounted below it.
+root=
+if [[ -s $FOLDER/system ]]; then
+  root=$FOLDER/root
+  mount --bind "$(cat "$FOLDER/system")" "$root"
+  mount --rbind /dev "$root/dev"
+  mount --rbind /sys "$root/sys"
+fi
+mount -t proc proc "$root/proc"
 # The checkout may lie below what is mounted over here, so whatever is needed of it comes first.
 exec >>"$FOLDER/log/init" 2>&1
 exec 3>>"$FOLDER/log/sshd" 4>>"$FOLDER/log/dockerd"
-[[ ! -d $PROGRAMS ]] || mount --bind "$PROGRAMS" /mnt
+[[ ! -d $PROGRAMS ]] || mount --bind "$PROGRAMS" "$root/mnt"
 cd "$FOLDER"
-mount --bind etc /etc
-mount --bind home /root
-mount --bind lib /var/lib
-cd /
-mount -t tmpfs -o mode=755 tmpfs /run
-mount -t tmpfs -o mode=1777 tmpfs /tmp
-mkdir /run/sshd
+mount --bind etc "$root/etc"
+mount --bind home "$root/root"
+mount --bind lib "$root/var/lib"
+cd "$root/"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mkdir "$root/run/sshd"
+if [[ -n $root ]]; then
+  mkdir "$root/run/machine"
+  pivot_root . run/machine
+  umount --lazy /run/machine
+  rmdir /run/machine
+fi
 if mountpoint --quiet /mnt; then
   mkdir -p "$PROGRAMS"
   mount --move /mnt "$PROGRAMS"

@@ -26,7 +26,28 @@ impl Host {
     /// # Errors
     /// What the script says.
     pub fn up(name: &str) -> anyhow::Result<Self> {
-        let output = script(&["up", name])?;
+        Self::up_as(name, None)
+    }
+
+    /// Brings up a host with the Docker Engine of Debian trixie, 26.1, which keeps its images in its own store (overlay2) or
+    /// in containerd's. The first one of a machine takes a minute or two, and downloads it.
+    ///
+    /// # Errors
+    /// What the scripts say.
+    pub fn up_with_docker_26(name: &str, containerd_store: bool) -> anyhow::Result<Self> {
+        let host = Self::up_as(name, Some("trixie"))?;
+        if containerd_store {
+            let settings = r#"{"features": {"containerd-snapshotter": true}}"#;
+            let write = "mkdir -p /etc/docker && printf %s \"$1\" >/etc/docker/daemon.json";
+            host.exec(&["sh", "-c", write, "sh", settings])?;
+            host.crash()?;
+            host.recover()?;
+        }
+        Ok(host)
+    }
+
+    fn up_as(name: &str, system: Option<&str>) -> anyhow::Result<Self> {
+        let output = script_for(system, &["up", name])?;
         let text = String::from_utf8(output.stdout)?;
         let value = |key: &str| {
             text.split_whitespace()
@@ -94,8 +115,14 @@ impl Drop for Host {
 }
 
 fn script(arguments: &[&str]) -> anyhow::Result<Output> {
+    script_for(None, arguments)
+}
+
+/// The same, where a new host has the file tree of that Debian release.
+fn script_for(system: Option<&str>, arguments: &[&str]) -> anyhow::Result<Output> {
     let output = Command::new(root().join("e2e/host/host.sh"))
         .args(arguments)
+        .envs(system.map(|system| ("CUTOVER_HOST_SYSTEM", system)))
         .stdin(Stdio::null())
         .output()
         .context("host.sh could not be run")?;

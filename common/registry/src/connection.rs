@@ -20,10 +20,8 @@ use crate::{Error, Result};
 /// and open new ones where these are gone.
 const STALLED: Duration = Duration::from_secs(120);
 
-/// The first byte of a TLS handshake record (RFC 8446, section 5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
-
-/// Serves requests on `stream` until the peer closes it.
+/// Serves requests on `stream` until the peer closes it. Docker Engines try HTTPS first; they turn to HTTP when they are answered in
+/// it, with 400, and those with containerd's image store only then.
 pub(crate) async fn serve<S, H, F>(stream: S, meter: &Meter, handle: H) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -35,12 +33,13 @@ where
         async move { Ok::<_, Infallible>(handled.await.unwrap_or_else(Refusal::into_reply).into_response()) }
     });
     let own = Meter::default();
-    let stream = Metered { stream, total: meter.clone(), own: own.clone(), begun: false };
+    let stream = Metered { stream, total: meter.clone(), own: own.clone() };
     let mut connection =
         pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     loop {
         let before = own.read();
         match tokio::time::timeout(STALLED, connection.as_mut()).await {
+            Ok(Err(error)) if error.is_parse() => return Ok(()),
             Ok(ended) => return ended.map_err(Error::Connection),
             Err(_) if own.read() == before => return Err(Error::Stalled { after: STALLED }),
             Err(_) => {}
@@ -48,13 +47,11 @@ where
     }
 }
 
-/// A stream that counts what passes, and ends at once where the peer begins with TLS: Docker Engines try HTTPS first,
-/// and turn to HTTP when that connection is closed.
+/// A stream that counts what passes.
 struct Metered<S> {
     stream: S,
     total: Meter,
     own: Meter,
-    begun: bool,
 }
 
 impl<S> Metered<S> {
@@ -79,11 +76,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         if received > 0 {
             self.total.add_received(received);
             self.own.add_received(received);
-            if !self.begun && buffer.filled().get(before) == Some(&TLS_HANDSHAKE) {
-                buffer.set_filled(before);
-                return Poll::Ready(Ok(()));
-            }
-            self.begun = true;
         }
         outcome
     }

@@ -68,7 +68,7 @@ impl PushRegistry {
     }
 
     /// Serves a peer on `stream` until it closes the connection, or nothing moves for two minutes. A peer that tries
-    /// TLS is dropped at once, without an error.
+    /// TLS is answered in HTTP, with 400, and dropped; that is no error.
     pub async fn serve_connection<S>(&self, stream: S) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -31,7 +31,16 @@ pub struct Bench {
 impl Bench {
     /// For the test of this name.
     pub async fn up(test: &str) -> Self {
-        let host = Host::up(&format!("{test}-{}", std::process::id())).unwrap();
+        Self::on(Host::up(&format!("{test}-{}", std::process::id())).unwrap()).await
+    }
+
+    /// For the test of this name, on a host with Docker 26 and one of its image stores.
+    pub async fn up_with_docker_26(test: &str, containerd_store: bool) -> Self {
+        let name = format!("{test}-{}", std::process::id());
+        Self::on(Host::up_with_docker_26(&name, containerd_store).unwrap()).await
+    }
+
+    async fn on(host: Host) -> Self {
         let options =
             SshOptions { identities: vec![host.key.clone()], ..SshOptions::new(host.known_hosts.clone()) };
         let machine = Fleet::new(Hosts::new(options, "/var/run/docker.sock")).machine(&spec(&host));

@@ -7,6 +7,7 @@
 mod bench;
 mod boot;
 mod container;
+mod docker_26;
 mod image;
 mod jobs;
 mod retire;

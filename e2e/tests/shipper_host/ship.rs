@@ -16,7 +16,11 @@ const LAYER: usize = 16 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_a_host_lacks_is_sent() {
-    let bench = Bench::up("ship").await;
+    small_changes(&Bench::up("ship").await).await;
+}
+
+/// The first time, a layer that changed, and a name that was given to something else.
+pub async fn small_changes(bench: &Bench) {
     let (app, old, new) = (application(), payload(1, 4 << 20), payload(2, 1 << 20));
     let first = image(&bench.store, &[&app, &old]).await;
     let plan = bench.plan("aaaaaa", &first);
@@ -111,7 +115,11 @@ async fn what_would_not_fit_is_not_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_ship_is_brought_to_its_end_by_the_next() {
-    let bench = Bench::up("ship-cut").await;
+    interruption(&Bench::up("ship-cut").await).await;
+}
+
+/// The connection is lost when the host has the first layer of four.
+pub async fn interruption(bench: &Bench) {
     let layers: Vec<Vec<u8>> = (1..=4).map(|seed| payload(seed, LAYER)).collect();
     let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
     let digest = image(&bench.store, &layers).await;
