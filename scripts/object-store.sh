@@ -2,9 +2,9 @@
 # A real S3 server for tests: SeaweedFS, on free ports of the loopback, with its files in a folder of its own. It runs until
 # standard input ends, so that it can't outlive whoever started it.
 #
-#   object-store.sh    says `endpoint http://127.0.0.1:PORT` once it answers; needs install.sh
+#   object-store.sh [BUCKET...]    says `endpoint http://127.0.0.1:PORT` once it answers; needs install.sh
 #
-# Its only user is `tester`, with the secret `secret-of-tester`. It has no buckets, and makes none by itself.
+# Its only user is `tester`, with the secret `secret-of-tester`. It has the buckets that are named, and makes none by itself.
 set -euo pipefail
 
 readonly WEED=/usr/local/lib/cutover/weed
@@ -49,9 +49,16 @@ TMPDIR=$folder "$WEED" -logtostderr=true server -dir="$folder" -ip=127.0.0.1 -ip
   >"$folder/log" 2>&1 &
 server=$!
 
+ask() {
+  curl --silent --fail --output /dev/null --user tester:secret-of-tester --aws-sigv4 aws:amz:us-east-1:s3 "$@"
+}
+
 # It answers before it can store: what says that it can is a list of buckets.
 for ((tries = 0; tries < 300; tries++)); do
-  if curl --silent --fail --output /dev/null --user tester:secret-of-tester --aws-sigv4 aws:amz:us-east-1:s3 "$endpoint"; then
+  if ask "$endpoint"; then
+    for bucket in "$@"; do
+      ask --request PUT "$endpoint/$bucket"
+    done
     echo "endpoint $endpoint"
     cat >/dev/null
     exit 0

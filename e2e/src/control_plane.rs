@@ -1,7 +1,7 @@
 //! A control plane of a test's own: what `cutover up` starts, in a folder that goes with it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
 use cutover_bus::{Bus, Journal};
@@ -13,6 +13,9 @@ use crate::{Host, Relay, dist};
 /// Where `scripts/install.sh` puts the server that is tested with.
 const NATS_SERVER: &str = "/usr/local/lib/cutover/nats-server";
 
+/// The programs that have an artifact store.
+const STORING: [Program; 3] = [Program::Builder, Program::Shipper, Program::Migrator];
+
 /// What `cutover up` starts. It is stopped when this is dropped.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -20,6 +23,8 @@ pub struct ControlPlane {
     /// Where its programs are, `cutover` among them.
     programs: PathBuf,
     environment: Vec<(&'static str, String)>,
+    /// Programs that `cutover up` has not started.
+    beside: Vec<Child>,
 }
 
 /// A command that has ended.
@@ -57,7 +62,7 @@ impl ControlPlane {
     pub fn up_from(programs: &Path, hosts: &[&Host], each: usize) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let environment = environment(hosts, home.path())?;
-        Self { home, programs: programs.to_owned(), environment }.started(each)
+        Self { home, programs: programs.to_owned(), environment, beside: Vec::new() }.started(|_| each)
     }
 
     /// Starts one whose programs reach the first of these hosts through a relay.
@@ -74,9 +79,29 @@ impl ControlPlane {
         Self { home, programs: dist(), environment }.started(1)
     }
 
-    fn started(self, each: usize) -> anyhow::Result<Self> {
+    /// Starts one whose programs have another artifact store than a folder: those that have one run as they do with a standing
+    /// NATS server, which the control plane's own is to them, and so do commands.
+    ///
+    /// # Errors
+    /// What `cutover up` says; a program that wasn't built.
+    pub fn up_with_store(hosts: &[&Host], store: &str) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let environment = environment(hosts, home.path())?;
+        let plane = Self { home, programs: dist(), environment, beside: Vec::new() };
+        let mut plane = plane.started(|program| usize::from(!STORING.contains(&program)))?;
+        plane.environment.extend([("NATS_URL", plane.url()?), ("CUTOVER_STORE", store.to_owned())]);
+        for program in STORING {
+            let log = std::fs::File::create(plane.home.path().join(format!("{program}.log")))?;
+            let mut command = Command::new(plane.programs.join(program.binary()));
+            command.envs(plane.environment.iter().map(|(name, value)| (*name, value.as_str())));
+            plane.beside.push(command.stdin(Stdio::null()).stderr(log).spawn()?);
+        }
+        Ok(plane)
+    }
+
+    fn started(self, scale: impl Fn(Program) -> usize) -> anyhow::Result<Self> {
         let plane = self;
-        let scale = Program::ALL.map(|program| format!("--scale={program}={each}"));
+        let scale = Program::ALL.map(|program| format!("--scale={program}={}", scale(program)));
         let server = format!("--nats-server={NATS_SERVER}");
         let arguments: Vec<&str> =
             ["up", &server].into_iter().chain(scale.iter().map(String::as_str)).collect();
@@ -126,11 +151,15 @@ impl ControlPlane {
     /// # Errors
     /// A server that doesn't answer.
     pub async fn journal(&self) -> anyhow::Result<Journal> {
+        Ok(Bus::connect(&self.url()?, "e2e").await?.open().await?)
+    }
+
+    /// Where its NATS server answers.
+    fn url(&self) -> anyhow::Result<String> {
         let account: Account =
             serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?;
         let Account { port, user, password } = account;
-        let bus = Bus::connect(&format!("nats://{user}:{password}@127.0.0.1:{port}"), "e2e").await?;
-        Ok(bus.open().await?)
+        Ok(format!("nats://{user}:{password}@127.0.0.1:{port}"))
     }
 
     /// The service that every project of the tests deploys.
@@ -154,6 +183,10 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
+        for program in &mut self.beside {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
         match self.run(Path::new("/"), &["down"]) {
             Ok(ended) if ended.code == Some(0) => {}
             Ok(ended) => eprintln!("cutover down: {}{}", ended.out, ended.err),
