@@ -76,7 +76,7 @@ impl ControlPlane {
         let known = std::fs::read_to_string(&known_hosts)?;
         let through = format!("[{}]:{}", relay.address.ip(), relay.address.port());
         std::fs::write(&known_hosts, known.replace(&hosts[0].address, &through))?;
-        Self { home, programs: dist(), environment }.started(1)
+        Self { home, programs: dist(), environment, beside: Vec::new() }.started(|_| 1)
     }
 
     /// Starts one whose programs have another artifact store than a folder: those that have one run as they do with a standing

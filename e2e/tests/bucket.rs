@@ -24,6 +24,8 @@ async fn a_deployment_goes_through_a_bucket_and_what_it_needs_is_no_garbage() {
     // Longer than one part of an upload.
     scene.deploy(&App { payload: 20, ..scene.app("v1") }).succeeded();
     scene.serves("v1").await;
+    // Another context: the deploy file is no part of it.
+    std::fs::write(scene.project.folder().join("note"), "v2").unwrap();
     scene.deploy(&App { payload: 20, ..scene.app("v2") }).succeeded();
     scene.serves("v2").await;
 

@@ -87,9 +87,12 @@ async fn what_a_removal_took_that_was_under_way_is_stored_again() {
         client.put_object().bucket(bucket).key(mark).send().await.unwrap();
         let (storing, all) = (store.clone(), content.clone());
         let stored = tokio::spawn(async move { storing.put(all.as_slice(), None).await });
-        while !store.contains(&digest).await.unwrap() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let there = async {
+            while !store.contains(&digest).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), there).await.expect("it isn't stored");
         let key = format!("cutover/blobs/sha256/{}", digest.hex());
         client.delete_object().bucket(bucket).key(key).send().await.unwrap();
         assert!(!stored.is_finished());
