@@ -22,7 +22,9 @@ pub(crate) async fn authenticate<H: Handler>(
     let address = &config.address;
     let mut attempt = Attempt { user: &address.user, session, tried: Vec::new(), offered: false };
     let mut unreadable = None;
-    for path in &config.identities {
+    // With a file, those that aren't there are its defaults; without one, somebody has named them.
+    let named = config.identities.iter().filter(|path| !config.optional || is_private(path));
+    for path in named {
         match load(path).await {
             Ok(key) => match attempt.offer(key, path, &config.certificates).await {
                 Ok(true) => return Ok(()),
@@ -141,14 +143,23 @@ async fn certificate_of(key: &PrivateKey, path: &Path, given: &[PathBuf]) -> Opt
     None
 }
 
-/// The public keys that lie beside private ones: of those with a passphrase, that is all that can be read.
+/// Whether the file is there, and no public key.
+fn is_private(path: &Path) -> bool {
+    path.exists() && path.extension().is_none_or(|extension| extension != "pub")
+}
+
+/// The public keys of identities: from the file that lies beside the private one, or the file itself where it is a public key; or
+/// from the private key, of which that part needs no passphrase.
 async fn public_keys(identities: &[PathBuf]) -> Vec<PublicKey> {
     let mut keys = Vec::new();
     for path in identities {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".pub");
-        let text = tokio::fs::read_to_string(PathBuf::from(beside)).await;
-        keys.extend(text.ok().and_then(|text| PublicKey::from_openssh(&text).ok()));
+        for path in [PathBuf::from(beside), path.clone()] {
+            let Ok(text) = tokio::fs::read_to_string(path).await else { continue };
+            let private = || PrivateKey::from_openssh(&text).ok().map(|key| key.public_key().clone());
+            keys.extend(PublicKey::from_openssh(&text).ok().or_else(private));
+        }
     }
     keys
 }

@@ -17,8 +17,11 @@ pub(crate) struct SshConfig {
     pub(crate) address: HostAddress,
     /// The way there.
     pub(crate) route: Route,
-    /// Private key files, in the order in which they are offered.
+    /// Private key files, in the order in which they are offered. Of some there may be only the public key, `<file>.pub` or the
+    /// file itself: then the agent has the private one.
     pub(crate) identities: Vec<PathBuf>,
+    /// Whether files that aren't there are passed over: nobody has named them, or ssh would pass them over.
+    pub(crate) optional: bool,
     /// Files with certificates of such keys, beside those that lie next to them.
     pub(crate) certificates: Vec<PathBuf>,
     /// The socket of an ssh-agent.
@@ -84,6 +87,7 @@ impl SshConfig {
             address: HostAddress::new(user, &hop.host, hop.port.unwrap_or(USUAL_PORT)),
             route: Route::Direct,
             identities: options.identities.clone(),
+            optional: false,
             certificates: Vec::new(),
             agent: options.agent.clone(),
             identities_only: false,
@@ -119,7 +123,8 @@ impl SshConfig {
             }
         }
         if options.identities.is_empty() {
-            config.identities = identities.into_iter().filter(|path| path.exists()).collect();
+            config.identities = identities;
+            config.optional = true;
         }
         if let Route::Command(line) = &mut config.route {
             *line = tokens(line, &hop.host, &config.address);
