@@ -8,7 +8,8 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions, WaitContainerOptions,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveVolumeOptions, WaitContainerOptions,
 };
 use cutover_core::{DeploymentId, Plan, ServiceKey};
 use cutover_fleet::{Container, LAST_LINES, Labels, Machine, PROXY};
@@ -21,6 +22,8 @@ use crate::{Error, ImageName, Result};
 
 /// The label that says whose assets a volume holds.
 const DEPLOYMENT: &str = "cutover.assets";
+/// The label of containers that help to copy, with the service's key: no replicas, and nobody's once nothing is copied.
+const HELPER: &str = "cutover.assets.helper";
 /// Where the helper finds the volume that it fills.
 const TO: &str = "/cutover-assets";
 /// How long copying may take.
@@ -59,18 +62,23 @@ pub(crate) async fn prepare(
     let made = docker.create_volume(volume).await;
     made.map_err(machine.host().docker_failed(format!("making volume {own}")))?;
 
-    let copying = Copying { machine, docker: &docker, helper: &helper, folder };
+    let copying = Copying { machine, docker: &docker, key: &plan.key, helper: &helper, folder };
     let new = copying.taken_out(&image.to_string(), &own).await?;
-    copying.fill(&new, &own).await?;
-    for (other, container) in others(machine, &docker, plan, found).await? {
-        let Some(condition) = machine.condition(&container.id).await? else { continue };
-        let old = copying.taken_out(&condition.image, &other).await?;
-        let filled = copying.fill(&old, &own).await;
-        remove_now(machine, &docker, &old, &old).await?;
-        filled?;
-        copying.fill(&new, &other).await?;
+    let copied = async {
+        copying.fill(&new, &own).await?;
+        for (other, container) in others(machine, &docker, plan, found).await? {
+            let Some(condition) = machine.condition(&container.id).await? else { continue };
+            let old = copying.taken_out(&condition.image, &other).await?;
+            let filled = copying.fill(&old, &own).await;
+            remove_now(machine, &docker, &old, &old).await?;
+            filled?;
+            copying.fill(&new, &other).await?;
+        }
+        Ok(())
     }
-    remove_now(machine, &docker, &new, &new).await
+    .await;
+    remove_now(machine, &docker, &new, &new).await?;
+    copied
 }
 
 /// The volumes of other deployments that have replicas on the host, each with one of those.
@@ -88,13 +96,21 @@ async fn others<'a>(
     Ok(volumes.into_iter().filter(|(_, deployment)| *deployment != plan.deployment).filter_map(of).collect())
 }
 
-/// Removes the volumes of a service whose deployment is none of `kept`. One that a container still uses stays until the next
-/// time.
+/// Removes what an interrupted copy has left of a service, and its volumes whose deployment is none of `kept`. One that a
+/// container still uses stays until the next time.
 ///
 /// # Errors
 /// A host or a Docker that can't be reached.
 pub(crate) async fn prune(machine: &Machine, key: &ServiceKey, kept: &[&DeploymentId]) -> Result<()> {
     let docker = machine.docker().await?;
+    let label = format!("{HELPER}={key}");
+    let filters = [("label", vec![label.as_str()])].into();
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let helpers = docker.list_containers(Some(options)).await;
+    for helper in helpers.map_err(machine.host().docker_failed("listing helpers"))? {
+        let id = helper.id.unwrap_or_default();
+        remove_now(machine, &docker, &id, &id).await?;
+    }
     let volumes = volumes(machine, &docker, key).await?;
     let needless = volumes.iter().filter(|(_, deployment)| !kept.contains(&deployment));
     try_join_all(needless.map(async |(name, _)| {
@@ -132,6 +148,8 @@ async fn volumes(
 struct Copying<'a> {
     machine: &'a Machine,
     docker: &'a Docker,
+    /// Whose assets they are.
+    key: &'a ServiceKey,
     /// The helper's image.
     helper: &'a str,
     /// The folder in the image.
@@ -201,6 +219,8 @@ impl Copying<'_> {
     /// Makes a container in the place of one that an interrupted attempt has left.
     async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<()> {
         remove_now(self.machine, self.docker, name, name).await?;
+        let labels = Some([(HELPER.to_owned(), self.key.to_string())].into());
+        let body = ContainerCreateBody { labels, ..body };
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let created = self.docker.create_container(Some(options), body).await;
         Ok(created.map(drop).map_err(self.machine.host().docker_failed(format!("making {name}")))?)

@@ -55,10 +55,13 @@ pub async fn boot(
     )?;
     let (left, found): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|replica| is_left(replica, plan, existing.round_began));
+    let mut room = room;
     if !left.is_empty() {
         // A proxy that doesn't answer may still have them for its targets, and is waited for.
         let ask = async || Ok(Traffic::of(machine.proxy().service(&plan.key).await?.as_ref()));
         Box::pin(remove_drained(machine, plan, &left.iter().collect::<Vec<_>>(), ask, progress)).await?;
+        // They have given back what they had.
+        room = Box::pin(self::room(machine, plan, &members)).await?;
     }
     if let Some(room) = room {
         let new = members.iter().filter(|member| !runs(member, &found));

@@ -35,6 +35,9 @@ pub(crate) async fn change(
     if missing.is_empty() {
         return Ok(stopped);
     }
+    // Those that have ended may have taken long. Whoever was overtaken meanwhile is refused here: what may run only once would
+    // otherwise run twice.
+    machine.proxy().retire(&plan.key, epoch, &plan.deployment).await?;
     let (network, taken) = tokio::try_join!(network::ensure(machine, &plan.key), taken(machine))?;
     let image = ImageName::new(&plan.key, image);
     let docker = machine.docker().await?;
