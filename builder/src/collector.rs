@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use cutover_bus::{Held, StandingWork};
-use cutover_core::{Duty, Needed};
+use cutover_core::{Duty, JournalId, Needed};
 use cutover_registry::contents;
 use cutover_store::{Removed, Store};
 use cutover_telemetry::{IntCounter, Metrics};
@@ -73,11 +73,7 @@ impl Collector {
         if services.keys().next() != Some(held.key()) {
             return Ok(());
         }
-        let journal = &held.journal_id().0;
-        let owner = self.store.owner(journal).await?;
-        if owner != *journal {
-            return Err(Error::OtherOwner { owner, journal: journal.clone() });
-        }
+        owned(&self.store, held.journal_id()).await?;
         let mut needed = Needed::default();
         services.values().for_each(|service| needed.add(service));
         let Some(before) = SystemTime::now().checked_sub(YOUNG) else { return Ok(()) };
@@ -88,6 +84,12 @@ impl Collector {
         }
         Ok(())
     }
+}
+
+/// Makes sure that the store is this journal's. Another one's builders would take what this one puts there for garbage.
+pub(crate) async fn owned(store: &Store, journal: &JournalId) -> Result<()> {
+    let owner = store.owner(&journal.0).await?;
+    if owner == journal.0 { Ok(()) } else { Err(Error::OtherOwner { owner, journal: journal.0.clone() }) }
 }
 
 impl StandingWork for Collector {

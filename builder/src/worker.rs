@@ -12,6 +12,7 @@ use cutover_store::Store;
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
+use crate::collector::owned;
 use crate::{Build, BuildEvent, Engine, Error, Fetched, ImageId, Limits, commit};
 
 /// Events of a build that may wait to be told before the telling slows down.
@@ -88,6 +89,7 @@ impl Performer for Builder {
         let plan = assignment.plan();
         let limit = plan.release.settings.timeouts.build.0;
         let made = async {
+            owned(&self.store, &assignment.epoch.journal).await?;
             let engine = Engine::connect(&self.socket, self.store.clone(), Limits::default()).await?;
             let (image, commit) = match &plan.release.source {
                 Source::Context(source) => (Self::build(&engine, assignment, source).await?, None),

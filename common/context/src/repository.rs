@@ -115,7 +115,18 @@ impl Repository {
         }
         let folder = Some(Path::new(&self.url));
         let origin = self.git.run(folder, &["remote", "get-url", "origin"], "look into", &self.url).await;
-        origin.unwrap_or_else(|_| self.url.clone())
+        origin.map_or_else(|_| self.url.clone(), |origin| without_password(&origin))
+    }
+}
+
+/// A URL without the password that a clone may have in it: arguments of processes are for everybody to see. Submodules that need one
+/// get it as Git gets it elsewhere, from a credential helper.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    match authority.rsplit_once('@') {
+        Some((user, host)) if scheme != "ssh" || user.contains(':') => format!("{scheme}://{host}/{path}"),
+        _ => url.to_owned(),
     }
 }
 

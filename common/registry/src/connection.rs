@@ -41,7 +41,9 @@ where
         match tokio::time::timeout(STALLED, connection.as_mut()).await {
             Ok(Err(error)) if error.is_parse() => return Ok(()),
             Ok(ended) => return ended.map_err(Error::Connection),
-            Err(_) if own.read() == before => return Err(Error::Stalled { after: STALLED }),
+            Err(_) if own.read() == before && !meter.is_working() => {
+                return Err(Error::Stalled { after: STALLED });
+            }
             Err(_) => {}
         }
     }

@@ -113,6 +113,7 @@ impl Shared {
 
     /// What is here already isn't sent, so it must stay until the image that it becomes a part of is named somewhere.
     async fn blob(&self, digest: &Digest) -> Answer {
+        let _working = self.meter.work();
         let size = self.store.renew(digest).await?.ok_or_else(|| Refusal::unknown_blob(digest))?;
         Ok(Reply::new(StatusCode::OK)
             .with(CONTENT_TYPE, "application/octet-stream")
@@ -132,6 +133,7 @@ impl Shared {
         if let Some(digest) = parameter(head, "digest") {
             let digest = route::digest(&digest)?;
             receive(&mut upload, body).await?;
+            let _working = self.meter.work();
             upload.finish(Some(&digest)).await?;
             return Ok(self.stored(&digest));
         }
@@ -159,6 +161,7 @@ impl Shared {
         // A piece may still be arriving on a connection that the peer has given up.
         let mut upload = Arc::into_inner(upload).ok_or_else(|| unknown_upload(id))?.into_inner();
         receive(&mut upload, body).await?;
+        let _working = self.meter.work();
         upload.finish(Some(&digest)).await?;
         Ok(self.stored(&digest))
     }

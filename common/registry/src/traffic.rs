@@ -25,9 +25,30 @@ struct Counters {
     sent: AtomicU64,
     received: AtomicU64,
     promised: AtomicU64,
+    working: AtomicU64,
+}
+
+/// The store is doing something long of its own; over once it is dropped.
+#[derive(Debug)]
+pub(crate) struct Working(Arc<Counters>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Meter {
+    /// Says that the store works: nothing moves on a connection meanwhile, and nevertheless it isn't stuck.
+    pub(crate) fn work(&self) -> Working {
+        self.counters.working.fetch_add(1, Ordering::Relaxed);
+        Working(Arc::clone(&self.counters))
+    }
+
+    pub(crate) fn is_working(&self) -> bool {
+        self.counters.working.load(Ordering::Relaxed) > 0
+    }
+
     pub(crate) fn add_sent(&self, bytes: usize) {
         self.counters.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }

@@ -52,7 +52,7 @@ impl Trouble {
             ("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody", _) => Self::Busy,
             ("NotImplemented" | "InvalidTrailer", _) => Self::Checksums,
             (_, 429 | 500 | 502..=504) => Self::Busy,
-            ("RequestTimeout" | "SlowDown", _) => Self::Busy,
+            ("InternalError" | "ServiceUnavailable" | "RequestTimeout" | "SlowDown", _) => Self::Busy,
             ("AccessDenied" | "AllAccessDisabled", _) | ("", 403) => Self::Forbidden,
             ("", status) => Self::Refused(format!("status {status}")),
             (code, _) => Self::Refused(code.to_owned()),

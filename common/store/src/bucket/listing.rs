@@ -54,6 +54,7 @@ impl Bucket {
     }
 
     async fn give_up_uploads(&self, before: SystemTime) -> Result<()> {
+        let ours = [INCOMING, BLOBS].map(|folder| self.address.key(&format!("{folder}/")));
         let (mut key_marker, mut id_marker) = (None, None);
         loop {
             let list = self.client.list_multipart_uploads().bucket(&self.address.bucket);
@@ -62,6 +63,10 @@ impl Bucket {
             let page = page.map_err(self.failed("list the uploads to", &self.address.prefix))?;
             for upload in page.uploads.unwrap_or_default() {
                 let (Some(key), Some(id)) = (upload.key, upload.upload_id) else { continue };
+                // In a bucket that is shared, other uploads are somebody else's.
+                if !ours.iter().any(|folder| key.starts_with(folder)) {
+                    continue;
+                }
                 if time(upload.initiated.as_ref()) < before {
                     self.discard(&key, Some(&id)).await;
                     tracing::info!(object = self.address.place(&key), "gave up an abandoned upload");
