@@ -20,7 +20,7 @@ pub(crate) fn deploy(
     by: String,
 ) -> Result<Plan, InvalidName> {
     Ok(Plan {
-        protocol: Plan::protocol_for(&release),
+        protocol: protocol(service, &release),
         deployment: new_id()?,
         key: target.key.clone(),
         by,
@@ -55,7 +55,7 @@ pub(crate) fn rollback(
         stages = Plan::WARM.to_vec();
     }
     Ok(Plan {
-        protocol: Plan::protocol_for(&kept.release),
+        protocol: protocol(service, &kept.release),
         deployment: new_id()?,
         key,
         by,
@@ -67,6 +67,12 @@ pub(crate) fn rollback(
         hosts,
         stages,
     })
+}
+
+/// What a worker must know to replace what is live by `release`: all that either of them says, and whatever was kept.
+fn protocol(service: &Service, release: &Release) -> u32 {
+    let others = service.kept.iter().chain(service.live()).map(|kept| &kept.release);
+    others.chain([release]).map(Plan::protocol_for).max().unwrap_or_default()
 }
 
 /// The replicas of a kept release that are still warm, where each of the hosts has some.
