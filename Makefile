@@ -43,7 +43,7 @@ bench-proxy:
 	scripts/bench-proxy.sh $(ARGS)
 
 # An image from this machine's Docker Engine onto others: Cutover beside `docker save` through SSH and a registry behind a
-# tunnel, with the release profile: five minutes. Over a slower link, and fewer rounds: make bench-ship ARGS="--rate 100mbit
+# tunnel, with the release profile: ten minutes. Over a slower link, and fewer rounds: make bench-ship ARGS="--rate 100mbit
 # --rounds 1"
 bench-ship:
 	scripts/bench-ship.sh $(ARGS)
