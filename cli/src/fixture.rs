@@ -42,8 +42,7 @@ pub(crate) fn release(version: &str) -> Release {
         warm: Span::default(),
         retain: 5,
     };
-    let migration =
-        MigrationFile { version: "1".to_owned(), name: "users".to_owned(), content: Digest::of(b"1") };
+    let migration = MigrationFile::expand("1", "users", Digest::of(b"1"));
     Release {
         version: version.to_owned(),
         source: Source::Image(format!("hello@sha256:{}", Digest::of(version.as_bytes()).hex())),

@@ -27,7 +27,7 @@ pub(crate) async fn read(folder: &Path, store: Option<&Store>) -> anyhow::Result
             Some(store) => store.put_bytes(&content).await?,
             None => Digest::of(&content),
         };
-        migrations.push((number, MigrationFile { version, name, content }));
+        migrations.push((number, MigrationFile::expand(version, name, content)));
     }
     migrations.sort_by(|one, other| (one.0, &one.1.name).cmp(&(other.0, &other.1.name)));
     for pair in migrations.windows(2) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use crate::ledger::Refusal;
-use crate::{Backend, Backends, InvalidMigration, Migration};
+use crate::{Backend, Backends};
+use cutover_migration::{InvalidMigration, Migration};
 
 /// A reason why migrations could not be applied. What had been applied before it stays applied.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,9 @@ use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::ledger::{self, Pending};
-use crate::migration::Kind;
 use crate::postgres::{Ledger, Observer, Session, build_index, run_in_transaction};
-use crate::{Error, Limits, Migration, Migrations, Progress, Version};
+use crate::{Error, Limits, Progress};
+use cutover_migration::{Kind, Migration, Migrations, Version};
 
 /// What is to be applied, for whom, and by whose authority.
 #[derive(Clone, Debug, PartialEq, Eq)]

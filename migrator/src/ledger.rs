@@ -2,7 +2,7 @@
 
 use cutover_core::{Epoch, JournalId, ServiceName};
 
-use crate::{Migration, Migrations, Version};
+use cutover_migration::{Migration, Migrations, Version};
 
 /// A row of the ledger: a migration of this service in the expand phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,11 +137,7 @@ mod tests {
 
     fn migrations(versions: &[&str]) -> Migrations {
         let read = |version: &&str| {
-            let file = MigrationFile {
-                version: (*version).to_owned(),
-                name: "change".to_owned(),
-                content: Digest::of(b"SELECT 1"),
-            };
+            let file = MigrationFile::expand(*version, "change", Digest::of(b"SELECT 1"));
             Migration::read(&file, "SELECT 1".to_owned()).unwrap()
         };
         Migrations::new(versions.iter().map(read).collect()).unwrap()

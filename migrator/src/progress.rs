@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Backend, Backends, Version};
+use cutover_migration::Version;
+
+use crate::{Backend, Backends};
 
 /// One step of an expansion.
 #[derive(Clone, Debug, PartialEq)]

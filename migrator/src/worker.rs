@@ -5,7 +5,8 @@ use cutover_core::{Failure, MigrationFile, Output, ServiceName};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::{Error, Expansion, Limits, Migration, Migrations, Progress, expand};
+use crate::{Error, Expansion, Limits, Progress, expand};
+use cutover_migration::{Migration, Migrations};
 
 /// The largest migration, in bytes.
 const MIGRATION_LIMIT: u64 = 4 << 20;

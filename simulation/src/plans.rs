@@ -115,8 +115,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         warm: Span::seconds(warm),
         retain,
     };
-    let migration =
-        || MigrationFile { version: number.to_string(), name: "add".into(), content: Digest::of(b"sql") };
+    let migration = || MigrationFile::expand(number.to_string(), "add", Digest::of(b"sql"));
     Release {
         version: format!("v{number}"),
         source: Source::Image(format!("app:{number}")),

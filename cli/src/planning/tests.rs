@@ -99,11 +99,7 @@ fn pending_are_the_migrations_that_the_live_release_did_not_have() {
     let Transcript { service, .. } = Transcript::with_live_v1();
     let mut next = release("v2");
     assert!(pending(&service, &next).is_empty());
-    next.migrations.push(MigrationFile {
-        version: "2".to_owned(),
-        name: "b".to_owned(),
-        content: Digest::of(b"2"),
-    });
+    next.migrations.push(MigrationFile::expand("2", "b", Digest::of(b"2")));
     assert_eq!(pending(&service, &next), [next.migrations.last().unwrap()]);
     assert_eq!(pending(&Service::default(), &next).len(), 2);
 }

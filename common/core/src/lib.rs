@@ -17,6 +17,7 @@ mod health_check;
 mod journal;
 mod kept;
 mod lease;
+mod migrations;
 mod name;
 mod needed;
 mod obligation;
@@ -54,6 +55,7 @@ pub use health_check::HealthCheck;
 pub use journal::{DecodeError, Entry, Event, STREAM_SUBJECTS, Subject, UnknownSubject};
 pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
+pub use migrations::{Engine, MigrationFile, Phase};
 pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, RoleName, ServiceName};
 pub use needed::Needed;
 pub use obligation::Obligation;
@@ -64,8 +66,7 @@ pub use recipe::{InvalidSshKeys, Recipe, RegistryLogin, SshKeys, origin};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};
 pub use release::{
-    BuildContext, GitSource, MigrationFile, PrivateImage, Readiness, Release, Settings, Soak, Source,
-    Timeouts,
+    BuildContext, GitSource, PrivateImage, Readiness, Release, Settings, Soak, Source, Timeouts,
 };
 pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Container, Digest, Recipe, Reference, RegistryLogin, ReleaseId, Resources, Role, Routing, Span};
+use crate::{
+    Container, Digest, MigrationFile, Recipe, Reference, RegistryLogin, ReleaseId, Resources, Role, Routing,
+    Span,
+};
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
 ///
@@ -73,17 +76,6 @@ pub struct GitSource {
     /// What is made of it.
     #[serde(flatten)]
     pub recipe: Box<Recipe>,
-}
-
-/// A migration's file as the release pins it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MigrationFile {
-    /// What it is ordered by: the digits in front of the file's name.
-    pub version: String,
-    /// The rest of the file's name.
-    pub name: String,
-    /// The SQL, in the artifact store.
-    pub content: Digest,
 }
 
 /// How a release runs.

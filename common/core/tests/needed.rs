@@ -14,11 +14,7 @@ fn building(number: u8, hosts: &[&str]) -> Plan {
     let context = BuildContext { archive: context(number), recipe: Box::default() };
     plan.release.source = Source::Context(context);
     plan.release.settings.retain = 1;
-    plan.release.migrations = vec![MigrationFile {
-        version: format!("{number}"),
-        name: "add".to_owned(),
-        content: migration(number),
-    }];
+    plan.release.migrations = vec![MigrationFile::expand(format!("{number}"), "add", migration(number))];
     plan
 }
 

@@ -7,8 +7,8 @@ use super::Session;
 use super::transaction::execute;
 use crate::error::is_contention;
 use crate::expand::Run;
-use crate::index::ConcurrentIndex;
-use crate::{Error, Migration, Progress};
+use crate::{Error, Progress};
+use cutover_migration::{ConcurrentIndex, Migration};
 
 /// An index in the catalog.
 enum State {

@@ -3,9 +3,10 @@
 use cutover_core::{Epoch, JournalId, ServiceName};
 
 use super::Session;
+use crate::Error;
 use crate::expand::Expansion;
 use crate::ledger::Entry;
-use crate::{Error, Migration, Version};
+use cutover_migration::{Migration, Version};
 
 /// One transaction, so that there is all of it or nothing. The schema isn't called `cutover`: the default search path
 /// begins with the schema that has the role's name, and a role of that name would find and make its tables in it.

@@ -9,7 +9,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::Session;
 use crate::error::{Location, is_contention};
 use crate::expand::Run;
-use crate::{Error, Migration, Progress};
+use crate::{Error, Progress};
+use cutover_migration::Migration;
 
 /// Applies `migration`. A wait for a lock is short, so that what queues behind it is not held up; between two tries
 /// there is room for all that queued, by chance one to four times the wait.

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use cutover_core::{Digest, Epoch, JournalId, MigrationFile};
-use cutover_migrator::{Applied, Error, Expansion, Limits, Migration, Migrations, Progress};
+use cutover_migration::{Migration, Migrations};
+use cutover_migrator::{Applied, Error, Expansion, Limits, Progress};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_postgres::{Client, NoTls};
@@ -111,7 +112,7 @@ pub(crate) async fn connect(url: &str) -> Client {
 pub(crate) fn expansion(journal: &str, sequence: u64, files: &[&str]) -> Expansion {
     let read = |(number, sql): (usize, &&str)| {
         let content = Digest::of(sql.as_bytes());
-        let file = MigrationFile { version: format!("{number:03}"), name: "change".to_owned(), content };
+        let file = MigrationFile::expand(format!("{number:03}"), "change", content);
         Migration::read(&file, (*sql).to_owned()).unwrap()
     };
     Expansion {

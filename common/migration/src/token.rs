@@ -2,7 +2,7 @@
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum TokenKind {
     /// A keyword or an identifier without quotes.
     Word,
     /// An identifier in double quotes.
@@ -15,30 +15,30 @@ pub(crate) enum Kind {
 
 /// A token and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token<'a> {
+pub struct Token<'a> {
     /// What it is.
-    pub(crate) kind: Kind,
+    pub kind: TokenKind,
     /// Its text as written, quotes included.
-    pub(crate) text: &'a str,
+    pub text: &'a str,
     /// The line that it starts in, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
 }
 
 impl Token<'_> {
     /// Whether it is the keyword `word`, in any case.
-    pub(crate) fn is(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+    pub fn is(&self, word: &str) -> bool {
+        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
     /// Whether it is the character `symbol`.
-    pub(crate) fn is_symbol(&self, symbol: &str) -> bool {
-        self.kind == Kind::Symbol && self.text == symbol
+    pub fn is_symbol(&self, symbol: &str) -> bool {
+        self.kind == TokenKind::Symbol && self.text == symbol
     }
 }
 
 /// The tokens of `sql`, without white space and comments. What isn't closed reaches to the end: the server says so
 /// better than we could.
-pub(crate) fn tokens(sql: &str) -> Vec<Token<'_>> {
+pub fn tokens(sql: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let (mut at, mut line) = (0, 1);
     while let Some(rest) = sql.get(at..).filter(|rest| !rest.is_empty()) {
@@ -55,7 +55,7 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token<'_>> {
 }
 
 /// The kind and length in bytes of what `rest` begins with; no kind for what separates tokens.
-fn first(rest: &str) -> (Option<Kind>, usize) {
+fn first(rest: &str) -> (Option<TokenKind>, usize) {
     let Some(character) = rest.chars().next() else { return (None, 0) };
     if character.is_whitespace() {
         return (None, character.len_utf8());
@@ -67,16 +67,16 @@ fn first(rest: &str) -> (Option<Kind>, usize) {
         return (None, comment(rest));
     }
     if rest.starts_with("E'") || rest.starts_with("e'") {
-        return (Some(Kind::Text), 1 + quoted(&rest.as_bytes()[1..], b'\'', true));
+        return (Some(TokenKind::Text), 1 + quoted(&rest.as_bytes()[1..], b'\'', true));
     }
     match character {
-        '\'' => (Some(Kind::Text), quoted(rest.as_bytes(), b'\'', false)),
-        '"' => (Some(Kind::Quoted), quoted(rest.as_bytes(), b'"', false)),
-        '$' => dollar(rest).map_or((Some(Kind::Symbol), 1), |length| (Some(Kind::Text), length)),
+        '\'' => (Some(TokenKind::Text), quoted(rest.as_bytes(), b'\'', false)),
+        '"' => (Some(TokenKind::Quoted), quoted(rest.as_bytes(), b'"', false)),
+        '$' => dollar(rest).map_or((Some(TokenKind::Symbol), 1), |length| (Some(TokenKind::Text), length)),
         _ if starts_word(character) => {
-            (Some(Kind::Word), rest.find(|c| !continues_word(c)).unwrap_or(rest.len()))
+            (Some(TokenKind::Word), rest.find(|c| !continues_word(c)).unwrap_or(rest.len()))
         }
-        _ => (Some(Kind::Symbol), character.len_utf8()),
+        _ => (Some(TokenKind::Symbol), character.len_utf8()),
     }
 }
 

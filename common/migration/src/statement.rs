@@ -4,14 +4,14 @@ use crate::token::{Token, tokens};
 
 /// One statement, without the semicolon at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Statement<'a> {
+pub struct Statement<'a> {
     /// Its tokens, at least one.
-    pub(crate) tokens: Vec<Token<'a>>,
+    pub tokens: Vec<Token<'a>>,
 }
 
 /// Why a statement has no place in a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Forbidden {
+pub enum Forbidden {
     /// It begins or ends a transaction.
     TransactionControl,
     /// It moves data over the connection, which a file can't follow.
@@ -20,17 +20,17 @@ pub(crate) enum Forbidden {
 
 impl<'a> Statement<'a> {
     /// The line that it starts in, from 1.
-    pub(crate) fn line(&self) -> usize {
+    pub fn line(&self) -> usize {
         self.tokens.first().map_or(1, |token| token.line)
     }
 
     /// Whether it begins with these keywords.
-    pub(crate) fn begins_with(&self, words: &[&str]) -> bool {
+    pub fn begins_with(&self, words: &[&str]) -> bool {
         self.tokens.len() >= words.len() && self.tokens.iter().zip(words).all(|(token, word)| token.is(word))
     }
 
     /// Why it has no place in a migration, if so. Savepoints have: they end with the transaction.
-    pub(crate) fn forbidden(&self) -> Option<Forbidden> {
+    pub fn forbidden(&self) -> Option<Forbidden> {
         let begins = |words: &[&str]| self.begins_with(words);
         let to_savepoint = begins(&["ROLLBACK", "TO"])
             || begins(&["ROLLBACK", "WORK", "TO"])
@@ -54,7 +54,7 @@ impl<'a> Statement<'a> {
 
 /// Splits `sql` at the semicolons that end statements. Those in parentheses (`CREATE RULE`) and in the body of a
 /// function in standard SQL (`BEGIN ATOMIC … END`) don't; the rule for the latter is psql's (`psqlscan.l`).
-pub(crate) fn statements(sql: &str) -> Vec<Statement<'_>> {
+pub fn statements(sql: &str) -> Vec<Statement<'_>> {
     let mut statements = Vec::new();
     let mut tokens_of_statement = Vec::new();
     let (mut parentheses, mut bodies) = (0_usize, 0_usize);

@@ -2,9 +2,9 @@
 
 /// The headers of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// Whether the file runs in a transaction (`transaction=on`, the default) or outside one (`transaction=off`).
-    pub(crate) transaction: bool,
+    pub transaction: bool,
 }
 
 /// A header that can't be used, and its line.
@@ -30,7 +30,7 @@ pub enum InvalidHeader {
 
 impl Header {
     /// Reads the headers of `sql`, whose first statement starts in line `statement`.
-    pub(crate) fn read(sql: &str, statement: usize) -> Result<Self, InvalidHeader> {
+    pub fn read(sql: &str, statement: usize) -> Result<Self, InvalidHeader> {
         let mut header = Self { transaction: true };
         for (line, text) in (1..).zip(sql.lines()) {
             let Some(text) =

@@ -15,7 +15,7 @@ pub struct InvalidVersion(String);
 
 impl Version {
     /// The version that the ledger keeps as a `bigint`.
-    pub(crate) const fn from_ledger(number: i64) -> Self {
+    pub const fn from_ledger(number: i64) -> Self {
         Self(number)
     }
 

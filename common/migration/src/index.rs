@@ -4,21 +4,21 @@ use std::iter::Peekable;
 use std::slice::Iter;
 
 use crate::statement::Statement;
-use crate::token::{Kind, Token};
+use crate::token::{Token, TokenKind};
 
 /// The index that a statement makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConcurrentIndex {
+pub struct ConcurrentIndex {
     /// Its name as the catalog has it: folded to lower case where it isn't quoted.
-    pub(crate) name: String,
+    pub name: String,
     /// Its table as written, schema included: the server resolves it.
-    pub(crate) table: String,
+    pub table: String,
 }
 
 impl ConcurrentIndex {
     /// Reads `CREATE [UNIQUE] INDEX CONCURRENTLY [IF NOT EXISTS] name ON [ONLY] table`; nothing else. An index without a
     /// name is none: it couldn't be found again.
-    pub(crate) fn read(statement: &Statement<'_>) -> Option<Self> {
+    pub fn read(statement: &Statement<'_>) -> Option<Self> {
         let mut tokens = statement.tokens.iter().peekable();
         if !keyword(&mut tokens, "CREATE") {
             return None;
@@ -37,7 +37,8 @@ impl ConcurrentIndex {
         keyword(&mut tokens, "ONLY");
         let mut table = String::new();
         loop {
-            let token = tokens.next().filter(|token| matches!(token.kind, Kind::Word | Kind::Quoted))?;
+            let token =
+                tokens.next().filter(|token| matches!(token.kind, TokenKind::Word | TokenKind::Quoted))?;
             table.push_str(token.text);
             if tokens.next_if(|token| token.is_symbol(".")).is_none() {
                 return Some(Self { name, table });
@@ -55,9 +56,9 @@ fn keyword(tokens: &mut Peekable<Iter<'_, Token<'_>>>, word: &str) -> bool {
 /// The name that an identifier stands for (manual, 4.1.1).
 fn identifier(token: &Token<'_>) -> Option<String> {
     match token.kind {
-        Kind::Word => Some(token.text.to_ascii_lowercase()),
-        Kind::Quoted => Some(token.text.strip_prefix('"')?.strip_suffix('"')?.replace("\"\"", "\"")),
-        Kind::Text | Kind::Symbol => None,
+        TokenKind::Word => Some(token.text.to_ascii_lowercase()),
+        TokenKind::Quoted => Some(token.text.strip_prefix('"')?.strip_suffix('"')?.replace("\"\"", "\"")),
+        TokenKind::Text | TokenKind::Symbol => None,
     }
 }
 

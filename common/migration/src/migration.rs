@@ -21,7 +21,7 @@ pub struct Migration {
 
 /// How a migration runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// All of it and its ledger row in one transaction.
     Transaction,
     /// Outside a transaction: one statement, which makes this index.
@@ -160,11 +160,12 @@ impl Migration {
     }
 
     /// The lines that its statements start in, from 1.
-    pub(crate) fn lines(&self) -> &[usize] {
+    pub fn lines(&self) -> &[usize] {
         &self.lines
     }
 
-    pub(crate) fn kind(&self) -> &Kind {
+    /// How it runs.
+    pub fn kind(&self) -> &Kind {
         &self.kind
     }
 }
@@ -241,10 +242,7 @@ mod tests {
 
     fn read(version: &str, sql: &str) -> Result<Migration, InvalidMigration> {
         let content = Digest::of(sql.as_bytes());
-        Migration::read(
-            &MigrationFile { version: version.to_owned(), name: "change".to_owned(), content },
-            sql.to_owned(),
-        )
+        Migration::read(&MigrationFile::expand(version, "change", content), sql.to_owned())
     }
 
     #[test]
@@ -263,8 +261,7 @@ mod tests {
 
     #[test]
     fn other_content_than_the_pinned_one_is_refused() {
-        let file =
-            MigrationFile { version: "1".to_owned(), name: "a".to_owned(), content: Digest::of(b"SELECT 1") };
+        let file = MigrationFile::expand("1", "a", Digest::of(b"SELECT 1"));
         assert!(matches!(
             Migration::read(&file, "SELECT 2".to_owned()),
             Err(InvalidMigration::Content { .. })
