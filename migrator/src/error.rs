@@ -18,13 +18,13 @@ pub enum Error {
     /// The database's URL can't be read. The URL itself is never repeated.
     #[error("the database's URL can't be used: {0}")]
     Url(&'static str),
-    /// The URL demands TLS.
-    #[error(
-        "the database's URL demands TLS (sslmode={mode}), which migrations can't use yet: write sslmode=prefer or sslmode=disable"
-    )]
-    Tls {
-        /// The mode that it demands.
-        mode: String,
+    /// The authorities that the server's certificate is to be checked by can't be used.
+    #[error("can't use the certificates of authorities {file}: {source}")]
+    Authorities {
+        /// Where they are.
+        file: String,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is no connection.
     #[error("can't connect to the database at {server}")]
@@ -123,11 +123,13 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Silent { .. } | Self::Turn { .. } | Self::Locked { .. } => true,
-            Self::Connect { source, .. } => !source.code().is_some_and(refuses_login),
+            Self::Connect { source, .. } => {
+                !source.code().is_some_and(refuses_login) && !distrusts_server(source)
+            }
             Self::Ledger { source, .. } | Self::Statement { source, .. } => passes(source),
             Self::Migration(_)
             | Self::Url(_)
-            | Self::Tls { .. }
+            | Self::Authorities { .. }
             | Self::Pooled { .. }
             | Self::Refused(_)
             | Self::InvalidIndex { .. }
@@ -140,6 +142,12 @@ impl Error {
 /// appendix A).
 fn refuses_login(code: &SqlState) -> bool {
     code.code().starts_with("28") || code.code().starts_with("3D")
+}
+
+/// Whether the server's certificate, or its TLS, is not what the URL demands.
+pub(crate) fn distrusts_server(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// Whether what failed may work later: the connection is gone, or the error is of a class that is about the moment

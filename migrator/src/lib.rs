@@ -6,6 +6,7 @@
 
 mod error;
 mod expand;
+pub mod ladder;
 pub mod ledger;
 mod limits;
 mod postgres;

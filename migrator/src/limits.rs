@@ -12,6 +12,11 @@ pub struct Limits {
     /// One wait for a lock. All who come after it to the same table wait behind it, so it is what the application
     /// notices at most: default 100 ms.
     pub lock: Duration,
+    /// The longest wait for a lock, when most of the patience is spent and no old transaction is in the way. Default 300 ms.
+    pub longest_lock: Duration,
+    /// How long a transaction must have been open for it to be ended when it holds what is waited for. None, the default:
+    /// none is ended.
+    pub end_blockers: Option<Duration>,
     /// All tries of one migration to get its locks. Default 60 s.
     pub patience: Duration,
     /// One statement in a transaction, its locks held. Default 15 minutes: a change that expands takes milliseconds, but
@@ -31,6 +36,8 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             turn: Duration::from_secs(60),
             lock: Duration::from_millis(100),
+            longest_lock: Duration::from_millis(300),
+            end_blockers: None,
             patience: Duration::from_secs(60),
             statement: Duration::from_secs(15 * 60),
             index_lock: Duration::from_secs(10 * 60),

@@ -31,6 +31,11 @@ pub enum Progress {
         /// The sessions that hold the lock, where they could be seen.
         blockers: Backends,
     },
+    /// A transaction that was in the way for longer than it may be was ended.
+    Ended {
+        /// Its session, as it was.
+        blocker: Backend,
+    },
     /// An index that was left invalid is dropped, to be built again.
     Rebuilding {
         /// The migration.
@@ -58,6 +63,7 @@ impl fmt::Display for Progress {
             Self::Blocked { version, tries, blockers } => {
                 write!(f, "{version}: no lock after {tries} tries; held by {blockers}")
             }
+            Self::Ended { blocker } => write!(f, "ended the transaction that was in the way: {blocker}"),
             Self::Rebuilding { version, index } => {
                 write!(f, "{version}: dropping the invalid index {index}, to build it again")
             }

@@ -90,6 +90,10 @@ fn failure(error: &Error, service: &ServiceName) -> Failure {
         Error::Locked { .. } | Error::Turn { .. } => failure.hint(
             "end the sessions that hold the locks, then `cutover replay`: nothing is built or shipped again",
         ),
+        Error::Connect { .. } if !error.retryable() => failure.hint(
+            "correct the database's URL: its role, password, database, sslmode and sslrootcert (the file of the authority that \
+             has signed the server's certificate); then `cutover replay`",
+        ),
         Error::Connect { .. } => failure.hint("once the database answers: `cutover replay`"),
         Error::Refused(refusal) => match refusal.adoption(service) {
             Some(adoption) => failure.hint(format!(

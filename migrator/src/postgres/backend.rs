@@ -45,6 +45,13 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// Whether its transaction has been open for longer than `age`, as far as can be seen.
+    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
+        self.transaction.is_some_and(|open| open > age)
+    }
+}
+
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());

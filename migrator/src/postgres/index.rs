@@ -48,7 +48,7 @@ pub(crate) async fn build_index(
     record(run, migration, false).await?;
     run.observer.attend().await;
     let since = Instant::now();
-    if let Err(error) = run.observer.watch(execute(session.client(), migration)).await {
+    if let Err(error) = run.observer.watch(execute(session.client(), migration), run.progress).await {
         if let Err(error) = take_back(run, migration, index).await {
             tracing::warn!(%error, migration = migration.file(), "an unfinished index is left; the next run drops it");
         }

@@ -1,10 +1,12 @@
 //! The adapter to PostgreSQL: one direct session, its turn, the ledger, and the two ways to run a migration.
 
 mod backend;
+mod holders;
 mod index;
 mod ledger;
 mod observer;
 mod session;
+mod tls;
 mod transaction;
 mod url;
 

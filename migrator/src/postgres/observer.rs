@@ -4,10 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use cutover_secrets::Secret;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::backend::COLUMNS;
 use super::{Backend, Backends, Session};
-use crate::{Error, Limits};
+use crate::{Error, Limits, Progress};
+
+/// The time to the first look.
+const SHORTEST: Duration = Duration::from_millis(8);
 
 /// The longest time between two looks.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -42,28 +46,60 @@ impl<'a> Observer<'a> {
         self.seen.clone()
     }
 
-    /// Does `work` on the watched session, and meanwhile looks who is in its way, where one looks at all.
-    pub(crate) async fn watch<T>(&mut self, work: impl Future<Output = T>) -> T {
+    /// Does `work` on the watched session, and meanwhile looks who is in its way, where one looks at all. Ends those who have
+    /// been in the way for longer than the limits allow, and tells each once it is done.
+    pub(crate) async fn watch<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        progress: &UnboundedSender<Progress>,
+    ) -> T {
         let Some(session) = &self.session else { return work.await };
-        // Twice in the time that a wait for a lock may take, so that none is missed.
-        let pause = (self.limits.lock / 2).min(LONGEST);
+        // More than once in the shortest wait that is watched; what takes long is looked at less and less.
+        let mut pause = SHORTEST;
+        // Each once: it takes a moment to be gone.
+        let mut ended = Vec::new();
         tokio::pin!(work);
         loop {
             let look = async {
                 tokio::time::sleep(pause).await;
                 blockers(session, self.watched).await
             };
-            tokio::select! {
+            let found = tokio::select! {
                 biased;
                 done = &mut work => return done,
-                found = look => match found {
-                    Ok(found) if !found.0.is_empty() => self.seen = found,
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, "sessions that are in the way can't be named");
-                        return work.await;
+                found = look => found,
+            };
+            match found {
+                Ok(found) if !found.0.is_empty() => self.seen = found,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "sessions that are in the way can't be named");
+                    return work.await;
+                }
+            }
+            pause = pause.mul_f64(1.5).min(LONGEST);
+            let Some(age) = self.limits.end_blockers else { continue };
+            if self.seen.0.iter().any(|backend| backend.is_older_than(age)) {
+                let end = async {
+                    let now = end(session, self.watched, age, &ended).await.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "what is in the way stays in the way");
+                        Vec::new()
+                    });
+                    for blocker in now {
+                        ended.push(blocker.pid);
+                        // Nobody listening is no reason to stop.
+                        let _ = progress.send(Progress::Ended { blocker });
                     }
-                },
+                };
+                // The work may end before we hear that this has: it is told all the same.
+                tokio::pin!(end);
+                tokio::select! {
+                    done = &mut work => {
+                        end.await;
+                        return done;
+                    }
+                    () = &mut end => {}
+                }
             }
         }
     }
@@ -76,4 +112,21 @@ async fn blockers(session: &Session, watched: i32) -> Result<Backends, Error> {
     let rows = session.client().query(&blockers, &[&watched]).await;
     rows.and_then(|rows| rows.iter().map(Backend::read).collect::<Result<_, _>>().map(Backends))
         .map_err(session.error("see who is in the way"))
+}
+
+/// Ends the transactions of clients that are older than `age` and that `watched` waits for: a query that runs is
+/// cancelled, which ends its transaction; a session that is idle in one has nothing to cancel, so it is closed. Whoever is
+/// in the way is asked for again in the same statement, as a moment ago it may have been somebody else.
+async fn end(session: &Session, watched: i32, age: Duration, except: &[i32]) -> Result<Vec<Backend>, Error> {
+    // The signals stand outside of the condition: the server is free to look at the parts of one in any order.
+    let end = format!(
+        "WITH a AS MATERIALIZED (SELECT * FROM pg_stat_activity a \
+         WHERE a.pid = ANY (pg_blocking_pids($1)) AND a.pid <> ALL ($3) AND a.backend_type = 'client backend' \
+         AND clock_timestamp() - a.xact_start > $2::float8 * interval '1 second') \
+         SELECT {COLUMNS}, CASE a.state WHEN 'active' THEN pg_cancel_backend(a.pid) \
+         ELSE pg_terminate_backend(a.pid) END AS ended FROM a"
+    );
+    let rows = session.client().query(&end, &[&watched, &age.as_secs_f64(), &except]).await;
+    rows.and_then(|rows| rows.iter().map(Backend::read).collect())
+        .map_err(session.error("end a transaction that is in the way"))
 }

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use cutover_secrets::Secret;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Connection, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Backend;
 use super::backend::COLUMNS;
+use super::tls::Tls;
 use super::url::Address;
 use crate::{Error, Limits, Progress};
 
@@ -33,18 +35,26 @@ pub(crate) struct Session {
 impl Session {
     /// Connects to `database`.
     pub(crate) async fn open(database: &Secret, limits: &Limits) -> Result<Self, Error> {
-        let Address { config, server } = Address::read(database)?;
+        let Address { config, server, trust } = Address::read(database)?;
+        let trust = trust.as_ref().map(Tls::new).transpose()?;
         let limit = limits.connect;
-        let (client, connection) = match tokio::time::timeout(limit, config.connect(NoTls)).await {
+        let connect = async {
+            Ok(match trust {
+                None => {
+                    let (client, connection) = config.connect(NoTls).await?;
+                    (client, tokio::spawn(carry(connection)))
+                }
+                Some(tls) => {
+                    let (client, connection) = config.connect(tls).await?;
+                    (client, tokio::spawn(carry(connection)))
+                }
+            })
+        };
+        let (client, connection) = match tokio::time::timeout(limit, connect).await {
             Ok(connected) => connected.map_err(|source| Error::Connect { server: server.clone(), source })?,
             Err(_) => return Err(Error::Silent { server, limit }),
         };
-        let connection = AbortOnDropHandle::new(tokio::spawn(async {
-            if let Err(error) = connection.await {
-                // Whoever was waiting for an answer has the same error.
-                tracing::debug!(%error, "the connection to the database ended");
-            }
-        }));
+        let connection = AbortOnDropHandle::new(connection);
         let mut session = Self { client, connection, pid: 0, server };
         session.reset(limits.lock, limits.statement).await?;
         session.pid = session.backend_pid().await?;
@@ -147,6 +157,18 @@ impl Session {
         drop(self.client);
         // One that doesn't end by itself is cut off.
         let _ = tokio::time::timeout(GOODBYE, self.connection).await;
+    }
+}
+
+/// Carries a session's messages until it ends.
+async fn carry<S, T>(connection: Connection<S, T>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Err(error) = connection.await {
+        // Whoever was waiting for an answer has the same error.
+        tracing::debug!(%error, "the connection to the database ended");
     }
 }
 

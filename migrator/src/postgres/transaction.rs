@@ -1,53 +1,99 @@
 //! A migration and its ledger row in one transaction, tried until its locks are given.
 
 use std::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::Session;
+use super::holders::{self, Holders};
+use super::{Ledger, Session};
 use crate::error::{Location, is_contention};
-use crate::expand::Run;
+use crate::expand::{Expansion, Run};
+use crate::ladder::Ladder;
 use crate::{Error, Progress};
 use cutover_migration::Migration;
 
-/// Applies `migration`. A wait for a lock is short, so that what queues behind it is not held up; between two tries
-/// there is room for all that queued, by chance one to four times the wait.
+/// How long autovacuum may take to let go of a table. It does so only for those who have waited for `deadlock_timeout`, 1 s
+/// where nobody has changed it.
+const AUTOVACUUM: Duration = Duration::from_secs(3);
+
+/// Applies `migration`, as hard as the ladder says at each try.
 pub(crate) async fn run_in_transaction(run: &mut Run<'_>, migration: &Migration) -> Result<(), Error> {
-    let begun = Instant::now();
-    let mut tries = 0;
+    let (begun, names, limits) = (Instant::now(), holders::names(migration), run.limits);
+    let mut ladder = Ladder::default();
     loop {
-        run.session.reset(run.limits.lock, run.limits.statement).await?;
+        run.session.reset(limits.lock, limits.statement).await?;
         run.session.verify().await?;
-        tries += 1;
-        let (session, ledger, expansion) = (run.session, &run.ledger, run.expansion);
-        let attempt = async {
-            session.client().batch_execute("BEGIN").await.map_err(session.error("begin a transaction"))?;
-            execute(session.client(), migration).await?;
-            let ends =
-                |source| Error::Statement { location: Location::of(migration, usize::MAX, &source), source };
-            // A migration may have taken another role; the ledger is ours.
-            session.client().batch_execute("RESET SESSION AUTHORIZATION; RESET ROLE").await.map_err(ends)?;
-            ledger.record(expansion, migration, true).await.map_err(ends)?;
-            // What is deferred, such as a constraint, fails here.
-            session.client().batch_execute("COMMIT").await.map_err(ends)
-        };
-        let Err(error) = run.observer.watch(attempt).await else { return Ok(()) };
+        let holders = look(run.session, &names).await;
+        let old = holders.any_older_than(limits.lock);
+        let rung = ladder.next(limits, begun.elapsed(), old, fastrand::f64());
+        if rung.observed {
+            run.observer.attend().await;
+        }
+        let attempt =
+            attempt(run.session, &run.ledger, run.expansion, migration, rung.wait, &holders.vacuumed);
+        let ended =
+            if rung.observed { run.observer.watch(attempt, run.progress).await } else { attempt.await };
+        let Err(error) = ended else { return Ok(()) };
         run.session.rollback().await;
         match error {
             Error::Statement { source, .. } if is_contention(&source) => {
-                if begun.elapsed() >= run.limits.patience {
-                    return Err(run.locked(migration, tries, begun));
+                let mut blockers = holders.clients;
+                if rung.observed {
+                    blockers = run.observer.seen();
+                    ladder.observed(blockers.0.iter().any(|backend| backend.is_older_than(limits.lock)));
                 }
-                let version = migration.version();
-                run.tell(Progress::Blocked { version, tries, blockers: run.observer.seen() });
-                run.observer.attend().await;
-                tokio::time::sleep(run.limits.lock.mul_f64(1.0 + 3.0 * fastrand::f64())).await;
+                let (tries, waited) = (ladder.tries(), begun.elapsed());
+                if waited >= limits.patience {
+                    return Err(Error::Locked { file: migration.file().to_owned(), tries, waited, blockers });
+                }
+                run.tell(Progress::Blocked { version: migration.version(), tries, blockers });
+                tokio::time::sleep(rung.pause).await;
             }
             error => return Err(error),
         }
     }
+}
+
+/// Who holds locks on what the migration names. That they can't be seen is no reason to fail.
+async fn look(session: &Session, names: &[String]) -> Holders {
+    Holders::look(session, names).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "holders of locks can't be seen before the migration");
+        Holders::default()
+    })
+}
+
+/// One try, in which no lock is waited for longer than `wait`.
+async fn attempt(
+    session: &Session,
+    ledger: &Ledger<'_>,
+    expansion: &Expansion,
+    migration: &Migration,
+    wait: Duration,
+    vacuumed: &[String],
+) -> Result<(), Error> {
+    let client = session.client();
+    let fails = |completed| {
+        move |source| Error::Statement { location: Location::of(migration, completed, &source), source }
+    };
+    client.batch_execute("BEGIN").await.map_err(session.error("begin a transaction"))?;
+    for table in vacuumed {
+        // A lock that autovacuum gives way to, and that nobody else who reads or writes has to wait for.
+        let lock = format!(
+            "SET LOCAL lock_timeout = {}; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE",
+            AUTOVACUUM.as_millis()
+        );
+        client.batch_execute(&lock).await.map_err(fails(0))?;
+    }
+    let limit = format!("SET LOCAL lock_timeout = {}", wait.as_millis().max(1));
+    client.batch_execute(&limit).await.map_err(session.error("set how long to wait for locks"))?;
+    execute(client, migration).await?;
+    // A migration may have taken another role; the ledger is ours.
+    client.batch_execute("RESET SESSION AUTHORIZATION; RESET ROLE").await.map_err(fails(usize::MAX))?;
+    ledger.record(expansion, migration, true).await.map_err(fails(usize::MAX))?;
+    // What is deferred, such as a constraint, fails here.
+    client.batch_execute("COMMIT").await.map_err(fails(usize::MAX))
 }
 
 /// Runs the SQL of `migration` as it is written: the server splits it, so that we can't get it wrong.

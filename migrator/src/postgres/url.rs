@@ -5,14 +5,24 @@ use std::time::Duration;
 
 use cutover_secrets::Secret;
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, SslMode};
 
+use super::tls::{Roots, Trust};
 use crate::Error;
 
 /// The parameters of a URL that are about the connection (libpq, manual 34.1.2). Others, such as Rails' `pool`, are
 /// about the application's use of it.
-const CONNECTION: [&str; 8] =
-    ["application_name", "connect_timeout", "dbname", "host", "options", "password", "sslmode", "user"];
+const CONNECTION: [&str; 9] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "options",
+    "password",
+    "sslnegotiation",
+    "user",
+];
 
 /// How long the peer may be silent before it is asked whether it is there, and how long an answer may take: a server
 /// that has vanished is noticed after about a minute, whatever it was doing.
@@ -24,6 +34,8 @@ pub(crate) struct Address {
     pub(crate) config: Config,
     /// What to call it: host and port, or socket, and the database.
     pub(crate) server: String,
+    /// Who may be at the other end, where it is TLS; None: no TLS.
+    pub(crate) trust: Option<Trust>,
 }
 
 impl Address {
@@ -34,19 +46,22 @@ impl Address {
             return Err(Error::Url("expected postgres://user:password@host:port/database"));
         }
         let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
-        let mut kept = Vec::new();
+        let (mut kept, mut mode, mut roots) = (Vec::new(), "prefer", None);
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            if name == "sslmode" && !matches!(value, "disable" | "prefer") {
-                return Err(Error::Tls { mode: value.to_owned() });
-            }
-            if CONNECTION.contains(&name) {
-                kept.push(parameter);
-            } else {
-                tracing::debug!(
+            match name {
+                "sslmode" => mode = value,
+                "sslrootcert" => roots = Some(roots_in(value)?),
+                "sslcert" | "sslkey" => {
+                    return Err(Error::Url(
+                        "certificates of clients (sslcert, sslkey) can't be used; give a password",
+                    ));
+                }
+                name if CONNECTION.contains(&name) => kept.push(parameter),
+                name => tracing::debug!(
                     parameter = name,
                     "a parameter of the database's URL is not about the connection"
-                );
+                ),
             }
         }
         let url = Secret::new(format!("{base}?{}", kept.join("&")));
@@ -61,9 +76,53 @@ impl Address {
             .keepalives_interval(SILENCE / 3)
             .keepalives_retries(3)
             .tcp_user_timeout(SILENCE);
+        let (mode, trust) = demand(mode, roots)?;
+        config.ssl_mode(mode);
         let server = describe(&config);
-        Ok(Self { config, server })
+        Ok(Self { config, server, trust })
     }
+}
+
+/// What an `sslmode` demands. As in libpq, `require` with authorities given is `verify-ca`; other than there, those of the
+/// machine count where none are given, as most servers of others have a certificate of theirs.
+fn demand(mode: &str, roots: Option<Roots>) -> Result<(SslMode, Option<Trust>), Error> {
+    Ok(match (mode, roots) {
+        ("disable", _) => (SslMode::Disable, None),
+        ("allow" | "prefer", _) => (SslMode::Prefer, Some(Trust::Anyone)),
+        ("require", None) => (SslMode::Require, Some(Trust::Anyone)),
+        ("require", Some(roots)) => (SslMode::Require, Some(Trust::Authority(roots))),
+        ("verify-ca", roots) => (SslMode::Require, Some(Trust::Authority(roots.unwrap_or(Roots::System)))),
+        ("verify-full", roots) => (SslMode::Require, Some(Trust::Name(roots.unwrap_or(Roots::System)))),
+        _ => return Err(Error::Url("sslmode is one of disable, prefer, require, verify-ca, verify-full")),
+    })
+}
+
+/// The authorities that `sslrootcert` names: a file of the machine that the migrator runs on, or `system`.
+fn roots_in(value: &str) -> Result<Roots, Error> {
+    let invalid = || {
+        Error::Url(
+            "sslrootcert is 'system' or a file of the machine that the migrator runs on, with / as it is",
+        )
+    };
+    let value = unescape(value).ok_or_else(invalid)?;
+    Ok(if value == "system" { Roots::System } else { Roots::File(value.into()) })
+}
+
+/// Undoes percent-encoding (RFC 3986, 2.1).
+fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first == b'%' {
+            let (digits, after) = rest.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = after;
+        } else {
+            bytes.push(first);
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn describe(config: &Config) -> String {
@@ -98,11 +157,23 @@ mod tests {
     }
 
     #[test]
-    fn what_demands_tls_is_refused_with_what_to_write() {
-        for mode in ["require", "verify-ca", "verify-full"] {
-            let message = read(&format!("postgres://db/app?sslmode={mode}")).err().unwrap().to_string();
-            assert!(message.contains(mode) && message.contains("sslmode=disable"), "{message}");
-        }
+    fn how_much_is_checked_follows_libpq() {
+        let trust = |parameters: &str| read(&format!("postgres://db/app?{parameters}")).unwrap().trust;
+        assert_eq!(trust("sslmode=disable"), None);
+        assert_eq!(trust("pool=5"), Some(Trust::Anyone));
+        assert_eq!(trust("sslmode=require"), Some(Trust::Anyone));
+        let file = Roots::File("/etc/my ca.pem".into());
+        assert_eq!(
+            trust("sslrootcert=/etc/my%20ca.pem&sslmode=require"),
+            Some(Trust::Authority(file.clone()))
+        );
+        assert_eq!(trust("sslmode=verify-full&sslrootcert=/etc/my%20ca.pem"), Some(Trust::Name(file)));
+        assert_eq!(trust("sslmode=verify-full"), Some(Trust::Name(Roots::System)));
+        assert!(read("postgres://db/app?sslmode=required").is_err());
+        assert!(
+            read("postgres://db/app?sslkey=/etc/key.pem").is_err(),
+            "a key that is not used was not named"
+        );
     }
 
     #[test]

@@ -7,4 +7,5 @@ mod connect;
 mod index;
 mod locks;
 mod support;
+mod tls;
 mod turn;

@@ -18,19 +18,36 @@ use tokio_postgres::{Client, NoTls};
 /// How long a test waits for anything before it fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The server of this test binary. The script stops it and removes its files once this process, which holds the other
-/// end of its standard input, is gone.
-struct Server {
-    _process: Child,
+/// A server. The script stops it and removes its files once whoever holds the other end of its standard input is gone.
+pub(crate) struct Server {
+    process: Child,
     url: String,
 }
 
-fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| {
+impl Server {
+    /// A server of a test's own.
+    pub(crate) fn start() -> Self {
         // Between the choice of a free port and its use another process may take it.
         (0..5).find_map(|_| start()).expect("no PostgreSQL server could be started")
-    })
+    }
+
+    /// The address of the database that it has from the start.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// The server of all other tests in this binary.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(Server::start)
 }
 
 fn start() -> Option<Server> {
@@ -46,7 +63,7 @@ fn start() -> Option<Server> {
         .unwrap();
     let mut url = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
-    url.starts_with("postgres://").then(|| Server { _process: process, url: url.trim().to_owned() })
+    url.starts_with("postgres://").then(|| Server { process, url: url.trim().to_owned() })
 }
 
 /// An empty database.
@@ -56,9 +73,14 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn new() -> Self {
+        Self::on(server()).await
+    }
+
+    /// One on a certain server.
+    pub(crate) async fn on(server: &Server) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let server = &server().url;
+        let server = server.url();
         connect(server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
         let (base, _) = server.rsplit_once('/').unwrap();
         Self { url: Secret::new(format!("{base}/{name}")) }
