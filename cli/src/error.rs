@@ -24,17 +24,6 @@ pub(crate) enum Error {
     /// The deploy file is in no Git repository.
     #[error("{} is in no Git repository with a commit, and `builder.git` says to build one of it", .0.display())]
     NoRepository(PathBuf),
-    /// Two migrations have the same number.
-    #[error("migrations {first} and {second} have the same number")]
-    SameNumber {
-        /// One file.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// An SQL file whose name says no place in the order.
-    #[error("{} is no migration: its name must be digits, _ and a name, as in 0001_add_users.sql", .0.display())]
-    NotAMigration(PathBuf),
     /// The file system said no.
     #[error("could not {action} {}", path.display())]
     Io {

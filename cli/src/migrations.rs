@@ -2,83 +2,106 @@
 
 use std::path::Path;
 
-use cutover_core::{Digest, MigrationFile};
+use cutover_core::{Digest, Engine, MigrationFile};
+use cutover_migration::{FileName, InvalidMigration, Migration, Migrations};
 use cutover_store::Store;
 use tokio::fs;
 
 use crate::error::Error;
 
-/// The migrations in `folder`, in their order: files `<digits>_<name>.sql`. What doesn't end in `.sql` is no migration.
-/// With a store, their content is put there.
+/// The migrations in `folder`, in their order; each is read as the migrator will read it. With a store, their content is put
+/// there.
 ///
 /// # Errors
-/// A folder or a file that can't be read, a name that says no place in the order, or two that say the same.
-pub(crate) async fn read(folder: &Path, store: Option<&Store>) -> anyhow::Result<Vec<MigrationFile>> {
+/// A folder or a file that can't be read, or a file that can't be run as a migration.
+pub(crate) async fn read(
+    folder: &Path,
+    engine: Engine,
+    store: Option<&Store>,
+) -> anyhow::Result<Vec<MigrationFile>> {
+    let (mut files, mut all) = (Vec::new(), Vec::new());
+    for (title, name) in names(folder).await? {
+        let path = folder.join(&title);
+        let content = fs::read(&path).await.map_err(Error::io("read", &path))?;
+        let sql = std::str::from_utf8(&content).map_err(|_| InvalidMigration::Encoding { file: title })?;
+        let file = MigrationFile {
+            phase: name.phase,
+            ..MigrationFile::expand(name.version, name.name, Digest::of(&content))
+        };
+        let parts = Migration::read(&file, sql, engine)?;
+        if let Some(part) = parts.first() {
+            files.push((part.version(), part.phase(), file));
+        }
+        all.extend(parts);
+        if let Some(store) = store {
+            store.put_bytes(&content).await?;
+        }
+    }
+    Migrations::new(all)?;
+    files.sort_by_key(|(version, phase, _)| (*version, *phase));
+    Ok(files.into_iter().map(|(_, _, file)| file).collect())
+}
+
+/// The files in `folder` that are migrations, and what their names say.
+async fn names(folder: &Path) -> anyhow::Result<Vec<(String, FileName)>> {
     let mut entries = fs::read_dir(folder).await.map_err(Error::io("list the migrations in", folder))?;
-    let mut migrations: Vec<(u128, MigrationFile)> = Vec::new();
+    let mut names = Vec::new();
     while let Some(entry) = entries.next_entry().await.map_err(Error::io("list the migrations in", folder))? {
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "sql") || path.is_dir() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() {
             continue;
         }
-        let (number, version, name) = parts(&path).ok_or_else(|| Error::NotAMigration(path.clone()))?;
-        let content = fs::read(&path).await.map_err(Error::io("read", &path))?;
-        let content = match store {
-            Some(store) => store.put_bytes(&content).await?,
-            None => Digest::of(&content),
-        };
-        migrations.push((number, MigrationFile::expand(version, name, content)));
+        let name =
+            FileName::read(&file).map_err(|source| InvalidMigration::Name { file: file.clone(), source })?;
+        names.extend(name.map(|name| (file, name)));
     }
-    migrations.sort_by(|one, other| (one.0, &one.1.name).cmp(&(other.0, &other.1.name)));
-    for pair in migrations.windows(2) {
-        if let [(one, first), (other, second)] = pair
-            && one == other
-        {
-            return Err(Error::SameNumber { first: title(first), second: title(second) }.into());
-        }
-    }
-    Ok(migrations.into_iter().map(|(_, migration)| migration).collect())
-}
-
-/// A migration in front of people.
-pub(crate) fn title(migration: &MigrationFile) -> String {
-    format!("{}_{}", migration.version, migration.name)
-}
-
-/// The number, the digits as written, and the name.
-fn parts(path: &Path) -> Option<(u128, String, String)> {
-    let (digits, name) = path.file_stem()?.to_str()?.split_once('_')?;
-    let written = !name.is_empty() && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    written.then_some(())?;
-    Some((digits.parse().ok()?, digits.to_owned(), name.to_owned()))
+    names.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(names)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::report;
 
-    async fn titles(files: &[&str]) -> Result<Vec<String>, String> {
+    const BACKFILL: &str =
+        "-- cutover: table=a\n-- cutover: verify=b IS NULL\nUPDATE a SET b = 1 WHERE :batch AND b IS NULL;";
+
+    async fn titles(files: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            std::fs::write(folder.path().join(file), *file).unwrap();
+        for (file, sql) in files {
+            std::fs::write(folder.path().join(file), *sql).unwrap();
         }
-        let read = read(folder.path(), None).await.map_err(|error| error.to_string())?;
-        Ok(read.iter().map(title).collect())
+        let read = read(folder.path(), Engine::Postgresql, None).await?;
+        Ok(read.iter().map(MigrationFile::title).collect())
     }
 
     #[tokio::test]
-    async fn they_come_in_the_order_of_their_numbers() {
-        let files = ["10_c.sql", "9_b.sql", "0001_a.sql", "README.md"];
-        assert_eq!(titles(&files).await.unwrap(), ["0001_a", "9_b", "10_c"]);
+    async fn they_come_in_the_order_of_their_numbers_and_phases() {
+        let files = ["10_c.sql", "9_b.contract.sql", "9_b.sql", "0001_a.expand.sql", "README.md"];
+        let mut files = files.map(|file| (file, "SELECT 1")).to_vec();
+        files.push(("9_b.backfill.sql", BACKFILL));
+        let expected = ["0001_a", "9_b", "9_b.backfill", "9_b.contract", "10_c"];
+        assert_eq!(titles(&files).await.unwrap(), expected);
     }
 
     #[tokio::test]
-    async fn a_name_without_a_place_in_the_order_is_refused() {
-        for file in ["users.sql", "1.sql", "1_.sql", "a1_users.sql", "1-users.sql"] {
-            assert!(titles(&[file]).await.unwrap_err().contains(file), "{file}");
+    async fn what_can_not_be_run_is_refused_with_its_file_before_anything_is_deployed() {
+        for (file, sql, part) in [
+            ("users.sql", "SELECT 1", "digits, _ and a name"),
+            ("1_a.contrct.sql", "SELECT 1", "'contrct' is no phase"),
+            ("1_a.sql", "SELECT 1;\nCOMMIT;", "line 2"),
+            ("1_a.backfill.sql", "SELECT 1;", "cutover: table="),
+        ] {
+            let error = titles(&[(file, sql)]).await.unwrap_err();
+            let message = format!("{error:#}");
+            let named = message.contains(file.strip_suffix(".sql").unwrap());
+            assert!(named && message.contains(part), "{message}");
+            assert_eq!(report::exit(&error), crate::exit::Exit::Usage);
         }
-        assert!(titles(&["1_a.sql", "01_b.sql"]).await.unwrap_err().contains("1_a and 01_b"));
+        let same = titles(&[("1_a.sql", "SELECT 1"), ("01_b.sql", "SELECT 1")]).await.unwrap_err();
+        assert!(same.to_string().contains("01_b and 1_a"), "{same}");
     }
 
     #[tokio::test]
@@ -86,8 +109,8 @@ mod tests {
         let (folder, at) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("1_a.sql"), "select 1").unwrap();
         let store = Store::open(at.path()).await.unwrap();
-        let migrations = read(folder.path(), Some(&store)).await.unwrap();
+        let migrations = read(folder.path(), Engine::Postgresql, Some(&store)).await.unwrap();
         assert!(store.contains(&Digest::of(b"select 1")).await.unwrap());
-        assert_eq!(migrations, super::read(folder.path(), None).await.unwrap());
+        assert_eq!(migrations, super::read(folder.path(), Engine::Postgresql, None).await.unwrap());
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Chain;
 use cutover_context::Error as Context;
 use cutover_core::DeployFileError;
+use cutover_migration::InvalidMigration;
 use cutover_store::OneMachine;
 
 use crate::console::Console;
@@ -63,7 +64,9 @@ fn message(chain: Chain<'_>) -> String {
 pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     if let Some(known) = find::<Error>(error.chain()) {
         known.exit()
-    } else if find::<DeployFileError>(error.chain()).is_some() {
+    } else if find::<DeployFileError>(error.chain()).is_some()
+        || find::<InvalidMigration>(error.chain()).is_some()
+    {
         Exit::Usage
     } else if let Some(context) = find::<Context>(error.chain()) {
         if context.retryable() { Exit::Unexpected } else { Exit::Usage }

@@ -15,6 +15,14 @@ pub enum Error {
     /// A file is no migration, or not the pinned one.
     #[error(transparent)]
     Migration(#[from] InvalidMigration),
+    /// It is something that this program can't run.
+    #[error("migration {file}: this migrator runs no {what}")]
+    Unable {
+        /// The file.
+        file: String,
+        /// What it would have to do.
+        what: &'static str,
+    },
     /// The database's URL can't be read. The URL itself is never repeated.
     #[error("the database's URL can't be used: {0}")]
     Url(&'static str),
@@ -128,6 +136,7 @@ impl Error {
             }
             Self::Ledger { source, .. } | Self::Statement { source, .. } => passes(source),
             Self::Migration(_)
+            | Self::Unable { .. }
             | Self::Url(_)
             | Self::Authorities { .. }
             | Self::Pooled { .. }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cutover_core::{DeploymentId, Epoch, ServiceName};
+use cutover_core::{DeploymentId, Epoch, Phase, ServiceName};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -47,6 +47,7 @@ pub async fn expand(
     limits: &Limits,
     progress: &UnboundedSender<Progress>,
 ) -> Result<Applied, Error> {
+    expansion.migrations.of(Phase::Expand).try_for_each(able)?;
     let session = Session::open(database, limits).await?;
     session.take_turn(limits, progress).await?;
     let ledger = Ledger::open(&session, &expansion.service).await?;
@@ -64,6 +65,19 @@ pub async fn expand(
     drop(run);
     session.close().await;
     Ok(Applied { applied, already: due.already })
+}
+
+/// Whether `migration` is something that is run here.
+fn able(migration: &Migration) -> Result<(), Error> {
+    let what = match migration.kind() {
+        _ if migration.part() > 1 => "second part of a file",
+        Kind::Transaction | Kind::Index(_) => return Ok(()),
+        Kind::DropIndex(_) => "DROP INDEX CONCURRENTLY",
+        Kind::Reindex(_) => "REINDEX CONCURRENTLY",
+        Kind::Definition => "statement of another server than PostgreSQL",
+        Kind::Backfill(_) => "backfill",
+    };
+    Err(Error::Unable { file: migration.file().to_owned(), what })
 }
 
 /// One run through what is due, in possession of the turn.
@@ -84,6 +98,7 @@ impl Run<'_> {
         match migration.kind() {
             Kind::Transaction => run_in_transaction(self, migration).await?,
             Kind::Index(index) => build_index(self, migration, index, pending.begun).await?,
+            Kind::DropIndex(_) | Kind::Reindex(_) | Kind::Definition | Kind::Backfill(_) => able(migration)?,
         }
         let took = begun.elapsed();
         self.tell(Progress::Applied {

@@ -1,6 +1,6 @@
 //! What the ledger in the database allows: which migrations are due, and who may run them. Pure.
 
-use cutover_core::{Epoch, JournalId, ServiceName};
+use cutover_core::{Epoch, JournalId, Phase, ServiceName};
 
 use cutover_migration::{Migration, Migrations, Version};
 
@@ -111,7 +111,7 @@ pub fn admit(fence: Option<&Epoch>, epoch: &Epoch) -> Result<(), Refusal> {
 /// When the content of one that was begun or applied has changed.
 pub fn due<'a>(migrations: &'a Migrations, entries: &[Entry]) -> Result<Due<'a>, Refusal> {
     let mut due = Due { pending: Vec::new(), already: 0 };
-    for migration in migrations.iter() {
+    for migration in migrations.of(Phase::Expand) {
         let entry = entries.iter().find(|entry| entry.version == migration.version());
         match entry {
             Some(entry) if entry.checksum != migration.checksum() => {
@@ -131,16 +131,16 @@ pub fn due<'a>(migrations: &'a Migrations, entries: &[Entry]) -> Result<Due<'a>,
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_core::{Digest, MigrationFile};
+    use cutover_core::{Digest, Engine, MigrationFile};
 
     use super::*;
 
     fn migrations(versions: &[&str]) -> Migrations {
         let read = |version: &&str| {
             let file = MigrationFile::expand(*version, "change", Digest::of(b"SELECT 1"));
-            Migration::read(&file, "SELECT 1".to_owned()).unwrap()
+            Migration::read(&file, "SELECT 1", Engine::Postgresql).unwrap()
         };
-        Migrations::new(versions.iter().map(read).collect()).unwrap()
+        Migrations::new(versions.iter().flat_map(read).collect()).unwrap()
     }
 
     fn entry(version: i64, finished: bool) -> Entry {

@@ -1,12 +1,12 @@
 //! The expand stage: the release's migrations from the artifact store onto its database.
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Failure, MigrationFile, Output, ServiceName};
+use cutover_core::{Engine, Failure, MigrationFile, Output, ServiceName};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::{Error, Expansion, Limits, Progress, expand};
-use cutover_migration::{Migration, Migrations};
+use cutover_migration::{InvalidMigration, Migration, Migrations};
 
 /// The largest migration, in bytes.
 const MIGRATION_LIMIT: u64 = 4 << 20;
@@ -28,10 +28,10 @@ impl Migrator {
         for file in files {
             let content = self.store.get_bytes(&file.content, MIGRATION_LIMIT).await;
             let content = content.map_err(|error| Failure::of(&error, error.retryable()))?;
-            let sql = String::from_utf8(content.to_vec()).map_err(|_| {
-                Failure::lasting(format!("migration {}_{}: it is not UTF-8 text", file.version, file.name))
-            })?;
-            migrations.push(Migration::read(file, sql).map_err(|error| Failure::of(&error, false))?);
+            let sql = std::str::from_utf8(&content)
+                .map_err(|_| Failure::of(&InvalidMigration::Encoding { file: file.title() }, false))?;
+            let read = Migration::read(file, sql, Engine::Postgresql);
+            migrations.extend(read.map_err(|error| Failure::of(&error, false))?);
         }
         Migrations::new(migrations).map_err(|error| Failure::of(&error, false))
     }

@@ -1,6 +1,8 @@
 //! `cutover plan`: what a deployment would do.
 
-use cutover_core::{HostName, Plan, PrivateImage, Program, Role, Service, Settings, Source, Stage};
+use cutover_core::{
+    HostName, MigrationFile, Plan, PrivateImage, Program, Role, Service, Settings, Source, Stage,
+};
 use serde::Serialize;
 
 use crate::args::{Global, PlanArgs};
@@ -10,7 +12,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
 use crate::session::Session;
-use crate::{migrations, person, planning, release, report, version};
+use crate::{person, planning, release, report, version};
 
 /// A plan, as `--json` has it. It holds references to secrets, never their values.
 #[derive(Serialize)]
@@ -52,7 +54,7 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         ),
         None => (Vec::new(), Vec::new()),
     };
-    let pending = planning::pending(&service, &plan.release).into_iter().map(migrations::title).collect();
+    let pending = planning::pending(&service, &plan.release).into_iter().map(MigrationFile::title).collect();
     let settings = service
         .live()
         .map(|live| planning::changed_settings(&live.release.settings, &plan.release.settings))

@@ -1,16 +1,25 @@
-//! What a migration is: its file, its headers, what its SQL consists of, and what has no place in it. Pure: it knows of no
-//! database and reads no file.
+//! What a migration is: its files and their phases, their headers, what their SQL consists of, and what has no place in it.
+//! Pure: it knows of no database and reads no file.
 
+mod backfill;
+mod concurrent;
+mod directive;
+mod file_name;
 mod header;
-mod index;
+mod invalid;
 mod migration;
+mod migrations;
 mod statement;
 mod token;
 mod version;
 
-pub use header::{Header, InvalidHeader};
-pub use index::ConcurrentIndex;
-pub use migration::{InvalidMigration, Kind, Migration, Migrations};
+pub use backfill::{Backfill, InvalidBackfill};
+pub use concurrent::{ConcurrentIndex, DroppedIndex, Reindexed};
+pub use file_name::{FileName, InvalidFileName};
+pub use header::InvalidHeader;
+pub use invalid::InvalidMigration;
+pub use migration::{Kind, Migration};
+pub use migrations::Migrations;
 pub use statement::{Forbidden, Statement, statements};
 pub use token::{Token, TokenKind};
 pub use version::{InvalidVersion, Version};

@@ -1,18 +1,24 @@
-//! A migration: a file of SQL that has been read and found fit to run.
+//! A migration: what runs at once, with one row in the ledger; read from a file, and found fit to run.
 
-use cutover_core::{Digest, MigrationFile};
+use cutover_core::{Digest, Engine, MigrationFile, Phase};
 
-use crate::header::{Header, InvalidHeader};
-use crate::index::ConcurrentIndex;
-use crate::statement::{Forbidden, statements};
-use crate::{InvalidVersion, Version};
+use crate::backfill::{Backfill, InvalidBackfill};
+use crate::concurrent::{ConcurrentIndex, DroppedIndex, Reindexed};
+use crate::directive::Directive;
+use crate::header::{Headers, InvalidHeader};
+use crate::statement::{Forbidden, Statement, split};
+use crate::token::{Token, TokenKind, tokens};
+use crate::{InvalidMigration, Version};
 
-/// A migration that can be run.
+/// A migration that can be run, or one part of it. A file is one part, or several between which `-- cutover: part` stands;
+/// for MySQL and MariaDB each statement is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
     version: Version,
     name: String,
-    file: String,
+    phase: Phase,
+    part: usize,
+    title: String,
     sql: String,
     checksum: String,
     lines: Vec<usize>,
@@ -26,115 +32,50 @@ pub enum Kind {
     Transaction,
     /// Outside a transaction: one statement, which makes this index.
     Index(ConcurrentIndex),
-}
-
-/// A file that is no migration. Every message names the file, and the line where there is one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidMigration {
-    /// The version can't be read.
-    #[error("migration {file}")]
-    Version {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        #[source]
-        source: InvalidVersion,
-    },
-    /// Its content isn't what the release pins.
-    #[error(
-        "migration {file}: its content is {found}, the release pins {pinned}; deploy again to pin what is there now"
-    )]
-    Content {
-        /// The file.
-        file: String,
-        /// The digest of what was read.
-        found: Digest,
-        /// The digest that the release names.
-        pinned: Digest,
-    },
-    /// A header can't be used.
-    #[error("migration {file}")]
-    Header {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        #[source]
-        source: InvalidHeader,
-    },
-    /// It begins or ends a transaction.
-    #[error(
-        "migration {file}, line {line}: remove this transaction control; each migration runs in a transaction of its own, with its entry in the ledger"
-    )]
-    TransactionControl {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// It copies over the connection.
-    #[error(
-        "migration {file}, line {line}: COPY over the connection has no data to read in a migration; write INSERT, or COPY from a file of the server"
-    )]
-    CopyOverConnection {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// It has no statement.
-    #[error("migration {0}: there is no statement in it")]
-    Empty(String),
-    /// It asks to run outside a transaction and isn't what may.
-    #[error(
-        "migration {file}, line {line}: with transaction=off a file holds one named CREATE INDEX CONCURRENTLY and nothing else, so that a killed one can be found and made again"
-    )]
-    OutsideTransaction {
-        /// The file.
-        file: String,
-        /// The line of the first statement that may not, from 1.
-        line: usize,
-    },
-    /// It needs to run outside a transaction and doesn't say so.
-    #[error(
-        "migration {file}, line {line}: CREATE INDEX CONCURRENTLY can't run in a transaction; move it to a file of its own that begins with '-- cutover: transaction=off'"
-    )]
-    InTransaction {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// Another file has the same version.
-    #[error("migrations {first} and {second} have the same version; rename one")]
-    SameVersion {
-        /// One file.
-        first: String,
-        /// The other.
-        second: String,
-    },
+    /// Outside a transaction: one statement, which removes this index.
+    DropIndex(DroppedIndex),
+    /// Outside a transaction: one statement, which builds this again.
+    Reindex(Reindexed),
+    /// One statement after which MySQL or MariaDB commits by itself.
+    Definition,
+    /// In batches.
+    Backfill(Box<Backfill>),
 }
 
 impl Migration {
-    /// Reads a migration: `file` as the release pins it, and the content that it names.
+    /// Reads a file, `file` as the release pins it, and the content that it names: its parts in order, at least one.
     ///
     /// # Errors
     /// When the content isn't the pinned one, or can't be run safely; see [`InvalidMigration`].
-    pub fn read(file: &MigrationFile, sql: String) -> Result<Self, InvalidMigration> {
-        let name = format!("{}_{}", file.version, file.name);
+    pub fn read(file: &MigrationFile, sql: &str, engine: Engine) -> Result<Vec<Self>, InvalidMigration> {
+        let title = file.title();
         let version = file
             .version
             .parse()
-            .map_err(|source| InvalidMigration::Version { file: name.clone(), source })?;
+            .map_err(|source| InvalidMigration::Version { file: title.clone(), source })?;
         let found = Digest::of(sql.as_bytes());
         if found != file.content {
-            return Err(InvalidMigration::Content { file: name, found, pinned: file.content.clone() });
+            return Err(InvalidMigration::Content { file: title, found, pinned: file.content.clone() });
         }
-        let (lines, kind) = examine(&name, &sql)?;
-        let checksum = found.hex().to_owned();
-        Ok(Self { version, name: file.name.clone(), file: name, sql, checksum, lines, kind })
+        let checksum = file.declared.as_ref().unwrap_or(&found).hex().to_owned();
+        let reader = Reader { file: &title, phase: file.phase, engine };
+        let parts = reader.parts(sql)?;
+        let several = parts.len() > 1;
+        let part = |(part, examined): (usize, Examined)| Self {
+            version,
+            name: file.name.clone(),
+            phase: file.phase,
+            part,
+            title: if several { format!("{title} (part {part})") } else { title.clone() },
+            sql: examined.sql,
+            checksum: checksum.clone(),
+            lines: examined.lines,
+            kind: examined.kind,
+        };
+        Ok((1..).zip(parts).map(part).collect())
     }
 
-    /// What it is ordered by.
+    /// What it is ordered by, after its phase.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -144,17 +85,28 @@ impl Migration {
         &self.name
     }
 
-    /// Its file's name, for people.
-    pub fn file(&self) -> &str {
-        &self.file
+    /// When it runs.
+    pub fn phase(&self) -> Phase {
+        self.phase
     }
 
-    /// The SHA-256 of its content in 64 hex digits.
+    /// Which part of its file it is, from 1.
+    pub fn part(&self) -> usize {
+        self.part
+    }
+
+    /// Its file's name, for people, and its part where there are several.
+    pub fn file(&self) -> &str {
+        &self.title
+    }
+
+    /// The SHA-256, in 64 hex digits, of what must not change once it was applied: the content of its file, or the
+    /// declaration that it was written from.
     pub fn checksum(&self) -> &str {
         &self.checksum
     }
 
-    /// Its SQL as written.
+    /// Its SQL as written. Blank lines stand for what is above it in the file, so that its lines are those of the file.
     pub fn sql(&self) -> &str {
         &self.sql
     }
@@ -170,113 +122,166 @@ impl Migration {
     }
 }
 
-fn examine(file: &str, sql: &str) -> Result<(Vec<usize>, Kind), InvalidMigration> {
-    let file = || file.to_owned();
-    let statements = statements(sql);
-    let Some(first) = statements.first() else { return Err(InvalidMigration::Empty(file())) };
-    let header = Header::read(sql, first.line())
-        .map_err(|source| InvalidMigration::Header { file: file(), source })?;
-    for statement in &statements {
-        let line = statement.line();
-        match statement.forbidden() {
-            Some(Forbidden::TransactionControl) => {
-                return Err(InvalidMigration::TransactionControl { file: file(), line });
-            }
-            Some(Forbidden::CopyOverConnection) => {
-                return Err(InvalidMigration::CopyOverConnection { file: file(), line });
-            }
-            None => {}
-        }
-        let concurrent = statement.begins_with(&["CREATE", "INDEX", "CONCURRENTLY"])
-            || statement.begins_with(&["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY"]);
-        if header.transaction && concurrent {
-            return Err(InvalidMigration::InTransaction { file: file(), line });
-        }
-    }
-    let kind = if header.transaction {
-        Kind::Transaction
-    } else {
-        let outside = |line| InvalidMigration::OutsideTransaction { file: file(), line };
-        if let Some(second) = statements.get(1) {
-            return Err(outside(second.line()));
-        }
-        Kind::Index(ConcurrentIndex::read(first).ok_or_else(|| outside(first.line()))?)
-    };
-    Ok((statements.iter().map(|statement| statement.line()).collect(), kind))
+/// A part of a file that was found fit to run.
+struct Examined {
+    sql: String,
+    lines: Vec<usize>,
+    kind: Kind,
 }
 
-/// Migrations in the order of their versions, each version once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Migrations(Vec<Migration>);
+/// Reads one file.
+struct Reader<'a> {
+    file: &'a str,
+    phase: Phase,
+    engine: Engine,
+}
 
-impl Migrations {
-    /// Puts `migrations` in order.
-    ///
-    /// # Errors
-    /// When two have the same version.
-    pub fn new(mut migrations: Vec<Migration>) -> Result<Self, InvalidMigration> {
-        migrations.sort_by_key(Migration::version);
-        for pair in migrations.windows(2) {
-            if let [first, second] = pair
-                && first.version == second.version
-            {
-                return Err(InvalidMigration::SameVersion {
-                    first: first.file.clone(),
-                    second: second.file.clone(),
-                });
-            }
+impl Reader<'_> {
+    fn parts(&self, sql: &str) -> Result<Vec<Examined>, InvalidMigration> {
+        let all = tokens(sql, self.engine);
+        let is_end = |token: &Token<'_>| Directive::of(token).is_some_and(|directive| directive.is_part());
+        if all.iter().all(|token| token.kind == TokenKind::Comment) {
+            return Err(InvalidMigration::Empty(self.file.to_owned()));
         }
-        Ok(Self(migrations))
+        let mut begins = 1;
+        let mut examined = Vec::new();
+        let mut rest = all.as_slice();
+        loop {
+            let length = rest.iter().position(is_end).unwrap_or(rest.len());
+            let (part, more) = rest.split_at(length);
+            examined.extend(self.part(sql, part, begins)?);
+            let Some((separator, more)) = more.split_first() else { break };
+            (begins, rest) = (separator.line, more);
+        }
+        let before =
+            |part: &Examined| matches!(&part.kind, Kind::Backfill(backfill) if backfill.before_switch);
+        let first = examined.first().is_some_and(before);
+        match examined.iter().find(|part| before(part) != first) {
+            Some(torn) => Err(InvalidMigration::Torn {
+                file: self.file.to_owned(),
+                line: torn.lines.first().copied().unwrap_or(1),
+            }),
+            None => Ok(examined),
+        }
     }
 
-    /// The migrations, lowest version first.
-    pub fn iter(&self) -> std::slice::Iter<'_, Migration> {
-        self.0.iter()
+    /// What a part of the file is, whose line is `begins`: one to be run, or, where each statement is one, several.
+    fn part(
+        &self,
+        sql: &str,
+        tokens: &[Token<'_>],
+        begins: usize,
+    ) -> Result<Vec<Examined>, InvalidMigration> {
+        let directives: Vec<Directive<'_>> = tokens.iter().filter_map(Directive::of).collect();
+        let code = tokens.iter().filter(|token| token.kind != TokenKind::Comment).copied();
+        let statements = split(sql, code, self.engine);
+        let Some(first) = statements.first() else {
+            return Err(InvalidMigration::EmptyPart { file: self.file.to_owned(), line: begins });
+        };
+        let headers =
+            Headers::read(&directives, self.phase, first.line()).map_err(|source| self.header(source))?;
+        for statement in &statements {
+            self.refuse(statement)?;
+        }
+        if self.phase == Phase::Backfill {
+            let backfill = Backfill::read(&headers, &statements, sql, self.engine);
+            let kind = Kind::Backfill(Box::new(backfill.map_err(|source| self.backfill(source))?));
+            return Ok(vec![examined(sql, &statements, kind)]);
+        }
+        if !self.engine.is_postgresql() {
+            if let Some(line) = headers.line_of("transaction") {
+                let (file, engine) = (self.file.to_owned(), self.engine);
+                return Err(InvalidMigration::NoTransactions { file, line, engine });
+            }
+            let alone = |statement| examined(sql, std::slice::from_ref(statement), commits(statement));
+            return Ok(statements.iter().map(alone).collect());
+        }
+        let kind = if headers.transaction().map_err(|source| self.header(source))? {
+            if let Some(concurrent) = statements.iter().find(|statement| is_concurrent(statement)) {
+                let (file, line) = (self.file.to_owned(), concurrent.line());
+                return Err(InvalidMigration::InTransaction { file, line });
+            }
+            Kind::Transaction
+        } else {
+            self.outside(&statements)?
+        };
+        Ok(vec![examined(sql, &statements, kind)])
+    }
+
+    fn refuse(&self, statement: &Statement<'_>) -> Result<(), InvalidMigration> {
+        let (file, line) = (self.file.to_owned(), statement.line());
+        Err(match statement.forbidden() {
+            None => return Ok(()),
+            Some(Forbidden::TransactionControl) => InvalidMigration::TransactionControl { file, line },
+            Some(Forbidden::CopyOverConnection) => InvalidMigration::CopyOverConnection { file, line },
+            Some(Forbidden::ExecutableComment) => InvalidMigration::ExecutableComment { file, line },
+            Some(Forbidden::Delimiter) => InvalidMigration::Delimiter { file, line },
+        })
+    }
+
+    /// What a part is that runs outside a transaction.
+    fn outside(&self, statements: &[Statement<'_>]) -> Result<Kind, InvalidMigration> {
+        let line = statements.get(1).or(statements.first()).map_or(1, Statement::line);
+        let kind = match statements {
+            [only] => ConcurrentIndex::read(only)
+                .map(Kind::Index)
+                .or_else(|| DroppedIndex::read(only).map(Kind::DropIndex))
+                .or_else(|| Reindexed::read(only).map(Kind::Reindex)),
+            _ => None,
+        };
+        kind.ok_or_else(|| InvalidMigration::OutsideTransaction { file: self.file.to_owned(), line })
+    }
+
+    fn header(&self, source: InvalidHeader) -> InvalidMigration {
+        InvalidMigration::Header { file: self.file.to_owned(), source }
+    }
+
+    fn backfill(&self, source: InvalidBackfill) -> InvalidMigration {
+        match source {
+            InvalidBackfill::Header(source) => self.header(source),
+            source => InvalidMigration::Backfill { file: self.file.to_owned(), source },
+        }
+    }
+}
+
+fn examined(sql: &str, statements: &[Statement<'_>], kind: Kind) -> Examined {
+    let start = statements.first().and_then(|statement| statement.tokens.first());
+    let end = statements.last().and_then(|statement| statement.tokens.last());
+    let (from, to) = (start.map_or(0, |token| token.at), end.map_or(sql.len(), Token::end));
+    // The column of the first statement counts too.
+    let from = sql.get(..from).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+    let above = start.map_or(0, |token| token.line.saturating_sub(1));
+    Examined {
+        sql: "\n".repeat(above) + sql.get(from..to).unwrap_or_default(),
+        lines: statements.iter().map(Statement::line).collect(),
+        kind,
+    }
+}
+
+/// Whether a statement of PostgreSQL can't be in a transaction because it says CONCURRENTLY.
+fn is_concurrent(statement: &Statement<'_>) -> bool {
+    [
+        &["CREATE", "INDEX", "CONCURRENTLY"][..],
+        &["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY"],
+        &["DROP", "INDEX", "CONCURRENTLY"],
+    ]
+    .into_iter()
+    .any(|words| statement.begins_with(words))
+        || statement.begins_with(&["REINDEX"])
+            && statement.tokens.iter().any(|token| token.is("CONCURRENTLY"))
+}
+
+/// How MySQL runs a statement: whatever it does to rows is in a transaction, and after all else it commits by itself
+/// (manual, 15.3.3).
+fn commits(statement: &Statement<'_>) -> Kind {
+    let rows = ["INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH", "SET", "DO"];
+    if rows.into_iter().any(|word| statement.begins_with(&[word])) {
+        Kind::Transaction
+    } else {
+        Kind::Definition
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn read(version: &str, sql: &str) -> Result<Migration, InvalidMigration> {
-        let content = Digest::of(sql.as_bytes());
-        Migration::read(&MigrationFile::expand(version, "change", content), sql.to_owned())
-    }
-
-    #[test]
-    fn a_file_that_can_not_be_run_safely_is_refused_with_its_line() {
-        let line_2 = |sql: &str| {
-            let message = read("1", sql).unwrap_err().to_string();
-            assert!(message.contains("1_change, line 2"), "{message}");
-        };
-        line_2("SELECT 1;\nCOMMIT;");
-        line_2("SELECT 1;\nCOPY a FROM STDIN;");
-        line_2("SELECT 1;\nCREATE UNIQUE INDEX CONCURRENTLY a ON b (c);");
-        line_2("-- cutover: transaction=off\nVACUUM a;");
-        assert!(matches!(read("1", "-- nothing"), Err(InvalidMigration::Empty(_))));
-        assert!(matches!(read("one", "SELECT 1"), Err(InvalidMigration::Version { .. })));
-    }
-
-    #[test]
-    fn other_content_than_the_pinned_one_is_refused() {
-        let file = MigrationFile::expand("1", "a", Digest::of(b"SELECT 1"));
-        assert!(matches!(
-            Migration::read(&file, "SELECT 2".to_owned()),
-            Err(InvalidMigration::Content { .. })
-        ));
-    }
-
-    #[test]
-    fn migrations_are_ordered_by_number() {
-        let read = |version| read(version, "SELECT 1").unwrap();
-        let ordered = Migrations::new(vec![read("10"), read("9"), read("011")]).unwrap();
-        assert_eq!(
-            ordered.iter().map(Migration::file).collect::<Vec<_>>(),
-            ["9_change", "10_change", "011_change"]
-        );
-        let same = Migrations::new(vec![read("1"), read("001")]);
-        assert!(matches!(same, Err(InvalidMigration::SameVersion { .. })));
-    }
-}
+mod tests;

@@ -1,12 +1,16 @@
 //! The statements of a migration, and the ones that have no place in it.
 
-use crate::token::{Token, tokens};
+use cutover_core::Engine;
+
+use crate::token::{Token, TokenKind, tokens};
 
 /// One statement, without the semicolon at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement<'a> {
-    /// Its tokens, at least one.
+    /// Its tokens, at least one, and no comments.
     pub tokens: Vec<Token<'a>>,
+    /// Its text, from the first token to the last.
+    pub text: &'a str,
 }
 
 /// Why a statement has no place in a migration.
@@ -16,6 +20,10 @@ pub enum Forbidden {
     TransactionControl,
     /// It moves data over the connection, which a file can't follow.
     CopyOverConnection,
+    /// It has a comment that MySQL executes, depending on its version.
+    ExecutableComment,
+    /// It is a command of MySQL's client, which no server knows.
+    Delimiter,
 }
 
 impl<'a> Statement<'a> {
@@ -37,7 +45,7 @@ impl<'a> Statement<'a> {
             || begins(&["ROLLBACK", "TRANSACTION", "TO"]);
         let controls = [
             &["BEGIN"][..],
-            &["START"],
+            &["START", "TRANSACTION"],
             &["COMMIT"],
             &["END"],
             &["ROLLBACK"],
@@ -47,48 +55,87 @@ impl<'a> Statement<'a> {
         if !to_savepoint && controls.into_iter().any(begins) {
             return Some(Forbidden::TransactionControl);
         }
+        if begins(&["DELIMITER"]) {
+            return Some(Forbidden::Delimiter);
+        }
+        if self.tokens.iter().any(|token| token.kind == TokenKind::Executable) {
+            return Some(Forbidden::ExecutableComment);
+        }
         let over_connection = self.tokens.iter().any(|token| token.is("STDIN") || token.is("STDOUT"));
         (begins(&["COPY"]) && over_connection).then_some(Forbidden::CopyOverConnection)
     }
 }
 
-/// Splits `sql` at the semicolons that end statements. Those in parentheses (`CREATE RULE`) and in the body of a
-/// function in standard SQL (`BEGIN ATOMIC … END`) don't; the rule for the latter is psql's (`psqlscan.l`).
-pub fn statements(sql: &str) -> Vec<Statement<'_>> {
+/// Splits `sql` at the semicolons that end statements. Those in parentheses (`CREATE RULE`) and in the body of a routine
+/// (`BEGIN … END`) don't; the rule for the latter is psql's (`psqlscan.l`), and for MySQL's bodies also that of its
+/// compound statements (manual, 15.6).
+pub fn statements(sql: &str, engine: Engine) -> Vec<Statement<'_>> {
+    let tokens = tokens(sql, engine).into_iter().filter(|token| token.kind != TokenKind::Comment);
+    split(sql, tokens, engine)
+}
+
+/// The same of tokens that have been read.
+pub(crate) fn split<'a>(
+    sql: &'a str,
+    tokens: impl Iterator<Item = Token<'a>>,
+    engine: Engine,
+) -> Vec<Statement<'a>> {
     let mut statements = Vec::new();
-    let mut tokens_of_statement = Vec::new();
+    let mut current: Vec<Token<'a>> = Vec::new();
     let (mut parentheses, mut bodies) = (0_usize, 0_usize);
-    for token in tokens(sql) {
+    for token in tokens {
         if token.is_symbol(";") && parentheses == 0 && bodies == 0 {
-            let tokens = std::mem::take(&mut tokens_of_statement);
-            if !tokens.is_empty() {
-                statements.push(Statement { tokens });
-            }
+            end(sql, &mut current, &mut statements);
             continue;
         }
         if token.is_symbol("(") {
             parentheses += 1;
         } else if token.is_symbol(")") {
             parentheses = parentheses.saturating_sub(1);
-        } else if defines_routine(&tokens_of_statement) {
-            if token.is("BEGIN") || token.is("CASE") && bodies > 0 {
+        } else if bodies > 0 || matches!(token.kind, TokenKind::Word) && has_body(&current, engine) {
+            let after_end = current.last().is_some_and(|last| last.is("END"));
+            if token.is("BEGIN") || token.is("CASE") && bodies > 0 && !after_end {
                 bodies += 1;
             } else if token.is("END") {
                 bodies = bodies.saturating_sub(1);
+            } else if after_end && ["IF", "LOOP", "WHILE", "REPEAT"].into_iter().any(|word| token.is(word)) {
+                // These have no BEGIN that their END would answer.
+                bodies += 1;
             }
         }
-        tokens_of_statement.push(token);
+        current.push(token);
     }
-    if !tokens_of_statement.is_empty() {
-        statements.push(Statement { tokens: tokens_of_statement });
-    }
+    end(sql, &mut current, &mut statements);
     statements
 }
 
-fn defines_routine(tokens: &[Token<'_>]) -> bool {
-    let is = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is(word));
-    let what = if is(1, "OR") && is(2, "REPLACE") { 3 } else { 1 };
-    is(0, "CREATE") && (is(what, "FUNCTION") || is(what, "PROCEDURE"))
+fn end<'a>(sql: &'a str, current: &mut Vec<Token<'a>>, statements: &mut Vec<Statement<'a>>) {
+    let tokens = std::mem::take(current);
+    if let (Some(first), Some(last)) = (tokens.first(), tokens.last()) {
+        let text = sql.get(first.at..last.end()).unwrap_or_default();
+        statements.push(Statement { tokens, text });
+    }
+}
+
+/// Whether a statement that begins so may go on with a body.
+fn has_body(tokens: &[Token<'_>], engine: Engine) -> bool {
+    let routines: &[&str] = match engine {
+        Engine::Postgresql => &["FUNCTION", "PROCEDURE"],
+        Engine::Mysql | Engine::Mariadb => &["FUNCTION", "PROCEDURE", "TRIGGER", "EVENT"],
+    };
+    let is_routine = |token: &Token<'_>| routines.iter().any(|word| token.is(word));
+    let Some((create, rest)) = tokens.split_first() else { return false };
+    let mut definer = false;
+    create.is("CREATE")
+        && rest
+            .iter()
+            .take_while(|token| {
+                definer |= token.is("DEFINER");
+                definer
+                    || ["OR", "REPLACE", "AGGREGATE"].into_iter().any(|word| token.is(word))
+                    || is_routine(token)
+            })
+            .any(is_routine)
 }
 
 #[cfg(test)]
@@ -96,23 +143,43 @@ mod tests {
     use super::*;
 
     fn forbidden(sql: &str) -> Vec<(usize, Forbidden)> {
-        statements(sql).iter().filter_map(|s| s.forbidden().map(|why| (s.line(), why))).collect()
+        let found = statements(sql, Engine::Postgresql);
+        found.iter().filter_map(|s| s.forbidden().map(|why| (s.line(), why))).collect()
+    }
+
+    fn texts(sql: &str, engine: Engine) -> Vec<&str> {
+        statements(sql, engine).iter().map(|statement| statement.text).collect()
     }
 
     #[test]
     fn statements_end_at_their_semicolons_only() {
         let sql = "CREATE TABLE a (b text DEFAULT ';');;\n-- c;\nDO $$ BEGIN; COMMIT; END $$;\nSELECT 1";
-        let found = statements(sql);
+        let found = statements(sql, Engine::Postgresql);
         assert_eq!(found.iter().map(Statement::line).collect::<Vec<_>>(), [1, 3, 4]);
-        assert_eq!(statements("CREATE RULE r AS ON UPDATE TO a DO (SELECT 1; SELECT 2); SELECT 3").len(), 2);
-        assert_eq!(statements(" -- nothing\n ; ;").len(), 0);
+        let rule = "CREATE RULE r AS ON UPDATE TO a DO (SELECT 1; SELECT 2)";
+        let sql = format!("/* rule */ {rule} ; SELECT -- three\n 3;");
+        assert_eq!(texts(&sql, Engine::Postgresql), [rule, "SELECT -- three\n 3"]);
+        assert!(texts(" -- nothing\n ; ;", Engine::Postgresql).is_empty());
     }
 
     #[test]
-    fn a_body_in_standard_sql_is_one_statement() {
+    fn a_body_is_part_of_its_statement() {
         let body = "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3";
-        assert_eq!(statements(body).len(), 2);
+        assert_eq!(texts(body, Engine::Postgresql).len(), 2);
         assert_eq!(forbidden(body), []);
+        let trigger = "CREATE DEFINER=`a`@`%` TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN \
+                       IF NEW.b IS NULL THEN SET NEW.b = CASE WHEN true THEN 1 END; END IF; \
+                       CASE WHEN true THEN SET @a = 1; END CASE; END; SELECT 1";
+        assert_eq!(texts(trigger, Engine::Mysql).len(), 2);
+        assert_eq!(texts("CREATE TABLE event (begin int); SELECT 1", Engine::Mysql).len(), 2);
+        assert_eq!(
+            texts(
+                "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.b = 1; SELECT 1",
+                Engine::Mariadb
+            )
+            .len(),
+            2
+        );
     }
 
     #[test]
@@ -138,5 +205,15 @@ mod tests {
     fn copying_over_the_connection_is_found() {
         assert_eq!(forbidden("COPY a FROM stdin"), [(1, Forbidden::CopyOverConnection)]);
         assert_eq!(forbidden("COPY a FROM '/etc/stdin'"), []);
+    }
+
+    #[test]
+    fn what_only_mysql_or_its_client_would_do_is_found() {
+        let found = |sql: &str| statements(sql, Engine::Mysql).first().and_then(Statement::forbidden);
+        assert_eq!(found("DELIMITER //\nSELECT 1"), Some(Forbidden::Delimiter));
+        assert_eq!(
+            found("CREATE TABLE a (b int) /*!50100 PARTITION BY KEY () */"),
+            Some(Forbidden::ExecutableComment)
+        );
     }
 }

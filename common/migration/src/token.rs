@@ -1,16 +1,23 @@
-//! The tokens of SQL as PostgreSQL reads it (manual, chapter 4.1): as much as it takes to tell statements apart.
+//! The tokens of SQL as its server reads it (PostgreSQL's manual, chapter 4.1; MySQL's, chapter 9): as much as it takes to
+//! tell statements apart.
+
+use cutover_core::Engine;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     /// A keyword or an identifier without quotes.
     Word,
-    /// An identifier in double quotes.
+    /// An identifier in quotes: double ones, or MySQL's backticks.
     Quoted,
-    /// A string, in single quotes or between dollar tags.
+    /// A string: in single quotes, between dollar tags, or in MySQL's double quotes.
     Text,
+    /// A comment that MySQL executes (`/*! … */`).
+    Executable,
     /// Anything else, one character at a time.
     Symbol,
+    /// A comment. No statement has it among its tokens.
+    Comment,
 }
 
 /// A token and where it stands.
@@ -22,6 +29,8 @@ pub struct Token<'a> {
     pub text: &'a str,
     /// The line that it starts in, from 1.
     pub line: usize,
+    /// Where it starts, in bytes.
+    pub at: usize,
 }
 
 impl Token<'_> {
@@ -34,11 +43,22 @@ impl Token<'_> {
     pub fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == TokenKind::Symbol && self.text == symbol
     }
+
+    /// Whether it can be an identifier.
+    pub fn is_name(&self) -> bool {
+        matches!(self.kind, TokenKind::Word | TokenKind::Quoted)
+    }
+
+    /// Where it ends, in bytes.
+    pub fn end(&self) -> usize {
+        self.at + self.text.len()
+    }
 }
 
-/// The tokens of `sql`, without white space and comments. What isn't closed reaches to the end: the server says so
+/// The tokens of `sql` and its comments, without white space. What isn't closed reaches to the end: the server says so
 /// better than we could.
-pub fn tokens(sql: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(sql: &str, engine: Engine) -> Vec<Token<'_>> {
+    let first = if engine.is_postgresql() { postgresql } else { mysql };
     let mut tokens = Vec::new();
     let (mut at, mut line) = (0, 1);
     while let Some(rest) = sql.get(at..).filter(|rest| !rest.is_empty()) {
@@ -46,7 +66,7 @@ pub fn tokens(sql: &str) -> Vec<Token<'_>> {
         let length = length.clamp(1, rest.len());
         let text = rest.get(..length).unwrap_or(rest);
         if let Some(kind) = kind {
-            tokens.push(Token { kind, text, line });
+            tokens.push(Token { kind, text, line, at });
         }
         line += text.matches('\n').count();
         at += text.len();
@@ -54,17 +74,16 @@ pub fn tokens(sql: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The kind and length in bytes of what `rest` begins with; no kind for what separates tokens.
-fn first(rest: &str) -> (Option<TokenKind>, usize) {
+/// The kind and length in bytes of what `rest` begins with; no kind for white space.
+type First = (Option<TokenKind>, usize);
+
+fn postgresql(rest: &str) -> First {
     let Some(character) = rest.chars().next() else { return (None, 0) };
-    if character.is_whitespace() {
-        return (None, character.len_utf8());
-    }
     if rest.starts_with("--") {
-        return (None, rest.find('\n').unwrap_or(rest.len()));
+        return (Some(TokenKind::Comment), rest.find('\n').unwrap_or(rest.len()));
     }
     if rest.starts_with("/*") {
-        return (None, comment(rest));
+        return (Some(TokenKind::Comment), comment(rest));
     }
     if rest.starts_with("E'") || rest.starts_with("e'") {
         return (Some(TokenKind::Text), 1 + quoted(&rest.as_bytes()[1..], b'\'', true));
@@ -73,10 +92,40 @@ fn first(rest: &str) -> (Option<TokenKind>, usize) {
         '\'' => (Some(TokenKind::Text), quoted(rest.as_bytes(), b'\'', false)),
         '"' => (Some(TokenKind::Quoted), quoted(rest.as_bytes(), b'"', false)),
         '$' => dollar(rest).map_or((Some(TokenKind::Symbol), 1), |length| (Some(TokenKind::Text), length)),
-        _ if starts_word(character) => {
-            (Some(TokenKind::Word), rest.find(|c| !continues_word(c)).unwrap_or(rest.len()))
-        }
-        _ => (Some(TokenKind::Symbol), character.len_utf8()),
+        _ => plain(rest, character),
+    }
+}
+
+fn mysql(rest: &str) -> First {
+    let Some(character) = rest.chars().next() else { return (None, 0) };
+    // Two hyphens begin a comment only before white space (manual, 9.7): `5--1` is 6.
+    let hyphens = rest.strip_prefix("--");
+    if hyphens.is_some_and(|rest| rest.chars().next().is_none_or(|c| c.is_whitespace() || c.is_control()))
+        || character == '#'
+    {
+        return (Some(TokenKind::Comment), rest.find('\n').unwrap_or(rest.len()));
+    }
+    if rest.starts_with("/*") {
+        let executable = rest.starts_with("/*!") || rest.starts_with("/*M!");
+        let kind = if executable { TokenKind::Executable } else { TokenKind::Comment };
+        return (Some(kind), rest.find("*/").map_or(rest.len(), |end| end + 2));
+    }
+    match character {
+        '\'' => (Some(TokenKind::Text), quoted(rest.as_bytes(), b'\'', true)),
+        '"' => (Some(TokenKind::Text), quoted(rest.as_bytes(), b'"', true)),
+        '`' => (Some(TokenKind::Quoted), quoted(rest.as_bytes(), b'`', false)),
+        _ => plain(rest, character),
+    }
+}
+
+/// White space, a word, or a character that stands for itself.
+fn plain(rest: &str, character: char) -> First {
+    if character.is_whitespace() {
+        (None, character.len_utf8())
+    } else if starts_word(character) {
+        (Some(TokenKind::Word), rest.find(|c| !continues_word(c)).unwrap_or(rest.len()))
+    } else {
+        (Some(TokenKind::Symbol), character.len_utf8())
     }
 }
 
@@ -137,18 +186,23 @@ fn dollar(rest: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn texts(sql: &str) -> Vec<&str> {
-        tokens(sql).into_iter().map(|token| token.text).collect()
+    fn texts(sql: &str, engine: Engine) -> Vec<&str> {
+        let no_comment = |token: &Token<'_>| token.kind != TokenKind::Comment;
+        tokens(sql, engine).into_iter().filter(no_comment).map(|token| token.text).collect()
     }
 
     #[test]
-    fn comments_and_space_are_no_tokens() {
-        assert_eq!(texts("a -- b; 'c\n /* d /* e */ ; */ f"), ["a", "f"]);
-        assert_eq!(tokens("a\n/*\n*/ b").last().map(|token| token.line), Some(3));
+    fn comments_are_told_from_what_is_executed() {
+        assert_eq!(texts("a -- b; 'c\n /* d /* e */ ; */ f", Engine::Postgresql), ["a", "f"]);
+        assert_eq!(texts("a -- b\n# c;\n/* d /* e */ f 5--1", Engine::Mysql), ["a", "f", "5", "-", "-", "1"]);
+        assert_eq!(tokens("a\n/*\n*/ b", Engine::Postgresql).last().map(|token| token.line), Some(3));
+        let executed = tokens("/*!40101 SET a = 1 */", Engine::Mariadb);
+        assert_eq!(executed.first().map(|token| token.kind), Some(TokenKind::Executable));
     }
 
     #[test]
     fn what_is_quoted_is_one_token() {
+        let texts = |sql| texts(sql, Engine::Postgresql);
         assert_eq!(texts("'it''s; fine' \"a\"\"b;\""), ["'it''s; fine'", "\"a\"\"b;\""]);
         assert_eq!(texts(r"E'\';' 'c:\' x"), [r"E'\';'", r"'c:\'", "x"]);
         assert_eq!(
@@ -158,9 +212,20 @@ mod tests {
     }
 
     #[test]
+    fn mysql_quotes_in_ways_of_its_own() {
+        assert_eq!(
+            texts(r#"'it\'s;' "a\";" `b``;` $$"#, Engine::Mysql),
+            [r"'it\'s;'", r#""a\";""#, "`b``;`", "$", "$"]
+        );
+    }
+
+    #[test]
     fn what_is_not_closed_reaches_to_the_end() {
-        for sql in ["'abc", "\"abc", "$$abc", "$t$abc$", "/*abc", "E'abc\\", "é'ü"] {
-            assert!(tokens(sql).len() <= 2, "{sql}");
+        for sql in ["'abc", "\"abc", "$$abc", "$t$abc$", "/*abc", "E'abc\\", "é'ü", "`a", "'a\\"] {
+            for engine in Engine::ALL {
+                assert!(tokens(sql, engine).len() <= 8, "{sql}");
+                assert!(tokens(sql, engine).last().is_some_and(|token| token.end() == sql.len()), "{sql}");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use cutover_core::Engine;
 use cutover_migration::{Migration, TokenKind, statements};
 
 use super::backend::COLUMNS;
@@ -52,7 +53,7 @@ impl Holders {
 /// server knows.
 pub(crate) fn names(migration: &Migration) -> Vec<String> {
     let mut names = BTreeSet::new();
-    for statement in statements(migration.sql()) {
+    for statement in statements(migration.sql(), Engine::Postgresql) {
         let tokens = &statement.tokens;
         let name = |at: usize| {
             let token = tokens.get(at)?;

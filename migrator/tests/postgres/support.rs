@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cutover_core::{Digest, Epoch, JournalId, MigrationFile};
+use cutover_core::{Digest, Engine, Epoch, JournalId, MigrationFile};
 use cutover_migration::{Migration, Migrations};
 use cutover_migrator::{Applied, Error, Expansion, Limits, Progress};
 use cutover_secrets::Secret;
@@ -135,13 +135,13 @@ pub(crate) fn expansion(journal: &str, sequence: u64, files: &[&str]) -> Expansi
     let read = |(number, sql): (usize, &&str)| {
         let content = Digest::of(sql.as_bytes());
         let file = MigrationFile::expand(format!("{number:03}"), "change", content);
-        Migration::read(&file, (*sql).to_owned()).unwrap()
+        Migration::read(&file, sql, Engine::Postgresql).unwrap()
     };
     Expansion {
         service: "shop".parse().unwrap(),
         deployment: "01jd0000000000000000000000".parse().unwrap(),
         epoch: Epoch { journal: JournalId(journal.to_owned()), sequence },
-        migrations: Migrations::new((1..).zip(files).map(read).collect()).unwrap(),
+        migrations: Migrations::new((1..).zip(files).flat_map(read).collect()).unwrap(),
     }
 }
 
