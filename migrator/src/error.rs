@@ -15,14 +15,6 @@ pub enum Error {
     /// A file is no migration, or not the pinned one.
     #[error(transparent)]
     Migration(#[from] InvalidMigration),
-    /// It is something that this program can't run.
-    #[error("migration {file}: this migrator runs no {what}")]
-    Unable {
-        /// The file.
-        file: String,
-        /// What it would have to do.
-        what: &'static str,
-    },
     /// The database's URL can't be read. The URL itself is never repeated.
     #[error("the database's URL can't be used: {0}")]
     Url(&'static str),
@@ -104,6 +96,44 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// A table can't be walked through as asked.
+    #[error("migration {file}: {table} can't be walked through in batches: {why}")]
+    Key {
+        /// The migration's file.
+        file: String,
+        /// The table.
+        table: String,
+        /// The reason.
+        why: String,
+    },
+    /// There are rows that a backfill has not brought over.
+    #[error(
+        "migration {file}: after {rounds} walks through the table, {left} rows still match its verify condition: the statement passes them over, or something writes such rows still"
+    )]
+    Unverified {
+        /// The migration's file.
+        file: String,
+        /// How often the table was walked through.
+        rounds: i32,
+        /// How many rows, or "more than" so many.
+        left: String,
+    },
+    /// Replicas stay behind.
+    #[error("migration {file}: replicas have been more than {} s behind for {} s; the backfill goes on from where it is", limit.as_secs_f32(), waited.as_secs())]
+    Lag {
+        /// The migration's file.
+        file: String,
+        /// How far they may be behind.
+        limit: Duration,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// It is for a server of another kind.
+    #[error("migration {file} is for another kind of database than PostgreSQL")]
+    OtherEngine {
+        /// The migration's file.
+        file: String,
+    },
     /// There is an invalid index that no migration left.
     #[error(
         "migration {file}: the index {index} exists, is INVALID and was not left by a migration; drop it (DROP INDEX CONCURRENTLY {index}) and deploy again"
@@ -130,17 +160,19 @@ impl Error {
     /// Whether another attempt may go better without anybody changing anything.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Silent { .. } | Self::Turn { .. } | Self::Locked { .. } => true,
+            Self::Silent { .. } | Self::Turn { .. } | Self::Locked { .. } | Self::Lag { .. } => true,
             Self::Connect { source, .. } => {
                 !source.code().is_some_and(refuses_login) && !distrusts_server(source)
             }
             Self::Ledger { source, .. } | Self::Statement { source, .. } => passes(source),
             Self::Migration(_)
-            | Self::Unable { .. }
             | Self::Url(_)
             | Self::Authorities { .. }
             | Self::Pooled { .. }
             | Self::Refused(_)
+            | Self::Key { .. }
+            | Self::Unverified { .. }
+            | Self::OtherEngine { .. }
             | Self::InvalidIndex { .. }
             | Self::NoIndex { .. } => false,
         }
@@ -173,6 +205,11 @@ pub(crate) fn is_contention(error: &tokio_postgres::Error) -> bool {
     matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
 }
 
+/// Whether `error` says that a statement was cancelled: it took longer than it may, or somebody has asked the server to.
+pub(crate) fn is_cancelled(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::QUERY_CANCELED)
+}
+
 /// Where a statement stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
@@ -187,22 +224,35 @@ pub struct Location {
 impl Location {
     /// Where in `migration` the server found `error`, after `completed` statements of it had succeeded.
     pub(crate) fn of(migration: &Migration, completed: usize, error: &tokio_postgres::Error) -> Self {
-        let file = migration.file().to_owned();
-        if let Some(ErrorPosition::Original(position)) = error.as_db_error().and_then(DbError::position) {
-            // The server counts characters from 1 (manual, 55.8).
-            let before = migration.sql().chars().take((*position as usize).saturating_sub(1));
-            let (line, column) =
-                before.fold(
-                    (1, 1),
-                    |(line, column), character| {
-                        if character == '\n' { (line + 1, 1) } else { (line, column + 1) }
-                    },
-                );
-            return Self { file, line, column: Some(column) };
+        if let Some((line, column)) = position(migration.sql(), error) {
+            return Self { file: migration.file().to_owned(), line, column: Some(column) };
         }
         let lines = migration.lines();
-        Self { file, line: lines.get(completed).or(lines.last()).copied().unwrap_or(1), column: None }
+        let line = lines.get(completed).or(lines.last()).copied().unwrap_or(1);
+        Self { file: migration.file().to_owned(), line, column: None }
     }
+
+    /// The same in `sql`, which was made of the one statement of `migration` and has its lines, but not its columns.
+    pub(crate) fn within(migration: &Migration, sql: &str, error: &tokio_postgres::Error) -> Self {
+        match position(sql, error) {
+            Some((line, _)) => Self { file: migration.file().to_owned(), line, column: None },
+            None => Self::of(migration, 0, error),
+        }
+    }
+}
+
+/// The line and the column, from 1, at which the server found `error` in `sql`. It counts characters from 1 (manual, 55.8).
+fn position(sql: &str, error: &tokio_postgres::Error) -> Option<(usize, usize)> {
+    let Some(ErrorPosition::Original(position)) = error.as_db_error().and_then(DbError::position) else {
+        return None;
+    };
+    let before = sql.chars().take((*position as usize).saturating_sub(1));
+    Some(before.fold(
+        (1, 1),
+        |(line, column), character| {
+            if character == '\n' { (line + 1, 1) } else { (line, column + 1) }
+        },
+    ))
 }
 
 impl fmt::Display for Location {

@@ -1,17 +1,31 @@
 //! What the ledger in the database allows: which migrations are due, and who may run them. Pure.
 
 use cutover_core::{Epoch, JournalId, Phase, ServiceName};
-
 use cutover_migration::{Migration, Migrations, Version};
 
-/// A row of the ledger: a migration of this service in the expand phase.
+use crate::Step;
+
+/// A row of the ledger: a migration of this service in one phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The migration's version.
     pub version: Version,
+    /// The phase.
+    pub phase: Phase,
     /// The SHA-256 of its content in hex, when it was begun.
     pub checksum: String,
-    /// Whether it ended. One that was begun outside a transaction and not ended was killed.
+    /// Whether all of it ended. What was begun outside a transaction and not ended was killed.
+    pub finished: bool,
+    /// Its parts that were begun, where it has several.
+    pub parts: Vec<PartEntry>,
+}
+
+/// A part of a migration that has several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartEntry {
+    /// Which one, from 1.
+    pub part: usize,
+    /// Whether it ended.
     pub finished: bool,
 }
 
@@ -24,13 +38,22 @@ pub struct Due<'a> {
     pub already: usize,
 }
 
-/// A migration to run.
+/// A migration, or a part of one, to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending<'a> {
     /// The migration.
     pub migration: &'a Migration,
     /// Whether an earlier run began it and left no end.
     pub begun: bool,
+    /// Whether the migration ends with it.
+    pub last: bool,
+}
+
+impl Pending<'_> {
+    /// Whether it is a part of several.
+    pub fn is_part(&self) -> bool {
+        !self.last || self.migration.part() > 1
+    }
 }
 
 /// Why the ledger refuses.
@@ -48,6 +71,14 @@ pub enum Refusal {
         /// The checksum of what is given.
         given: String,
     },
+    /// It builds on what isn't there yet.
+    #[error("migration {file} comes after {before}, which has not been applied to the end")]
+    Early {
+        /// The file.
+        file: String,
+        /// The file that must be applied before it.
+        before: String,
+    },
     /// A later claim has been here.
     #[error(
         "this claim (sequence {given}) is older than one that has already changed this database (sequence {highest}): another worker has taken over"
@@ -58,6 +89,9 @@ pub enum Refusal {
         /// The sequence of this claim.
         given: u64,
     },
+    /// Another session goes on with what this one was at.
+    #[error("another session has gone on with this backfill meanwhile: it is left to that one")]
+    Overtaken,
     /// Another journal owns the service in this database.
     #[error(
         "the schema of this service is managed from another journal ({owner}, this one is {given}): deploy from there, or adopt the schema"
@@ -104,26 +138,49 @@ pub fn admit(fence: Option<&Epoch>, epoch: &Epoch) -> Result<(), Refusal> {
     }
 }
 
-/// Which of `migrations` are due after `entries`. Entries that aren't among them are of a newer release, or an older
-/// one, and fine. A migration below the highest applied version is due too: it came with a branch that was merged late.
+/// Which of `migrations` are due in `step` after `entries`. Entries that aren't among them are of a newer release, or an
+/// older one, and fine. A migration below the highest applied version is due too: it came with a branch that was merged
+/// late.
 ///
 /// # Errors
-/// When the content of one that was begun or applied has changed.
-pub fn due<'a>(migrations: &'a Migrations, entries: &[Entry]) -> Result<Due<'a>, Refusal> {
+/// When the content of one that was begun or applied has changed, or an earlier phase of one isn't applied.
+pub fn due<'a>(step: Step, migrations: &'a Migrations, entries: &[Entry]) -> Result<Due<'a>, Refusal> {
     let mut due = Due { pending: Vec::new(), already: 0 };
-    for migration in migrations.of(Phase::Expand) {
-        let entry = entries.iter().find(|entry| entry.version == migration.version());
-        match entry {
-            Some(entry) if entry.checksum != migration.checksum() => {
+    let entry_of = |migration: &Migration| {
+        entries.iter().find(|entry| entry.version == migration.version() && entry.phase == migration.phase())
+    };
+    let mut all = migrations.of(step.phase()).filter(|migration| step.includes(migration)).peekable();
+    while let Some(migration) = all.next() {
+        let last = all.peek().is_none_or(|next| next.version() != migration.version());
+        let entry = entry_of(migration);
+        let mut pending = Pending { migration, begun: entry.is_some(), last };
+        if let Some(entry) = entry {
+            if entry.checksum != migration.checksum() {
                 return Err(Refusal::Changed {
                     file: migration.file().to_owned(),
                     applied: entry.checksum.clone(),
                     given: migration.checksum().to_owned(),
                 });
             }
-            Some(entry) if entry.finished => due.already += 1,
-            _ => due.pending.push(Pending { migration, begun: entry.is_some() }),
+            let part = entry.parts.iter().find(|part| part.part == migration.part());
+            if entry.finished || part.is_some_and(|part| part.finished) {
+                due.already += 1;
+                continue;
+            }
+            if pending.is_part() {
+                pending.begun = part.is_some();
+            }
         }
+        let before = migrations.iter().find(|before| {
+            before.version() == migration.version()
+                && before.phase() < migration.phase()
+                && !entry_of(before).is_some_and(|entry| entry.finished)
+        });
+        if let Some(before) = before {
+            let (file, before) = (migration.file().to_owned(), before.file().to_owned());
+            return Err(Refusal::Early { file, before });
+        }
+        due.pending.push(pending);
     }
     Ok(due)
 }
@@ -135,17 +192,31 @@ mod tests {
 
     use super::*;
 
-    fn migrations(versions: &[&str]) -> Migrations {
-        let read = |version: &&str| {
-            let file = MigrationFile::expand(*version, "change", Digest::of(b"SELECT 1"));
-            Migration::read(&file, "SELECT 1", Engine::Postgresql).unwrap()
+    const SQL: &str = "SELECT 1";
+    const PARTS: &str = "SELECT 1;\n-- cutover: part\nSELECT 2";
+    const FILL: &str =
+        "-- cutover: table=a\n-- cutover: verify=b IS NULL\nUPDATE a SET b = 1 WHERE :batch AND b IS NULL";
+
+    fn migrations(files: &[(&str, Phase, &str)]) -> Migrations {
+        let read = |(version, phase, sql): &(&str, Phase, &str)| {
+            let expand = MigrationFile::expand(*version, "change", Digest::of(sql.as_bytes()));
+            let file = MigrationFile { phase: *phase, ..expand };
+            Migration::read(&file, sql, Engine::Postgresql).unwrap()
         };
-        Migrations::new(versions.iter().flat_map(read).collect()).unwrap()
+        Migrations::new(files.iter().flat_map(read).collect()).unwrap()
     }
 
-    fn entry(version: i64, finished: bool) -> Entry {
-        let checksum = Digest::of(b"SELECT 1").hex().to_owned();
-        Entry { version: Version::from_ledger(version), checksum, finished }
+    fn entry(version: i64, phase: Phase, sql: &str, finished: bool) -> Entry {
+        let checksum = Digest::of(sql.as_bytes()).hex().to_owned();
+        Entry { version: Version::from_ledger(version), phase, checksum, finished, parts: Vec::new() }
+    }
+
+    /// The version, the part, whether it was begun and whether it is the last part of each that is due.
+    fn pending(due: &Due<'_>) -> Vec<(i64, usize, bool, bool)> {
+        let row = |pending: &Pending<'_>| {
+            (pending.migration.version().number(), pending.migration.part(), pending.begun, pending.last)
+        };
+        due.pending.iter().map(row).collect()
     }
 
     fn epoch(journal: &str, sequence: u64) -> Epoch {
@@ -154,25 +225,54 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_ledger_is_due() {
-        let migrations = migrations(&["1", "2", "3"]);
-        let due = due(&migrations, &[entry(1, true), entry(3, true), entry(9, true)]).unwrap();
-        assert_eq!(due.already, 2);
-        assert_eq!(
-            due.pending.iter().map(|p| (p.migration.version().number(), p.begun)).collect::<Vec<_>>(),
-            [(2, false)]
-        );
+        let expand = |version| (version, Phase::Expand, SQL);
+        let migrations = migrations(&["1", "2", "3"].map(expand));
+        let entries = [1, 3, 9].map(|version| entry(version, Phase::Expand, SQL, true));
+        let due = due(Step::Expand, &migrations, &entries).unwrap();
+        assert_eq!((due.already, pending(&due)), (2, vec![(2, 1, false, true)]));
     }
 
     #[test]
     fn what_was_begun_and_not_ended_is_due_again() {
-        let migrations = migrations(&["1"]);
-        assert!(due(&migrations, &[entry(1, false)]).unwrap().pending.iter().all(|pending| pending.begun));
+        let migrations = migrations(&[("1", Phase::Expand, SQL)]);
+        let due = due(Step::Expand, &migrations, &[entry(1, Phase::Expand, SQL, false)]).unwrap();
+        assert_eq!(pending(&due), [(1, 1, true, true)]);
+    }
+
+    #[test]
+    fn of_several_parts_those_that_ended_are_not_done_again() {
+        let migrations = migrations(&[("1", Phase::Expand, PARTS), ("2", Phase::Expand, SQL)]);
+        let after = |parts: &[(usize, bool)]| {
+            let parts = parts.iter().map(|&(part, finished)| PartEntry { part, finished }).collect();
+            let entries = [Entry { parts, ..entry(1, Phase::Expand, PARTS, false) }];
+            pending(&due(Step::Expand, &migrations, &entries).unwrap())
+        };
+        let second = (2, 1, false, true);
+        assert_eq!(after(&[]), [(1, 1, false, false), (1, 2, false, true), second]);
+        assert_eq!(after(&[(1, false)]), [(1, 1, true, false), (1, 2, false, true), second]);
+        assert_eq!(after(&[(1, true)]), [(1, 2, false, true), second]);
+        assert_eq!(after(&[(1, true), (2, false)]), [(1, 2, true, true), second]);
+    }
+
+    #[test]
+    fn a_phase_comes_after_those_before_it() {
+        let files = [("1", Phase::Expand, SQL), ("1", Phase::Backfill, FILL), ("1", Phase::Contract, SQL)];
+        let migrations = migrations(&files);
+        let expanded = entry(1, Phase::Expand, SQL, true);
+        let due = |step, entries: &[Entry]| due(step, &migrations, entries).map(|due| due.pending.len());
+        assert!(matches!(due(Step::Backfill, &[]), Err(Refusal::Early { .. })));
+        assert_eq!(due(Step::Backfill, std::slice::from_ref(&expanded)), Ok(1));
+        assert_eq!(due(Step::BackfillBeforeSwitch, &[]), Ok(0), "the new version doesn't read the rows");
+        let begun = [expanded.clone(), entry(1, Phase::Backfill, FILL, false)];
+        assert!(matches!(due(Step::Contract, &begun), Err(Refusal::Early { .. })));
+        assert_eq!(due(Step::Contract, &[expanded, entry(1, Phase::Backfill, FILL, true)]), Ok(1));
     }
 
     #[test]
     fn changed_content_is_refused() {
-        let changed = Entry { checksum: "0".repeat(64), ..entry(1, true) };
-        assert!(matches!(due(&migrations(&["1"]), &[changed]), Err(Refusal::Changed { .. })));
+        let migrations = migrations(&[("1", Phase::Expand, SQL)]);
+        let changed = Entry { checksum: "0".repeat(64), ..entry(1, Phase::Expand, SQL, true) };
+        assert!(matches!(due(Step::Expand, &migrations, &[changed]), Err(Refusal::Changed { .. })));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The limits of every wait on the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Until the connection stands. Default 10 s.
     pub connect: Duration,
@@ -28,6 +28,18 @@ pub struct Limits {
     pub index_lock: Duration,
     /// The whole of CREATE INDEX CONCURRENTLY. Default 4 hours.
     pub index: Duration,
+    /// One batch of a backfill: its rows are locked so long, and it is made larger or smaller to take that. Default 50 ms.
+    pub batch: Duration,
+    /// The pause after a batch, as a share of the time that it took. Default 0.5.
+    pub rest: f64,
+    /// What a batch may take at most, before it is given up and tried again with half of its rows. Default 5 s.
+    pub longest_batch: Duration,
+    /// How far replicas that follow may be behind before a backfill waits for them. Default 2 s.
+    pub lag: Duration,
+    /// How long it waits for them. Default 30 minutes.
+    pub lag_patience: Duration,
+    /// The question, at the end of a backfill, whether there are rows left: it reads the whole table. Default 1 hour.
+    pub verify: Duration,
 }
 
 impl Default for Limits {
@@ -42,6 +54,12 @@ impl Default for Limits {
             statement: Duration::from_secs(15 * 60),
             index_lock: Duration::from_secs(10 * 60),
             index: Duration::from_secs(4 * 60 * 60),
+            batch: Duration::from_millis(50),
+            rest: 0.5,
+            longest_batch: Duration::from_secs(5),
+            lag: Duration::from_secs(2),
+            lag_patience: Duration::from_secs(30 * 60),
+            verify: Duration::from_secs(60 * 60),
         }
     }
 }

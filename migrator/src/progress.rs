@@ -7,7 +7,7 @@ use cutover_migration::Version;
 
 use crate::{Backend, Backends};
 
-/// One step of an expansion.
+/// One step of a run through what is due.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     /// Another session holds the database's turn; told once.
@@ -43,6 +43,42 @@ pub enum Progress {
         /// The index.
         index: String,
     },
+    /// A backfill has come so far; told once a second, and at the end of a walk through the table.
+    Filled {
+        /// The migration.
+        version: Version,
+        /// Rows of all batches, those of earlier runs included.
+        rows: u64,
+        /// About how many rows there are, where the server has counted them.
+        expected: Option<u64>,
+        /// Rows per second of this run, its pauses included.
+        rate: f64,
+        /// About how long it will go on.
+        left: Option<Duration>,
+    },
+    /// A batch was given up; it is tried again with fewer rows.
+    GaveWay {
+        /// The migration.
+        version: Version,
+        /// The rows of the next one.
+        batch: u32,
+        /// The sessions that were in the way, where they could be seen.
+        blockers: Backends,
+    },
+    /// A backfill waits for replicas; told once each time.
+    Lagging {
+        /// The migration.
+        version: Version,
+        /// How far they are behind.
+        lag: Duration,
+    },
+    /// There are rows left after a walk through the table: it is walked through again.
+    Again {
+        /// The migration.
+        version: Version,
+        /// How many rows, or "more than" so many.
+        left: String,
+    },
     /// A migration was applied.
     Applied {
         /// The migration.
@@ -66,6 +102,21 @@ impl fmt::Display for Progress {
             Self::Ended { blocker } => write!(f, "ended the transaction that was in the way: {blocker}"),
             Self::Rebuilding { version, index } => {
                 write!(f, "{version}: dropping the invalid index {index}, to build it again")
+            }
+            Self::Filled { version, rows, expected, rate, left } => {
+                write!(f, "{version}: {rows}")?;
+                expected.map_or(Ok(()), |expected| write!(f, " of about {expected}"))?;
+                write!(f, " rows, {rate:.0} rows/s")?;
+                left.map_or(Ok(()), |left| write!(f, ", about {} s left", left.as_secs()))
+            }
+            Self::GaveWay { version, batch, blockers } => {
+                write!(f, "{version}: a batch gave way; {batch} rows in the next; in the way were {blockers}")
+            }
+            Self::Lagging { version, lag } => {
+                write!(f, "{version}: waiting for replicas, which are {:.1} s behind", lag.as_secs_f64())
+            }
+            Self::Again { version, left } => {
+                write!(f, "{version}: {left} rows are left; walking through the table again")
             }
             Self::Applied { file, took, .. } => write!(f, "applied {file} in {:.2} s", took.as_secs_f64()),
         }

@@ -5,7 +5,7 @@ use cutover_core::{Engine, Failure, MigrationFile, Output, ServiceName};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::{Error, Expansion, Limits, Progress, expand};
+use crate::{Error, Limits, Progress, Step, Work, apply};
 use cutover_migration::{InvalidMigration, Migration, Migrations};
 
 /// The largest migration, in bytes.
@@ -49,7 +49,7 @@ impl Performer for Migrator {
             Failure::of(&error, false)
                 .hint("references are resolved by the migrator, from its own environment and files")
         })?;
-        let expansion = Expansion {
+        let work = Work {
             service: plan.key.service.clone(),
             deployment: plan.deployment.clone(),
             epoch: assignment.epoch.clone(),
@@ -59,7 +59,7 @@ impl Performer for Migrator {
         let limit = settings.timeouts.migrate.0;
         let limits = Limits::default();
         let run = async move {
-            tokio::time::timeout(limit, expand(&database, &expansion, &limits, &progress)).await
+            tokio::time::timeout(limit, apply(&database, Step::Expand, &work, &limits, &progress)).await
         };
         let (ended, ()) = tokio::join!(run, tell(assignment, told));
         match ended {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_core::Engine;
-use cutover_migration::{Migration, TokenKind, statements};
+use cutover_migration::{Migration, statements};
 
 use super::backend::COLUMNS;
 use super::{Backend, Backends, Session};
@@ -57,7 +57,7 @@ pub(crate) fn names(migration: &Migration) -> Vec<String> {
         let tokens = &statement.tokens;
         let name = |at: usize| {
             let token = tokens.get(at)?;
-            matches!(token.kind, TokenKind::Word | TokenKind::Quoted).then_some(token.text)
+            token.is_name().then_some(token.text)
         };
         for at in 0..tokens.len() {
             let Some(first) = name(at) else { continue };

@@ -3,12 +3,14 @@
 
 use std::time::Instant;
 
+use cutover_migration::ConcurrentIndex;
+
 use super::Session;
 use super::transaction::execute;
+use crate::apply::Run;
 use crate::error::is_contention;
-use crate::expand::Run;
+use crate::ledger::Pending;
 use crate::{Error, Progress};
-use cutover_migration::{ConcurrentIndex, Migration};
 
 /// An index in the catalog.
 enum State {
@@ -23,33 +25,31 @@ enum State {
     Valid,
 }
 
-/// Builds `index`, the only thing in `migration`. `begun` says that an earlier run has left its intent; as we have the
-/// turn, no session of an earlier run is still building.
+/// Builds `index`, the only thing in `pending`. As we have the turn, no session of an earlier run is still building.
 pub(crate) async fn build_index(
     run: &mut Run<'_>,
-    migration: &Migration,
+    pending: &Pending<'_>,
     index: &ConcurrentIndex,
-    begun: bool,
 ) -> Result<(), Error> {
-    let session = run.session;
+    let (session, migration, begun) = (run.session, pending.migration, pending.begun);
     session.reset(run.limits.index_lock, run.limits.index).await?;
     session.verify().await?;
     match look(session, index).await? {
-        State::Valid if begun => return record(run, migration, true).await,
+        State::Valid if begun => return run.record(pending, true).await,
         State::Invalid { name } if begun => {
             run.tell(Progress::Rebuilding { version: migration.version(), index: name.clone() });
-            drop_index(session, &name).await?;
+            drop_invalid(session, &name).await?;
         }
         State::Invalid { name } => {
             return Err(Error::InvalidIndex { file: migration.file().to_owned(), index: name });
         }
         State::Valid | State::Absent => {}
     }
-    record(run, migration, false).await?;
+    run.record(pending, false).await?;
     run.observer.attend().await;
     let since = Instant::now();
     if let Err(error) = run.observer.watch(execute(session.client(), migration), run.progress).await {
-        if let Err(error) = take_back(run, migration, index).await {
+        if let Err(error) = take_back(run, pending, index).await {
             tracing::warn!(%error, migration = migration.file(), "an unfinished index is left; the next run drops it");
         }
         return Err(match error {
@@ -58,25 +58,20 @@ pub(crate) async fn build_index(
         });
     }
     match look(session, index).await? {
-        State::Valid => record(run, migration, true).await,
+        State::Valid => run.record(pending, true).await,
         State::Invalid { .. } | State::Absent => {
-            run.ledger.forget(migration).await?;
+            run.ledger.forget(pending).await?;
             Err(Error::NoIndex { file: migration.file().to_owned(), index: index.name.clone() })
         }
     }
 }
 
 /// After a build that failed: no half an index, and no intent.
-async fn take_back(run: &Run<'_>, migration: &Migration, index: &ConcurrentIndex) -> Result<(), Error> {
+async fn take_back(run: &Run<'_>, pending: &Pending<'_>, index: &ConcurrentIndex) -> Result<(), Error> {
     if let State::Invalid { name } = look(run.session, index).await? {
-        drop_index(run.session, &name).await?;
+        drop_invalid(run.session, &name).await?;
     }
-    run.ledger.forget(migration).await
-}
-
-async fn record(run: &Run<'_>, migration: &Migration, finished: bool) -> Result<(), Error> {
-    let recorded = run.ledger.record(run.expansion, migration, finished).await;
-    recorded.map_err(run.session.error("write the ledger"))
+    run.ledger.forget(pending).await
 }
 
 async fn look(session: &Session, index: &ConcurrentIndex) -> Result<State, Error> {
@@ -95,7 +90,7 @@ async fn look(session: &Session, index: &ConcurrentIndex) -> Result<State, Error
     .map_err(session.error("look for the index"))
 }
 
-async fn drop_index(session: &Session, name: &str) -> Result<(), Error> {
+pub(super) async fn drop_invalid(session: &Session, name: &str) -> Result<(), Error> {
     let dropped = session.client().batch_execute(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
     dropped.map_err(session.error("drop an index that was left invalid"))
 }

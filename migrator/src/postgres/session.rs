@@ -8,11 +8,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::{Client, Connection, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Backend;
 use super::backend::COLUMNS;
 use super::tls::Tls;
 use super::url::Address;
-use crate::{Error, Limits, Progress};
+use super::{Backend, fence};
+use crate::{Error, Limits, Progress, Work};
 
 /// The key of the advisory lock that migrators take turns by: "cutover" in ASCII, unlikely to be anyone else's.
 pub(crate) const TURN: i64 = i64::from_be_bytes(*b"\0cutover");
@@ -71,6 +71,11 @@ impl Session {
         self.pid
     }
 
+    /// What to call the server and the database.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// An error of something that was done to the ledger or the session.
     pub(crate) fn error(&self, doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
         let server = self.server.clone();
@@ -96,12 +101,17 @@ impl Session {
     /// for: a waiting session would hold a snapshot, which CREATE INDEX CONCURRENTLY waits for in turn.
     pub(crate) async fn take_turn(
         &self,
+        work: &Work,
         limits: &Limits,
         progress: &UnboundedSender<Progress>,
     ) -> Result<(), Error> {
         let begun = Instant::now();
-        let mut told = false;
+        let (mut told, mut ended) = (false, false);
         while !self.try_turn().await? {
+            if begun.elapsed() >= fence::GRACE && !ended {
+                ended = true;
+                fence::end_stale(self, work).await?;
+            }
             let late = begun.elapsed() >= limits.turn;
             if late || !told {
                 let holder = self.holder().await?;
@@ -116,6 +126,12 @@ impl Session {
             tokio::time::sleep(POLL + POLL.mul_f64(fastrand::f64())).await;
         }
         self.verify().await
+    }
+
+    /// Lets others have the turn.
+    pub(crate) async fn give_turn(&self) -> Result<(), Error> {
+        let given = self.client.execute("SELECT pg_advisory_unlock($1)", &[&TURN]).await;
+        given.map(drop).map_err(self.error("give the turn back"))
     }
 
     async fn try_turn(&self) -> Result<bool, Error> {

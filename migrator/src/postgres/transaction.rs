@@ -8,18 +8,20 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::holders::{self, Holders};
 use super::{Ledger, Session};
+use crate::apply::Run;
 use crate::error::{Location, is_contention};
-use crate::expand::{Expansion, Run};
 use crate::ladder::Ladder;
-use crate::{Error, Progress};
+use crate::ledger::Pending;
+use crate::{Error, Progress, Work};
 use cutover_migration::Migration;
 
 /// How long autovacuum may take to let go of a table. It does so only for those who have waited for `deadlock_timeout`, 1 s
 /// where nobody has changed it.
 const AUTOVACUUM: Duration = Duration::from_secs(3);
 
-/// Applies `migration`, as hard as the ladder says at each try.
-pub(crate) async fn run_in_transaction(run: &mut Run<'_>, migration: &Migration) -> Result<(), Error> {
+/// Applies `pending`, as hard as the ladder says at each try.
+pub(crate) async fn run_in_transaction(run: &mut Run<'_>, pending: &Pending<'_>) -> Result<(), Error> {
+    let migration = pending.migration;
     let (begun, names, limits) = (Instant::now(), holders::names(migration), run.limits);
     let mut ladder = Ladder::default();
     loop {
@@ -31,10 +33,9 @@ pub(crate) async fn run_in_transaction(run: &mut Run<'_>, migration: &Migration)
         if rung.observed {
             run.observer.attend().await;
         }
-        let attempt =
-            attempt(run.session, &run.ledger, run.expansion, migration, rung.wait, &holders.vacuumed);
-        let ended =
-            if rung.observed { run.observer.watch(attempt, run.progress).await } else { attempt.await };
+        let Run { session, ledger, work, progress, .. } = *run;
+        let attempt = attempt(session, ledger, work, pending, rung.wait, &holders.vacuumed);
+        let ended = if rung.observed { run.observer.watch(attempt, progress).await } else { attempt.await };
         let Err(error) = ended else { return Ok(()) };
         run.session.rollback().await;
         match error {
@@ -67,12 +68,13 @@ async fn look(session: &Session, names: &[String]) -> Holders {
 /// One try, in which no lock is waited for longer than `wait`.
 async fn attempt(
     session: &Session,
-    ledger: &Ledger<'_>,
-    expansion: &Expansion,
-    migration: &Migration,
+    ledger: Ledger<'_>,
+    work: &Work,
+    pending: &Pending<'_>,
     wait: Duration,
     vacuumed: &[String],
 ) -> Result<(), Error> {
+    let migration = pending.migration;
     let client = session.client();
     let fails = |completed| {
         move |source| Error::Statement { location: Location::of(migration, completed, &source), source }
@@ -91,7 +93,7 @@ async fn attempt(
     execute(client, migration).await?;
     // A migration may have taken another role; the ledger is ours.
     client.batch_execute("RESET SESSION AUTHORIZATION; RESET ROLE").await.map_err(fails(usize::MAX))?;
-    ledger.record(expansion, migration, true).await.map_err(fails(usize::MAX))?;
+    ledger.record(work, pending, true).await.map_err(fails(usize::MAX))?;
     // What is deferred, such as a constraint, fails here.
     client.batch_execute("COMMIT").await.map_err(fails(usize::MAX))
 }

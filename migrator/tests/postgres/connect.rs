@@ -1,6 +1,6 @@
 //! When there is no connection.
 
-use cutover_migrator::{Error, Limits, expand};
+use cutover_migrator::{Error, Limits, Step, apply};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -8,7 +8,9 @@ use crate::support::{Database, migrations};
 
 async fn refused(url: String) -> Error {
     let (progress, _told) = unbounded_channel();
-    expand(&Secret::new(url), &migrations(&["SELECT 1"]), &Limits::default(), &progress).await.unwrap_err()
+    apply(&Secret::new(url), Step::Expand, &migrations(&["SELECT 1"]), &Limits::default(), &progress)
+        .await
+        .unwrap_err()
 }
 
 #[tokio::test]

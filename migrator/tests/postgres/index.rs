@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command};
 
-use cutover_migrator::{Error, Limits, Progress, expand};
+use cutover_migrator::{Error, Limits, Progress, Step, apply};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -99,7 +99,7 @@ fn start_migrator(database: &Secret) -> Child {
         .unwrap()
 }
 
-fn killed_migrations() -> cutover_migrator::Expansion {
+fn killed_migrations() -> cutover_migrator::Work {
     migrations(&[POSTS, INDEX])
 }
 
@@ -108,5 +108,7 @@ fn killed_migrations() -> cutover_migrator::Expansion {
 async fn a_migrator_to_be_killed() {
     let Ok(database) = std::env::var(DATABASE) else { return };
     let (progress, _told) = unbounded_channel();
-    expand(&Secret::new(database), &killed_migrations(), &Limits::default(), &progress).await.unwrap();
+    apply(&Secret::new(database), Step::Expand, &killed_migrations(), &Limits::default(), &progress)
+        .await
+        .unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_migrator::{Error, Limits, Progress, expand};
+use cutover_migrator::{Error, Limits, Progress, Step, apply};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{Database, LIMIT, Server, connect, migrations};
@@ -21,7 +21,7 @@ async fn a_change_that_waits_for_an_old_reader_lets_others_through_and_lands_aft
 
     let (progress, mut told) = unbounded_channel();
     let (change, limits) = (migrations(&[POSTS, CHANGE]), Limits::default());
-    let changed = Box::pin(expand(&database.url, &change, &limits, &progress));
+    let changed = Box::pin(apply(&database.url, Step::Expand, &change, &limits, &progress));
     let served = async {
         let mut blockers = 0;
         while blockers == 0 {

@@ -3,7 +3,9 @@
 
 mod apply;
 mod authority;
+mod backfill;
 mod connect;
+mod contract;
 mod index;
 mod locks;
 mod support;

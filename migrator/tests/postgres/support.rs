@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cutover_core::{Digest, Engine, Epoch, JournalId, MigrationFile};
+use cutover_core::{Digest, Engine, Epoch, JournalId, MigrationFile, Phase};
 use cutover_migration::{Migration, Migrations};
-use cutover_migrator::{Applied, Error, Expansion, Limits, Progress};
+use cutover_migrator::{Applied, Error, Limits, Progress, Step, Work};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_postgres::{Client, NoTls};
@@ -108,19 +108,34 @@ impl Database {
     }
 
     /// Expands, within the limit of all tests.
-    pub(crate) async fn expand(&self, expansion: &Expansion) -> Result<Applied, Error> {
-        self.expand_within(expansion, &Limits::default()).await.0
+    pub(crate) async fn expand(&self, work: &Work) -> Result<Applied, Error> {
+        self.apply(Step::Expand, work).await
     }
 
     /// Expands, and returns what was told too.
     pub(crate) async fn expand_within(
         &self,
-        expansion: &Expansion,
+        work: &Work,
+        limits: &Limits,
+    ) -> (Result<Applied, Error>, UnboundedReceiver<Progress>) {
+        self.apply_within(Step::Expand, work, limits).await
+    }
+
+    /// Does a step, within the limit of all tests.
+    pub(crate) async fn apply(&self, step: Step, work: &Work) -> Result<Applied, Error> {
+        self.apply_within(step, work, &Limits::default()).await.0
+    }
+
+    /// Does a step, and returns what was told too.
+    pub(crate) async fn apply_within(
+        &self,
+        step: Step,
+        work: &Work,
         limits: &Limits,
     ) -> (Result<Applied, Error>, UnboundedReceiver<Progress>) {
         let (progress, told) = unbounded_channel();
-        let expanded = cutover_migrator::expand(&self.url, expansion, limits, &progress);
-        (tokio::time::timeout(LIMIT, expanded).await.expect("the expansion never ended"), told)
+        let applied = cutover_migrator::apply(&self.url, step, work, limits, &progress);
+        (Box::pin(tokio::time::timeout(LIMIT, applied)).await.expect("it never ended"), told)
     }
 }
 
@@ -130,22 +145,32 @@ pub(crate) async fn connect(url: &str) -> Client {
     client
 }
 
-/// A service's migrations, numbered from 1, under the claim `sequence` of the journal `journal`.
-pub(crate) fn expansion(journal: &str, sequence: u64, files: &[&str]) -> Expansion {
-    let read = |(number, sql): (usize, &&str)| {
-        let content = Digest::of(sql.as_bytes());
-        let file = MigrationFile::expand(format!("{number:03}"), "change", content);
-        Migration::read(&file, sql, Engine::Postgresql).unwrap()
-    };
-    Expansion {
-        service: "shop".parse().unwrap(),
-        deployment: "01jd0000000000000000000000".parse().unwrap(),
-        epoch: Epoch { journal: JournalId(journal.to_owned()), sequence },
-        migrations: Migrations::new((1..).zip(files).flat_map(read).collect()).unwrap(),
-    }
+/// A service's migrations of the first phase, numbered from 1, under the claim `sequence` of the journal `journal`.
+pub(crate) fn expansion(journal: &str, sequence: u64, files: &[&str]) -> Work {
+    let names: Vec<String> = (1..=files.len()).map(|number| format!("{number:03}")).collect();
+    let files = names.iter().zip(files).map(|(name, sql)| (name.as_str(), Phase::Expand, *sql));
+    work(journal, sequence, &files.collect::<Vec<_>>())
 }
 
 /// The usual one.
-pub(crate) fn migrations(files: &[&str]) -> Expansion {
+pub(crate) fn migrations(files: &[&str]) -> Work {
     expansion("journal", 7, files)
+}
+
+/// Migrations of all phases: their versions, phases and SQL.
+pub(crate) fn phases(files: &[(&str, Phase, &str)]) -> Work {
+    work("journal", 7, files)
+}
+
+fn work(journal: &str, sequence: u64, files: &[(&str, Phase, &str)]) -> Work {
+    let read = |(version, phase, sql): &(&str, Phase, &str)| {
+        let expand = MigrationFile::expand(*version, "change", Digest::of(sql.as_bytes()));
+        Migration::read(&MigrationFile { phase: *phase, ..expand }, sql, Engine::Postgresql).unwrap()
+    };
+    Work {
+        service: "shop".parse().unwrap(),
+        deployment: "01jd0000000000000000000000".parse().unwrap(),
+        epoch: Epoch { journal: JournalId(journal.to_owned()), sequence },
+        migrations: Migrations::new(files.iter().flat_map(read).collect()).unwrap(),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use cutover_migrator::{Error, Limits, expand};
+use cutover_migrator::{Error, Limits, Step, apply};
 use cutover_secrets::Secret;
 use pem_rfc7468::{LineEnding, encode_string};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -69,7 +69,7 @@ impl Certified {
         let mut work = migrations(&[SEEN]);
         // A service of its own each time, so that nothing is applied already.
         work.service = format!("s{}", number(parameters, host)).parse().unwrap();
-        expand(&Secret::new(url), &work, &Limits::default(), &progress).await?;
+        apply(&Secret::new(url), Step::Expand, &work, &Limits::default(), &progress).await?;
         let session = connect(self.server.url()).await;
         Ok(session.query_one("SELECT ssl FROM seen", &[]).await.unwrap().get(0))
     }
@@ -114,8 +114,9 @@ async fn a_server_without_a_certificate_is_not_talked_to_where_tls_is_demanded()
         ("sslmode=verify-full&sslrootcert=/nowhere.pem", "/nowhere.pem"),
     ] {
         let url = Secret::new(format!("{}?{parameters}", server.url()));
-        let error =
-            expand(&url, &migrations(&["SELECT 1"]), &Limits::default(), &progress).await.unwrap_err();
+        let error = apply(&url, Step::Expand, &migrations(&["SELECT 1"]), &Limits::default(), &progress)
+            .await
+            .unwrap_err();
         assert!(format!("{error} {error:?}").contains(found), "{error:?}");
     }
 }

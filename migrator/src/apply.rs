@@ -1,0 +1,115 @@
+//! The three phases of migrations on a database.
+
+use std::time::{Duration, Instant};
+
+use cutover_migration::{Kind, Migration};
+use cutover_secrets::Secret;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::ledger::{self, Pending};
+use crate::postgres::{
+    Ledger, Observer, Session, build_index, drop_index, fill, reindex, run_in_transaction,
+};
+use crate::{Applied, Error, Limits, Progress, Step, Work};
+
+/// Applies what is due of `step`, each migration once, whoever else tries at the same time. What is done is told to
+/// `progress`; a receiver that is gone is no error.
+///
+/// Cancel-safe: dropped in mid-migration, the session is closed and the server rolls back, or leaves an unfinished index
+/// that the next run finds by its intent in the ledger; a backfill goes on from its last batch. So to pause one is to drop
+/// it, and to resume it is to ask for it again.
+///
+/// # Errors
+/// When the database can't be reached, the ledger refuses, locks aren't given in time or a statement fails; see [`Error`].
+pub async fn apply(
+    database: &Secret,
+    step: Step,
+    work: &Work,
+    limits: &Limits,
+    progress: &UnboundedSender<Progress>,
+) -> Result<Applied, Error> {
+    work.migrations.iter().filter(|migration| step.includes(migration)).try_for_each(able)?;
+    let session = Session::open(database, limits).await?;
+    session.take_turn(work, limits, progress).await?;
+    let ledger = Ledger::open(&session, &work.service).await?;
+    ledger.take_authority(work, limits).await?;
+    if matches!(step, Step::Backfill | Step::BackfillBeforeSwitch) {
+        // It takes hours, and the other services of this database have schemas to change. Each batch sees for itself
+        // whether its claim is still the last one.
+        session.give_turn().await?;
+    }
+
+    let entries = ledger.entries().await?;
+    let due = ledger::due(step, &work.migrations, &entries)?;
+    let observer = Observer::new(database, &session, limits);
+    let mut run = Run { session: &session, ledger, observer, work, limits, progress };
+    let mut applied = Vec::new();
+    for pending in &due.pending {
+        applied.push((pending.migration.version(), run.apply(pending).await?));
+    }
+    drop(run);
+    session.close().await;
+    Ok(Applied { applied, already: due.already })
+}
+
+/// Whether `migration` is something that PostgreSQL runs.
+fn able(migration: &Migration) -> Result<(), Error> {
+    match migration.kind() {
+        Kind::Definition => Err(Error::OtherEngine { file: migration.file().to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// One run through what is due.
+pub(crate) struct Run<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) ledger: Ledger<'a>,
+    pub(crate) observer: Observer<'a>,
+    pub(crate) work: &'a Work,
+    pub(crate) limits: &'a Limits,
+    pub(crate) progress: &'a UnboundedSender<Progress>,
+}
+
+impl Run<'_> {
+    async fn apply(&mut self, pending: &Pending<'_>) -> Result<Duration, Error> {
+        let migration = pending.migration;
+        let begun = Instant::now();
+        self.tell(Progress::Began { version: migration.version(), file: migration.file().to_owned() });
+        match migration.kind() {
+            Kind::Transaction => run_in_transaction(self, pending).await?,
+            Kind::Index(index) => build_index(self, pending, index).await?,
+            Kind::DropIndex(index) => drop_index(self, pending, index).await?,
+            Kind::Reindex(what) => reindex(self, pending, what).await?,
+            Kind::Backfill(backfill) => Box::pin(fill(self, pending, backfill)).await?,
+            Kind::Definition => able(migration)?,
+        }
+        let took = begun.elapsed();
+        self.tell(Progress::Applied {
+            version: migration.version(),
+            file: migration.file().to_owned(),
+            took,
+        });
+        Ok(took)
+    }
+
+    /// Writes to the ledger outside of a migration's own transaction.
+    pub(crate) async fn record(&self, pending: &Pending<'_>, finished: bool) -> Result<(), Error> {
+        let recorded = self.ledger.record(self.work, pending, finished).await;
+        recorded.map_err(self.session.error("write the ledger"))
+    }
+
+    /// The error of a migration whose lock wasn't given.
+    pub(crate) fn locked(&self, migration: &Migration, tries: u32, since: Instant) -> Error {
+        Error::Locked {
+            file: migration.file().to_owned(),
+            tries,
+            waited: since.elapsed(),
+            blockers: self.observer.seen(),
+        }
+    }
+
+    pub(crate) fn tell(&self, progress: Progress) {
+        // Nobody listening is no reason to stop in mid-migration.
+        let _ = self.progress.send(progress);
+    }
+}
