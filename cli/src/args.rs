@@ -88,6 +88,10 @@ pub(crate) enum Verb {
     History(History),
     /// List the hosts and what they owe; forget what one owes that is gone for good
     Hosts(Hosts),
+    /// Show how far the migrations of what is live have come, and what each waits for
+    Migrations(Migrations),
+    /// Let the contract phase of what is live begin at once: older releases can't be gone back to then
+    Approve,
     /// Show what the replicas write, of all hosts together, or what the tasks of a deployment wrote
     Logs(Logs),
     /// Go on with a deployment that failed, from where it failed
@@ -229,6 +233,14 @@ pub(crate) struct Rollback {
     /// Don't watch
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// Options of `migrations`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Migrations {
+    /// Also those that are done
+    #[arg(short, long)]
+    pub(crate) all: bool,
 }
 
 /// Options of `hosts`.

@@ -36,6 +36,7 @@ pub(crate) async fn decide(
         Decision::Accepted(_) => "accepted",
         Decision::Aborted { .. } => "aborting",
         Decision::Replayed { .. } => "replaying",
+        Decision::Approved { .. } => "approved",
         Decision::Forgiven { .. } => "forgiven",
     };
     session.journal.decide(&mut log, decision).await.map_err(refused)?;

@@ -111,6 +111,9 @@ pub(crate) enum Error {
         /// The hosts.
         hosts: Vec<HostName>,
     },
+    /// No contract waits.
+    #[error("nothing of {0} waits for approval")]
+    NothingToApprove(ServiceKey),
     /// A decision that can't be taken.
     #[error(transparent)]
     Refused(#[from] cutover_core::Refused),
@@ -182,6 +185,11 @@ impl Error {
             Self::Refused(cutover_core::Refused::StillRuns(_)) => {
                 "watch it: cutover status -w    take it back: cutover abort".to_owned()
             }
+            Self::Refused(cutover_core::Refused::Contracted { .. }) => {
+                "deploy from a tree that has these migrations; cutover rollback --list shows what can be gone back to"
+                    .to_owned()
+            }
+            Self::NothingToApprove(_) => "cutover migrations says how far each has come".to_owned(),
             Self::Refused(cutover_core::Refused::IsLive(_)) => "to go back: cutover rollback".to_owned(),
             Self::Lost(..) => "see how it stands: cutover status".to_owned(),
             _ => return None,

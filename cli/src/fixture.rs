@@ -38,6 +38,8 @@ pub(crate) fn release(version: &str) -> Release {
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         warm: Span::default(),
         retain: 5,
@@ -78,6 +80,8 @@ pub(crate) fn output(stage: Stage) -> Output {
         Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 84_000_000, commit: None },
         Stage::Ship => Output::Shipped { sent: 3_149_000 },
         Stage::Expand => Output::Expanded { applied: vec!["1".to_owned()] },
+        Stage::Backfill => Output::Backfilled { rows: 7 },
+        Stage::Contract => Output::Contracted { applied: Vec::new() },
         Stage::Boot => Output::Booted { replicas: vec![replica()] },
         Stage::Probe => Output::Probed { asked: 3 },
         Stage::Switch => Output::Switched { previous: Some("old".to_owned()) },
@@ -122,8 +126,18 @@ impl Transcript {
 
     /// The same with these settings.
     pub(crate) fn deploying(settings: Settings, number: u8) -> Self {
+        Self::deploying_release(Release { settings, ..release("v2") }, number)
+    }
+
+    /// The same with these migrations beside those of `v1`, on one host.
+    pub(crate) fn migrating(migrations: Vec<MigrationFile>) -> Self {
+        let mut release = release("v2");
+        release.migrations.extend(migrations);
+        Self::deploying_release(release, 1)
+    }
+
+    fn deploying_release(release: Release, number: u8) -> Self {
         let mut transcript = Self::with_live_v1();
-        let release = Release { settings, ..release("v2") };
         let plan = Plan {
             protocol: PROTOCOL,
             deployment: "01jc00000000000000000k3x9p".parse().unwrap(),
@@ -163,7 +177,7 @@ impl Transcript {
     }
 
     pub(crate) fn claim(mut self, task: &Task) -> Self {
-        let state = self.service.current.as_ref().unwrap().state(task);
+        let state = self.service.state(&self.deployment(), task);
         let decision = self.service.last_decision;
         let worker = "worker@here".to_owned();
         self.fact(
@@ -206,16 +220,15 @@ impl Transcript {
 
     /// Does the stages from the first to the last, 0.4 s each.
     pub(crate) fn through(mut self, from: Stage, to: Stage) -> Self {
-        for stage in
-            Stage::ALL.into_iter().filter(|stage| (from..=to).contains(stage) && *stage != Stage::Cool)
-        {
+        let stages = self.service.current.as_ref().unwrap().plan.stages.clone();
+        for stage in stages.into_iter().filter(|stage| (from..=to).contains(stage)) {
             self = self.done(stage, 400);
         }
         self
     }
 
     fn claim_of(&self, task: &Task) -> u64 {
-        self.service.current.as_ref().unwrap().state(task).last_claim
+        self.service.state(&self.deployment(), task).last_claim
     }
 
     fn fact(&mut self, task: &Task, fact: Fact) {

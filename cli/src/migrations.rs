@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cutover_core::{Digest, Engine, MigrationFile};
-use cutover_migration::{FileName, InvalidMigration, Migration, Migrations};
+use cutover_migration::{FileName, InvalidMigration, Kind, Migration, Migrations};
 use cutover_store::Store;
 use tokio::fs;
 
@@ -30,7 +30,10 @@ pub(crate) async fn read(
         };
         let parts = Migration::read(&file, sql, engine)?;
         if let Some(part) = parts.first() {
-            files.push((part.version(), part.phase(), file));
+            let first =
+                |part: &Migration| matches!(part.kind(), Kind::Backfill(backfill) if backfill.before_switch);
+            let before_switch = parts.iter().any(first);
+            files.push((part.version(), part.phase(), MigrationFile { before_switch, ..file }));
         }
         all.extend(parts);
         if let Some(store) = store {

@@ -34,7 +34,7 @@ pub(crate) fn deploy(
     })
 }
 
-/// The plan that makes a kept release live again. Nothing is built or migrated: it was live, and the schema only grew since.
+/// The plan that makes a kept release live again. Nothing is built or migrated: it was live, and what it needs is still there.
 /// Nothing is soaked: what a bad soak would bring back is what is being left. With its replicas still warm, nothing is booted
 /// either.
 ///
@@ -50,7 +50,7 @@ pub(crate) fn rollback(
 ) -> Result<Plan, InvalidName> {
     let image = Some(kept.image.clone());
     let mut stages = Plan::stages_for(&kept.release, image.as_ref());
-    stages.retain(|stage| !matches!(stage, Stage::Expand | Stage::Soak));
+    stages.retain(|stage| !matches!(stage, Stage::Expand | Stage::Backfill | Stage::Soak));
     if warm.is_some() {
         stages = Plan::WARM.to_vec();
     }
@@ -126,6 +126,8 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         ("warm", old.warm != new.warm),
         ("timeouts", old.timeouts != new.timeouts),
         ("migrations.database", old.database != new.database),
+        ("migrations.engine", old.engine != new.engine),
+        ("migrations.contract", old.contract != new.contract),
         ("retain", old.retain != new.retain),
     ];
     let named = differences.into_iter().filter(|(_, differ)| *differ).map(|(name, _)| name.to_owned());

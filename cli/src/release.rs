@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cutover_context::{Context, Repository, Scratch, advise};
 use cutover_core::{
-    BuildContext, Digest, Engine, GitRepository, GitSource, ImageSource, MigrationFile, Recipe, Release,
-    Source, origin,
+    BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, Recipe, Release, Source,
+    origin,
 };
 use cutover_store::Store;
 
@@ -161,7 +161,9 @@ fn add(recipe: &mut Recipe, labels: impl IntoIterator<Item = (&'static str, Stri
 
 async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<Vec<MigrationFile>> {
     match &project.target.migrations_folder {
-        Some(folder) => migrations::read(&project.folder().join(folder), Engine::default(), store).await,
+        Some(folder) => {
+            migrations::read(&project.folder().join(folder), project.target.settings.engine, store).await
+        }
         None => Ok(Vec::new()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod abort;
 mod adopt;
+mod approve;
 mod deploy;
 mod down;
 mod history;
@@ -9,6 +10,7 @@ mod hosts;
 mod init;
 mod logs;
 mod maintenance;
+mod migrations;
 mod pause;
 mod plan;
 mod proxy;
@@ -58,6 +60,8 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Status(args) => status::run(options, &args, console).await,
         Verb::History(args) => history::run(options, &args, console).await,
         Verb::Hosts(args) => hosts::run(options, args, console).await,
+        Verb::Migrations(args) => migrations::run(options, args, console).await,
+        Verb::Approve => approve::run(options, console).await,
         Verb::Logs(args) => logs::run(options, &args, console).await,
         Verb::Replay(args) => Box::pin(replay::run(options, args, console)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,

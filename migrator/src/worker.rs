@@ -1,7 +1,7 @@
 //! The expand stage: the release's migrations from the artifact store onto its database.
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Engine, Failure, MigrationFile, Output, ServiceName};
+use cutover_core::{Engine, Failure, MigrationFile, Output, ServiceName, Stage};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -23,14 +23,15 @@ impl Migrator {
         Self { store }
     }
 
-    async fn read(&self, files: &[MigrationFile]) -> Result<Migrations, Failure> {
+    /// The migrations of the first phase.
+    async fn read(&self, files: &[MigrationFile], engine: Engine) -> Result<Migrations, Failure> {
         let mut migrations = Vec::with_capacity(files.len());
-        for file in files {
+        for file in files.iter().filter(|file| file.phase.is_expand()) {
             let content = self.store.get_bytes(&file.content, MIGRATION_LIMIT).await;
             let content = content.map_err(|error| Failure::of(&error, error.retryable()))?;
             let sql = std::str::from_utf8(&content)
                 .map_err(|_| Failure::of(&InvalidMigration::Encoding { file: file.title() }, false))?;
-            let read = Migration::read(file, sql, Engine::Postgresql);
+            let read = Migration::read(file, sql, engine);
             migrations.extend(read.map_err(|error| Failure::of(&error, false))?);
         }
         Migrations::new(migrations).map_err(|error| Failure::of(&error, false))
@@ -41,6 +42,9 @@ impl Performer for Migrator {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
         let plan = assignment.plan();
         let settings = &plan.release.settings;
+        if assignment.task.stage != Stage::Expand {
+            return Err(Failure::lasting(format!("{} is no stage of this migrator", assignment.task.stage)));
+        }
         let Some(database) = &settings.database else {
             return Err(Failure::lasting("the release has migrations, and no database to run them on")
                 .hint("name it in the deploy file: migrations: { database: env://DATABASE_URL }"));
@@ -53,7 +57,7 @@ impl Performer for Migrator {
             service: plan.key.service.clone(),
             deployment: plan.deployment.clone(),
             epoch: assignment.epoch.clone(),
-            migrations: self.read(&plan.release.migrations).await?,
+            migrations: self.read(&plan.release.migrations, settings.engine).await?,
         };
         let (progress, told) = unbounded_channel();
         let limit = settings.timeouts.migrate.0;

@@ -46,6 +46,8 @@ pub(crate) fn settings() -> Settings {
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         warm: Span::default(),
         retain: 5,

@@ -42,6 +42,10 @@ pub enum Flaw {
     StraysByDeployment,
     /// A worker stops what was warm without looking whether its claim is in force: a rollback to it may have been accepted.
     CoolBlindly,
+    /// A contract is done for all migrations of a release, also for those whose old structure something kept needs.
+    ContractAtOnce,
+    /// The ledger in the database lets a stale contract pass.
+    LedgerUnfenced,
     /// What is owed is done while a deployment runs.
     OwedWorkAnyTime,
     /// A message that comes again counts as due, also that of something which is to be done at its time and not before.

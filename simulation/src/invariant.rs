@@ -4,6 +4,7 @@ mod claims;
 mod containers;
 mod log;
 mod owed;
+mod schema;
 mod traffic;
 
 use std::fmt;
@@ -12,6 +13,7 @@ pub(crate) use claims::*;
 pub(crate) use containers::*;
 pub(crate) use log::*;
 pub(crate) use owed::*;
+pub(crate) use schema::*;
 pub(crate) use traffic::*;
 
 /// A rule that was broken.

@@ -23,6 +23,7 @@ mod assignment;
 mod bus;
 mod chance;
 mod consumer;
+mod database;
 mod day;
 mod duty;
 mod flaw;

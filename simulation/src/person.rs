@@ -56,6 +56,9 @@ fn whim(world: &World, by: &str, service: &Service) -> Option<Decision> {
         (0..4, true) => Some(abort()),
         (0..4, false) if !is_live => Some(plans::replay(world, by, current.id())),
         (0..5, false) if let Some(warm) = warm => accept(plans::rollback(world, by, service, warm)),
+        (7, _) if let Some(owed) = service.obligations.iter().find(|owed| owed.gives_way()) => {
+            Some(Decision::Approved { deployment: owed.deployment.clone(), by: by.to_owned() })
+        }
         (8, _) => Some(abort()),
         (9, _) => Some(plans::replay(world, by, current.id())),
         (10, _) => {
@@ -106,6 +109,7 @@ pub(crate) fn describe(decision: &Decision) -> String {
     let id = decision.deployment().short();
     match decision {
         Decision::Accepted(plan) => format!("deployment {id} of {}", plan.release.version),
+        Decision::Approved { .. } => format!("approval of the contract of {id}"),
         Decision::Forgiven { host, .. } => format!("what {host} owes is forgiven"),
         Decision::Aborted { .. } => format!("abort of {id}"),
         Decision::Replayed { from: Some(stage), .. } => format!("replay of {id} from {stage}"),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Container, Decision, Digest, HostName, HostSpec, Intent, KeptRelease, MigrationFile, PROTOCOL, Plan,
-    Readiness, Release, Resources, Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage,
-    Timeouts,
+    Container, ContractTerms, Decision, DeploymentId, Digest, HostName, HostSpec, Intent, KeptRelease,
+    MigrationFile, PROTOCOL, Phase, Plan, Readiness, Release, Resources, Routing, Service, ServiceKey,
+    Settings, Soak, Source, Span, Stage, Timeouts, When,
 };
 
 use crate::chance::Chance;
@@ -28,7 +28,8 @@ pub(crate) fn host_name(number: usize) -> HostName {
 /// A deployment of a release that nobody has seen before. A good one has nothing that would be found in any stage.
 pub(crate) fn deploy(world: &World, by: &str, good: bool) -> Plan {
     let number = next(world);
-    let release = world.draw(|chance, _| release(number, chance));
+    let mut release = world.draw(|chance, _| release(number, chance));
+    release.migrations = migrations(world, number, good);
     let plan = plan(world, by, number, release, None);
     let stages = [Stage::Build, Stage::Boot, Stage::Probe, Stage::Soak, Stage::Soak, Stage::Soak];
     let bad = world.draw(|chance, odds| chance.one_in(odds.bad).then(|| chance.pick(&stages)).flatten());
@@ -68,11 +69,13 @@ fn next(world: &World) -> u32 {
 
 #[allow(clippy::expect_used, reason = "26 digits are an id")]
 fn plan(world: &World, by: &str, number: u32, release: Release, image: Option<Digest>) -> Plan {
+    let deployment: DeploymentId = format!("{number:026}").parse().expect("a deployment's id");
+    world.database.borrow_mut().note(&deployment, &release);
     let hosts = world.hosts.borrow();
     let specs = hosts.iter().map(|host| HostSpec { name: host.name.clone(), port: 22, user: "root".into() });
     Plan {
         protocol: PROTOCOL,
-        deployment: format!("{number:026}").parse().expect("a deployment's id"),
+        deployment,
         key: key(),
         by: by.to_owned(),
         intent: Intent::Deploy,
@@ -85,13 +88,33 @@ fn plan(world: &World, by: &str, number: u32, release: Release, image: Option<Di
     }
 }
 
+/// The migrations that a release is made with: all that were written before, now and then but for the last one, as on an older
+/// branch; and every fourth time one of its own.
+fn migrations(world: &World, number: u32, good: bool) -> Vec<MigrationFile> {
+    let mut database = world.database.borrow_mut();
+    let (is_older, is_new, has_backfill, before_switch, has_contract) = world.draw(|chance, _| {
+        (chance.one_in(6), chance.one_in(3), chance.one_in(2), chance.one_in(3), !chance.one_in(3))
+    });
+    let version = number.to_string();
+    let part = |phase| MigrationFile::of_phase(phase, version.clone(), "add", Digest::of(b"sql"));
+    if is_new {
+        let backfill = has_backfill.then(|| MigrationFile { before_switch, ..part(Phase::Backfill) });
+        let contract = has_contract.then(|| part(Phase::Contract));
+        database.written.extend([part(Phase::Expand)].into_iter().chain(backfill).chain(contract));
+    }
+    let last = database.written.last().map(|file| file.version.clone());
+    let left_out = last.filter(|_| is_older && !is_new && !good);
+    database.written.iter().filter(|file| Some(&file.version) != left_out.as_ref()).cloned().collect()
+}
+
 fn release(number: u32, chance: &mut Chance) -> Release {
     let soak = chance.pick(&[0, 2_000, 6_000]).unwrap_or_default();
     let replicas = 1 + u32::from(chance.one_in(3));
-    let migrates = chance.one_in(4);
     // An hour is longer than any day: those are never to be stopped.
     let warm = chance.pick(&[0, 0, 5, 60, 3_600]).unwrap_or_default();
     let retain = chance.pick(&[0, 1, 2, 2]).unwrap_or_default();
+    let after = Span::seconds(chance.pick(&[0, 0, 20, 3_600]).unwrap_or_default());
+    let contract = ContractTerms { after, when: chance.pick(&When::ALL).unwrap_or_default() };
     let settings = Settings {
         port: 3000,
         replicas,
@@ -111,15 +134,16 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract,
         roles: Vec::new(),
         warm: Span::seconds(warm),
         retain,
     };
-    let migration = || MigrationFile::expand(number.to_string(), "add", Digest::of(b"sql"));
     Release {
         version: format!("v{number}"),
         source: Source::Image(format!("app:{number}")),
         settings,
-        migrations: if migrates { vec![migration()] } else { Vec::new() },
+        migrations: Vec::new(),
     }
 }

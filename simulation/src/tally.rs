@@ -67,6 +67,12 @@ pub enum Happening {
     Paid,
     /// What was warm was stopped.
     Cooled,
+    /// What a deployment owed the schema was done.
+    Migrated,
+    /// A contract was done.
+    Contracted,
+    /// A contract was approved.
+    Approved,
     /// Somebody swept.
     Swept,
     /// Somebody was woken at the time that was asked for.
@@ -92,7 +98,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    const ALL: [Self; 42] = [
+    const ALL: [Self; 45] = [
         Self::Step,
         Self::Entry,
         Self::Duplicate,
@@ -124,6 +130,9 @@ impl Happening {
         Self::OwedClaimed,
         Self::Paid,
         Self::Cooled,
+        Self::Migrated,
+        Self::Contracted,
+        Self::Approved,
         Self::Swept,
         Self::Woken,
         Self::TimerLost,
@@ -170,6 +179,9 @@ impl Happening {
             Self::OwedClaimed => "claims of what is owed",
             Self::Paid => "debts paid",
             Self::Cooled => "warm replicas stopped, by host",
+            Self::Migrated => "backfills and contracts that were owed",
+            Self::Contracted => "contracts done",
+            Self::Approved => "contracts approved",
             Self::Swept => "sweeps",
             Self::Woken => "scheduled messages delivered",
             Self::TimerLost => "scheduled messages lost",

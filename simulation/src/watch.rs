@@ -144,7 +144,9 @@ impl Watch {
         let booted_by = owner.map_or(deployment, |owner| owner.plan.booted_by()).clone();
         let claimed = Claimed { deployment: deployment.clone(), booted_by, task: task.clone(), owed };
         self.claims.insert(entry.sequence, claimed);
-        invariant::a_replay_repeats_nothing_that_is_kept(self, task)?;
+        if !owed {
+            invariant::a_replay_repeats_nothing_that_is_kept(self, task)?;
+        }
         invariant::nothing_owed_is_begun_while_a_deployment_runs(before, deployment, task)?;
         invariant::nothing_cools_before_its_time(before, entry, deployment, task)
     }
@@ -168,6 +170,10 @@ impl Watch {
         match decision {
             Decision::Aborted { .. } => {
                 world.count(Happening::Aborted);
+                return Ok(());
+            }
+            Decision::Approved { .. } => {
+                world.count(Happening::Approved);
                 return Ok(());
             }
             Decision::Forgiven { host, .. } => {
@@ -230,7 +236,11 @@ fn booted(after: &Service, task: &Task, fact: &Fact, hosts: &[Host]) -> Result<(
 
 /// What was owed is done.
 fn paid(world: &World, task: &Task, hosts: &mut [Host]) {
-    world.count(if task.stage == Stage::Cool { Happening::Cooled } else { Happening::Paid });
+    world.count(match task.stage {
+        Stage::Cool => Happening::Cooled,
+        Stage::Backfill | Stage::Contract => Happening::Migrated,
+        _ => Happening::Paid,
+    });
     let is_it = |host: &&mut Host| task.stage == Stage::Retire && task.host.as_ref() == Some(&host.name);
     for host in hosts.iter_mut().filter(is_it) {
         host.forgiven = false;
@@ -241,7 +251,7 @@ fn paid(world: &World, task: &Task, hosts: &mut [Host]) {
 fn kept(before: &Service, from: Option<Stage>) -> BTreeSet<Task> {
     let Some(current) = &before.current else { return BTreeSet::new() };
     let kept = |task: &Task| {
-        matches!(task.stage, Stage::Build | Stage::Ship | Stage::Expand)
+        task.stage.output_is_kept()
             && from.is_none_or(|from| task.stage < from)
             && current.state(task).is_finished()
     };

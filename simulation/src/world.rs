@@ -12,6 +12,7 @@ use cutover_core::{DeploymentId, Digest, Stage, Timestamp};
 use crate::bus::{Appended, Bus, Message};
 use crate::chance::{Chance, Odds};
 use crate::consumer::Delivery;
+use crate::database::Database;
 use crate::flaw::Flaw;
 use crate::host::Host;
 use crate::invariant::Violation;
@@ -37,6 +38,7 @@ pub(crate) struct World {
     pub(crate) odds: Cell<Odds>,
     pub(crate) bus: RefCell<Bus>,
     pub(crate) hosts: RefCell<Vec<Host>>,
+    pub(crate) database: RefCell<Database>,
     /// The images in the artifact store.
     pub(crate) store: RefCell<BTreeSet<Digest>>,
     /// Deployments of releases that are no good, and the stage that shows it.
@@ -70,6 +72,7 @@ impl World {
             bus: RefCell::default(),
             watch: RefCell::default(),
             hosts: RefCell::new(hosts),
+            database: RefCell::default(),
             store: RefCell::default(),
             bad: RefCell::default(),
             in_effect: Cell::new(false),

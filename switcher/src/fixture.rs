@@ -79,6 +79,8 @@ pub(crate) fn plan() -> Plan {
             ..Default::default()
         },
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         warm: Span::default(),
         retain: 3,

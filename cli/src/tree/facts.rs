@@ -19,6 +19,9 @@ pub(crate) fn output(output: &Output) -> String {
         Output::Shipped { sent } => format!("{} sent", bytes(*sent)),
         Output::Expanded { applied } if applied.is_empty() => "all migrations are applied".to_owned(),
         Output::Expanded { applied } => format!("applied {}", applied.join(", ")),
+        Output::Backfilled { rows: 0 } => "all rows are there".to_owned(),
+        Output::Backfilled { rows } => format!("{} brought over", count(*rows, "row", "rows")),
+        Output::Contracted { applied } => format!("contracted {}", applied.join(", ")),
         Output::Booted { replicas } => count(replicas.len() as u64, "replica", "replicas"),
         Output::Probed { asked } => {
             format!("ready after {}", count(u64::from(*asked), "probe", "probes"))

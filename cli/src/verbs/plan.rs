@@ -147,6 +147,11 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
         Stage::Ship => "what the host lacks of the image".to_owned(),
         Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),
         Stage::Expand => format!("new migrations: {}", pending.join(", ")),
+        Stage::Backfill => {
+            let before = release.backfills().filter(|file| file.before_switch);
+            let titles: Vec<String> = before.map(MigrationFile::title).collect();
+            format!("rows are brought over: {}; up to {}", titles.join(", "), timeouts.backfill)
+        }
         Stage::Boot => {
             let new = if *replicas == 1 { "replica" } else { "replicas" };
             let jobs: String = early.map(|role| format!(", and {}", some_of(role))).collect();
@@ -165,7 +170,7 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
             let jobs: String = late.map(|role| format!("; then {} start", some_of(role))).collect();
             retirement(plan, before) + &jobs
         }
-        Stage::Cool | Stage::Restore | Stage::Discard => String::new(),
+        Stage::Cool | Stage::Contract | Stage::Restore | Stage::Discard => String::new(),
     }
 }
 

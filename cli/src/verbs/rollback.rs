@@ -21,6 +21,8 @@ struct Kept<'a> {
     live: bool,
     /// Until when its replicas are warm.
     warm_until: Option<Timestamp>,
+    /// The migrations whose contract has begun and which it doesn't know: it can't be gone back to.
+    contracted: Vec<String>,
     since: Timestamp,
     deployment: &'a DeploymentId,
 }
@@ -91,6 +93,7 @@ fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {
                 version: &kept.release.version,
                 live: is_live,
                 warm_until: service.warm_until(kept),
+                contracted: service.schema.unknown_to(&kept.release),
                 since: kept.since,
                 deployment: &kept.deployment,
             })?;
@@ -103,9 +106,14 @@ fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {
         } else {
             ""
         };
+        let contracted = service.schema.unknown_to(&kept.release);
+        let lost = match contracted.is_empty() {
+            true => String::new(),
+            false => format!("  (no way back: migration {} is contracted)", contracted.join(", ")),
+        };
         let (since, version) = (clock::date_and_time(kept.since), &kept.release.version);
         console.line(format_args!(
-            "{mark:4}  {}  {since}  {}  {version}",
+            "{mark:4}  {}  {since}  {}  {version}{lost}",
             kept.id,
             kept.deployment.short()
         ))?;

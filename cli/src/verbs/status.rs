@@ -113,7 +113,11 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
     for line in certificate.iter().flat_map(|note| certified(note, clock::now())) {
         console.line(line)?;
     }
-    let debts = service.debts().count();
+    let debts = service.debts().filter(|owed| !owed.gives_way()).count();
+    let migrating = service.obligations.iter().filter(|owed| owed.gives_way()).count();
+    if migrating > 0 {
+        console.line("migrations: not all is done (cutover migrations says what, and what it waits for)")?;
+    }
     if debts > 0 {
         console.line(format_args!("owed: {debts} (cutover hosts says what, and by which host)"))?;
     }

@@ -223,8 +223,11 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let running = self.shared.metrics.begin(self.stage);
         let claim = assignment.epoch.sequence;
         let stopped = || {
-            let failure =
-                Failure::lasting(format!("{}: stopped, as the deployment is taken back", assignment.task));
+            let task = &assignment.task;
+            let failure = match assignment.deployment().outcome() {
+                None => Failure::lasting(format!("{task}: stopped, as the deployment is taken back")),
+                Some(_) => Failure::passing(format!("{task}: stopped, as a deployment has begun")),
+            };
             Ended::Recordable(Fact::Failed { claim, failure })
         };
         // What it was claimed for may be over by now; the claim is in force, and has to be closed.

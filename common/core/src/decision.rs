@@ -26,6 +26,13 @@ pub enum Decision {
         /// The stage from which on nothing that was done counts; none: from the first whose output is gone.
         from: Option<crate::Stage>,
     },
+    /// The contract that a deployment owes may begin at once, whatever is kept for rollback.
+    Approved {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Who has approved it.
+        by: String,
+    },
     /// What a host owes is forgotten: it is gone for good, or was put right by hand.
     Forgiven {
         /// The deployment that was the last one when this was decided.
@@ -44,6 +51,7 @@ impl Decision {
             Self::Accepted(plan) => &plan.deployment,
             Self::Aborted { deployment, .. }
             | Self::Replayed { deployment, .. }
+            | Self::Approved { deployment, .. }
             | Self::Forgiven { deployment, .. } => deployment,
         }
     }

@@ -217,7 +217,8 @@ impl Deployment {
 
     /// Whether the plan has the task, or what takes it back, or it may be owed after the end.
     fn is_planned(&self, task: &Task) -> bool {
-        (!task.stage.is_planned() || self.plan.stages.contains(&task.stage))
+        let is_owed = self.outcome().is_some() && task.stage == Stage::Backfill;
+        (is_owed || !task.stage.is_planned() || self.plan.stages.contains(&task.stage))
             && self.plan.tasks_of(task.stage).any(|known| known == *task)
     }
 
@@ -322,13 +323,14 @@ impl Deployment {
             Stage::Ship => all(Stage::Build),
             // The schema is touched only once every host has the image.
             Stage::Expand => all(Stage::Build) && all(Stage::Ship),
-            Stage::Boot => own(Stage::Ship) && all(Stage::Expand),
+            Stage::Backfill => all(Stage::Expand),
+            Stage::Boot => own(Stage::Ship) && all(Stage::Expand) && all(Stage::Backfill),
             Stage::Probe => own(Stage::Boot),
             // No host switches before every host is ready.
             Stage::Switch => all(Stage::Probe),
             Stage::Soak => all(Stage::Switch),
             Stage::Retire => all(Stage::Switch) && all(Stage::Soak),
-            Stage::Cool | Stage::Restore | Stage::Discard => false,
+            Stage::Cool | Stage::Contract | Stage::Restore | Stage::Discard => false,
         }
     }
 

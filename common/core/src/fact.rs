@@ -89,6 +89,16 @@ pub enum Output {
         /// Their versions.
         applied: Vec<String>,
     },
+    /// The rows that were brought over now.
+    Backfilled {
+        /// In all tables.
+        rows: u64,
+    },
+    /// The migrations whose old structure is gone now.
+    Contracted {
+        /// Their versions.
+        applied: Vec<String>,
+    },
     /// The new replicas on the host.
     Booted {
         /// Each with its address on the host's own network.

@@ -1,8 +1,10 @@
 //! Migrations: their files as a release pins them, their phases, and the kind of database that they are for.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, Span};
 
 /// A migration's file as the release pins it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,58 @@ pub struct MigrationFile {
     /// SQL was written by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<Digest>,
+    /// Whether it is a backfill whose rows the new version reads: it is done before the switch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before_switch: bool,
+}
+
+/// When the last phase of migrations may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContractTerms {
+    /// The time after the release has gone live, at the earliest.
+    pub after: Span,
+    /// What else is waited for.
+    pub when: When,
+}
+
+/// What the last phase of migrations waits for, beside its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// That no release is kept for rollback which doesn't know the migration.
+    #[default]
+    Retained,
+    /// Nothing: what is kept and doesn't know the migration can't be made live again from then on.
+    Elapsed,
+    /// That somebody approves it.
+    Approved,
+}
+
+impl Default for ContractTerms {
+    fn default() -> Self {
+        Self { after: Span::seconds(3600), when: When::Retained }
+    }
+}
+
+impl ContractTerms {
+    /// Whether they are those of who says nothing.
+    pub fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl When {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Retained, Self::Elapsed, Self::Approved];
+
+    /// The name in the deploy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retained => "retained",
+            Self::Elapsed => "elapsed",
+            Self::Approved => "approved",
+        }
+    }
 }
 
 /// When a part of a migration runs.
@@ -58,7 +112,18 @@ impl Phase {
 impl MigrationFile {
     /// A part for the first phase, written by hand.
     pub fn expand(version: impl Into<String>, name: impl Into<String>, content: Digest) -> Self {
-        Self { version: version.into(), name: name.into(), content, phase: Phase::Expand, declared: None }
+        Self::of_phase(Phase::Expand, version, name, content)
+    }
+
+    /// A part for any phase, written by hand.
+    pub fn of_phase(
+        phase: Phase,
+        version: impl Into<String>,
+        name: impl Into<String>,
+        content: Digest,
+    ) -> Self {
+        let (version, name) = (version.into(), name.into());
+        Self { version, name, content, phase, declared: None, before_switch: false }
     }
 
     /// Its name in front of people: that of a migration of one file as it always was, that of a later phase with the phase.
@@ -101,5 +166,33 @@ impl Engine {
     /// Whether it is the one that is meant where none is named.
     pub const fn is_postgresql(&self) -> bool {
         matches!(self, Self::Postgresql)
+    }
+}
+
+/// A name that is no database's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a kind of database: one of postgresql, mysql, mariadb")]
+pub struct UnknownEngine(String);
+
+impl FromStr for Engine {
+    type Err = UnknownEngine;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEngine> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| UnknownEngine(text.to_owned()))
+    }
+}
+
+/// A word that says nothing of a contract.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' doesn't say what a contract waits for: one of retained, elapsed, approved")]
+pub struct UnknownWhen(String);
+
+impl FromStr for When {
+    type Err = UnknownWhen;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWhen> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| UnknownWhen(text.to_owned()))
     }
 }

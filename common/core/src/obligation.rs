@@ -29,6 +29,9 @@ pub struct Obligation {
     /// been acknowledged by now, and a claim that was made for it is void.
     #[serde(default)]
     pub follows: u64,
+    /// Who has approved that it is done before its usual time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// Where it stands since then.
     pub state: TaskState,
 }
@@ -49,7 +52,8 @@ impl Obligation {
     /// What is to be done later.
     pub(crate) fn put_off(owing: &Deployment, task: Task, since: Timestamp, due: Timestamp) -> Self {
         let (deployment, state) = (owing.id().clone(), owing.state(&task).in_new_round());
-        Self { deployment, task, reason: None, since, due, follows: owing.round_began, state }
+        let follows = owing.round_began;
+        Self { deployment, task, reason: None, since, due, follows, approved_by: None, state }
     }
 
     /// Whether it is this task of this deployment.
@@ -65,6 +69,12 @@ impl Obligation {
     /// The host that owes it.
     pub const fn host(&self) -> Option<&HostName> {
         self.task.host.as_ref()
+    }
+
+    /// Whether it is of the schema, and not of a host. A deployment that begins has the schema to itself: what is at work for such
+    /// an obligation stops then, and goes on once that has ended.
+    pub const fn gives_way(&self) -> bool {
+        self.task.host.is_none()
     }
 
     /// When it may be tried next: after a failure with a growing distance from it, however lasting it seems, as a host

@@ -8,8 +8,8 @@ use crate::{
 
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
 /// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
-/// container, roles, and builds with secrets, SSH keys, labels, caches and a platform.
-pub const PROTOCOL: u32 = 4;
+/// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases.
+pub const PROTOCOL: u32 = 5;
 
 /// What all plans need.
 const USUAL_PROTOCOL: u32 = 2;
@@ -98,7 +98,8 @@ impl Plan {
             .into_iter()
             .filter(|stage| match stage {
                 Stage::Build => image.is_none(),
-                Stage::Expand => !release.migrations.is_empty(),
+                Stage::Expand => release.migrations.iter().any(|file| file.phase.is_expand()),
+                Stage::Backfill => release.backfills().any(|file| file.before_switch),
                 Stage::Soak => !release.settings.soak.time.is_zero(),
                 stage => stage.is_planned(),
             })
@@ -107,7 +108,9 @@ impl Plan {
 
     /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
     pub fn protocol_for(release: &Release) -> u32 {
-        if release.settings.needs_protocol_4() || release.source.needs_protocol_4() {
+        if release.needs_protocol_5() {
+            5
+        } else if release.settings.needs_protocol_4() || release.source.needs_protocol_4() {
             4
         } else if release.settings.proxy.needs_protocol_3() {
             3

@@ -44,6 +44,20 @@ pub enum Refused {
     /// The replicas that it relies on are not kept warm, or not any more.
     #[error("the replicas of release {0} are not warm any more")]
     NotWarm(ReleaseId),
+    /// What it needs of the database may be gone.
+    #[error(
+        "release {version} was made without migration {}, whose contract phase has begun: what it needs of the database may be gone",
+        .migrations.join(", ")
+    )]
+    Contracted {
+        /// The release's name in front of people.
+        version: String,
+        /// The versions of the migrations that it doesn't know.
+        migrations: Vec<String>,
+    },
+    /// No contract waits there.
+    #[error("deployment {} has nothing that waits for approval", .0.short())]
+    NothingToApprove(DeploymentId),
     /// Nothing is owed there.
     #[error("host {0} owes nothing")]
     OwesNothing(HostName),

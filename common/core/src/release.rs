@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Container, Digest, MigrationFile, Recipe, Reference, RegistryLogin, ReleaseId, Resources, Role, Routing,
-    Span,
+    Container, ContractTerms, Digest, Engine, MigrationFile, Recipe, Reference, RegistryLogin, ReleaseId,
+    Resources, Role, Routing, Span,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -105,6 +105,12 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The database that the migrations run on.
     pub database: Option<Reference>,
+    /// The kind of that database.
+    #[serde(default, skip_serializing_if = "Engine::is_postgresql")]
+    pub engine: Engine,
+    /// When the last phase of migrations may begin.
+    #[serde(default, skip_serializing_if = "ContractTerms::are_usual")]
+    pub contract: ContractTerms,
     /// Roles beside the one that gets traffic, no two of a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
@@ -162,6 +168,18 @@ pub struct Timeouts {
     pub ship: Span,
     /// For the expand migrations.
     pub migrate: Span,
+    /// For bringing rows over, all tables together. The usual one isn't written, so that the release's id is the one that it had
+    /// before there was this setting.
+    #[serde(default = "a_day", skip_serializing_if = "is_a_day")]
+    pub backfill: Span,
+}
+
+fn a_day() -> Span {
+    Span::seconds(86_400)
+}
+
+fn is_a_day(span: &Span) -> bool {
+    *span == a_day()
 }
 
 impl Default for Timeouts {
@@ -174,6 +192,7 @@ impl Default for Timeouts {
             build: Span::seconds(1800),
             ship: Span::seconds(1800),
             migrate: Span::seconds(600),
+            backfill: a_day(),
         }
     }
 }
@@ -251,6 +270,11 @@ impl Source {
 }
 
 impl Release {
+    /// Whether workers of protocol 4 would take something of it for something else.
+    pub(crate) fn needs_protocol_5(&self) -> bool {
+        self.migrations.iter().any(|file| !file.phase.is_expand()) || !self.settings.engine.is_postgresql()
+    }
+
     /// The release's id: made of its content alone, the same wherever it is computed.
     pub fn id(&self) -> ReleaseId {
         // Serialising maps with text keys into memory can't fail; an empty text would only be one more id.

@@ -9,7 +9,7 @@ use crate::obligation::SINCE_PROTOCOL;
 use crate::task_state::Applied;
 use crate::{
     Decision, Deployment, DeploymentId, Digest, Effect, Ended, Entry, Event, Fact, HostName, Illegal,
-    KeptRelease, Obligation, Permission, Release, Stage, Task, TaskState, Timestamp, Work,
+    KeptRelease, Obligation, Permission, Release, Schema, Stage, Task, TaskState, Timestamp, Work,
 };
 use settling::stays_warm;
 
@@ -30,6 +30,9 @@ pub struct Service {
     /// Earlier deployments than the current one, as long as they owe something.
     #[serde(default)]
     pub owing: Vec<Deployment>,
+    /// How far its migrations have come.
+    #[serde(default, skip_serializing_if = "Schema::is_empty")]
+    pub schema: Schema,
     /// The sequence of the last decision: the next one is appended expecting it.
     pub last_decision: u64,
     /// The sequence of the last entry taken in.
@@ -141,6 +144,9 @@ impl Service {
             Some(obligation) if self.running().is_some() && obligation.needs(work, hint) => {
                 Permission::NotNow
             }
+            Some(obligation) if !self.is_admitted(obligation) && obligation.needs(work, hint) => {
+                Permission::NotNow
+            }
             Some(obligation) => obligation.permission(work, hint, now),
             None => self
                 .deployment(&work.deployment)
@@ -182,6 +188,7 @@ impl Service {
     /// Whether the claim of that sequence is the one in force, and what it was made for still wanted.
     pub fn holds(&self, id: &DeploymentId, task: &Task, claim: u64) -> bool {
         match self.obligation(id, task) {
+            Some(obligation) if obligation.gives_way() && self.running().is_some() => false,
             Some(_) => self.is_in_force(id, task, claim),
             None => self.deployment(id).is_some_and(|deployment| deployment.holds(task, claim)),
         }
@@ -201,7 +208,7 @@ impl Service {
                 let before = std::mem::replace(&mut self.last_decision, entry.sequence);
                 self.check(decision)?;
                 self.decide(entry.sequence, before, entry.at, decision);
-                if matches!(decision, Decision::Forgiven { .. }) {
+                if matches!(decision, Decision::Forgiven { .. } | Decision::Approved { .. }) {
                     // No deployment has ended by it.
                     return Ok(Applied::Changed);
                 }
@@ -237,6 +244,7 @@ impl Service {
         fact: &Fact,
     ) -> Result<Applied, Illegal> {
         let runs = self.running().is_some();
+        let admitted = self.obligation(id, task).is_some_and(|obligation| self.is_admitted(obligation));
         if matches!(fact, Fact::Claimed(_))
             && let Some(owing) = self.deployment_mut(id)
         {
@@ -246,7 +254,7 @@ impl Service {
             return Ok(Applied::Nothing);
         };
         if let Fact::Claimed(claim) = fact
-            && (runs || claim.decision < self.last_decision || claim.hint < obligation.follows)
+            && (runs || !admitted || claim.decision < self.last_decision || claim.hint < obligation.follows)
         {
             obligation.state.count_void_claim(entry.sequence);
             return Ok(Applied::Nothing);
@@ -257,8 +265,15 @@ impl Service {
             match fact {
                 Fact::Failed { failure, .. } => {
                     obligation.follows = entry.sequence;
-                    // What was put off is a debt from now on: it could not be done in its time either.
-                    obligation.reason = Some(failure.message.clone());
+                    // What was put off is a debt from now on: it could not be done in its time either. What has given way to a
+                    // deployment was only put off once more.
+                    if !(runs && obligation.gives_way()) {
+                        obligation.reason = Some(failure.message.clone());
+                    }
+                }
+                Fact::Claimed(_) if task.stage == Stage::Contract => {
+                    let begun = obligation.clone();
+                    self.begin_contract(&begun);
                 }
                 Fact::Finished { claim, .. } => self.pay(id, task, *claim, entry.at),
                 _ => {}
@@ -279,7 +294,9 @@ impl Service {
             return due.map(|due| work(current.plan.protocol, current, &due.task, due.attempt)).collect();
         }
         let idle = || self.obligations.iter().filter(|obligation| !obligation.state.is_open());
-        let due = idle().filter(|obligation| obligation.not_before() <= now).filter_map(|obligation| {
+        let is_due =
+            |obligation: &&Obligation| obligation.not_before() <= now && self.is_admitted(obligation);
+        let due = idle().filter(is_due).filter_map(|obligation| {
             let owing = self.deployment(&obligation.deployment)?;
             let protocol = owing.plan.protocol.max(SINCE_PROTOCOL);
             Some(work(protocol, owing, &obligation.task, obligation.state.claims + 1))

@@ -15,6 +15,9 @@ pub enum Stage {
     Ship,
     /// The schema changes that the old version tolerates.
     Expand,
+    /// Rows brought over to the new structure: before the switch where the new version reads them, else owed once the old one
+    /// is gone.
+    Backfill,
     /// New replicas beside the old ones.
     Boot,
     /// Are the new replicas ready, seen from inside the host's network?
@@ -27,6 +30,9 @@ pub enum Stage {
     Retire,
     /// The old replicas that were kept warm stop. No stage of a deployment: it is owed once that has ended.
     Cool,
+    /// The schema changes that only the new version tolerates. No stage of a deployment: they are owed once that has ended, and
+    /// done when nothing needs the old structure.
+    Contract,
     /// Takes back a switch: the old replicas get the traffic, and the fence goes up.
     Restore,
     /// Takes back a boot: the new replicas are removed.
@@ -51,21 +57,23 @@ pub enum Program {
 
 /// A name that is no stage's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a stage: one of build, ship, expand, boot, probe, switch, soak, retire")]
+#[error("'{0}' is not a stage: one of build, ship, expand, backfill, boot, probe, switch, soak, retire")]
 pub struct UnknownStage(String);
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Build,
         Self::Ship,
         Self::Expand,
+        Self::Backfill,
         Self::Boot,
         Self::Probe,
         Self::Switch,
         Self::Soak,
         Self::Retire,
         Self::Cool,
+        Self::Contract,
         Self::Restore,
         Self::Discard,
     ];
@@ -75,7 +83,7 @@ impl Stage {
         match self {
             Self::Build => Program::Builder,
             Self::Ship | Self::Boot | Self::Retire | Self::Cool | Self::Discard => Program::Shipper,
-            Self::Expand => Program::Migrator,
+            Self::Expand | Self::Backfill | Self::Contract => Program::Migrator,
             Self::Probe | Self::Soak => Program::Prober,
             Self::Switch | Self::Restore => Program::Switcher,
         }
@@ -83,7 +91,7 @@ impl Stage {
 
     /// Whether there is one task for each host, or one task in all.
     pub const fn per_host(self) -> bool {
-        !matches!(self, Self::Build | Self::Expand | Self::Soak)
+        !matches!(self, Self::Build | Self::Expand | Self::Backfill | Self::Soak | Self::Contract)
     }
 
     /// Whether the stage takes something back.
@@ -93,12 +101,12 @@ impl Stage {
 
     /// Whether it is a step of the way forward that a plan may have.
     pub const fn is_planned(self) -> bool {
-        !matches!(self, Self::Cool) && !self.takes_back()
+        !matches!(self, Self::Cool | Self::Contract) && !self.takes_back()
     }
 
     /// Whether what the stage made is still there, and of use, when a deployment is replayed after it was taken back.
     pub const fn output_is_kept(self) -> bool {
-        matches!(self, Self::Build | Self::Ship | Self::Expand)
+        matches!(self, Self::Build | Self::Ship | Self::Expand | Self::Backfill)
     }
 
     /// How many claims a task of this stage may have in one round, crashes of workers included. What takes back tries
@@ -113,12 +121,14 @@ impl Stage {
             Self::Build => "build",
             Self::Ship => "ship",
             Self::Expand => "expand",
+            Self::Backfill => "backfill",
             Self::Boot => "boot",
             Self::Probe => "probe",
             Self::Switch => "switch",
             Self::Soak => "soak",
             Self::Retire => "retire",
             Self::Cool => "cool",
+            Self::Contract => "contract",
             Self::Restore => "restore",
             Self::Discard => "discard",
         }

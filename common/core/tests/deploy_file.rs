@@ -3,6 +3,8 @@
 
 #[path = "deploy_file/container.rs"]
 mod container;
+#[path = "deploy_file/migrations.rs"]
+mod migrations;
 #[path = "deploy_file/roles.rs"]
 mod roles;
 #[path = "deploy_file/tls.rs"]
@@ -119,6 +121,8 @@ fn a_file_of_five_lines_is_enough() {
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         warm: Span::default(),
         retain: 5,

@@ -236,6 +236,8 @@ fn settings(version: &str) -> Settings {
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         warm: Span::default(),
         retain: 5,

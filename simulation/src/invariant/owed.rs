@@ -102,6 +102,12 @@ pub(crate) fn left(service: &Service, later: Timestamp) -> impl Iterator<Item = 
         .obligations
         .iter()
         .filter(move |owed| owed.is_debt() || owed.state.was_claimed() || owed.due <= later)
+        .filter(move |owed| owed.task.stage != Stage::Contract || is_contract_due(service, later))
+}
+
+/// Whether any contract waits for nothing but its time, and for that no longer than to a time.
+fn is_contract_due(service: &Service, later: Timestamp) -> bool {
+    service.contracts(later).iter().any(|contract| contract.waits.is_empty())
 }
 
 /// A host that has come back serves what is live, without another deployment.

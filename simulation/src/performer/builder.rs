@@ -1,4 +1,4 @@
-//! Builder and migrator: what they make is kept, also when the deployment is taken back.
+//! Builder: what it makes is kept, also when the deployment is taken back.
 
 use cutover_core::{Digest, Failure, Output};
 
@@ -13,11 +13,4 @@ pub(super) async fn build(hand: &Hand<'_>) -> Result<Output, Failure> {
     world.hold(invariant::an_effect_has_a_claim(&world.watch.borrow(), hand.assignment));
     world.store.borrow_mut().insert(image.clone());
     Ok(Output::Built { image, bytes: 1, commit: None })
-}
-
-pub(super) async fn expand(hand: &Hand<'_>) -> Result<Output, Failure> {
-    hand.take_time(10, 2_000).await;
-    let world = &hand.bus.world;
-    world.hold(invariant::an_effect_has_a_claim(&world.watch.borrow(), hand.assignment));
-    Ok(Output::Expanded { applied: Vec::new() })
 }

@@ -2,6 +2,7 @@
 //! place where the worker may be killed, the host lost, or the answer.
 
 mod builder;
+mod migrator;
 mod prober;
 mod shipper;
 mod switcher;
@@ -33,7 +34,9 @@ pub(crate) async fn perform(bus: &Connection, assignment: &Assignment) -> Result
     }
     match stage {
         Stage::Build => builder::build(&hand).await,
-        Stage::Expand => builder::expand(&hand).await,
+        Stage::Expand => migrator::expand(&hand).await,
+        Stage::Backfill => migrator::backfill(&hand).await,
+        Stage::Contract => migrator::contract(&hand).await,
         Stage::Ship => shipper::ship(&hand).await,
         Stage::Boot => shipper::boot(&hand).await,
         Stage::Retire => shipper::retire(&hand).await,
@@ -82,6 +85,7 @@ impl Hand<'_> {
             let there = hosts.iter_mut().find(|other| other.name == *host);
             let there = there.ok_or_else(|| Failure::lasting("no such host"))?;
             let done = act(there);
+            world.database.borrow_mut().written_by(there);
             world.hold(invariant::traffic_goes_to_what_runs(there));
             world.hold(invariant::traffic_is_whole(&world.bus.borrow().service, there));
             done

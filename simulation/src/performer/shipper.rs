@@ -64,7 +64,10 @@ pub(super) async fn boot(hand: &Hand<'_>) -> Result<Output, Failure> {
         let made = hand.change(&starts, |there| {
             let service = &world.bus.borrow().service;
             world.hold(invariant::what_is_discarded_stays_so(service, hand.assignment));
-            there.run(&name, deployment, claim, !hand.assignment.is_in_force(service))
+            let made = there.run(&name, deployment, claim, !hand.assignment.is_in_force(service));
+            let there = std::slice::from_ref(there);
+            world.hold(invariant::what_runs_finds_its_schema(&world.database.borrow(), there));
+            made
         });
         match made.await? {
             Ok(container) => replicas.push(container.replica),

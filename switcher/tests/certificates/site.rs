@@ -113,6 +113,8 @@ impl Performer for Stages {
             Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None },
             Stage::Ship => Output::Shipped { sent: 1 },
             Stage::Expand => Output::Expanded { applied: Vec::new() },
+            Stage::Backfill => Output::Backfilled { rows: 7 },
+            Stage::Contract => Output::Contracted { applied: Vec::new() },
             Stage::Boot => Output::Booted {
                 replicas: vec![Replica {
                     name: format!("shop-{}", assignment.epoch.sequence),
@@ -157,6 +159,8 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         soak: Soak { time: Span::default(), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         warm: Span::default(),
         retain: 5,

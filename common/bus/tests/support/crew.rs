@@ -59,6 +59,8 @@ pub(crate) fn output(stage: Stage) -> Output {
         Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None },
         Stage::Ship => Output::Shipped { sent: 1 },
         Stage::Expand => Output::Expanded { applied: vec![] },
+        Stage::Backfill => Output::Backfilled { rows: 7 },
+        Stage::Contract => Output::Contracted { applied: Vec::new() },
         Stage::Boot => Output::Booted {
             replicas: vec![Replica { name: "hello-1".into(), address: "172.17.0.2:80".parse().unwrap() }],
         },

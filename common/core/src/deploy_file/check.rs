@@ -6,8 +6,9 @@ use super::builder;
 use super::container::container;
 use super::error::{Problem, Problems};
 use super::interpolation::Interpolation;
+use super::migrations::migrations;
 use super::node::{Entry, Node, Value};
-use super::raw::{Destination, Host, Layer, Migrations, Probe, Raw, Soak, Ssh, Timeouts, Variable};
+use super::raw::{Destination, Host, Layer, Probe, Raw, Soak, Ssh, Timeouts, Variable};
 use super::resources::resources;
 use super::roles::roles;
 use super::routing::routing;
@@ -241,19 +242,6 @@ fn soak(mut section: Section<'_>, problems: &mut Problems) -> Soak {
     soak
 }
 
-fn migrations(mut section: Section<'_>, problems: &mut Problems) -> Migrations {
-    if let Some(node) = section.node("database") {
-        problems.hide(node);
-    }
-    let migrations = Migrations {
-        place: section.place,
-        folder: section.value("folder", filled, problems),
-        database: section.value("database", str::parse, problems),
-    };
-    section.done(problems);
-    migrations
-}
-
 fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {
     let timeouts = Timeouts {
         ready: section.value("ready", limit, problems),
@@ -263,6 +251,7 @@ fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {
         build: section.value("build", limit, problems),
         ship: section.value("ship", limit, problems),
         migrate: section.value("migrate", limit, problems),
+        backfill: section.value("backfill", limit, problems),
     };
     section.done(problems);
     timeouts

@@ -10,6 +10,7 @@ mod container;
 mod error;
 mod health;
 mod interpolation;
+mod migrations;
 mod nearest;
 mod node;
 mod option;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::Place;
+use super::migrations::Migrations;
 use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
@@ -134,13 +135,6 @@ pub(super) struct Soak {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Migrations {
-    pub(super) place: Option<Place>,
-    pub(super) folder: Option<String>,
-    pub(super) database: Option<Reference>,
-}
-
-#[derive(Clone, Default)]
 pub(super) struct Timeouts {
     pub(super) ready: Option<Span>,
     pub(super) drain: Option<Span>,
@@ -149,6 +143,7 @@ pub(super) struct Timeouts {
     pub(super) build: Option<Span>,
     pub(super) ship: Option<Span>,
     pub(super) migrate: Option<Span>,
+    pub(super) backfill: Option<Span>,
 }
 
 #[derive(Clone, Default)]
@@ -200,11 +195,7 @@ impl Layer {
                 min_requests: self.soak.min_requests.or(under.soak.min_requests),
             },
             warm: self.warm.or(under.warm),
-            migrations: Migrations {
-                place: self.migrations.place.or(under.migrations.place),
-                folder: self.migrations.folder.or(under.migrations.folder),
-                database: self.migrations.database.or(under.migrations.database),
-            },
+            migrations: self.migrations.over(under.migrations),
             timeouts: Timeouts {
                 ready: self.timeouts.ready.or(under.timeouts.ready),
                 drain: self.timeouts.drain.or(under.timeouts.drain),
@@ -213,6 +204,7 @@ impl Layer {
                 build: self.timeouts.build.or(under.timeouts.build),
                 ship: self.timeouts.ship.or(under.timeouts.ship),
                 migrate: self.timeouts.migrate.or(under.timeouts.migrate),
+                backfill: self.timeouts.backfill.or(under.timeouts.backfill),
             },
             roles: roles::over(self.roles, under.roles),
             ssh: self.ssh.over(under.ssh),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{Problem, Problems};
+use super::error::Problems;
 use super::raw::{self, Raw, Variable};
 use super::{roles, routing};
 use crate::{
@@ -72,19 +72,8 @@ pub(super) fn all(raw: &Raw, problems: &mut Problems) -> Vec<Target> {
 fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Target> {
     let layer = there.layer.clone().over(raw.base.clone());
     let migrations = layer.migrations;
-    if migrations.folder.is_some() != migrations.database.is_some() {
-        let (missing, hint) = if migrations.folder.is_some() {
-            (
-                "database",
-                "add `database: env://DATABASE_URL`, in the file's migrations or in the destination's",
-            )
-        } else {
-            ("folder", "add `folder: db/migrate`, in the file's migrations or in the destination's")
-        };
-        let own = there.layer.migrations.place.map(|_| format!("destinations.{}.migrations", there.name));
-        let message = format!("no {missing} is given for destination '{}'", there.name);
-        problems
-            .add(Problem::new(own.as_deref().unwrap_or("migrations"), migrations.place, message).hint(hint));
+    let own = there.layer.migrations.place.map(|_| format!("destinations.{}.migrations", there.name));
+    if !migrations.check(own.as_deref(), there.name.as_str(), problems) {
         return None;
     }
     let host = |host: &raw::Host| {
@@ -134,7 +123,10 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             build: layer.timeouts.build.unwrap_or(usual.build),
             ship: layer.timeouts.ship.unwrap_or(usual.ship),
             migrate: layer.timeouts.migrate.unwrap_or(usual.migrate),
+            backfill: layer.timeouts.backfill.unwrap_or(usual.backfill),
         },
+        contract: migrations.contract(),
+        engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,
         roles: roles::resolved(layer.roles, &there.hosts, there.name.as_str(), problems),
         warm: layer.warm.unwrap_or_default(),

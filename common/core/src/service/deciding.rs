@@ -1,6 +1,9 @@
 //! Which decisions may be taken, and what they change.
 
-use crate::{Decision, Deployment, KeptRelease, Obligation, Outcome, Plan, Refused, Service, Timestamp};
+use crate::{
+    Decision, Deployment, DeploymentId, KeptRelease, Obligation, Outcome, Plan, Refused, Service, Stage,
+    Timestamp,
+};
 
 impl Service {
     /// Whether a decision may be taken now.
@@ -20,6 +23,10 @@ impl Service {
             };
         }
         let id = decision.deployment();
+        if let Decision::Approved { .. } = decision {
+            let waits = self.contract_of(id).is_some_and(|contract| contract.approved_by.is_none());
+            return if waits { Ok(()) } else { Err(Refused::NothingToApprove(id.clone())) };
+        }
         let Some(current) = self.current.as_ref().filter(|current| current.id() == id) else {
             return Err(Refused::NotCurrent(id.clone()));
         };
@@ -47,6 +54,10 @@ impl Service {
                 since: running.accepted,
             });
         }
+        let migrations = self.schema.unknown_to(&plan.release);
+        if !migrations.is_empty() {
+            return Err(Refused::Contracted { version: plan.release.version.clone(), migrations });
+        }
         let release = plan.release.id();
         let is_it = |kept: &&KeptRelease| kept.id == release && kept.replicas == plan.warm;
         match &plan.warm {
@@ -55,6 +66,12 @@ impl Service {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The contract that a deployment owes.
+    fn contract_of(&self, id: &DeploymentId) -> Option<&Obligation> {
+        let is_it = |owed: &&Obligation| owed.task.stage == Stage::Contract && owed.deployment == *id;
+        self.obligations.iter().find(is_it)
     }
 
     /// A worker that still removes what an earlier round has left would remove what the next one boots: names are the same.
@@ -84,6 +101,15 @@ impl Service {
                 current.abort(sequence, by)
             }
             (Decision::Replayed { from, .. }, Some(current)) => current.replay(sequence, after, at, *from),
+            (Decision::Approved { deployment, by }, _) => {
+                let is_it = |owed: &&mut Obligation| {
+                    owed.task.stage == Stage::Contract && owed.deployment == *deployment
+                };
+                if let Some(contract) = self.obligations.iter_mut().find(is_it) {
+                    contract.due = at;
+                    contract.approved_by = Some(by.clone());
+                }
+            }
             (Decision::Forgiven { host, .. }, _) => {
                 self.obligations.retain(|obligation| obligation.host() != Some(host));
                 self.forget_who_owes_nothing();

@@ -59,11 +59,26 @@ impl Service {
             hosts: current.plan.hosts.clone(),
             warm_until: None,
         };
+        self.schema.go_live(current);
+        self.owe_migrations(current, at);
         let retain = usize::try_from(current.plan.release.settings.retain).unwrap_or(usize::MAX);
         self.kept.retain(|kept| kept.id != live.id);
         self.kept.insert(0, live);
         self.kept.truncate(retain.saturating_add(1));
         self.is_live = true;
+    }
+
+    /// Writes down what is left of the migrations of what is live now. What was live before owes nothing of its own any more: a
+    /// release that knows its migrations has taken that over, and one that doesn't needs the old structure.
+    fn owe_migrations(&mut self, current: &Deployment, at: Timestamp) {
+        self.obligations.retain(|obligation| !obligation.gives_way());
+        let release = &current.plan.release;
+        let owe = |stage, due| Obligation::put_off(current, Task { stage, host: None }, at, due);
+        let backfills = release.backfills().any(|file| !self.schema.is_filled(&file.version));
+        let contracts = release.contracts().any(|file| !self.schema.is_contracted(&file.version));
+        self.obligations.extend(backfills.then(|| owe(Stage::Backfill, at)));
+        let due = at.after(release.settings.contract.after.0);
+        self.obligations.extend(contracts.then(|| owe(Stage::Contract, due)));
     }
 
     /// Writes down what could not be done. What was owed by an earlier round of the deployment is owed in its new state.
@@ -84,6 +99,9 @@ impl Service {
     /// Crosses off what was done by a claim, and what is done with it; writes down what is to be done next on that host.
     pub(super) fn pay(&mut self, id: &DeploymentId, task: &Task, claim: u64, at: Timestamp) {
         self.obligations.retain(|obligation| !obligation.is(id, task));
+        if let Some(owing) = self.current.iter().chain(&self.owing).find(|owing| owing.id() == id) {
+            self.schema.pay(&owing.plan.release, task.stage);
+        }
         if task.stage == Stage::Retire {
             // A host that went all the way has nothing left of what came before. What a deployment has left there that has
             // begun since the claim, and has ended by now, its worker may not have seen.
@@ -115,6 +133,12 @@ impl Service {
                     replicas.is_some_and(|(replicas, host)| replicas.hosts.contains_key(host))
                 };
                 (Stage::Cool, self.kept.iter().filter(on_host).find_map(|kept| kept.warm_until)?)
+            }
+            // Of several migrations, some may still wait.
+            Stage::Contract => {
+                let release = &owing.plan.release;
+                let is_left = release.contracts().any(|file| !self.schema.is_contracted(&file.version));
+                is_left.then_some((Stage::Contract, at))?
             }
             _ => return None,
         };

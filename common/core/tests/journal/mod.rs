@@ -293,6 +293,8 @@ pub fn output(id: &DeploymentId, task: &Task) -> Output {
         Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 7, commit: None },
         Stage::Ship => Output::Shipped { sent: 7 },
         Stage::Expand => Output::Expanded { applied: vec!["1".into()] },
+        Stage::Backfill => Output::Backfilled { rows: 7 },
+        Stage::Contract => Output::Contracted { applied: Vec::new() },
         Stage::Boot => {
             let name = format!("hello-{}", number(id));
             Output::Booted { replicas: vec![Replica { name, address }] }

@@ -80,6 +80,8 @@ pub fn release(number: u8) -> Release {
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        engine: cutover_core::Engine::default(),
+        contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         warm: Span::default(),
         retain: 2,

@@ -94,7 +94,8 @@ impl Scene {
             .stderr(Stdio::null())
             .spawn()?;
         let failing = tokio::spawn(fail(taken, case.how));
-        let (changes, outcome) = tokio::time::timeout(LIMIT, follow(watch, version.clone())).await??;
+        let (changes, outcome) =
+            tokio::time::timeout(LIMIT, Box::pin(follow(watch, version.clone()))).await??;
         tokio::task::spawn_blocking(move || deploy.wait()).await??;
         let failed_at =
             tokio::time::timeout(LIMIT, failing).await.context("the fault was never ordered")???;

@@ -1,0 +1,76 @@
+//! The section `migrations`: where they are, what they run on, and when their last phase may begin.
+
+use super::error::{Place, Problem, Problems};
+use super::section::Section;
+use super::text::filled;
+use super::units::span;
+use crate::{ContractTerms, Engine, Reference, Span, When};
+
+/// The section as it stands in the file.
+#[derive(Clone, Default)]
+pub(super) struct Migrations {
+    pub(super) place: Option<Place>,
+    pub(super) folder: Option<String>,
+    pub(super) database: Option<Reference>,
+    pub(super) engine: Option<Engine>,
+    after: Option<Span>,
+    when: Option<When>,
+}
+
+/// Reads the section.
+pub(super) fn migrations(mut section: Section<'_>, problems: &mut Problems) -> Migrations {
+    if let Some(node) = section.node("database") {
+        problems.hide(node);
+    }
+    let mut migrations = Migrations {
+        place: section.place,
+        folder: section.value("folder", filled, problems),
+        database: section.value("database", str::parse, problems),
+        engine: section.value("engine", str::parse, problems),
+        ..Migrations::default()
+    };
+    if let Some(mut contract) = section.section("contract", problems) {
+        migrations.after = contract.value("after", span, problems);
+        migrations.when = contract.value("when", str::parse, problems);
+        contract.done(problems);
+    }
+    section.done(problems);
+    migrations
+}
+
+impl Migrations {
+    /// These, and the others where these say nothing.
+    pub(super) fn over(self, under: Self) -> Self {
+        Self {
+            place: self.place.or(under.place),
+            folder: self.folder.or(under.folder),
+            database: self.database.or(under.database),
+            engine: self.engine.or(under.engine),
+            after: self.after.or(under.after),
+            when: self.when.or(under.when),
+        }
+    }
+
+    /// When the last phase may begin.
+    pub(super) fn contract(&self) -> ContractTerms {
+        let usual = ContractTerms::default();
+        ContractTerms { after: self.after.unwrap_or(usual.after), when: self.when.unwrap_or(usual.when) }
+    }
+
+    /// Says what is missing of the two that belong together; `own` is the path of the destination's own section, where it has one.
+    pub(super) fn check(&self, own: Option<&str>, destination: &str, problems: &mut Problems) -> bool {
+        let (missing, hint) = match (&self.folder, &self.database) {
+            (Some(_), None) => (
+                "database",
+                "add `database: env://DATABASE_URL`, in the file's migrations or in the destination's",
+            ),
+            (None, Some(_)) => {
+                ("folder", "add `folder: db/migrate`, in the file's migrations or in the destination's")
+            }
+            _ => return true,
+        };
+        let message = format!("no {missing} is given for destination '{destination}'");
+        problems.add(Problem::new(own.unwrap_or("migrations"), self.place, message).hint(hint));
+        false
+    }
+}
