@@ -12,7 +12,7 @@ readonly NATS_VERSION=2.15.1
 readonly TRAEFIK_VERSION=3.7.15
 readonly SEAWEEDFS_VERSION=4.48
 readonly PROGRAMS=/usr/local/lib/cutover
-readonly PACKAGES=(apparmor busybox-static ca-certificates curl debootstrap docker-registry docker.io git iproute2 iptables nginx
+readonly PACKAGES=(apparmor busybox-static ca-certificates curl debootstrap docker-registry docker.io git iproute2 iptables mariadb-server nginx
   openssh-client openssh-server openssl pebble postgresql procps)
 . "$(dirname "$0")/packages.sh"
 

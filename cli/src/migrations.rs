@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cutover_core::{Digest, Engine, MigrationFile};
-use cutover_migration::{FileName, InvalidMigration, Kind, Migration, Migrations};
+use cutover_migration::{Compiled, FileName, Form, InvalidMigration, Kind, Migration, Migrations};
 use cutover_store::Store;
 use tokio::fs;
 
@@ -23,26 +23,47 @@ pub(crate) async fn read(
     for (title, name) in names(folder).await? {
         let path = folder.join(&title);
         let content = fs::read(&path).await.map_err(Error::io("read", &path))?;
-        let sql = std::str::from_utf8(&content).map_err(|_| InvalidMigration::Encoding { file: title })?;
-        let file = MigrationFile {
-            phase: name.phase,
-            ..MigrationFile::expand(name.version, name.name, Digest::of(&content))
-        };
-        let parts = Migration::read(&file, sql, engine)?;
-        if let Some(part) = parts.first() {
+        let text =
+            String::from_utf8(content).map_err(|_| InvalidMigration::Encoding { file: title.clone() })?;
+        for (file, sql) in written(&title, &name, text, engine)? {
+            let parts = Migration::read(&file, &sql, engine)?;
             let first =
                 |part: &Migration| matches!(part.kind(), Kind::Backfill(backfill) if backfill.before_switch);
-            let before_switch = parts.iter().any(first);
-            files.push((part.version(), part.phase(), MigrationFile { before_switch, ..file }));
-        }
-        all.extend(parts);
-        if let Some(store) = store {
-            store.put_bytes(&content).await?;
+            if let Some(part) = parts.first() {
+                let before_switch = first(part);
+                files.push((part.version(), part.phase(), MigrationFile { before_switch, ..file }));
+            }
+            all.extend(parts);
+            if let Some(store) = store {
+                store.put_bytes(sql.as_bytes()).await?;
+            }
         }
     }
     Migrations::new(all)?;
     files.sort_by_key(|(version, phase, _)| (*version, *phase));
     Ok(files.into_iter().map(|(_, _, file)| file).collect())
+}
+
+/// The SQL of a file: what stands in it, or what is written from what it declares, phase by phase.
+fn written(
+    title: &str,
+    name: &FileName,
+    text: String,
+    engine: Engine,
+) -> anyhow::Result<Vec<(MigrationFile, String)>> {
+    let file = |phase, sql: &str, declared| {
+        let content = Digest::of(sql.as_bytes());
+        MigrationFile { phase, declared, ..MigrationFile::expand(&name.version, &name.name, content) }
+    };
+    match name.form {
+        Form::Sql(phase) => Ok(vec![(file(phase, &text, None), text)]),
+        Form::Declaration => {
+            let compiled = Compiled::read(&text, title, &name.version, engine)?;
+            let declared = Digest::of(text.as_bytes());
+            let phase = |(phase, sql): (_, &str)| (file(phase, sql, Some(declared.clone())), sql.to_owned());
+            Ok(compiled.phases().map(phase).collect())
+        }
+    }
 }
 
 /// The files in `folder` that are migrations, and what their names say.
@@ -90,16 +111,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_declared_becomes_the_sql_of_its_phases() {
+        let folder = tempfile::tempdir().unwrap();
+        let declared =
+            "operations:\n  - rename_column: {table: users, column: name, to: full_name, type: text}\n";
+        std::fs::write(folder.path().join("7_rename.yaml"), declared).unwrap();
+        let read = read(folder.path(), Engine::Postgresql, None).await.unwrap();
+        let titles: Vec<String> = read.iter().map(MigrationFile::title).collect();
+        assert_eq!(titles, ["7_rename", "7_rename.backfill", "7_rename.contract"]);
+        assert!(read.iter().all(|file| file.declared == Some(Digest::of(declared.as_bytes()))));
+    }
+
+    #[tokio::test]
     async fn what_can_not_be_run_is_refused_with_its_file_before_anything_is_deployed() {
         for (file, sql, part) in [
             ("users.sql", "SELECT 1", "digits, _ and a name"),
             ("1_a.contrct.sql", "SELECT 1", "'contrct' is no phase"),
             ("1_a.sql", "SELECT 1;\nCOMMIT;", "line 2"),
             ("1_a.backfill.sql", "SELECT 1;", "cutover: table="),
+            ("1_a.yaml", "operations:\n  - drop_colum: {}", "1_a.yaml:2:5"),
         ] {
             let error = titles(&[(file, sql)]).await.unwrap_err();
             let message = format!("{error:#}");
-            let named = message.contains(file.strip_suffix(".sql").unwrap());
+            let named = message.contains(file.rsplit_once('.').unwrap().0);
             assert!(named && message.contains(part), "{message}");
             assert_eq!(report::exit(&error), crate::exit::Exit::Usage);
         }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Chain;
 use cutover_context::Error as Context;
-use cutover_core::DeployFileError;
+use cutover_core::{DeployFileError, InvalidDeclaration};
 use cutover_migration::InvalidMigration;
 use cutover_store::OneMachine;
 
@@ -66,6 +66,7 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         known.exit()
     } else if find::<DeployFileError>(error.chain()).is_some()
         || find::<InvalidMigration>(error.chain()).is_some()
+        || find::<InvalidDeclaration>(error.chain()).is_some()
     {
         Exit::Usage
     } else if let Some(context) = find::<Context>(error.chain()) {

@@ -1,10 +1,11 @@
 //! The rules of Cutover, and nothing else: what a deployment is, which facts may follow which, what is due, how it ends,
-//! and what the deploy file says. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
+//! what the deploy file says, and what a migration declares. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
 
 mod bytes;
 mod certificate_note;
 mod container;
 mod decision;
+mod declaration;
 mod deploy_file;
 mod deployment;
 mod digest;
@@ -44,6 +45,7 @@ pub use bytes::{Bytes, InvalidSize};
 pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use container::{Container, Logging, Volume};
 pub use decision::Decision;
+pub use declaration::{Change, Column, Declaration, InvalidDeclaration, Operation};
 pub use deploy_file::{DeployFile, DeployFileError, GitRepository, ImageSource, Place, Problem, Target};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
 pub use digest::{Digest, InvalidDigest};

@@ -3,6 +3,7 @@
 
 mod backfill;
 mod concurrent;
+mod declared;
 mod directive;
 mod file_name;
 mod header;
@@ -15,7 +16,8 @@ mod version;
 
 pub use backfill::{Backfill, InvalidBackfill};
 pub use concurrent::{ConcurrentIndex, DroppedIndex, Reindexed};
-pub use file_name::{FileName, InvalidFileName};
+pub use declared::Compiled;
+pub use file_name::{FileName, Form, InvalidFileName};
 pub use header::InvalidHeader;
 pub use invalid::InvalidMigration;
 pub use migration::{Kind, Migration};

@@ -274,6 +274,9 @@ fn is_concurrent(statement: &Statement<'_>) -> bool {
 /// How MySQL runs a statement: whatever it does to rows is in a transaction, and after all else it commits by itself
 /// (manual, 15.3.3).
 fn commits(statement: &Statement<'_>) -> Kind {
+    if statement.begins_with(&["SET", "STATEMENT"]) {
+        return Kind::Definition;
+    }
     let rows = ["INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH", "SET", "DO"];
     if rows.into_iter().any(|word| statement.begins_with(&[word])) {
         Kind::Transaction

@@ -65,13 +65,13 @@ pub struct Place {
 
 /// The problems found so far, and the places whose text must not be shown.
 #[derive(Default)]
-pub(super) struct Problems {
+pub(crate) struct Problems {
     found: Vec<Problem>,
     secrets: Vec<Place>,
 }
 
 impl Problem {
-    pub(super) fn new(path: &str, place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(path: &str, place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
             place: place.into(),
@@ -81,17 +81,17 @@ impl Problem {
         }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 }
 
 impl Problems {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub(crate) fn add(&mut self, problem: Problem) {
         self.found.push(problem);
     }
 
@@ -101,8 +101,13 @@ impl Problems {
         self.secrets.extend(node.scalars().filter(|(_, text)| pasted(text)).map(|(place, _)| place));
     }
 
-    /// All of them, each once, in the order of the file; what is missing comes last.
+    /// The error of a deploy file that has them.
     pub(super) fn into_error(self, text: &str, file: &str) -> DeployFileError {
+        DeployFileError::Invalid { file: file.to_owned(), problems: self.into_list(text) }
+    }
+
+    /// All of them, each once, in the order of the file; what is missing comes last.
+    pub(crate) fn into_list(self, text: &str) -> Vec<Problem> {
         let source = Source { text, secrets: &self.secrets };
         let mut problems = self.found;
         problems.sort_by_key(|problem| (problem.place.is_none(), problem.place));
@@ -110,14 +115,14 @@ impl Problems {
         for problem in &mut problems {
             problem.snippet = problem.place.and_then(|place| source.snippet(place));
         }
-        DeployFileError::Invalid { file: file.to_owned(), problems }
+        problems
     }
 }
 
 /// The problems of a file as a compiler would tell them.
-struct Report<'a> {
-    file: &'a str,
-    problems: &'a [Problem],
+pub(crate) struct Report<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) problems: &'a [Problem],
 }
 
 impl fmt::Display for Report<'_> {

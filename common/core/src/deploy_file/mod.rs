@@ -7,29 +7,35 @@
 mod builder;
 mod check;
 mod container;
-mod error;
+pub(crate) mod error;
 mod health;
 mod interpolation;
 mod migrations;
 mod nearest;
-mod node;
+pub(crate) mod node;
 mod option;
 mod ports;
 mod raw;
 mod resources;
 mod roles;
 mod routing;
-mod section;
+pub(crate) mod section;
 mod snippet;
 mod target;
 mod text;
 mod tls;
-mod units;
+pub(crate) mod units;
 
 pub use error::{DeployFileError, Place, Problem};
 pub use target::{GitRepository, ImageSource, Target};
 
 use error::Problems;
+
+/// What a deploy file is.
+const FORM: node::Form = node::Form {
+    shortest: "the shortest file that works has `service: <name>` and `destinations: {production: {hosts: [<address>]}}`",
+    single: "a deploy file is one: one service and its destinations",
+};
 
 /// A deploy file that holds together: every destination in it can be deployed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +51,7 @@ impl DeployFile {
     /// All that is wrong with it, each with its place.
     pub fn parse(text: &str, file: &str) -> Result<Self, DeployFileError> {
         let mut problems = Problems::default();
-        let raw = node::parse(text, &mut problems).and_then(|root| check::file(&root, &mut problems));
+        let raw = node::parse(text, FORM, &mut problems).and_then(|root| check::file(&root, &mut problems));
         // What is wrong in a part would look as if it were missing in the whole.
         let whole = raw.filter(|_| problems.is_empty());
         let targets = whole.map(|raw| target::all(&raw, &mut problems)).unwrap_or_default();

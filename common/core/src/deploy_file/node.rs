@@ -10,19 +10,16 @@ use super::error::{Place, Problem, Problems};
 /// aliases of aliases can make millions of a few lines.
 const MAX_NODES: usize = 10_000;
 
-/// The shortest file that works.
-const SHORTEST: &str = "the shortest file that works has `service: <name>` and `destinations: {production: {hosts: [<address>]}}`";
-
 /// A value and where it stands: a scalar at itself, anything else at the key that it belongs to.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing: no text, `~` or `null`.
     Null,
     /// A scalar, as it was written: which type it is, is for the reader of the key to say.
@@ -35,15 +32,25 @@ pub(super) enum Value {
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) place: Place,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) place: Place,
+    pub(crate) node: Node,
+}
+
+/// What a file is to be, in hints.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    /// The shortest file that works.
+    pub(crate) shortest: &'static str,
+    /// What it is one of.
+    pub(crate) single: &'static str,
 }
 
 /// Reads the one document that a file holds. None where it is no YAML, or no mapping; the problems say why.
-pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
-    let builder = Builder { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, problems };
+pub(crate) fn parse(text: &str, form: Form, problems: &mut Problems) -> Option<Node> {
+    let events = Parser::new_from_str(text);
+    let builder = Builder { events, anchors: HashMap::new(), nodes: 0, form, problems };
     match builder.document() {
         Ok(root) => Some(root),
         Err(problem) => {
@@ -93,6 +100,7 @@ struct Builder<'a, 'p> {
     events: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    form: Form,
     problems: &'p mut Problems,
 }
 
@@ -104,7 +112,7 @@ impl<'a> Builder<'a, '_> {
                 (Event::StreamEnd, _) => break,
                 (Event::DocumentStart(..), span) if root.is_some() => {
                     let second = Problem::new("", place(span), "a second document begins here");
-                    return Err(second.hint("a deploy file is one: one service and its destinations").into());
+                    return Err(second.hint(self.form.single).into());
                 }
                 (Event::DocumentStart(..), _) => root = Some(self.node("")?),
                 _ => {}
@@ -113,11 +121,11 @@ impl<'a> Builder<'a, '_> {
         match root {
             Some(root) if matches!(root.value, Value::Map(_)) => Ok(root),
             Some(Node { value: Value::Null, .. }) | None => {
-                Err(Problem::new("", None, "the file is empty").hint(SHORTEST).into())
+                Err(Problem::new("", None, "the file is empty").hint(self.form.shortest).into())
             }
             Some(root) => {
                 let message = format!("expected keys and values, found {}", root.value.kind());
-                Err(Problem::new("", root.place, message).hint(SHORTEST).into())
+                Err(Problem::new("", root.place, message).hint(self.form.shortest).into())
             }
         }
     }

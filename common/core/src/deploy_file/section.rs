@@ -23,16 +23,16 @@ const ELSEWHERE: [(&str, &str); 9] = [
 ];
 
 /// A mapping that is being read.
-pub(super) struct Section<'a> {
-    pub(super) path: String,
-    pub(super) place: Option<Place>,
-    pub(super) entries: &'a [Entry],
+pub(crate) struct Section<'a> {
+    pub(crate) path: String,
+    pub(crate) place: Option<Place>,
+    pub(crate) entries: &'a [Entry],
     asked: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// The mapping that `node` is; nothing is an empty one. None where it is something else.
-    pub(super) fn of(path: String, node: &'a Node, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn of(path: String, node: &'a Node, problems: &mut Problems) -> Option<Self> {
         let entries = match &node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Null => &[],
@@ -47,12 +47,12 @@ impl<'a> Section<'a> {
     }
 
     /// The path of a key in it.
-    pub(super) fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// What stands at `key`, which is a known one from now on.
-    pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
+    pub(crate) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
@@ -60,13 +60,13 @@ impl<'a> Section<'a> {
     }
 
     /// The mapping at `key`.
-    pub(super) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
         let node = self.node(key)?;
         Self::of(self.path_of(key), node, problems)
     }
 
     /// The single value at `key`.
-    pub(super) fn value<T, E: Display>(
+    pub(crate) fn value<T, E: Display>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -77,7 +77,7 @@ impl<'a> Section<'a> {
     }
 
     /// The same of a key that must be there.
-    pub(super) fn required<T, E: Display>(
+    pub(crate) fn required<T, E: Display>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -90,12 +90,12 @@ impl<'a> Section<'a> {
     }
 
     /// Whether `key` is missing, and not only misspelt: that is told as an unknown key.
-    pub(super) fn lacks(&self, key: &str) -> bool {
+    pub(crate) fn lacks(&self, key: &str) -> bool {
         !self.entries.iter().any(|entry| nearest(&entry.key, std::iter::once(key)).is_some())
     }
 
     /// The list at `key`, each item with its path.
-    pub(super) fn list(
+    pub(crate) fn list(
         &mut self,
         key: &'static str,
         problems: &mut Problems,
@@ -118,7 +118,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every entry as a name and a single value, for a mapping with keys of the user's own.
-    pub(super) fn texts(&self, problems: &mut Problems) -> Vec<(&'a Entry, &'a str)> {
+    pub(crate) fn texts(&self, problems: &mut Problems) -> Vec<(&'a Entry, &'a str)> {
         let read = |entry: &'a Entry| match &entry.node.value {
             Value::Text(text) => Some((entry, text.as_str())),
             other => {
@@ -130,7 +130,7 @@ impl<'a> Section<'a> {
     }
 
     /// Refuses the keys that were not asked for.
-    pub(super) fn done(self, problems: &mut Problems) {
+    pub(crate) fn done(self, problems: &mut Problems) {
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
             let path = self.path_of(&entry.key);
             let elsewhere =
@@ -146,7 +146,7 @@ impl<'a> Section<'a> {
 }
 
 /// The single value that `node` is.
-pub(super) fn scalar<T, E: Display>(
+pub(crate) fn scalar<T, E: Display>(
     path: &str,
     node: &Node,
     parse: impl FnOnce(&str) -> Result<T, E>,

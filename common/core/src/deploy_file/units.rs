@@ -17,7 +17,7 @@ const LEAST_MEMORY: u64 = 6 << 20;
 
 /// A number that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidNumber {
+pub(crate) enum InvalidNumber {
     #[error("'{text}' is not a whole number from {least} to {most}")]
     Whole { text: String, least: u64, most: u64 },
     #[error("'{0}' is neither true nor false")]
@@ -66,7 +66,7 @@ pub(super) fn port_number(text: &str) -> Result<u16, InvalidNumber> {
 }
 
 /// `true` or `false`.
-pub(super) fn flag(text: &str) -> Result<bool, InvalidNumber> {
+pub(crate) fn flag(text: &str) -> Result<bool, InvalidNumber> {
     text.parse().map_err(|_| InvalidNumber::Flag(text.to_owned()))
 }
 
