@@ -1,12 +1,9 @@
 //! Indexes built concurrently.
 
-use std::process::{Child, Command};
-
-use cutover_migrator::{Error, Limits, Progress, Step, apply};
-use cutover_secrets::Secret;
-use tokio::sync::mpsc::unbounded_channel;
+use cutover_migrator::{Error, Limits, Progress};
 
 use crate::support::{Database, migrations};
+use crate::victim::{Task, Victim};
 
 const POSTS: &str = "CREATE TABLE posts (id int, title text); INSERT INTO posts VALUES (1, 'a'), (2, 'a')";
 const INDEX: &str = "-- cutover: transaction=off\nCREATE INDEX CONCURRENTLY posts_title ON posts (title);";
@@ -16,8 +13,8 @@ const INDEXES: &str = "SELECT count(*) FROM pg_index WHERE indrelid = 'posts'::r
 const VALID: &str =
     "SELECT count(*) FROM pg_index WHERE indrelid = 'posts'::regclass AND indisvalid AND indisready";
 
-/// In the environment of the process that is to be killed: the database.
-const DATABASE: &str = "CUTOVER_TEST_DATABASE";
+/// What is done by the process that is to be killed.
+pub(crate) const KILLED: [&str; 2] = [POSTS, INDEX];
 
 #[tokio::test]
 async fn an_index_is_built_once() {
@@ -60,10 +57,9 @@ async fn a_build_that_was_killed_is_done_again() {
     // The build can't get past the first of its phases as long as this writer is at work.
     let writer = database.session().await;
     writer.batch_execute("BEGIN; INSERT INTO posts VALUES (3, 'b')").await.unwrap();
-    let mut migrator = Killed(start_migrator(&database.url));
+    let mut migrator = Victim::start(database.url.expose(), Task::Index, 7);
     database.until("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'posts'::regclass)").await;
-    migrator.0.kill().unwrap();
-    migrator.0.wait().unwrap();
+    migrator.kill();
     // The server notices that its client is gone, by itself.
     database
         .until("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'cutover-migrator' AND datname = current_database())")
@@ -71,7 +67,7 @@ async fn a_build_that_was_killed_is_done_again() {
     writer.batch_execute("COMMIT").await.unwrap();
     assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 0));
 
-    let (outcome, mut told) = database.expand_within(&killed_migrations(), &Limits::default()).await;
+    let (outcome, mut told) = database.expand_within(&migrations(&KILLED), &Limits::default()).await;
     assert_eq!(outcome.unwrap().applied.len(), 1);
     let mut rebuilt = false;
     while let Ok(progress) = told.try_recv() {
@@ -79,36 +75,4 @@ async fn a_build_that_was_killed_is_done_again() {
     }
     assert!(rebuilt);
     assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
-}
-
-/// Kills the process, if the test fails before it does.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_migrator(database: &Secret) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "index::a_migrator_to_be_killed", "--ignored"])
-        .env(DATABASE, database.expose())
-        .spawn()
-        .unwrap()
-}
-
-fn killed_migrations() -> cutover_migrator::Work {
-    migrations(&[POSTS, INDEX])
-}
-
-#[tokio::test]
-#[ignore = "run as a process of its own by a_build_that_was_killed_is_done_again"]
-async fn a_migrator_to_be_killed() {
-    let Ok(database) = std::env::var(DATABASE) else { return };
-    let (progress, _told) = unbounded_channel();
-    apply(&Secret::new(database), Step::Expand, &killed_migrations(), &Limits::default(), &progress)
-        .await
-        .unwrap();
 }
