@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean bench-deploy bench-proxy bench-ship faults fuzz simulate
+.PHONY: build demo test clean bench-deploy bench-migrator bench-proxy bench-ship faults fuzz simulate
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -22,6 +22,12 @@ clean:
 # How long a deploy takes, beside the same by hand; with the release profile.
 bench-deploy:
 	scripts/bench.sh cutover-bench-deploy
+
+# What an application notices of a schema change behind an old transaction, and of a million rows that are brought over,
+# beside the same without Cutover; then migrators that are killed at each message and at 100 points of backfills along each
+# kind of key: half an hour. One of them: make bench-migrator ARGS=queue (or backfill, or kill)
+bench-migrator:
+	scripts/bench-migrator.sh $(ARGS)
 
 # Each program killed and stopped at each point of each stage, on a real host under load: a quarter of an hour.
 faults:

@@ -182,11 +182,12 @@ async fn killed_at_each_step_of_all_phases() {
     let mut message = fastrand::usize(1..=every);
     let mut survived = false;
     while !survived {
-        let lost = Box::pin(killed_after(Last::Lost(message)));
-        let unanswered = Box::pin(killed_after(Last::Unanswered(message)));
-        let (one, other) = tokio::join!(lost, unanswered);
-        survived = one && other;
-        message += every;
+        let messages = [message, message + every, message + 2 * every];
+        let killed =
+            messages.into_iter().flat_map(|message| [Last::Lost(message), Last::Unanswered(message)]);
+        let killed = futures_util::future::join_all(killed.map(|last| Box::pin(killed_after(last)))).await;
+        survived = killed.ends_with(&[true, true]);
+        message += 3 * every;
     }
     assert!(message > 100, "all of it was less than {message} messages");
 }
