@@ -6,7 +6,7 @@ use cutover_core::Phase;
 use cutover_migrator::ledger::Refusal;
 use cutover_migrator::{Error, Limits, Progress, Step, Work};
 
-use crate::support::{Database, phases};
+use crate::support::{Database, Server, connect, phases};
 
 /// A table with a key of some kind, filled with so many rows.
 fn table(key: &str, columns: &str, values: &str, rows: u32) -> String {
@@ -217,4 +217,36 @@ async fn other_services_have_their_turn_while_rows_are_brought_over() {
     };
     let (filled, changed) = tokio::join!(Box::pin(filled), Box::pin(changed));
     assert_eq!((filled.0.unwrap().applied.len(), changed), (1, (1, 0)));
+}
+
+#[tokio::test]
+async fn replicas_that_are_behind_are_waited_for() {
+    let server = Server::start();
+    let replica = server.replica();
+    let (database, follower) = (Database::on(&server).await, connect(replica.url()).await);
+    let work = work(&table("id", "id bigint", "n", 6_000), FILL);
+    database.expand(&work).await.unwrap();
+    follower.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    let limits = Limits {
+        lag: Duration::from_millis(1_500),
+        batch: Duration::from_millis(2),
+        rest: 10.0,
+        ..Limits::default()
+    };
+    let hopeless = Limits { lag_patience: Duration::from_millis(600), ..limits.clone() };
+    let (outcome, _) = database.apply_within(Step::Backfill, &work, &hopeless).await;
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::Lag { .. }) && error.retryable(), "{error}");
+
+    let (progress, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let filled = Box::pin(cutover_migrator::apply(&database.url, Step::Backfill, &work, &limits, &progress));
+    let resumed = async {
+        while !matches!(told.recv().await.unwrap(), Progress::Lagging { .. }) {}
+        follower.batch_execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    };
+    let both = Box::pin(async { tokio::join!(filled, resumed) });
+    let (filled, ()) =
+        tokio::time::timeout(crate::support::LIMIT, both).await.expect("it never waited, or for ever");
+    assert_eq!(filled.unwrap().applied.len(), 1);
+    assert_eq!(database.count(DONE).await, 6_000);
 }

@@ -1,5 +1,7 @@
 //! Indexes built concurrently.
 
+use std::time::Duration;
+
 use cutover_migrator::{Error, Limits, Progress};
 
 use crate::support::{Database, migrations};
@@ -74,5 +76,49 @@ async fn a_build_that_was_killed_is_done_again() {
         rebuilt |= matches!(progress, Progress::Rebuilding { .. });
     }
     assert!(rebuilt);
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
+}
+
+/// A build waits for all who have written to the table before; this writer doesn't end.
+#[tokio::test]
+async fn a_build_that_takes_too_long_leaves_nothing_and_names_who_was_in_the_way() {
+    let database = Database::new().await;
+    database.expand(&migrations(&[POSTS])).await.unwrap();
+    let writer = database.session().await;
+    writer
+        .batch_execute("SET application_name = 'import'; BEGIN; INSERT INTO posts VALUES (3, 'b')")
+        .await
+        .unwrap();
+    let limits = Limits { index_lock: Duration::from_millis(500), ..Limits::default() };
+    let files = migrations(&[POSTS, INDEX]);
+    let (outcome, _) = database.expand_within(&files, &limits).await;
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }) && error.retryable(), "{error}");
+    assert!(error.to_string().contains("import"), "{error}");
+    writer.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(database.expand(&files).await.unwrap().applied.len(), 1);
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
+}
+
+/// Its session lives as long as it does, in mid-build and with the turn, and nobody would know when that ends.
+#[tokio::test]
+async fn a_frozen_migrator_is_ended_by_a_later_claim_and_only_by_one() {
+    let database = Database::new().await;
+    database.expand(&migrations(&[POSTS])).await.unwrap();
+    let writer = database.session().await;
+    writer.batch_execute("BEGIN; INSERT INTO posts VALUES (3, 'b')").await.unwrap();
+    let migrator = Victim::start(database.url.expose(), Task::Index, 8);
+    database.until("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'posts'::regclass)").await;
+    migrator.freeze();
+
+    let mut files = migrations(&KILLED);
+    files.epoch.sequence = 8;
+    let limits = Limits { turn: Duration::from_secs(5), ..Limits::default() };
+    let (outcome, _) = database.expand_within(&files, &limits).await;
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::Turn { .. }) && error.retryable(), "{error}");
+    writer.batch_execute("COMMIT").await.unwrap();
+    files.epoch.sequence = 9;
+    assert_eq!(database.expand(&files).await.unwrap().applied.len(), 1);
     assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
 }

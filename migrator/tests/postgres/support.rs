@@ -28,7 +28,12 @@ impl Server {
     /// A server of a test's own.
     pub(crate) fn start() -> Self {
         // Between the choice of a free port and its use another process may take it.
-        (0..5).find_map(|_| start()).expect("no PostgreSQL server could be started")
+        (0..5).find_map(|_| start(None)).expect("no PostgreSQL server could be started")
+    }
+
+    /// A replica of this one.
+    pub(crate) fn replica(&self) -> Self {
+        (0..5).find_map(|_| start(Some(&self.url))).expect("no replica could be started")
     }
 
     /// The address of the database that it has from the start.
@@ -50,13 +55,14 @@ fn server() -> &'static Server {
     SERVER.get_or_init(Server::start)
 }
 
-fn start() -> Option<Server> {
+fn start(primary: Option<&str>) -> Option<Server> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let directory = std::env::temp_dir().join(format!("cutover-postgres-{}-{port}", std::process::id()));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/postgres.sh");
     let mut process = Command::new(script)
         .arg("run")
         .args([directory.as_os_str(), port.to_string().as_ref()])
+        .args(primary)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use cutover_migrator::{Limits, Progress, Step, Work, apply};
 use cutover_secrets::Secret;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::killed::Kind;
@@ -103,6 +105,12 @@ impl Victim {
     /// Whether it has ended, and done all.
     pub(crate) fn has_succeeded(&mut self) -> bool {
         self.process.try_wait().unwrap().is_some_and(|status| status.success())
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        let pid = Pid::from_raw(self.process.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, Signal::SIGSTOP).unwrap();
     }
 
     /// SIGKILL.

@@ -97,12 +97,13 @@ async fn walk(run: &mut Run<'_>, batches: &Batches<'_>, state: &mut State) -> Re
         run.tell(Progress::Filled { version, rows, expected, rate, left });
     };
     prepare(session, limits.lock, limits.longest_batch).await?;
+    replicas.wait(run, batches.pending).await?;
     loop {
         if told.elapsed() >= REPORTS {
             told = Instant::now();
             report(run, state);
             session.verify().await?;
-            replicas.wait(run, migration).await?;
+            replicas.wait(run, batches.pending).await?;
         }
         let ended = if tries == 0 {
             batches.next(state).await

@@ -35,6 +35,9 @@ const BEGIN: &str = "INSERT INTO cutover_ledger.backfills \
     key = excluded.key, round = excluded.round, upper = excluded.upper, reached = NULL, batch = excluded.batch, \
     rows_expected = excluded.rows_expected, rows_walked = excluded.rows_walked, moved_at = now()";
 
+const TOUCH: &str = "UPDATE cutover_ledger.backfills SET moved_at = now() \
+    WHERE service = $1 AND version = $2 AND part = $3";
+
 /// Moves on from where the batch began, and only from there; and only as long as the claim is the last one. The fence's row is
 /// locked: whoever would raise it waits for the end of the batch.
 const MOVE: &str = "UPDATE cutover_ledger.backfills b SET reached = $4, batch = $5, rows_walked = rows_walked + $6, \
@@ -85,6 +88,13 @@ impl Ledger<'_> {
             )
             .await;
         begun.map(drop).map_err(self.session.error("write where a backfill begins"))
+    }
+
+    /// Writes that a backfill stands where it is. Replicas say where they are when they are sent something.
+    pub(super) async fn touch(&self, pending: &Pending<'_>) -> Result<(), Error> {
+        let (version, _, part) = place(pending);
+        let touched = self.session.client().execute(TOUCH, &[&self.service, &version, &part]).await;
+        touched.map(drop).map_err(self.session.error("write that a backfill waits"))
     }
 
     /// What moves a backfill on, made ready once.
