@@ -6,7 +6,7 @@ mod traffic;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use cutover_core::{HostName, Program, Stage};
+use cutover_core::{Engine, HostName, Program, Stage};
 use cutover_store::Location;
 
 pub(crate) use setup::{Proxy, ProxyAction, Setup};
@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     History(History),
     /// List the hosts and what they owe; forget what one owes that is gone for good
     Hosts(Hosts),
+    /// Say what migrations would do to those who use the database (exit code 2: something that is refused)
+    Lint(Lint),
     /// Show how far the migrations of what is live have come, and what each waits for
     Migrations(Migrations),
     /// Let the contract phase of what is live begin at once: older releases can't be gone back to then
@@ -150,6 +152,17 @@ pub(crate) struct PlanArgs {
     /// The release's name instead of the commit
     #[arg(long, value_name = "NAME", value_parser = version_name)]
     pub(crate) version: Option<String>,
+}
+
+/// Options of `lint`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Lint {
+    /// The folder of migrations [default: the one of the deploy file]
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// What they are for: postgresql, mysql or mariadb [default: as the deploy file says, else postgresql]
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) engine: Option<Engine>,
 }
 
 /// Options of `deploy`.

@@ -120,6 +120,9 @@ pub(crate) enum Error {
     /// The following of a deployment broke off.
     #[error("deployment {} can't be followed any more; it goes on without", .0.short())]
     Lost(DeploymentId, #[source] cutover_bus::Error),
+    /// Statements of migrations that would disturb whoever uses the database, each with its place.
+    #[error("{0}")]
+    Dangerous(String),
     /// Whatever stopped a plan from being made: `plan` has 1 for something else.
     #[error("the plan could not be made")]
     Unplanned(#[source] anyhow::Error),
@@ -181,6 +184,9 @@ impl Error {
             Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
             Self::Deployment { .. } => "cutover history lists them".to_owned(),
             Self::Release { .. } => "cutover rollback --list lists them".to_owned(),
+            Self::Dangerous(_) => {
+                "what is meant all the same has a line above it: -- cutover: allow=RULE reason=\"…\" (docs/migrations.md)".to_owned()
+            }
             Self::ImageGone { .. } => "check out that version and deploy it".to_owned(),
             Self::Refused(cutover_core::Refused::StillRuns(_)) => {
                 "watch it: cutover status -w    take it back: cutover abort".to_owned()

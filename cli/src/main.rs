@@ -4,6 +4,7 @@ mod args;
 mod choice;
 mod clock;
 mod console;
+mod danger;
 mod decide;
 mod embedded;
 mod environment;

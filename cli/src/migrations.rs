@@ -2,24 +2,29 @@
 
 use std::path::Path;
 
-use cutover_core::{Digest, Engine, MigrationFile};
+use cutover_core::{Digest, Engine, MigrationFile, Override};
+use cutover_migration::lint::{Script, Verdict, lint};
 use cutover_migration::{Compiled, FileName, Form, InvalidMigration, Kind, Migration, Migrations};
 use cutover_store::Store;
 use tokio::fs;
 
 use crate::error::Error;
 
-/// The migrations in `folder`, in their order; each is read as the migrator will read it. With a store, their content is put
-/// there.
+/// Migrations, and what their statements do to those who use the database.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// The files, in their order.
+    pub(crate) files: Vec<MigrationFile>,
+    /// The statements, in theirs.
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// The migrations in `folder`; each is read as the migrator will read it. With a store, their content is put there.
 ///
 /// # Errors
 /// A folder or a file that can't be read, or a file that can't be run as a migration.
-pub(crate) async fn read(
-    folder: &Path,
-    engine: Engine,
-    store: Option<&Store>,
-) -> anyhow::Result<Vec<MigrationFile>> {
-    let (mut files, mut all) = (Vec::new(), Vec::new());
+pub(crate) async fn read(folder: &Path, engine: Engine, store: Option<&Store>) -> anyhow::Result<Folder> {
+    let (mut read, mut all) = (Vec::new(), Vec::new());
     for (title, name) in names(folder).await? {
         let path = folder.join(&title);
         let content = fs::read(&path).await.map_err(Error::io("read", &path))?;
@@ -31,7 +36,18 @@ pub(crate) async fn read(
                 |part: &Migration| matches!(part.kind(), Kind::Backfill(backfill) if backfill.before_switch);
             if let Some(part) = parts.first() {
                 let before_switch = first(part);
-                files.push((part.version(), part.phase(), MigrationFile { before_switch, ..file }));
+                let file = MigrationFile { before_switch, ..file };
+                // Lines of what is written from operations aren't those of the file.
+                let shown = file.declared.as_ref().map(|_| format!("{title} ({})", file.phase.as_str()));
+                let script = Script {
+                    file: shown.unwrap_or_else(|| title.clone()),
+                    contract: format!("{}_{}.contract.sql", name.version, name.name),
+                    version: name.version.clone(),
+                    phase: file.phase,
+                    sql: sql.clone(),
+                    declared: file.declared.is_some(),
+                };
+                read.push((part.version(), part.phase(), file, script));
             }
             all.extend(parts);
             if let Some(store) = store {
@@ -40,8 +56,30 @@ pub(crate) async fn read(
         }
     }
     Migrations::new(all)?;
-    files.sort_by_key(|(version, phase, _)| (*version, *phase));
-    Ok(files.into_iter().map(|(_, _, file)| file).collect())
+    // What a version's contract says is known in the expand phase of the next.
+    read.sort_by_key(|(version, phase, ..)| (*version, *phase));
+    let (mut files, scripts): (Vec<_>, Vec<_>) =
+        read.into_iter().map(|(_, _, file, script)| (file, script)).unzip();
+    let verdicts = lint(&scripts, engine)?;
+    for file in &mut files {
+        file.overrides = overrides(file, &verdicts);
+    }
+    Ok(Folder { files, verdicts })
+}
+
+/// What overrides allow in a file.
+fn overrides(file: &MigrationFile, verdicts: &[Verdict]) -> Vec<Override> {
+    let own =
+        verdicts.iter().filter(|verdict| verdict.version == file.version && verdict.phase == file.phase);
+    let allowed = |verdict: &Verdict| {
+        let line = verdict.line;
+        let allow = verdict.findings.iter().filter_map(|finding| {
+            let reason = finding.allowed.clone()?;
+            Some(Override { line, rule: finding.rule.name().to_owned(), reason })
+        });
+        allow.collect::<Vec<_>>()
+    };
+    own.flat_map(allowed).collect()
 }
 
 /// The SQL of a file: what stands in it, or what is written from what it declares, phase by phase.
@@ -98,7 +136,7 @@ mod tests {
             std::fs::write(folder.path().join(file), *sql).unwrap();
         }
         let read = read(folder.path(), Engine::Postgresql, None).await?;
-        Ok(read.iter().map(MigrationFile::title).collect())
+        Ok(read.files.iter().map(MigrationFile::title).collect())
     }
 
     #[tokio::test]
@@ -117,9 +155,12 @@ mod tests {
             "operations:\n  - rename_column: {table: users, column: name, to: full_name, type: text}\n";
         std::fs::write(folder.path().join("7_rename.yaml"), declared).unwrap();
         let read = read(folder.path(), Engine::Postgresql, None).await.unwrap();
-        let titles: Vec<String> = read.iter().map(MigrationFile::title).collect();
+        let titles: Vec<String> = read.files.iter().map(MigrationFile::title).collect();
         assert_eq!(titles, ["7_rename", "7_rename.backfill", "7_rename.contract"]);
-        assert!(read.iter().all(|file| file.declared == Some(Digest::of(declared.as_bytes()))));
+        let told = read.verdicts.first().map(ToString::to_string);
+        let first = "7_rename.yaml (expand):2: safe: ALTER TABLE users ADD COLUMN full_name text";
+        assert_eq!(told.as_deref(), Some(first));
+        assert!(read.files.iter().all(|file| file.declared == Some(Digest::of(declared.as_bytes()))));
     }
 
     #[tokio::test]
@@ -148,6 +189,21 @@ mod tests {
         let store = Store::open(at.path()).await.unwrap();
         let migrations = read(folder.path(), Engine::Postgresql, Some(&store)).await.unwrap();
         assert!(store.contains(&Digest::of(b"select 1")).await.unwrap());
-        assert_eq!(migrations, super::read(folder.path(), Engine::Postgresql, None).await.unwrap());
+        let again = read(folder.path(), Engine::Postgresql, None).await.unwrap();
+        assert_eq!(migrations.files, again.files);
+    }
+
+    #[tokio::test]
+    async fn an_override_is_kept_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let sql = "-- cutover: allow=drop-table reason=\"nobody reads it\"\nDROP TABLE a;";
+        std::fs::write(folder.path().join("1_a.sql"), sql).unwrap();
+        std::fs::write(folder.path().join("1_a.contract.sql"), "DROP TABLE b;").unwrap();
+        let read = read(folder.path(), Engine::Postgresql, None).await.unwrap();
+        let [expand, contract] = read.files.as_slice() else { panic!("{read:?}") };
+        let (rule, reason) = ("drop-table".to_owned(), "nobody reads it".to_owned());
+        assert_eq!(expand.overrides, [Override { line: 2, rule, reason }]);
+        assert!(contract.overrides.is_empty());
+        assert_eq!(read.verdicts.iter().flat_map(Verdict::refused).count(), 0);
     }
 }

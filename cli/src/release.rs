@@ -4,20 +4,28 @@ use std::time::Duration;
 
 use cutover_context::{Context, Repository, Scratch, advise};
 use cutover_core::{
-    BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, Recipe, Release, Source,
-    origin,
+    BuildContext, Digest, GitRepository, GitSource, ImageSource, Recipe, Release, Source, origin,
 };
+use cutover_migration::lint::Verdict;
 use cutover_store::Store;
 
 use crate::console::Console;
 use crate::error::Error;
-use crate::migrations;
+use crate::migrations::{self, Folder};
 use crate::project::Project;
 use crate::size;
 use crate::version;
 
 /// How long a command of Git may take here: the repository is only asked what its names mean, or is on this machine.
 const LOOKING: Duration = Duration::from_secs(30);
+
+/// A release, and what its migrations do to those who use the database.
+#[derive(Debug)]
+pub(crate) struct Assembled {
+    pub(crate) release: Release,
+    /// The statements of all its migrations, those included that were applied long ago.
+    pub(crate) verdicts: Vec<Verdict>,
+}
 
 /// The release of a project. With a store, what it is made of is put there; without one, nothing is written. A context that
 /// is large is told of, and what the deploy file had better not ask for.
@@ -29,16 +37,17 @@ pub(crate) async fn assemble(
     version: Option<String>,
     store: Option<&Store>,
     console: Console,
-) -> anyhow::Result<Release> {
+) -> anyhow::Result<Assembled> {
     let ((source, commit), migrations) =
         tokio::try_join!(source(project, store, console), migrations(project, store))?;
     let settings = project.target.settings.clone();
     for warning in settings.warnings() {
         console.note(format_args!("warning: {warning}"));
     }
+    let Folder { files: migrations, verdicts } = migrations;
     let unnamed = Release { version: String::new(), source, settings, migrations };
     let version = version.or(commit).unwrap_or_else(|| version::of(&unnamed));
-    Ok(Release { version, ..unnamed })
+    Ok(Assembled { release: Release { version, ..unnamed }, verdicts })
 }
 
 /// Where the image comes from, and the commit that a release of it is named by.
@@ -159,12 +168,12 @@ fn add(recipe: &mut Recipe, labels: impl IntoIterator<Item = (&'static str, Stri
     }
 }
 
-async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<Vec<MigrationFile>> {
+async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<Folder> {
     match &project.target.migrations_folder {
         Some(folder) => {
             migrations::read(&project.folder().join(folder), project.target.settings.engine, store).await
         }
-        None => Ok(Vec::new()),
+        None => Ok(Folder::default()),
     }
 }
 
@@ -193,7 +202,7 @@ mod tests {
         let file = folder.join("cutover.yaml");
         let args = Args::try_parse_from(["cutover", "plan", "-q", "-f", file.to_str().unwrap()]).unwrap();
         let project = Project::open(&args.global).unwrap();
-        assemble(&project, None, None, Console::new(&args.global)).await.unwrap()
+        assemble(&project, None, None, Console::new(&args.global)).await.unwrap().release
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod down;
 mod history;
 mod hosts;
 mod init;
+mod lint;
 mod logs;
 mod maintenance;
 mod migrations;
@@ -60,6 +61,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Status(args) => status::run(options, &args, console).await,
         Verb::History(args) => history::run(options, &args, console).await,
         Verb::Hosts(args) => hosts::run(options, args, console).await,
+        Verb::Lint(args) => lint::run(options, args, console).await,
         Verb::Migrations(args) => migrations::run(options, args, console).await,
         Verb::Approve => approve::run(options, console).await,
         Verb::Logs(args) => logs::run(options, &args, console).await,

@@ -9,8 +9,9 @@ use crate::decide::{decide, require_programs, require_secrets};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
+use crate::release::{self, Assembled};
 use crate::session::Session;
-use crate::{person, planning, release};
+use crate::{danger, person, planning};
 
 /// Nothing was to be done, as `--json` has it.
 #[derive(Serialize)]
@@ -39,7 +40,8 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     }
     require_secrets(&session, &project.target.settings, project.target.image.recipe(), true)?;
     let store = session.store().await?;
-    let release = release::assemble(&project, args.version, Some(&store), console).await?;
+    let Assembled { release, verdicts } =
+        release::assemble(&project, args.version, Some(&store), console).await?;
     if !args.force
         && !args.rebuild
         && planning::is_live(log.service(), &release)
@@ -57,6 +59,9 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         }
         return Ok(Exit::Ok);
     }
+    let verdicts = danger::of_pending(&verdicts, &planning::pending(log.service(), &release));
+    verdicts.iter().for_each(|verdict| console.note(verdict));
+    danger::check(log.service(), verdicts)?;
     let image = if args.rebuild { None } else { known_image(log.service(), &release, &session).await? };
     if image.is_some() && release.source.recipe().is_some() {
         console.note("nothing to build: the image of the same source is kept (`--rebuild` builds it again)");

@@ -7,12 +7,14 @@ use serde::Serialize;
 
 use crate::args::{Global, PlanArgs};
 use crate::console::Console;
+use crate::danger::Classified;
 use crate::environment::Unresolved;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
+use crate::release::{self, Assembled};
 use crate::session::Session;
-use crate::{person, planning, release, report, version};
+use crate::{danger, person, planning, report, version};
 
 /// A plan, as `--json` has it. It holds references to secrets, never their values.
 #[derive(Serialize)]
@@ -20,6 +22,7 @@ struct Report<'a> {
     plan: &'a Plan,
     changes: bool,
     pending: Vec<String>,
+    statements: Vec<Classified<'a>>,
     settings: Vec<String>,
     missing: Vec<Program>,
     warnings: Vec<String>,
@@ -36,7 +39,7 @@ pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> a
 async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
     let project = Project::open(&options)?;
-    let release = release::assemble(&project, args.version, None, console).await?;
+    let Assembled { release, verdicts } = release::assemble(&project, args.version, None, console).await?;
     let (service, session) = match Session::look(&options, console).await {
         Ok(session) => (session.journal.service(&project.target.key).await?.service().clone(), Some(session)),
         // Nothing was ever started here: that is no reason to start anything.
@@ -54,13 +57,18 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         ),
         None => (Vec::new(), Vec::new()),
     };
-    let pending = planning::pending(&service, &plan.release).into_iter().map(MigrationFile::title).collect();
+    let pending = planning::pending(&service, &plan.release);
+    let verdicts = danger::of_pending(&verdicts, &pending);
+    danger::check(&service, verdicts.iter().copied())?;
+    let pending = pending.into_iter().map(MigrationFile::title).collect();
     let settings = service
         .live()
         .map(|live| planning::changed_settings(&live.release.settings, &plan.release.settings))
         .unwrap_or_default();
     let warnings = plan.release.settings.warnings().iter().map(ToString::to_string).collect();
-    let report = Report { plan: &plan, changes, pending, settings, missing, warnings, unresolved };
+    let statements = verdicts.into_iter().map(Classified::of).collect();
+    let report =
+        Report { plan: &plan, changes, pending, statements, settings, missing, warnings, unresolved };
     if console.json {
         console.object(&report)?;
     } else {
@@ -103,6 +111,12 @@ fn lines(service: &Service, report: &Report<'_>) -> Vec<String> {
             lines.push(row(stage.as_str(), "", &what));
         }
     }
+    let statements = report.statements.iter().enumerate();
+    lines.extend(
+        statements.map(|(index, statement)| {
+            row(if index == 0 { "schema" } else { "" }, "", &statement.to_string())
+        }),
+    );
     if !report.settings.is_empty() {
         lines.push(row("settings", "", &format!("changed: {}", report.settings.join(", "))));
     }

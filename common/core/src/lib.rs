@@ -58,7 +58,9 @@ pub use health_check::HealthCheck;
 pub use journal::{DecodeError, Entry, Event, STREAM_SUBJECTS, Subject, UnknownSubject};
 pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
-pub use migrations::{ContractTerms, Engine, MigrationFile, Phase, UnknownEngine, UnknownWhen, When};
+pub use migrations::{
+    ContractTerms, Engine, MigrationFile, Override, Phase, UnknownEngine, UnknownWhen, When,
+};
 pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, RoleName, ServiceName};
 pub use needed::Needed;
 pub use obligation::Obligation;

@@ -26,6 +26,20 @@ pub struct MigrationFile {
     /// Whether it is a backfill whose rows the new version reads: it is done before the switch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub before_switch: bool,
+    /// What is known to be dangerous in it, and meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+}
+
+/// A dangerous statement that is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    /// The line that it starts in, from 1.
+    pub line: usize,
+    /// The rule that it breaks.
+    pub rule: String,
+    /// Why it is meant.
+    pub reason: String,
 }
 
 /// When the last phase of migrations may begin.
@@ -123,7 +137,7 @@ impl MigrationFile {
         content: Digest,
     ) -> Self {
         let (version, name) = (version.into(), name.into());
-        Self { version, name, content, phase, declared: None, before_switch: false }
+        Self { version, name, content, phase, declared: None, before_switch: false, overrides: Vec::new() }
     }
 
     /// Its name in front of people: that of a migration of one file as it always was, that of a later phase with the phase.

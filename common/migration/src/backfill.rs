@@ -232,7 +232,7 @@ mod tests {
     fn read(headers: &[&str], sql: &str) -> Result<Backfill, InvalidBackfill> {
         let directives: Vec<Directive<'_>> =
             headers.iter().map(|text| Directive { text, line: 1, at: 0 }).collect();
-        let headers = Headers::read(&directives, Phase::Backfill, 1)?;
+        let headers = Headers::read(&directives, Phase::Backfill, 2)?;
         Backfill::read(&headers, &statements(sql, Engine::Postgresql), sql, Engine::Postgresql)
     }
 

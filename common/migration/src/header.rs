@@ -96,7 +96,7 @@ impl<'a> Headers<'a> {
             let Some(header) = header else {
                 return Err(InvalidHeader::Unknown { line, text: text.to_owned(), known: known.join(", ") });
             };
-            if line > statement {
+            if line >= statement {
                 return Err(InvalidHeader::Late { line, statement });
             }
             if let Some(first) = found.iter().find(|first| first.key == header.key) {
@@ -147,7 +147,7 @@ mod tests {
     fn read<'a>(texts: &[&'a str], phase: Phase) -> Result<Headers<'a>, InvalidHeader> {
         let directives: Vec<Directive<'_>> =
             (1..).zip(texts).map(|(line, text)| Directive { text, line, at: 0 }).collect();
-        Headers::read(&directives, phase, 3)
+        Headers::read(&directives, phase, 4)
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
         assert!(unknown(&["transaction=off"], Phase::Backfill));
         assert!(unknown(&["verify"], Phase::Backfill));
         let late = read(&["table=a", "key=b", "batch=1", "verify=c"], Phase::Backfill);
-        assert_eq!(late, Err(InvalidHeader::Late { line: 4, statement: 3 }));
+        assert_eq!(late, Err(InvalidHeader::Late { line: 4, statement: 4 }));
         let twice = read(&["table=a", "table=b"], Phase::Backfill);
         assert!(matches!(twice, Err(InvalidHeader::Twice { line: 2, first: 1, .. })));
     }

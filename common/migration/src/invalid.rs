@@ -4,6 +4,7 @@ use cutover_core::{Digest, Engine};
 
 use crate::backfill::InvalidBackfill;
 use crate::header::InvalidHeader;
+use crate::lint::InvalidAllow;
 use crate::{InvalidFileName, InvalidVersion};
 
 /// A file that is no migration. Every message names the file, and the line where there is one.
@@ -53,6 +54,15 @@ pub enum InvalidMigration {
         /// What is wrong.
         #[source]
         source: InvalidHeader,
+    },
+    /// An override can't be used.
+    #[error("migration {file}")]
+    Allow {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        #[source]
+        source: InvalidAllow,
     },
     /// It is no backfill that can be run in batches.
     #[error("migration {file}")]

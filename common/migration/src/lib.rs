@@ -8,6 +8,7 @@ mod directive;
 mod file_name;
 mod header;
 mod invalid;
+pub mod lint;
 mod migration;
 mod migrations;
 mod statement;

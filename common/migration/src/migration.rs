@@ -6,6 +6,7 @@ use crate::backfill::{Backfill, InvalidBackfill};
 use crate::concurrent::{ConcurrentIndex, DroppedIndex, Reindexed};
 use crate::directive::Directive;
 use crate::header::{Headers, InvalidHeader};
+use crate::lint::Allow;
 use crate::statement::{Forbidden, Statement, split};
 use crate::token::{Token, TokenKind, tokens};
 use crate::{InvalidMigration, Version};
@@ -172,7 +173,10 @@ impl Reader<'_> {
         tokens: &[Token<'_>],
         begins: usize,
     ) -> Result<Vec<Examined>, InvalidMigration> {
-        let directives: Vec<Directive<'_>> = tokens.iter().filter_map(Directive::of).collect();
+        // An override is for the lint.
+        let directives = tokens.iter().filter_map(Directive::of);
+        let directives: Vec<Directive<'_>> =
+            directives.filter(|directive| !Allow::is_meant(directive)).collect();
         let code = tokens.iter().filter(|token| token.kind != TokenKind::Comment).copied();
         let statements = split(sql, code, self.engine);
         let Some(first) = statements.first() else {

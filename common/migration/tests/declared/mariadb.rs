@@ -143,3 +143,56 @@ fn a_table_has_both_names_until_the_old_one_goes() {
     assert!(database.refused("SELECT * FROM users").contains("doesn't exist"));
     assert!(database.refused("SELECT * FROM posts").contains("doesn't exist"));
 }
+
+/// What a change of a table takes: as docs/migrations.md says, and as the server does. The table is `t`, with the columns of
+/// [`TABLE_T`].
+const ALGORITHMS: [(&str, &str, &str); 13] = [
+    ("add a column", "ADD COLUMN n int", "INSTANT"),
+    ("drop a column", "DROP COLUMN a", "INSTANT"),
+    ("rename a column", "RENAME COLUMN a TO z", "INSTANT"),
+    ("change a default", "ALTER COLUMN a SET DEFAULT 7", "INSTANT"),
+    ("make a `varchar` wider", "MODIFY COLUMN v varchar(40)", "INSTANT"),
+    ("drop `NOT NULL`", "MODIFY COLUMN r int NULL", "INPLACE"),
+    ("set `NOT NULL`", "MODIFY COLUMN a int NOT NULL", "INPLACE"),
+    ("add an index", "ADD INDEX by_a (a)", "INPLACE"),
+    ("add a unique index", "ADD UNIQUE INDEX by_a (a)", "INPLACE"),
+    ("drop an index", "DROP INDEX by_v", "INPLACE"),
+    (
+        "add a foreign key, with `foreign_key_checks = 0`",
+        "ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES t (id)",
+        "INPLACE",
+    ),
+    ("change a type", "MODIFY COLUMN a bigint", "COPY"),
+    ("add a check", "ADD CONSTRAINT k CHECK (a > 0)", "COPY"),
+];
+
+const TABLE_T: &str = "CREATE TABLE t (id int PRIMARY KEY, a int, v varchar(20), r int NOT NULL, KEY by_v (v)) // INSERT INTO t VALUES (1, 1, 'v', 1)";
+
+#[test]
+fn the_page_says_what_a_change_takes() {
+    let page = include_str!("../../../../docs/migrations.md");
+    let database = Database::new(Engine::Mariadb);
+    for (what, action, algorithm) in ALGORITHMS {
+        let alter = |algorithm: &str, lock: &str| {
+            format!(
+                "SET STATEMENT foreign_key_checks = 0 FOR ALTER TABLE t {action}, ALGORITHM={algorithm}{lock}"
+            )
+        };
+        database.run(&format!("DROP TABLE IF EXISTS t // {TABLE_T}"));
+        match algorithm {
+            "INPLACE" => {
+                database.refused(&alter("INSTANT", ""));
+                database.run(&alter("INPLACE", ", LOCK=NONE"));
+            }
+            "COPY" => {
+                database.refused(&alter("INPLACE", ", LOCK=NONE"));
+                database.run(&alter("COPY", ""));
+            }
+            instant => {
+                database.run(&alter(instant, ""));
+            }
+        }
+        let row = format!("| {what} | {algorithm} |");
+        assert!(page.contains(&row), "docs/migrations.md lacks\n{row}");
+    }
+}
