@@ -112,9 +112,14 @@ impl Walk<'_> {
             Stmt::Insert(_) => self.scope.write(self.found),
             Stmt::Truncate(_) => self.found.push(Rule::TRUNCATE),
             Stmt::Lock(_) => self.found.push(Rule::LOCK),
-            Stmt::Cluster(_) => self.found.push(Rule::CLUSTER),
+            Stmt::Cluster(_) | Stmt::Repack(_) => self.found.push(Rule::CLUSTER),
             Stmt::Vacuum(_) if says(statement, "FULL") => self.found.push(Rule::VACUUM_FULL),
-            Stmt::Do(_) | Stmt::Call(_) => self.found.push(Rule::CODE),
+            Stmt::Do(_) | Stmt::Call(_) | Stmt::Execute(_) => self.found.push(Rule::CODE),
+            Stmt::Select(_) if writes(statement) => {
+                self.found.push(Rule::UNBOUNDED);
+                self.scope.write(self.found);
+            }
+            Stmt::Set(_) if says(statement, "lock_timeout") => self.found.push(Rule::TIMEOUT),
             Stmt::Refresh(_) if !says(statement, "CONCURRENTLY") => self.found.push(Rule::REFRESH),
             Stmt::AlterIndex(_) | Stmt::AlterMaterializedView(_) if says(statement, "TABLESPACE") => {
                 self.found.push(Rule::MOVE);
@@ -214,8 +219,13 @@ impl Walk<'_> {
             self.found.push(Rule::ADD_COMPUTED);
         }
         for constraint in add.constraints() {
-            if matches!(constraint, Constraint::ReferencesConstraint(_)) {
-                self.scope.add_foreign_key(self.found);
+            match constraint {
+                Constraint::ReferencesConstraint(_) => self.scope.add_foreign_key(self.found),
+                Constraint::CheckConstraint(_) => self.found.push(Rule::CHECK),
+                Constraint::UniqueConstraint(_) | Constraint::PrimaryKeyConstraint(_) => {
+                    self.found.push(Rule::UNIQUE);
+                }
+                _ => {}
             }
         }
         self.known.type_of_column(table, &name, &kind);
@@ -310,6 +320,16 @@ fn table(statement: &Stmt) -> Option<String> {
 /// Whether a word stands in the statement outside of quotes.
 fn says(statement: &Stmt, word: &str) -> bool {
     tokens(&statement.syntax().text().to_string(), Engine::Postgresql).iter().any(|token| token.is(word))
+}
+
+/// Whether a query writes rows on the way: `WITH … AS (DELETE …)`.
+fn writes(statement: &Stmt) -> bool {
+    let text = statement.syntax().text().to_string();
+    let found = tokens(&text, Engine::Postgresql);
+    found.windows(2).any(|pair| {
+        matches!(pair, [open, word] if open.is_symbol("(")
+            && ["UPDATE", "DELETE", "MERGE"].into_iter().any(|verb| word.is(verb)))
+    })
 }
 
 /// Whether an expression is the column as the type that it gets, which says nothing new.

@@ -112,6 +112,7 @@ rules! {
     CLUSTER = "cluster", RewritesTable, Everywhere, "the table is written again while reads and writes wait", "pg_repack, by hand";
     MOVE = "move", RewritesTable, Everywhere, "the table is written again while reads and writes wait", "a new table, written along, and a backfill";
     LOCK = "lock", BlocksReads, Everywhere, "whoever uses the table waits until the transaction ends", "leave it out: each statement takes the lock that it needs";
+    TIMEOUT = "timeout", BlocksReads, Everywhere, "it takes away the limit within which a lock that isn't given is given up", "leave it out: the migrator sets it";
     REFRESH = "refresh", BlocksReads, Everywhere, "reads of the view wait until it is computed", "REFRESH MATERIALIZED VIEW CONCURRENTLY, by the application";
     JSON = "json", NeedsContract, Warning, "json can't be compared: SELECT DISTINCT, GROUP BY and UNION over the table fail", "jsonb";
     ATTACH = "attach", BlocksReads, Everywhere, "all rows of the partition are checked while reads and writes of it wait", "first a CHECK on the partition that says what its bounds say, NOT VALID, and VALIDATE it";

@@ -198,6 +198,18 @@ ALTER TABLE users SET LOGGED;
 ALTER INDEX users_pkey SET TABLESPACE fast;
 --- expand: lock
 LOCK TABLE users IN ACCESS EXCLUSIVE MODE;
+--- expand: timeout
+SET LOCAL lock_timeout = 0;
+--- expand: unbounded
+WITH gone AS (DELETE FROM posts RETURNING id) SELECT count(*) FROM gone;
+--- expand: safe
+SELECT setval('users_id_seq', 1000);
+--- expand: check
+ALTER TABLE users ADD COLUMN height integer CHECK (height > 0);
+--- expand: unique
+ALTER TABLE users ADD COLUMN number integer UNIQUE;
+--- expand: code
+EXECUTE fill;
 --- expand: refresh
 REFRESH MATERIALIZED VIEW totals;
 --- expand: safe
