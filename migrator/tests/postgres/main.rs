@@ -6,6 +6,7 @@ mod authority;
 mod backfill;
 mod connect;
 mod contract;
+mod declared;
 mod index;
 mod killed;
 mod load;
