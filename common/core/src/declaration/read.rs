@@ -222,3 +222,16 @@ fn expression(text: &str) -> Result<String, InvalidSql> {
         Ok(text.trim().to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_stands_in_the_documentation() {
+        let page = include_str!("../../../../docs/migrations.md");
+        for (name, _) in READERS {
+            assert!(page.contains(&format!("\n| `{name}` | ")), "{name}");
+        }
+    }
+}
