@@ -178,3 +178,24 @@ fn the_page_has_every_rule() {
         assert!(page.contains(&row), "docs/migrations.md lacks\n{row}");
     }
 }
+
+/// What is cut off in the middle is read as far as it goes.
+#[test]
+fn no_text_is_too_broken_to_be_looked_at() {
+    for (corpus, engine) in [(POSTGRESQL, Engine::Postgresql), (MARIADB, Engine::Mariadb)] {
+        for case in read(corpus).1 {
+            for end in (0..case.sql.len()).step_by(13).filter(|end| case.sql.is_char_boundary(*end)) {
+                let (cut, rest) = case.sql.split_at(end);
+                for sql in [cut, rest] {
+                    // An override without its statement is the one thing that is an error here.
+                    let _ = lint(&[script("2", case.phase, sql)], engine);
+                    let file = MigrationFile {
+                        phase: case.phase,
+                        ..MigrationFile::expand("2", "case", Digest::of(sql.as_bytes()))
+                    };
+                    let _ = Migration::read(&file, sql, engine);
+                }
+            }
+        }
+    }
+}
