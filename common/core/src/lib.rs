@@ -29,6 +29,7 @@ mod recipe;
 mod reference;
 mod refused;
 mod release;
+mod repository;
 mod resources;
 mod role;
 mod routing;
@@ -73,6 +74,7 @@ pub use refused::{Illegal, Refused};
 pub use release::{
     BuildContext, GitSource, PrivateImage, Readiness, Release, Settings, Soak, Source, Timeouts,
 };
+pub use repository::Repository;
 pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;
 pub use routing::{ApplicationProtocol, Routing};

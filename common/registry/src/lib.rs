@@ -5,6 +5,8 @@
 //! stream: a loopback connection, or a channel of an SSH connection. There are two of them, with different rights:
 //! a [`PushRegistry`] takes one image in, a [`PullRegistry`] gives one image out. Each knows one repository; a
 //! repository with an unguessable name keeps other users of the same loopback interface out.
+//!
+//! Where a registry of its own is to be between them nevertheless, a [`Remote`] puts images there.
 
 mod beginning;
 mod connection;
@@ -16,6 +18,7 @@ mod pace;
 mod pull;
 mod push;
 mod range;
+mod remote;
 mod reply;
 mod route;
 mod traffic;
@@ -29,6 +32,7 @@ pub use manifest::{Descriptor, InvalidManifest, Platform};
 pub use pace::Pace;
 pub use pull::PullRegistry;
 pub use push::PushRegistry;
+pub use remote::Remote;
 pub use traffic::Traffic;
 pub use whole::is_whole;
 
