@@ -90,14 +90,17 @@ pub(crate) fn unresolved(
     let built = recipe.into_iter().flat_map(|recipe| {
         let secrets = recipe.secrets.iter();
         let secrets = secrets.map(|(id, reference)| (format!("builder.secrets.{id}"), reference));
-        let password = recipe.registry.iter().map(|login| ("registry.password".to_owned(), &login.password));
-        secrets.chain(password).chain(recipe.ssh.iter().filter_map(|(id, keys)| match keys {
+        secrets.chain(recipe.ssh.iter().filter_map(|(id, keys)| match keys {
             SshKeys::Key(reference) => Some((format!("builder.ssh.{id}"), reference)),
             SshKeys::Agent => None,
         }))
     });
+    // The builder enters it, or the shipper, or both.
+    let login = settings.repository.as_ref().map(|repository| &repository.registry);
+    let login = login.or_else(|| recipe?.registry.as_ref());
     secrets
         .chain(built)
+        .chain(login.map(|login| ("registry.password".to_owned(), &login.password)))
         .chain(tls.map(|(key, reference)| (format!("proxy.tls.{key}"), reference)))
         .chain(database.map(|reference| ("migrations.database".to_owned(), reference)))
         .filter_map(|(key, reference)| {

@@ -37,6 +37,7 @@ pub(crate) fn release(version: &str) -> Release {
         proxy: Routing::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
+        repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),

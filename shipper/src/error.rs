@@ -26,6 +26,16 @@ pub enum Error {
         /// Why not.
         source: Box<cutover_registry::Error>,
     },
+    /// The image can't be put into the registry that it is to get to the hosts through.
+    #[error("image {} can't be put into {repository}", image.short())]
+    Publish {
+        /// The image.
+        image: Digest,
+        /// The repository, with its registry.
+        repository: String,
+        /// Why not.
+        source: Box<cutover_registry::Error>,
+    },
     /// The host's disk is full.
     #[error("{host} has no space left for image {}: {reason}", image.short())]
     NoSpace {
@@ -225,7 +235,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Fleet(source) => source.retryable(),
-            Self::Image { source, .. } => source.retryable(),
+            Self::Image { source, .. } | Self::Publish { source, .. } => source.retryable(),
             Self::NameTaken { ours, .. } => *ours,
             Self::Pull { .. }
             | Self::Gone { .. }
@@ -273,6 +283,12 @@ impl From<Error> for Failure {
                     failure.hint("build the image for the host's platform, or deploy to another host")
                 }
                 source if !source.retryable() => failure.hint(BUILD_AGAIN),
+                _ => failure,
+            },
+            Error::Publish { source, .. } => match *source {
+                cutover_registry::Error::NotLetIn { .. } => failure.hint(
+                    "check registry.username and registry.password in the deploy file, and that this user may push there",
+                ),
                 _ => failure,
             },
             Error::NoSpace { freeable, .. } | Error::NoRoom { freeable, .. } if !freeable.is_empty() => {

@@ -45,6 +45,7 @@ pub(crate) fn settings() -> Settings {
         proxy: Routing::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
+        repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),

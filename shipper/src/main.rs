@@ -8,7 +8,7 @@ use cutover_fleet::Fleet;
 use cutover_host::Hosts;
 use cutover_program::Arguments;
 use cutover_registry::Pace;
-use cutover_shipper::Shipper;
+use cutover_shipper::{Origin, Shipper};
 use cutover_store::{Location, Store};
 
 /// Ships, boots, retires and discards for Cutover's deployments, until it is told to stop.
@@ -20,7 +20,7 @@ struct Command {
     /// The artifact store: a folder, or s3://bucket/prefix?endpoint=…
     #[arg(long, env = "CUTOVER_STORE")]
     store: Location,
-    /// How much is sent to all hosts together in a second at most, such as 500k or 20m.
+    /// How much is sent to all hosts and registries together in a second at most, such as 500k or 20m.
     #[arg(long, env = "CUTOVER_BANDWIDTH")]
     bandwidth: Option<Bytes>,
 }
@@ -30,11 +30,8 @@ async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
     command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
     let store = Store::open(&command.store).await?;
-    let shipper = Shipper::new(
-        Fleet::new(Hosts::from_environment()?),
-        store,
-        Pace::new(command.bandwidth.and_then(|Bytes(bytes)| NonZeroU64::new(bytes))),
-    );
+    let pace = Pace::new(command.bandwidth.and_then(|Bytes(bytes)| NonZeroU64::new(bytes)));
+    let shipper = Shipper::new(Fleet::new(Hosts::from_environment()?), Origin::new(store, pace));
     cutover_program::run(Program::Shipper, env!("CARGO_PKG_VERSION"), command.program, shipper).await?;
     Ok(())
 }

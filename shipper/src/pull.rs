@@ -3,21 +3,21 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder};
 use cutover_core::{Progress, ServiceKey};
 use cutover_fleet::Machine;
 use cutover_host::RemoteListener;
-use cutover_registry::{Image, Pace, PullRegistry};
-use cutover_store::Store;
+use cutover_registry::{Image, PullRegistry};
 use futures_util::TryStreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use ulid::Ulid;
 
+use crate::downloads::Downloads;
 use crate::temporary_name::TemporaryName;
-use crate::{Error, ImageName, Result, beginnings};
+use crate::{Error, ImageName, Origin, Result, beginnings};
 
 /// From one look at what has been sent to the next.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -31,7 +31,7 @@ const NO_SPACE: &str = "no space left on device";
 /// keeps other users of the host out.
 pub(crate) async fn pull(
     machine: &Machine,
-    (store, pace): (&Store, &Pace),
+    Origin { store, pace, .. }: &Origin,
     image: &Image,
     (key, name): (&ServiceKey, &ImageName),
     progress: &watch::Sender<Progress>,
@@ -41,16 +41,13 @@ pub(crate) async fn pull(
     let repository = format!("{}-{}", name.repository(), Ulid::generate().to_string().to_lowercase());
     let registry = PullRegistry::new(store.clone(), &repository, image.clone(), pace.clone());
     let local = format!("127.0.0.1:{}/{repository}", listener.port());
-    let pulled = TemporaryName::new(&docker, format!("{local}@{}", image.digest));
-    tokio::select! {
-        ended = fetch(machine, &docker, pulled.as_str(), image) => ended?,
+    let names = Names { pulled: format!("{local}@{}", image.digest), own: name };
+    let pulled = tokio::select! {
+        ended = fetch(machine, image, names, None, None) => ended?.name,
         lost = serve(&mut listener, &registry) => return Err(lost.into()),
         never = report(&registry, progress) => match never {},
         never = beginnings::keep(&docker, &registry, &local, image, key) => match never {},
-    }
-    let options = TagImageOptionsBuilder::default().repo(name.repository()).tag(name.tag()).build();
-    let named = docker.tag_image(pulled.as_str(), Some(options)).await;
-    named.map_err(machine.host().docker_failed(format!("naming {name}")))?;
+    };
     let ((), removed) = tokio::join!(pulled.remove(), beginnings::remove(machine, key));
     if let Err(error) = removed {
         tracing::warn!(error = &error as &dyn std::error::Error, "what was kept of pulls stays");
@@ -58,11 +55,45 @@ pub(crate) async fn pull(
     Ok(registry.traffic().sent)
 }
 
-async fn fetch(machine: &Machine, docker: &Docker, reference: &str, image: &Image) -> Result<()> {
-    let options = CreateImageOptionsBuilder::default().from_image(reference).build();
-    let pull = docker.create_image(Some(options), None, None);
-    let ended = pull.try_for_each(|_| async { Ok(()) }).await;
-    ended.map_err(|error| why(error, machine, image))
+/// What an image is called on a host.
+pub(crate) struct Names<'a> {
+    /// The name that it is pulled by, which it has for the time of the pull.
+    pub(crate) pulled: String,
+    /// The one that it keeps.
+    pub(crate) own: &'a ImageName,
+}
+
+/// What came of a pull.
+pub(crate) struct Fetched {
+    /// The bytes that the host has downloaded.
+    pub(crate) bytes: u64,
+    /// The name that the image was pulled by.
+    pub(crate) name: TemporaryName,
+}
+
+/// Has the host's Docker pull the image, and gives it its name there. Says on the way what has been downloaded, if it is to.
+pub(crate) async fn fetch(
+    machine: &Machine,
+    image: &Image,
+    Names { pulled, own }: Names<'_>,
+    credentials: Option<DockerCredentials>,
+    progress: Option<&watch::Sender<Progress>>,
+) -> Result<Fetched> {
+    let docker = machine.docker().await?;
+    let pulled = TemporaryName::new(&docker, pulled);
+    let options = CreateImageOptionsBuilder::default().from_image(pulled.as_str()).build();
+    let mut pull = docker.create_image(Some(options), None, credentials);
+    let mut downloads = Downloads::of(image);
+    while let Some(said) = pull.try_next().await.map_err(|error| why(error, machine, image))? {
+        downloads.take_in(&said);
+        if let Some(progress) = progress {
+            progress.send_replace(downloads.progress());
+        }
+    }
+    let options = TagImageOptionsBuilder::default().repo(own.repository()).tag(own.tag()).build();
+    let named = docker.tag_image(pulled.as_str(), Some(options)).await;
+    named.map_err(machine.host().docker_failed(format!("naming {own}")))?;
+    Ok(Fetched { bytes: downloads.done(), name: pulled })
 }
 
 /// Docker tells the reason of a failed pull in words only.

@@ -3,43 +3,51 @@
 use bollard::models::ImageInspect;
 use cutover_core::{Digest, Plan, Progress};
 use cutover_fleet::Machine;
-use cutover_registry::{Image, Pace, Platform};
-use cutover_store::Store;
+use cutover_registry::{Image, Platform};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::pull::pull;
-use crate::{Error, ImageName, Result, space};
+use crate::{Error, ImageName, Origin, Result, publication, space};
 
-/// Brings the image with this manifest, or index, from `store` to the host, under its [`ImageName`], within
-/// `timeouts.ship`. Answers with the bytes that were sent: none where the host had the image already. Layers that any
+/// Brings the image with this manifest, or index, from `origin` to the host, under its [`ImageName`], within
+/// `timeouts.ship`. Answers with the bytes that were sent to it: none where it had the image already. Layers that any
 /// image on the host has are not sent, and the lower ones are sent before the higher ones. Of what is interrupted, the host
-/// keeps the large layers that it has whole: the next attempt sends the others. Nothing is sent faster than at `pace`.
+/// keeps the large layers that it has whole: the next attempt sends the others.
+///
+/// Where the release names a repository, the image is put there first, and the host pulls it from there.
 ///
 /// # Errors
 /// An image that isn't whole in the store, a host without space for it, the time limit, and a host or a Docker that can't
 /// be reached.
 pub async fn ship(
     machine: &Machine,
-    (store, pace): (&Store, &Pace),
+    origin: &Origin,
     plan: &Plan,
     digest: &Digest,
     progress: &watch::Sender<Progress>,
 ) -> Result<u64> {
     let name = ImageName::new(&plan.key, digest);
     let limit = plan.release.settings.timeouts.ship;
+    let unreadable = |source| Error::Image {
+        image: digest.clone(),
+        host: machine.name().clone(),
+        source: Box::new(source),
+    };
     let shipped = async {
         let (held, platform) = tokio::try_join!(held(machine, &name), platform(machine))?;
-        let image = Image::read(store, digest, &platform).await.map_err(|source| Error::Image {
-            image: digest.clone(),
-            host: machine.name().clone(),
-            source: Box::new(source),
-        })?;
+        let image = Image::read(&origin.store, digest, &platform).await.map_err(unreadable)?;
         if held.is_some_and(|held| is(&held, &image)) {
             return Ok(0);
         }
-        Box::pin(space::check(machine, store, &plan.key, &image)).await?;
-        match pull(machine, (store, pace), &image, (&plan.key, &name), progress).await {
+        Box::pin(space::check(machine, &origin.store, &plan.key, &image)).await?;
+        let pulled = match &plan.release.settings.repository {
+            Some(repository) => {
+                Box::pin(publication::pull(machine, origin, repository, &image, &name, progress)).await
+            }
+            None => pull(machine, origin, &image, (&plan.key, &name), progress).await,
+        };
+        match pulled {
             Err(Error::NoSpace { image, host, reason, .. }) => {
                 // Without it, the reason alone is told.
                 let freeable = space::freeable(machine, &plan.key).await.unwrap_or_default();
@@ -81,6 +89,7 @@ fn is(held: &ImageInspect, image: &Image) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use cutover_core::Digest;
+    use cutover_store::Store;
 
     use super::*;
 

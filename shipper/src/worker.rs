@@ -6,25 +6,21 @@ use std::future::pending;
 use cutover_bus::{Assignment, Performer};
 use cutover_core::{Digest, Failure, Output, Progress, Stage};
 use cutover_fleet::Fleet;
-use cutover_registry::Pace;
-use cutover_store::Store;
 use tokio::sync::watch;
 
-use crate::{Existing, boot, discard, retire, ship};
+use crate::{Existing, Origin, boot, discard, retire, ship};
 
 /// Does the ship, boot, retire, cool and discard stages.
 #[derive(Debug)]
 pub struct Shipper {
     fleet: Fleet,
-    store: Store,
-    pace: Pace,
+    origin: Origin,
 }
 
 impl Shipper {
-    /// A shipper that reaches hosts through `fleet`, and takes images from `store`, which it sends no faster than at `pace` to
-    /// all hosts together.
-    pub const fn new(fleet: Fleet, store: Store, pace: Pace) -> Self {
-        Self { fleet, store, pace }
+    /// A shipper that reaches hosts through `fleet`, and sends images from `origin`.
+    pub const fn new(fleet: Fleet, origin: Origin) -> Self {
+        Self { fleet, origin }
     }
 
     async fn work(
@@ -36,8 +32,7 @@ impl Shipper {
         let (plan, epoch) = (assignment.plan(), &assignment.epoch);
         Ok(match assignment.task.stage {
             Stage::Ship => {
-                let sent =
-                    ship(machine, (&self.store, &self.pace), plan, image(assignment)?, progress).await?;
+                let sent = ship(machine, &self.origin, plan, image(assignment)?, progress).await?;
                 Output::Shipped { sent }
             }
             Stage::Boot => {

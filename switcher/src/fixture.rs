@@ -78,6 +78,7 @@ pub(crate) fn plan() -> Plan {
             drain_streams: Some(Span::seconds(600)),
             ..Default::default()
         },
+        repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),

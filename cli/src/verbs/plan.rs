@@ -140,7 +140,7 @@ fn row(stage: &str, host: &str, what: &str) -> String {
 /// What a stage would do, on each host where it has hosts.
 fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
     let release = &plan.release;
-    let Settings { replicas, readiness, soak, timeouts, roles, .. } = &release.settings;
+    let Settings { replicas, readiness, soak, timeouts, roles, repository, .. } = &release.settings;
     let early = roles.iter().filter(|role| role.overlap);
     let late = roles.iter().filter(|role| !role.overlap);
     match stage {
@@ -158,7 +158,10 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
                 format!("nothing to build: the image {image} is taken as it is")
             }
         },
-        Stage::Ship => "what the host lacks of the image".to_owned(),
+        Stage::Ship => match repository {
+            Some(repository) => format!("what the host lacks of the image, through {}", repository.name()),
+            None => "what the host lacks of the image".to_owned(),
+        },
         Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),
         Stage::Expand => format!("new migrations: {}", pending.join(", ")),
         Stage::Backfill => {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Container, ContractTerms, Digest, Engine, MigrationFile, Recipe, Reference, RegistryLogin, ReleaseId,
-    Resources, Role, Routing, Span,
+    Repository, Resources, Role, Routing, Span,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -103,6 +103,10 @@ pub struct Settings {
     pub soak: Soak,
     /// Limits of the waits.
     pub timeouts: Timeouts,
+    /// The repository through which the image gets to the hosts; none: over SSH, from the artifact store. It isn't written
+    /// then, so that the release's id is the one that it had before there was this setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
     /// The database that the migrations run on.
     pub database: Option<Reference>,
     /// The kind of that database.
@@ -209,6 +213,11 @@ impl Settings {
     pub(crate) fn needs_protocol_4(&self) -> bool {
         !self.roles.is_empty() || self.resources.needs_protocol_4() || self.container.needs_protocol_4()
     }
+
+    /// Whether a worker that knows protocol 4 of the journal would leave something out of them.
+    pub(crate) fn needs_protocol_5(&self) -> bool {
+        self.repository.is_some() || !self.engine.is_postgresql()
+    }
 }
 
 impl Source {
@@ -272,7 +281,7 @@ impl Source {
 impl Release {
     /// Whether workers of protocol 4 would take something of it for something else.
     pub(crate) fn needs_protocol_5(&self) -> bool {
-        self.migrations.iter().any(|file| !file.phase.is_expand()) || !self.settings.engine.is_postgresql()
+        self.migrations.iter().any(|file| !file.phase.is_expand()) || self.settings.needs_protocol_5()
     }
 
     /// The release's id: made of its content alone, the same wherever it is computed.
@@ -309,6 +318,25 @@ mod tests {
         assert!(source.needs_protocol_4());
         let text = serde_json::to_string(&source).unwrap();
         assert_eq!(serde_json::from_str::<Source>(&text).unwrap(), source);
+    }
+
+    #[test]
+    fn a_way_through_a_registry_is_written_only_where_there_is_one() {
+        let text =
+            r#"{"server":"ghcr.io","username":"anna","password":"env://PASSWORD","repository":"acme/hello"}"#;
+        let repository: Repository = serde_json::from_str(text).unwrap();
+        let target = crate::DeployFile::parse(
+            "service: hello\nimage: hello\ndestinations: {production: {hosts: [203.0.113.7]}}",
+            "cutover.yaml",
+        );
+        let settings = target.unwrap().destination(None).unwrap().settings;
+        assert!(!settings.needs_protocol_5());
+        assert!(!serde_json::to_string(&settings).unwrap().contains("repository"));
+        let through = Settings { repository: Some(repository), ..settings };
+        assert!(through.needs_protocol_5());
+        let written = serde_json::to_string(&through).unwrap();
+        assert!(written.contains(&format!(r#""repository":{text}"#)), "{written}");
+        assert_eq!(serde_json::from_str::<Settings>(&written).unwrap(), through);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
     GitRepository, HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Recipe,
-    Reference, RegistryLogin, Release, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target,
-    Timeouts, Tls,
+    Reference, RegistryLogin, Release, Repository, Resources, Routing, Settings, Soak, Source, Span, SshKeys,
+    Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -120,6 +120,7 @@ fn a_file_of_five_lines_is_enough() {
         proxy: Routing::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
+        repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
@@ -195,6 +196,14 @@ fn the_sample_says_what_its_comments_say() {
         },
         soak: Soak { time: Span::seconds(60), ..plain.settings.soak.clone() },
         timeouts: Timeouts { drain_streams: Some(Span::seconds(600)), ..plain.settings.timeouts.clone() },
+        repository: Some(Repository {
+            registry: RegistryLogin {
+                server: "ghcr.io".into(),
+                username: "acme".into(),
+                password: "env://GHCR_TOKEN".parse().unwrap(),
+            },
+            repository: "acme/hello".into(),
+        }),
         database: Some("env://DATABASE_URL".parse().unwrap()),
         // Everything else in the sample is the default.
         ..plain.settings

@@ -13,7 +13,7 @@ use cutover_e2e::{Host, dist};
 use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
 use cutover_host::{Hosts, SshOptions};
 use cutover_registry::Pace;
-use cutover_shipper::Existing;
+use cutover_shipper::{Existing, Origin};
 use cutover_store::Store;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -75,8 +75,8 @@ impl Bench {
 
     pub async fn ship(&self, plan: &Plan) -> Result<u64, Failure> {
         let image = plan.image.as_ref().unwrap();
-        Ok(cutover_shipper::ship(&self.machine, (&self.store, &Pace::default()), plan, image, &self.progress)
-            .await?)
+        let origin = Origin::new(self.store.clone(), Pace::default());
+        Ok(cutover_shipper::ship(&self.machine, &origin, plan, image, &self.progress).await?)
     }
 
     pub async fn boot(&self, plan: &Plan, claim: u64) -> Result<Vec<Replica>, Failure> {
@@ -235,6 +235,7 @@ fn settings(version: &str) -> Settings {
         proxy: Routing::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
+        repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),

@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 use crate::image::{application, image, payload};
-use crate::ship;
+use crate::{registry, ship};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_26_is_shipped_to() {
@@ -20,6 +20,7 @@ async fn everything(test: &str, containerd_store: bool) {
     assert!(store.starts_with("26."), "{store}");
     assert_eq!(store.contains("io.containerd.snapshotter"), containerd_store, "{store}");
 
+    registry::through_a_registry(&bench).await;
     ship::small_changes(&bench).await;
     ship::interruption(&bench).await;
 

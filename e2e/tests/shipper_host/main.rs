@@ -10,5 +10,6 @@ mod container;
 mod docker_26;
 mod image;
 mod jobs;
+mod registry;
 mod retire;
 mod ship;

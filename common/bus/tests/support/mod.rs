@@ -145,6 +145,7 @@ fn settings() -> Settings {
         proxy: Routing::default(),
         soak: Soak { time: Span::seconds(1), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
+        repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),

@@ -8,18 +8,19 @@ use super::node::{Node, Value};
 use super::section::{Section, scalar};
 use super::target::{GitRepository, ImageSource};
 use super::text::{
-    filled, git_reference, git_url, image, inside, label, literal, mount_id, platform, server,
+    filled, git_reference, git_url, image, inside, label, literal, mount_id, platform, repository, server,
 };
-use crate::{PrivateImage, Recipe, RegistryLogin};
+use crate::{PrivateImage, Recipe, RegistryLogin, Repository};
 
-/// Reads both keys, of which one may be there.
-pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSource {
+/// Where the image comes from, of which one may be there, and the repository through which it gets to the hosts.
+pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> (ImageSource, Option<Repository>) {
     let existing = file.value("image", image, problems);
     let place = file.node("builder").map(|node| node.place);
     let builder = file.section("builder", problems);
-    let registry = file.section("registry", problems).and_then(|section| registry(section, problems));
+    let (registry, repository) =
+        file.section("registry", problems).map(|section| registry(section, problems)).unwrap_or_default();
     let built = builder.map(|section| builder_section(section, problems));
-    match existing {
+    let source = match existing {
         Some(image) => {
             if let Some(place) = place {
                 let both = Problem::new(
@@ -44,7 +45,8 @@ pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> ImageSo
                 recipe: Box::default(),
             }),
         ),
-    }
+    };
+    (source, repository)
 }
 
 /// What is built, with the registry that its base is in.
@@ -55,15 +57,23 @@ fn with(registry: Option<RegistryLogin>, mut source: ImageSource) -> ImageSource
     source
 }
 
-fn registry(mut section: Section<'_>, problems: &mut Problems) -> Option<RegistryLogin> {
+/// How a registry is entered, and the repository there that images take to the hosts, if one is named.
+fn registry(
+    mut section: Section<'_>,
+    problems: &mut Problems,
+) -> (Option<RegistryLogin>, Option<Repository>) {
     if let Some(node) = section.node("password") {
         problems.hide(node);
     }
     let server = section.value("server", server, problems).unwrap_or_else(|| "docker.io".to_owned());
     let username = section.required("username", literal, problems);
     let password = section.required("password", str::parse, problems);
+    let repository = section.value("repository", repository, problems);
     section.done(problems);
-    Some(RegistryLogin { server, username: username?, password: password? })
+    let login = username.zip(password);
+    let login = login.map(|(username, password)| RegistryLogin { server, username, password });
+    let through = login.clone().zip(repository);
+    (login, through.map(|(registry, repository)| Repository { registry, repository }))
 }
 
 fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSource {

@@ -24,7 +24,7 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let root = Node { place: root.place, value: Value::Map(own) };
     let mut section = Section::of(String::new(), &root, problems)?;
     let service = section.required("service", str::parse, problems);
-    let image = builder::source(&mut section, problems);
+    let (image, repository) = builder::source(&mut section, problems);
     let port = section.value("port", port_number, problems);
     let command = command(&mut section, problems);
     let readiness = readiness(&mut section, problems);
@@ -36,7 +36,8 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let base = layer(&mut section, problems);
     let destinations = destinations(&mut section, problems);
     section.done(problems);
-    Some(Raw { service: service?, image, port, command, readiness, container, retain, base, destinations })
+    let service = service?;
+    Some(Raw { service, image, repository, port, command, readiness, container, retain, base, destinations })
 }
 
 pub(super) fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {

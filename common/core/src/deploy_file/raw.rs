@@ -7,13 +7,15 @@ use super::migrations::Migrations;
 use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
-    ApplicationProtocol, Container, DestinationName, HostName, Proof, Reference, Resources, ServiceName, Span,
+    ApplicationProtocol, Container, DestinationName, HostName, Proof, Reference, Repository, Resources,
+    ServiceName, Span,
 };
 
 /// The whole file.
 pub(super) struct Raw {
     pub(super) service: ServiceName,
     pub(super) image: ImageSource,
+    pub(super) repository: Option<Repository>,
     pub(super) port: Option<u16>,
     pub(super) command: Vec<String>,
     pub(super) readiness: Probe,

@@ -125,6 +125,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             migrate: layer.timeouts.migrate.unwrap_or(usual.migrate),
             backfill: layer.timeouts.backfill.unwrap_or(usual.backfill),
         },
+        repository: raw.repository.clone(),
         contract: migrations.contract(),
         engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,

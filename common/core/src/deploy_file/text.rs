@@ -49,6 +49,10 @@ pub(super) enum InvalidText {
         "'{0}' is not a registry: write its host, and its port where it has one, as in ghcr.io or localhost:5000"
     )]
     Server(String),
+    #[error(
+        "'{0}' is not a repository: write its name without the registry's and without a tag, in lower case, as in acme/hello"
+    )]
+    Repository(String),
     #[error("'{0}' is not an id of a mount: letters, digits, _, - and .")]
     MountId(String),
     #[error(
@@ -189,6 +193,18 @@ pub(super) fn server(text: &str) -> Result<String, InvalidText> {
         host.parse::<HostName>().is_ok() && (host.contains('.') || port.is_some() || host == "localhost");
     let valid = is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     if valid { Ok(text.to_owned()) } else { Err(InvalidText::Server(text.to_owned())) }
+}
+
+/// The name of a repository (OCI distribution specification, "Pulling manifests"), nearly: the registry has the last word on it.
+pub(super) fn repository(text: &str) -> Result<String, InvalidText> {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let component = |part: &str| {
+        let ends = [part.bytes().next(), part.bytes().next_back()];
+        ends.into_iter().all(|end| end.is_some_and(word))
+            && part.bytes().all(|b| word(b) || b"._-".contains(&b))
+    };
+    let valid = text.split('/').all(component);
+    if valid { Ok(text.to_owned()) } else { Err(InvalidText::Repository(text.to_owned())) }
 }
 
 /// A user of the host.

@@ -9,7 +9,7 @@ use cutover_e2e::Host;
 use cutover_fleet::{Fleet, Machine};
 use cutover_host::{Hosts, SshOptions};
 use cutover_registry::Pace;
-use cutover_shipper::ship;
+use cutover_shipper::{Origin, ship};
 use cutover_store::Store;
 use futures_util::future::try_join_all;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ const DEPLOY_FILE: &str = "service: bench\nimage: bench\ndestinations: {producti
 /// An artifact store between this machine's Docker Engine and the hosts.
 pub(crate) struct Ours {
     engine: Engine,
-    store: Store,
+    origin: Origin,
     machines: Vec<(HostSpec, Machine)>,
     exported: Option<Digest>,
     _folder: TempDir,
@@ -34,11 +34,12 @@ impl Ours {
         let folder = TempDir::new()?;
         let store = Store::open(folder.path()).await?;
         let engine = Engine::connect(ENGINE, store.clone(), Limits::default()).await?;
+        let origin = Origin::new(store, Pace::default());
         let machines: Vec<_> = hosts.iter().map(machine).collect::<anyhow::Result<_>>()?;
         for (_, machine) in &machines {
             machine.docker().await?.ping().await?;
         }
-        Ok(Self { engine, store, machines, exported: None, _folder: folder })
+        Ok(Self { engine, origin, machines, exported: None, _folder: folder })
     }
 
     pub(crate) async fn export(&mut self, image: &str) -> anyhow::Result<()> {
@@ -51,7 +52,7 @@ impl Ours {
         let image = self.exported.as_ref().context("nothing was exported")?;
         try_join_all(self.machines.iter().map(async |(host, machine)| {
             let (progress, _) = watch::channel(Progress::Bytes { done: 0, total: 0 });
-            ship(machine, (&self.store, &Pace::default()), &plan(image, host)?, image, &progress).await?;
+            ship(machine, &self.origin, &plan(image, host)?, image, &progress).await?;
             anyhow::Ok(())
         }))
         .await

@@ -1,0 +1,23 @@
+//! Where images are sent from.
+
+use std::sync::Arc;
+
+use cutover_registry::Pace;
+use cutover_store::Store;
+use tokio::sync::Mutex;
+
+/// The artifact store, and how images are sent from it. Cheap to clone; clones share the pace.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub(crate) store: Store,
+    pub(crate) pace: Pace,
+    /// Held while an image is put into a registry: of the hosts that need it, one sends it, and the others find it there.
+    pub(crate) publishing: Arc<Mutex<()>>,
+}
+
+impl Origin {
+    /// Sends what is in `store`, no faster than at `pace` to all hosts and registries together.
+    pub fn new(store: Store, pace: Pace) -> Self {
+        Self { store, pace, publishing: Arc::default() }
+    }
+}
