@@ -37,12 +37,29 @@ pub enum Command {
         /// The folder that may lack it.
         to: PathBuf,
     },
+    /// Put models together from what comes over a socket, until whoever connects to it first is done.
+    #[command(hide = true)]
+    Assemble(AssembleOptions),
     /// Connect standard input and output to the control socket: the way in where SSH forwards no unix socket.
     Control {
         /// The control socket of the proxy that serves on this host.
         #[arg(long, env = "CUTOVER_PROXY_CONTROL", default_value = cutover_control::DEFAULT_SOCKET)]
         control: PathBuf,
     },
+}
+
+/// Where models are put together.
+#[derive(Clone, Debug, Args)]
+pub struct AssembleOptions {
+    /// The unix socket to accept one connection on; a stale one is removed.
+    #[arg(long)]
+    pub socket: PathBuf,
+    /// A file whose group may use the socket too; without it, or where it isn't there, the group of this process.
+    #[arg(long)]
+    pub group_of: Option<PathBuf>,
+    /// The folder of all models.
+    #[arg(long)]
+    pub folder: PathBuf,
 }
 
 /// Where the proxy listens and keeps its state.

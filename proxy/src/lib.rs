@@ -13,8 +13,12 @@
 //! The way of a call: [`control`] reads it, decides it by the ledger, makes that durable, and only then swaps the routes. A new
 //! proxy is given the open sockets by a [`takeover`]. Where a host has an nginx or a Traefik that has to stay, [`drive`] answers
 //! the same calls, and has that one carry the requests.
+//!
+//! The same program is the helper for what has to be done where the files are: it [`fill`]s the folders of assets, and
+//! [`assemble`]s models.
 
 mod access_log;
+mod assemble;
 mod clients;
 mod config;
 mod control;
@@ -34,7 +38,8 @@ mod targets;
 mod tls;
 mod traffic;
 
-pub use config::{AccessLogOptions, Command, ServeOptions};
+pub use assemble::{NotAssembled, assemble};
+pub use config::{AccessLogOptions, AssembleOptions, Command, ServeOptions};
 pub use control::pipe;
 pub use drive::{DriveOptions, DriveServer, Driven, NginxOptions, TraefikOptions, enter};
 pub use error::Error;

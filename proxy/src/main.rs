@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use cutover_proxy::{Command, DriveServer, Driven, ServeOptions, Server, enter, fill, pipe};
+use cutover_proxy::{Command, DriveServer, Driven, ServeOptions, Server, assemble, enter, fill, pipe};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -20,6 +20,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Enter { root, program, arguments } => match enter(&root, &program, &arguments)
             .with_context(|| format!("running {program} in {}", root.display()))? {},
         Command::Fill { from, to } => Ok(fill(&from, &to).map(drop)?),
+        Command::Assemble(options) => Ok(assemble(options).await?),
         Command::Control { control } => Ok(pipe(&control)?),
     }
 }

@@ -27,7 +27,7 @@ impl Pace {
     }
 
     /// Returns when so many bytes may be sent. Who asks first is let through first.
-    pub(crate) async fn take(&self, bytes: usize) {
+    pub async fn take(&self, bytes: usize) {
         let Some(limit) = &self.limit else { return };
         let (now, seconds) = (Instant::now(), bytes as f64 / limit.bytes_per_second.get() as f64);
         let turn = {

@@ -18,7 +18,7 @@ mod trouble;
 mod upload;
 
 pub use blob::Blob;
-pub use bucket::Sizes;
+pub use bucket::{ForeignBucket, ForeignObject, Sizes};
 pub use cutover_core::Digest;
 pub use error::Error;
 pub use location::{BucketAddress, InvalidLocation, Location, OneMachine};

@@ -2,6 +2,7 @@
 
 mod client;
 mod copying;
+mod foreign;
 mod listing;
 mod owner;
 mod reading;
@@ -18,6 +19,7 @@ use cutover_core::Digest;
 
 use crate::{BucketAddress, Error, Result};
 
+pub use foreign::{ForeignBucket, ForeignObject};
 pub(crate) use reading::Object;
 pub(crate) use writing::ObjectUpload;
 

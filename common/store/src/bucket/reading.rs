@@ -32,18 +32,28 @@ pub(crate) struct Object(StreamReader<BoxStream<'static, io::Result<Bytes>>, Byt
 impl Bucket {
     /// Begins to read a whole content; answers with its length too.
     pub(crate) async fn read(self: &Arc<Self>, digest: &Digest) -> Result<(Object, u64)> {
-        let (body, size) = self.ask(digest, None).await?;
-        Ok((self.object(digest, Some(body), 0..size), size))
+        let wanted = self.wanted(digest);
+        let (body, size) = self.ask(&wanted, None).await?;
+        Ok((self.object(wanted, Some(body), 0..size), size))
     }
 
     /// A part of a content that is known to be there.
     pub(crate) fn read_range(self: &Arc<Self>, digest: &Digest, range: Range<u64>) -> Object {
-        self.object(digest, None, range)
+        self.object(self.wanted(digest), None, range)
     }
 
-    fn object(self: &Arc<Self>, digest: &Digest, body: Option<ByteStream>, range: Range<u64>) -> Object {
-        let (bucket, digest) = (Arc::clone(self), digest.clone());
-        let reading = Reading { bucket, digest, range, body, tries: 0, since: 0 };
+    fn wanted(&self, digest: &Digest) -> Wanted {
+        Wanted { key: self.key_of(digest), tag: None, digest: Some(digest.clone()) }
+    }
+
+    pub(super) fn object(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        body: Option<ByteStream>,
+        range: Range<u64>,
+    ) -> Object {
+        let bucket = Arc::clone(self);
+        let reading = Reading { bucket, wanted, range, body, tries: 0, since: 0 };
         let pieces = try_unfold(reading, |mut reading| async move {
             let piece = reading.piece().await.map_err(io::Error::other)?;
             Ok(piece.map(|piece| (piece, reading)))
@@ -51,20 +61,23 @@ impl Bucket {
         Object(StreamReader::new(Box::pin(pieces)))
     }
 
-    async fn ask(&self, digest: &Digest, range: Option<&Range<u64>>) -> Result<(ByteStream, u64)> {
-        let key = self.key_of(digest);
+    async fn ask(&self, wanted: &Wanted, range: Option<&Range<u64>>) -> Result<(ByteStream, u64)> {
+        let Wanted { key, tag, digest } = wanted;
         let range = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-        let asked = self.client.get_object().bucket(&self.address.bucket).key(&key).set_range(range);
-        match asked.send().await {
+        let asked = self.client.get_object().bucket(&self.address.bucket).key(key).set_range(range);
+        match asked.set_if_match(tag.clone()).send().await {
             Ok(answer) => Ok((answer.body, length(answer.content_length))),
             // A bucket that is gone answers the same status, with a code of its own.
             Err(error)
                 if trouble::status(&error) == Some(404)
                     && !error.as_service_error().is_some_and(is_of_bucket) =>
             {
-                Err(self.absent(digest))
+                match digest {
+                    Some(digest) => Err(self.absent(digest)),
+                    None => Err(self.failed("read", key)(error)),
+                }
             }
-            Err(error) => Err(self.failed("read", &key)(error)),
+            Err(error) => Err(self.failed("read", key)(error)),
         }
     }
 }
@@ -73,10 +86,19 @@ fn is_of_bucket(error: &impl aws_sdk_s3::error::ProvideErrorMetadata) -> bool {
     error.code() == Some("NoSuchBucket")
 }
 
+/// What is read.
+pub(super) struct Wanted {
+    pub(super) key: String,
+    /// The state that it must be in (`ETag`); none: it never changes.
+    pub(super) tag: Option<String>,
+    /// Under which it is stored, where it is the store's.
+    pub(super) digest: Option<Digest>,
+}
+
 /// Reading, and how far it has come.
 struct Reading {
     bucket: Arc<Bucket>,
-    digest: Digest,
+    wanted: Wanted,
     /// What is still to come.
     range: Range<u64>,
     /// None: it has to be asked for.
@@ -105,7 +127,7 @@ impl Reading {
             if self.tries > TRIES || !error.retryable() {
                 return Err(error);
             }
-            tracing::debug!(digest = %self.digest, at = self.range.start, %error, "reading goes on where it broke off");
+            tracing::debug!(key = self.wanted.key, at = self.range.start, %error, "reading goes on where it broke off");
             sleep(AGAIN * 2_u32.pow(self.tries - 1)).await;
         }
         Ok(None)
@@ -114,7 +136,7 @@ impl Reading {
     async fn try_piece(&mut self) -> Result<Bytes> {
         let body = match &mut self.body {
             Some(body) => body,
-            None => self.body.insert(self.bucket.ask(&self.digest, Some(&self.range)).await?.0),
+            None => self.body.insert(self.bucket.ask(&self.wanted, Some(&self.range)).await?.0),
         };
         loop {
             let source: Box<dyn std::error::Error + Send + Sync> = match body.next().await {
@@ -123,7 +145,7 @@ impl Reading {
                 Some(Err(error)) => error.into(),
                 None => io::Error::from(io::ErrorKind::UnexpectedEof).into(),
             };
-            let place = self.bucket.place_of(&self.digest);
+            let place = self.bucket.address.place(&self.wanted.key);
             let trouble = Trouble::Unreachable;
             return Err(Error::S3 { action: "read", place, trouble, source: Some(source) });
         }

@@ -4,6 +4,7 @@
 mod bucket;
 mod content;
 mod folder;
+mod foreign;
 mod place;
 mod relay;
 mod removal;
