@@ -158,9 +158,14 @@ impl Connection {
         channel.await.unwrap_or(Err(russh::Error::Disconnect))
     }
 
-    /// Has the host listen on a free port of its loopback interface.
-    pub(crate) async fn listen(&self) -> Result<(u16, mpsc::Receiver<Channel<Msg>>), russh::Error> {
-        let port = self.handle.tcpip_forward("127.0.0.1", 0).await?;
+    /// Has the host listen on a port of its loopback interface; 0: on any that is free.
+    pub(crate) async fn listen(
+        &self,
+        port: u16,
+    ) -> Result<(u16, mpsc::Receiver<Channel<Msg>>), russh::Error> {
+        // Which one it is, the host says only where it was asked for any (RFC 4254, 7.1).
+        let free = self.handle.tcpip_forward("127.0.0.1", port.into()).await?;
+        let port = if port == 0 { free } else { port.into() };
         let (arriving, channels) = mpsc::channel(BACKLOG);
         let listeners = self.listeners.upgrade().ok_or(russh::Error::Disconnect)?;
         lock(&listeners).insert(port, arriving);

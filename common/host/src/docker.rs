@@ -20,7 +20,7 @@ use crate::transport::Transport;
 use crate::{Error, Stream};
 
 /// Where the Engine of a host behind SSH listens.
-const SOCKET: &str = "/var/run/docker.sock";
+pub(crate) const SOCKET: &str = "/var/run/docker.sock";
 
 /// The limit on the Engine's answer to a request, up to the head of the response.
 const ANSWER_SECONDS: u64 = 120;
@@ -44,6 +44,17 @@ pub(crate) enum Route {
     Socket(PathBuf),
     /// A `docker system dial-stdio` per connection.
     DialStdio,
+}
+
+impl Route {
+    /// A connection to the Engine.
+    pub(crate) async fn open(&self, transport: &Transport) -> Result<Stream, Error> {
+        match (self, transport) {
+            (Self::Socket(path), transport) => transport.connect_unix(path).await,
+            (Self::DialStdio, Transport::Ssh(ssh)) => ssh.pipe(&DIAL_STDIO).await,
+            (Self::DialStdio, Transport::Local(local)) => local.connect_unix(&local.docker_socket).await,
+        }
+    }
 }
 
 impl Engine {
@@ -158,15 +169,6 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let Self { transport, route } = self.clone();
-        Box::pin(async move {
-            let stream = match (route, transport.as_ref()) {
-                (Route::Socket(path), transport) => transport.connect_unix(&path).await?,
-                (Route::DialStdio, Transport::Ssh(ssh)) => ssh.pipe(&DIAL_STDIO).await?,
-                (Route::DialStdio, Transport::Local(local)) => {
-                    local.connect_unix(&local.docker_socket).await?
-                }
-            };
-            Ok(TokioIo::new(stream))
-        })
+        Box::pin(async move { route.open(&transport).await.map(TokioIo::new) })
     }
 }

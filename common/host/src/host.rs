@@ -74,6 +74,14 @@ impl Host {
         self.engine().await.map(|engine| engine.docker.clone())
     }
 
+    /// A connection to the Docker Engine, for what its client has no words for.
+    ///
+    /// # Errors
+    /// Those of [`Host::docker`].
+    pub async fn docker_stream(&self) -> Result<Stream, Error> {
+        self.engine().await?.route.open(&self.transport).await
+    }
+
     /// Wraps an error of the client that [`Host::docker`] gave: `.map_err(host.docker_failed("starting web-1"))`.
     pub fn docker_failed(&self, doing: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Error {
         let (host, doing) = (self.name.clone(), doing.into());
@@ -136,7 +144,15 @@ impl Host {
     /// # Errors
     /// [`Error::ForwardingRefused`] where the host's sshd doesn't allow it.
     pub async fn listen(&self) -> Result<RemoteListener, Error> {
-        self.transport.listen().await
+        self.transport.listen(0).await
+    }
+
+    /// The same on a port that is wanted, where it is free; else on another one.
+    ///
+    /// # Errors
+    /// As of [`Host::listen`].
+    pub async fn listen_at(&self, port: u16) -> Result<RemoteListener, Error> {
+        self.transport.listen(port).await
     }
 
     /// Runs a command to its end, with an empty standard input, as it is: no word of it means anything to a shell. A

@@ -1,14 +1,10 @@
 //! The hosts that a program talks to.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::options::variable;
-use crate::{Error, Host, HostAddress, SshOptions};
-
-/// The socket of the Docker Engine of this machine where `DOCKER_HOST` names none.
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+use crate::{Error, Host, HostAddress, SshOptions, docker};
 
 /// The hosts that a program talks to, each with its one connection; clones share them.
 #[derive(Debug, Clone)]
@@ -25,29 +21,20 @@ struct Known {
 }
 
 impl Hosts {
+    /// The usual socket of a Docker Engine.
+    pub const DOCKER_SOCKET: &str = docker::SOCKET;
+
     /// Hosts that are reached with `options`; the Docker Engine of this machine listens on `docker_socket`.
     pub fn new(options: SshOptions, docker_socket: impl Into<PathBuf>) -> Self {
         Self { options: Arc::new(options), docker_socket: docker_socket.into(), known: Arc::default() }
     }
 
-    /// Hosts that are reached with [`SshOptions::from_environment`]; `DOCKER_HOST` names this machine's Engine
-    /// (`unix://…`, default `/var/run/docker.sock`).
+    /// Hosts that are reached with [`SshOptions::from_environment`], and this machine with Docker's usual socket.
     ///
     /// # Errors
     /// [`Error::Environment`].
     pub fn from_environment() -> Result<Self, Error> {
-        let socket = match variable("DOCKER_HOST")? {
-            None => DOCKER_SOCKET.to_owned(),
-            Some(value) => {
-                value.strip_prefix("unix://").map(str::to_owned).ok_or_else(|| Error::Environment {
-                    variable: "DOCKER_HOST",
-                    reason: format!(
-                        "'{value}' isn't unix://…; only a socket of this machine is supported here"
-                    ),
-                })?
-            }
-        };
-        Ok(Self::new(SshOptions::from_environment()?, Path::new(&socket)))
+        Ok(Self::new(SshOptions::from_environment()?, Self::DOCKER_SOCKET))
     }
 
     /// The host at `address`. Nothing is connected yet.

@@ -44,10 +44,13 @@ impl Local {
         connecting.map(Stream::new).map_err(|error| refused(path.display().to_string(), &doing, error))
     }
 
-    pub(crate) async fn listen(&self) -> Result<RemoteListener, Error> {
+    pub(crate) async fn listen(&self, port: u16) -> Result<RemoteListener, Error> {
         let doing = "listening on its loopback interface";
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| failed(doing, error))?;
+        let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Err(_) if port > 0 => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await,
+            bound => bound,
+        };
+        let listener = listener.map_err(|error| failed(doing, error))?;
         let port = listener.local_addr().map_err(|error| failed(doing, error))?.port();
         Ok(RemoteListener::local(listener, port))
     }

@@ -90,11 +90,16 @@ impl Ssh {
         self.within(limit, &doing, running).await
     }
 
-    pub(crate) async fn listen(&self) -> Result<RemoteListener, Error> {
+    pub(crate) async fn listen(&self, port: u16) -> Result<RemoteListener, Error> {
         let doing = "listening on its loopback interface";
         self.within(self.limit(), doing, async {
             let connection = self.connection().await?;
-            match connection.listen().await {
+            let listening = match connection.listen(port).await {
+                // sshd says no more: the port is taken, or it forwards nothing.
+                Err(russh::Error::RequestDenied) if port > 0 => connection.listen(0).await,
+                listening => listening,
+            };
+            match listening {
                 Ok((port, channels)) => {
                     let host = self.address.to_string();
                     Ok(RemoteListener::forwarded(Forwarded::new(host, connection, port, channels)))

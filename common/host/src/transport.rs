@@ -37,10 +37,10 @@ impl Transport {
         }
     }
 
-    pub(crate) async fn listen(&self) -> Result<RemoteListener, Error> {
+    pub(crate) async fn listen(&self, port: u16) -> Result<RemoteListener, Error> {
         match self {
-            Self::Local(local) => local.listen().await,
-            Self::Ssh(ssh) => ssh.listen().await,
+            Self::Local(local) => local.listen(port).await,
+            Self::Ssh(ssh) => ssh.listen(port).await,
         }
     }
 

@@ -94,6 +94,24 @@ async fn what_connects_to_a_listener_on_the_host_is_served_here() {
 }
 
 #[tokio::test]
+async fn a_wanted_port_is_taken_and_another_one_where_somebody_has_it() {
+    let sshd = Sshd::start(&[]).await;
+    for host in [sshd.host(), this_machine()] {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wanted = taken.local_addr().unwrap().port();
+        let other = host.listen_at(wanted).await.unwrap();
+        assert_ne!(other.port(), wanted);
+        drop(taken);
+        let listener = host.listen_at(wanted).await.unwrap();
+        for listener in [other, listener] {
+            let stream = TcpStream::connect(("127.0.0.1", listener.port())).await.unwrap();
+            let _serving = serve(listener);
+            expect_echo(stream, 5, 1_000).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn fifty_megabytes_go_through_a_listener_in_both_directions_at_once() {
     let sshd = Sshd::start(&[]).await;
     let host = sshd.host();
