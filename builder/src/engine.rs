@@ -1,16 +1,14 @@
 //! The Docker Engine that builds.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::Docker;
+use cutover_host::Host;
 use cutover_store::{Digest, Store};
 
 use crate::{Error, Result};
-
-/// How long the Docker Engine may take to answer a single request, in seconds.
-const REQUEST_SECONDS: u64 = 120;
 
 /// How long the parts of making an image may take.
 #[derive(Debug, Clone)]
@@ -48,28 +46,21 @@ impl ImageId {
     }
 }
 
-/// The Docker Engine on this machine, and the store that its images go to. Cheap to clone.
+/// The Docker Engine of a host, and the store that its images go to. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(crate) docker: Docker,
-    pub(crate) socket: PathBuf,
+    pub(crate) host: Arc<Host>,
     pub(crate) store: Store,
     pub(crate) limits: Limits,
 }
 
 impl Engine {
-    /// Connects to the Docker Engine that listens on the unix socket `socket`. Contexts are read from `store` and
-    /// images go there. The API version is agreed upon: 1.41 (Docker 20.10) and later.
-    pub async fn connect(socket: impl Into<PathBuf>, store: Store, limits: Limits) -> Result<Self> {
-        let socket = socket.into();
-        let docker = match open(&socket) {
-            Ok(docker) => docker.negotiate_version().await,
-            Err(source) => Err(source),
-        };
-        match docker {
-            Ok(docker) => Ok(Self { docker, socket, store, limits }),
-            Err(source) => Err(Error::NoEngine { socket, source }),
-        }
+    /// Connects to the Docker Engine of `host`: this machine, or one behind SSH, and then all that a build needs goes over
+    /// that one connection. Contexts are read from `store` and images go there. The API version is agreed upon: 1.41
+    /// (Docker 20.10) and later.
+    pub async fn connect(host: Arc<Host>, store: Store, limits: Limits) -> Result<Self> {
+        Ok(Self { docker: host.docker().await?, host, store, limits })
     }
 
     /// The id of the image that is locally known as `image`.
@@ -88,8 +79,4 @@ pub(crate) fn id(image: &str, id: Option<String>) -> Result<ImageId> {
 /// Says what the Docker Engine was asked to do when it refused.
 pub(crate) fn failed_to(action: &'static str, image: &str) -> impl FnOnce(bollard::errors::Error) -> Error {
     move |source| Error::Engine { action, image: image.to_owned(), source }
-}
-
-fn open(socket: &Path) -> std::result::Result<Docker, bollard::errors::Error> {
-    Docker::connect_with_unix(&socket.to_string_lossy(), REQUEST_SECONDS, API_DEFAULT_VERSION)
 }

@@ -1,7 +1,6 @@
 //! Why there is no image.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ImageId;
@@ -9,15 +8,6 @@ use crate::ImageId;
 /// A failure to make an image, or to bring it into the artifact store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No Docker Engine answers.
-    #[error("no Docker Engine answers at {}; is it running, and may this user connect to it?", socket.display())]
-    NoEngine {
-        /// Its socket.
-        socket: PathBuf,
-        /// Why not.
-        #[source]
-        source: bollard::errors::Error,
-    },
     /// The Docker Engine refused a request, or broke off.
     #[error("the Docker Engine could not {action} {image}")]
     Engine {
@@ -31,7 +21,7 @@ pub enum Error {
     },
     /// The image is neither in the Docker Engine nor can it be pulled from where its name points.
     #[error(
-        "image {reference} is neither in the local Docker Engine nor in its registry; check the name, or log in"
+        "image {reference} is neither in the Docker Engine that builds nor in its registry; check the name, or log in"
     )]
     NoSuchImage {
         /// The name that was asked for.
@@ -47,12 +37,12 @@ pub enum Error {
         image: String,
     },
     /// BuildKit couldn't be reached through the Docker Engine.
-    #[error("could not open {endpoint} of the Docker Engine at {} for BuildKit", socket.display())]
+    #[error("could not open {endpoint} of the Docker Engine of {host} for BuildKit")]
     Upgrade {
         /// The end point.
         endpoint: &'static str,
-        /// The socket.
-        socket: PathBuf,
+        /// Whose Engine it is.
+        host: String,
         /// Why not.
         #[source]
         source: io::Error,
@@ -74,7 +64,7 @@ pub enum Error {
         /// The agent's id.
         id: String,
     },
-    /// A key couldn't be used.
+    /// A machine with a Docker Engine can't be reached, or a key can't be used.
     #[error(transparent)]
     Host(#[from] cutover_host::Error),
     /// The commit couldn't be got, or packed.
@@ -127,9 +117,6 @@ pub enum Error {
         /// The journal that the builder works for.
         journal: String,
     },
-    /// The port that the Docker Engine pushes to couldn't be opened.
-    #[error("could not listen on 127.0.0.1 for the Docker Engine's push")]
-    Listen(#[source] io::Error),
     /// The Docker Engine said that it pushed, but no manifest came.
     #[error("the Docker Engine says that it pushed {image}, but it sent no manifest")]
     NothingPushed {
@@ -142,10 +129,7 @@ impl Error {
     /// Whether the same call may succeed later with nobody mending anything.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::NoEngine { .. }
-            | Self::Upgrade { .. }
-            | Self::Interrupted { .. }
-            | Self::NothingPushed { .. } => true,
+            Self::Upgrade { .. } | Self::Interrupted { .. } | Self::NothingPushed { .. } => true,
             // 4xx: the request will be as wrong next time; anything else may be the moment's.
             Self::Engine { source, .. } => !matches!(
                 source,
@@ -156,7 +140,7 @@ impl Error {
             Self::Journal(source) => source.retryable(),
             Self::Host(source) => source.retryable(),
             Self::Context(source) => source.retryable(),
-            Self::Agent(_) | Self::Listen(_) => true,
+            Self::Agent(_) => true,
             Self::Secret { .. }
             | Self::NoSshAgent { .. }
             | Self::NoSuchImage { .. }

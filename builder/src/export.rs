@@ -1,16 +1,15 @@
 //! From the Docker Engine's own storage into the artifact store: the engine pushes to a registry inside this program.
 
 use std::collections::HashMap;
-use std::io;
 use std::ops::Range;
 use std::time::SystemTime;
 
 use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions};
+use cutover_host::RemoteListener;
 use cutover_registry::{Image, Platform, PushRegistry};
 use cutover_store::Digest;
 use futures_util::TryStreamExt;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use ulid::Ulid;
@@ -42,7 +41,7 @@ impl Engine {
     /// Brings the local image `image` into the artifact store, and nothing of it that is there already. `name`, the
     /// service's, shows in the Docker Engine's logs: lower-case letters, digits and single dashes.
     ///
-    /// During the push, a port of 127.0.0.1 is open. It takes images for one repository, whose name can't be guessed.
+    /// During the push, a port of 127.0.0.1 is open on the machine of the Docker Engine. It takes images for one repository, whose name can't be guessed.
     pub async fn export(&self, image: &ImageId, name: &str) -> Result<Exported> {
         let limit = self.limits.export;
         let exported = timeout(limit, self.push_to_store(image, name)).await;
@@ -51,15 +50,16 @@ impl Engine {
 
     async fn push_to_store(&self, image: &ImageId, name: &str) -> Result<Exported> {
         self.untag_left().await?;
-        let listener = listen(name).await.map_err(Error::Listen)?;
-        let port = listener.local_addr().map_err(Error::Listen)?.port();
+        // Where that port is taken, it is another one: then all layers are sent once more.
+        let mut listener = self.host.listen_at(port_of(name)).await?;
+        let port = listener.port();
         let repository = format!("cutover/{name}-{}", Ulid::generate().to_string().to_lowercase());
         let registry = PushRegistry::new(self.store.clone(), &repository);
 
         let tag = self.tag(image, &format!("127.0.0.1:{port}/{repository}")).await?;
         let pushed = tokio::select! {
             pushed = self.push(&tag.repository) => pushed,
-            broken = serve(&listener, &registry) => Err(Error::Listen(broken)),
+            broken = serve(&mut listener, &registry) => Err(broken.into()),
         };
         let untagged = tag.remove().await;
         pushed.and(untagged)?;
@@ -122,23 +122,19 @@ impl Engine {
     }
 }
 
-/// Listens on the service's own port, or on any where that is taken: then all layers are sent once more.
-async fn listen(name: &str) -> io::Result<TcpListener> {
+/// The service's own port.
+fn port_of(name: &str) -> u16 {
     let hash = name.bytes().fold(0_u16, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-    let port = PORTS.start + hash % (PORTS.end - PORTS.start);
-    match TcpListener::bind(("127.0.0.1", port)).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind(("127.0.0.1", 0)).await,
-    }
+    PORTS.start + hash % (PORTS.end - PORTS.start)
 }
 
 /// Serves the registry until the listener breaks or the caller has enough; then every connection ends.
-async fn serve(listener: &TcpListener, registry: &PushRegistry) -> io::Error {
+async fn serve(listener: &mut RemoteListener, registry: &PushRegistry) -> cutover_host::Error {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok(stream) => {
                     let registry = registry.clone();
                     connections.spawn(async move { registry.serve_connection(stream).await });
                 }

@@ -3,6 +3,7 @@
 mod buildkit;
 mod collector;
 mod commit;
+mod docker_host;
 mod engine;
 mod error;
 mod export;
@@ -13,6 +14,7 @@ mod worker;
 pub use buildkit::{Build, BuildEvent};
 pub use collector::Collector;
 pub use commit::{Fetched, fetch};
+pub use docker_host::{DockerHost, InvalidDockerHost};
 pub use engine::{Engine, ImageId, Limits};
 pub use error::Error;
 pub use export::Exported;

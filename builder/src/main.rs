@@ -1,7 +1,7 @@
 //! `cutover-builder`: makes images from build contexts, or takes ones that exist, and brings them into the artifact store.
 
 use clap::Parser;
-use cutover_builder::{Builder, Collector};
+use cutover_builder::{Builder, Collector, DockerHost};
 use cutover_core::Program;
 use cutover_program::Arguments;
 use cutover_store::{Location, Store};
@@ -16,9 +16,9 @@ struct Command {
     /// The artifact store: a folder, or s3://bucket/prefix?endpoint=…
     #[arg(long, env = "CUTOVER_STORE")]
     store: Location,
-    /// The socket of the Docker Engine that builds.
+    /// The Docker Engine that builds: unix:///path of its socket, or ssh://user@host of another machine.
     #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock")]
-    docker: String,
+    docker: DockerHost,
 }
 
 #[tokio::main]
@@ -26,8 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
     command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
     let store = Store::open(&command.store).await?;
-    let socket = command.docker.strip_prefix("unix://").unwrap_or(&command.docker);
-    let builder = Builder::new(socket.into(), store.clone());
+    let builder = Builder::new(&command.docker, store.clone())?;
     let (program, version) = (Program::Builder, env!("CARGO_PKG_VERSION"));
     let collector = |metrics: &Metrics| Collector::new(store, metrics);
     cutover_program::run_with_duty(program, version, command.program, builder, collector).await?;

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
 use cutover_context::advise;
-use cutover_core::{BuildContext, DeploymentId, Failure, GitSource, Output, Plan, Progress, Source, origin};
-use cutover_host::SshOptions;
+use cutover_core::{
+    BuildContext, DeploymentId, Failure, GitSource, HostSpec, Output, Plan, Progress, Source, origin,
+};
+use cutover_host::{Host, HostAddress, Hosts, SshOptions};
 use cutover_store::Store;
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
 use crate::collector::owned;
-use crate::{Build, BuildEvent, Engine, Error, Fetched, ImageId, Limits, commit};
+use crate::{Build, BuildEvent, DockerHost, Engine, Error, Fetched, ImageId, Limits, commit};
 
 /// Events of a build that may wait to be told before the telling slows down.
 const EVENTS: usize = 1024;
@@ -21,15 +24,39 @@ const EVENTS: usize = 1024;
 /// Does the build stage.
 #[derive(Debug)]
 pub struct Builder {
-    socket: PathBuf,
+    hosts: Hosts,
+    /// The one whose Docker Engine builds where a deployment names no other.
+    own: Arc<Host>,
+    known_hosts: PathBuf,
     store: Store,
 }
 
 impl Builder {
-    /// A builder that builds with the Docker Engine at `socket`, and puts images into `store`. The engine is connected to
-    /// for each build: it may be started, or upgraded, while the builder runs.
-    pub const fn new(socket: PathBuf, store: Store) -> Self {
-        Self { socket, store }
+    /// A builder that builds with this Docker Engine, or the one that a deployment names, and puts images into `store`. Nothing
+    /// is connected before there is something to build.
+    ///
+    /// # Errors
+    /// An environment that doesn't say how hosts are reached.
+    pub fn new(docker: &DockerHost, store: Store) -> Result<Self, Error> {
+        let options = SshOptions::from_environment()?;
+        let known_hosts = options.known_hosts.clone();
+        let socket = match docker {
+            DockerHost::Socket(socket) => socket.clone(),
+            DockerHost::Remote(_) => Hosts::DOCKER_SOCKET.into(),
+        };
+        let hosts = Hosts::new(options, socket);
+        let own = match docker {
+            DockerHost::Socket(_) => hosts.local(),
+            DockerHost::Remote(host) => hosts.get(&address(host)),
+        };
+        Ok(Self { hosts, own, known_hosts, store })
+    }
+
+    /// The Docker Engine that makes the image of that source.
+    async fn engine(&self, source: &Source) -> Result<Engine, Error> {
+        let remote = source.recipe().and_then(|recipe| recipe.remote.as_ref());
+        let host = remote.map_or_else(|| Arc::clone(&self.own), |host| self.hosts.get(&address(host)));
+        Engine::connect(host, self.store.clone(), Limits::default()).await
     }
 
     /// Builds, and tells what happens in the deployment's output and, step by step, in the journal.
@@ -72,9 +99,8 @@ impl Builder {
         source: &GitSource,
         limit: Duration,
     ) -> Result<Fetched, Error> {
-        let known_hosts = SshOptions::from_environment()?.known_hosts;
         assignment.progress(Progress::Step(format!("{} of {}", source.reference, source.url))).await;
-        let fetched = commit::fetch(source, &self.store, &known_hosts, limit).await?;
+        let fetched = commit::fetch(source, &self.store, &self.known_hosts, limit).await?;
         assignment.line(&format!("=> commit {} of {}", fetched.commit, source.url)).await;
         let has_user = assignment.plan().release.settings.container.user.is_some();
         for advice in advise(&fetched.dockerfile, &source.recipe, has_user) {
@@ -90,7 +116,7 @@ impl Performer for Builder {
         let limit = plan.release.settings.timeouts.build.0;
         let made = async {
             owned(&self.store, &assignment.epoch.journal).await?;
-            let engine = Engine::connect(&self.socket, self.store.clone(), Limits::default()).await?;
+            let engine = self.engine(&plan.release.source).await?;
             let (image, commit) = match &plan.release.source {
                 Source::Context(source) => (Self::build(&engine, assignment, source).await?, None),
                 Source::Git(source) => {
@@ -111,6 +137,11 @@ impl Performer for Builder {
                 .hint("raise timeouts.build in the deploy file if it needs longer")),
         }
     }
+}
+
+/// How a host is reached.
+fn address(host: &HostSpec) -> HostAddress {
+    HostAddress::new(host.user.as_str(), host.name.as_str(), host.port)
 }
 
 /// The labels of the image: what it is, in the words of the OCI image specification, and whose it is. Where it comes from is
@@ -146,8 +177,8 @@ fn failure(error: &Error, deployment: &DeploymentId) -> Failure {
             Some(hint) => failure.hint(hint),
             None => failure,
         },
-        Error::NoEngine { .. } => {
-            failure.hint("start Docker on the machine of the builder, or set DOCKER_HOST")
+        Error::Host(cutover_host::Error::NoDocker { .. }) => {
+            failure.hint("start Docker on the machine that builds, or name another: `builder.remote`, or DOCKER_HOST of the builder")
         }
         Error::NoSuchImage { .. } => failure.hint("check `image:` in the deploy file"),
         _ => failure,

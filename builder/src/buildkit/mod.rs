@@ -95,7 +95,7 @@ impl Engine {
             };
             tokio::select! {
                 (solved, ()) = async { tokio::join!(solve, follow) } => solved,
-                broken = session.serve(&self.socket) => return Err(broken),
+                broken = session.serve(&self.host) => return Err(broken),
             }
         };
         for event in progress.finish() {
@@ -106,7 +106,7 @@ impl Engine {
 
     /// A connection to BuildKit's control service. Both of its users, the build and its progress, share it.
     async fn control(&self) -> Result<ControlClient<Channel>> {
-        let stream = upgrade::upgrade(&self.socket, "/grpc", []).await?;
+        let stream = upgrade::upgrade(&self.host, "/grpc", []).await?;
         let mut stream = Some(stream);
         let connector = tower::service_fn(move |_| {
             let stream = stream.take().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected));
@@ -134,6 +134,7 @@ fn request(build: &Build<'_>, session: &Session, reference: &str) -> SolveReques
         inline_cache,
         no_cache,
         registry: _,
+        remote: _,
     } = &*build.source.recipe;
     let mut frontend = HashMap::from([
         ("context".to_owned(), session.context_url()),

@@ -1,6 +1,5 @@
 //! What BuildKit may ask while it builds: whether we are still there, the build context, and what the build is given.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bollard_buildkit_proto::health::health_check_response::ServingStatus;
@@ -13,6 +12,7 @@ use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use bollard_buildkit_proto::moby::upload::v1::BytesMessage;
 use bollard_buildkit_proto::moby::upload::v1::upload_server::{Upload, UploadServer};
+use cutover_host::Host;
 use cutover_store::{Digest, Store};
 use futures_util::StreamExt;
 use hyper::header::HeaderName;
@@ -66,7 +66,7 @@ impl Session {
 
     /// Opens the session and answers BuildKit's questions for as long as it is polled. It ends only when the connection
     /// breaks.
-    pub(super) async fn serve(&self, socket: &Path) -> Error {
+    pub(super) async fn serve(&self, host: &Host) -> Error {
         let mut methods = vec!["/moby.upload.v1.Upload/Pull"];
         let mut services = Routes::new(HealthServer::new(Alive));
         if self.grants.has_secrets() {
@@ -83,7 +83,7 @@ impl Session {
         }
         let methods = methods.into_iter().map(|method| (SESSION_METHOD, method.to_owned()));
         let headers = std::iter::once((SESSION_ID, self.id.clone())).chain(methods);
-        let stream = match upgrade(socket, "/session", headers).await {
+        let stream = match upgrade(host, "/session", headers).await {
             Ok(stream) => stream,
             Err(error) => return error,
         };

@@ -1,34 +1,32 @@
 //! HTTP connections to the Docker Engine that become gRPC connections to BuildKit.
 
 use std::io;
-use std::path::Path;
 
 use bytes::Bytes;
+use cutover_host::{Host, Stream};
 use http_body_util::Empty;
 use hyper::header::{CONNECTION, HOST, HeaderName, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 
 use crate::{Error, Result};
 
-/// Asks the Docker Engine at `socket` to turn a request to `endpoint` into an HTTP/2 connection.
+/// Asks the Docker Engine of `host` to turn a request to `endpoint` into an HTTP/2 connection.
 pub(super) async fn upgrade(
-    socket: &Path,
+    host: &Host,
     endpoint: &'static str,
     headers: impl IntoIterator<Item = (HeaderName, String)>,
 ) -> Result<Upgraded> {
-    let upgraded = request(socket, endpoint, headers).await;
-    upgraded.map_err(|source| Error::Upgrade { endpoint, socket: socket.to_owned(), source })
+    let upgraded = request(host.docker_stream().await?, endpoint, headers).await;
+    upgraded.map_err(|source| Error::Upgrade { endpoint, host: host.name().to_owned(), source })
 }
 
 async fn request(
-    socket: &Path,
+    stream: Stream,
     endpoint: &'static str,
     headers: impl IntoIterator<Item = (HeaderName, String)>,
 ) -> io::Result<Upgraded> {
-    let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // Ends as soon as the connection is handed over, or given up.

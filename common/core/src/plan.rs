@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeploymentId, DestinationName, Digest, HostName, Release, ReleaseId, ReplicaSet, ServiceName, Stage, Task,
+    DeploymentId, DestinationName, Digest, HostName, HostSpec, Release, ReleaseId, ReplicaSet, ServiceName,
+    Stage, Task,
 };
 
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
 /// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
-/// and images that get to the hosts through a registry.
+/// images that get to the hosts through a registry, and builds on other machines.
 pub const PROTOCOL: u32 = 5;
 
 /// What all plans need.
@@ -22,17 +23,6 @@ pub struct ServiceKey {
     pub destination: DestinationName,
     /// The service.
     pub service: ServiceName,
-}
-
-/// A host and how it is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostSpec {
-    /// The address: an IP address or a DNS name.
-    pub name: HostName,
-    /// The port of its SSH server.
-    pub port: u16,
-    /// The user that logs in.
-    pub user: String,
 }
 
 /// Why there is a deployment.

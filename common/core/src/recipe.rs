@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Reference;
+use crate::{HostSpec, Reference};
 
 /// Labels that say where an image comes from (OCI image specification, "Pre-Defined Annotation Keys"). They differ from one
 /// release to the next also where nothing in the image does.
@@ -57,6 +57,9 @@ pub struct Recipe {
     /// The registry that base images and caches are pulled from with a name and a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<RegistryLogin>,
+    /// The machine whose Docker Engine builds; none: the builder's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<HostSpec>,
 }
 
 /// How a private registry is entered. The builder reads the password.
@@ -111,6 +114,7 @@ impl Default for Recipe {
             inline_cache: false,
             no_cache: false,
             registry: None,
+            remote: None,
         }
     }
 }
@@ -132,6 +136,7 @@ impl Recipe {
             inline_cache,
             no_cache: _,
             registry: _,
+            remote,
         } = self;
         let own = |(name, _): &(&String, &String)| !origin::LABELS.contains(&name.as_str());
         *dockerfile == other.dockerfile
@@ -140,6 +145,8 @@ impl Recipe {
             && labels.iter().filter(own).eq(other.labels.iter().filter(own))
             && secrets.keys().eq(other.secrets.keys())
             && *platform == other.platform
+            // Of which platform another machine is, nobody knows here.
+            && (platform.is_some() || *remote == other.remote)
             && *inline_cache == other.inline_cache
     }
 
@@ -153,6 +160,11 @@ impl Recipe {
             ..Self::default()
         };
         *self != older
+    }
+
+    /// Whether it says something that builders of protocol 4 would leave out.
+    pub(crate) const fn needs_protocol_5(&self) -> bool {
+        self.remote.is_some()
     }
 }
 
@@ -224,6 +236,14 @@ mod tests {
         for recipe in other {
             assert!(!plain.makes_the_same(&recipe) && !recipe.makes_the_same(&plain), "{recipe:?}");
         }
+        let on = |remote: &str, platform: Option<&str>| Recipe {
+            remote: remote.parse().ok(),
+            platform: platform.map(str::to_owned),
+            ..Recipe::default()
+        };
+        assert!(!plain.makes_the_same(&on("ssh://arm.example.com", None)), "it may be another platform");
+        let amd64 = Some("linux/amd64");
+        assert!(on("ssh://arm.example.com", amd64).makes_the_same(&on("", amd64)));
         let moved = |at| Recipe { secrets: map("token", at), ..Recipe::default() };
         assert!(moved("env://TOKEN").makes_the_same(&moved("file:///run/secrets/token")));
     }

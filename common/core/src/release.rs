@@ -276,12 +276,19 @@ impl Source {
             Self::Image(_) => false,
         }
     }
+
+    /// Whether workers of protocol 4 would leave out a part of it.
+    pub(crate) fn needs_protocol_5(&self) -> bool {
+        self.recipe().is_some_and(Recipe::needs_protocol_5)
+    }
 }
 
 impl Release {
     /// Whether workers of protocol 4 would take something of it for something else.
     pub(crate) fn needs_protocol_5(&self) -> bool {
-        self.migrations.iter().any(|file| !file.phase.is_expand()) || self.settings.needs_protocol_5()
+        self.migrations.iter().any(|file| !file.phase.is_expand())
+            || self.settings.needs_protocol_5()
+            || self.source.needs_protocol_5()
     }
 
     /// The release's id: made of its content alone, the same wherever it is computed.

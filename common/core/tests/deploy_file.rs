@@ -1,6 +1,8 @@
 //! The deploy file from the outside: what is read out of good ones, and what bad ones are told.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "deploy_file/builder.rs"]
+mod builder;
 #[path = "deploy_file/container.rs"]
 mod container;
 #[path = "deploy_file/migrations.rs"]
@@ -163,6 +165,7 @@ fn the_sample_says_what_its_comments_say() {
                 username: "acme".into(),
                 password: "env://GHCR_TOKEN".parse().unwrap(),
             }),
+            remote: Some("ssh://docker@build.example.com:2222".parse().unwrap()),
         }),
     };
     assert_eq!(target.image, built);

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bollard::Docker;
 use bollard::query_parameters::{CreateImageOptions, ListImagesOptions, RemoveImageOptions};
 use cutover_builder::{Build, BuildEvent, Engine, Error, ImageId, Limits};
 use cutover_core::BuildContext;
+use cutover_host::{Host, Hosts, SshOptions};
 use cutover_registry::{Image, Pace, Platform, PullRegistry};
 use cutover_store::{Digest, Store};
 use futures_util::{FutureExt, TryStreamExt};
@@ -37,13 +39,15 @@ pub struct Bench {
 
 /// Runs a test and removes its images, however it ends.
 pub async fn with_bench(test: impl AsyncFnOnce(&Bench)) {
-    let socket = docker_socket();
+    with_bench_on(Hosts::new(SshOptions::new("/nonexistent"), docker_socket()).local(), test).await;
+}
+
+/// The same on the Docker Engine of another host.
+pub async fn with_bench_on(host: Arc<Host>, test: impl AsyncFnOnce(&Bench)) {
     let folder = TempDir::new().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
-    let engine = Engine::connect(&socket, store.clone(), Limits::default()).await.unwrap();
-    let docker =
-        Docker::connect_with_unix(socket.to_str().unwrap(), 60, bollard::API_DEFAULT_VERSION).unwrap();
-    let docker = docker.negotiate_version().await.unwrap();
+    let docker = host.docker().await.unwrap();
+    let engine = Engine::connect(host, store.clone(), Limits::default()).await.unwrap();
     let name = folder.path().file_name().unwrap().to_string_lossy().to_lowercase().replace('.', "test-");
     let bench = Bench { folder, store, docker, engine, name };
     let outcome = AssertUnwindSafe(test(&bench)).catch_unwind().await;

@@ -2,6 +2,7 @@
 
 use bollard::query_parameters::RemoveImageOptions;
 use cutover_builder::{Engine, Error, Limits};
+use cutover_host::{Hosts, SshOptions};
 use tokio::net::TcpListener;
 
 use crate::bench::{BUILD_CACHE, noise, with_bench};
@@ -27,9 +28,9 @@ async fn an_image_that_nobody_has_is_named() {
         assert!(matches!(&refused, Error::NoSuchImage { .. }), "{refused:?}");
         assert!(refused.to_string().contains(&reference));
 
-        let nowhere =
-            Engine::connect(bench.folder.path().join("no.sock"), bench.store.clone(), Limits::default());
-        assert!(matches!(nowhere.await, Err(Error::NoEngine { .. })));
+        let host = Hosts::new(SshOptions::new("/nonexistent"), bench.folder.path().join("no.sock")).local();
+        let nowhere = Engine::connect(host, bench.store.clone(), Limits::default()).await;
+        assert!(matches!(nowhere, Err(Error::Host(cutover_host::Error::NoDocker { .. }))));
     })
     .await;
 }

@@ -7,3 +7,4 @@ mod bench;
 mod building;
 mod export;
 mod private_registry;
+mod remote;

@@ -81,6 +81,9 @@ fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSo
     let (path, place) = (section.path_of("context"), section.node("context").map(|node| node.place));
     let context = section.value("context", filled, problems).unwrap_or_else(|| ".".to_owned());
     let git = section.section("git", problems).map(|section| git(section, problems));
+    if let Some(node) = section.node("remote") {
+        problems.hide(node);
+    }
     let recipe = Recipe {
         dockerfile: section.value("dockerfile", inside, problems).unwrap_or(usual.dockerfile),
         target: section.value("target", filled, problems),
@@ -93,6 +96,7 @@ fn builder_section(mut section: Section<'_>, problems: &mut Problems) -> ImageSo
         inline_cache: section.value("cache_to", inline, problems).unwrap_or_default(),
         no_cache: false,
         registry: None,
+        remote: section.value("remote", str::parse, problems),
     };
     section.done(problems);
     if git.is_some() && inside(&context).is_err() {

@@ -7,7 +7,7 @@ use super::nearest::nearest;
 use super::node::{Entry, Node, Value};
 
 /// Keys of other tools, and what stands for them here.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 13] = [
     ("servers", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("hosts", "hosts stand in `destinations: {production: {hosts: […]}}`"),
     ("healthcheck", "it is called `readiness_probe` here"),
@@ -18,6 +18,13 @@ const ELSEWHERE: [(&str, &str); 9] = [
     (
         "proxy.buffering",
         "nothing is buffered; a limit of the request's body is `max_request_body`, in `proxy` itself",
+    ),
+    ("builder.host", "the machine that builds is `remote` here"),
+    ("builder.arch", "it is `platform` here, as in linux/amd64"),
+    ("builder.provenance", "each image that is built has one; `cutover provenance` shows it"),
+    (
+        "builder.sbom",
+        "BuildKit makes none without an image store of its own; let a scanner read the image instead",
     ),
     ("environment", "it is called `env` here"),
 ];

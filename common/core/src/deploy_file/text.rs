@@ -1,6 +1,7 @@
 //! Texts that must have a certain form.
 
 use crate::HostName;
+use crate::host_spec::is_user;
 
 /// A text that can't be used where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -217,13 +218,6 @@ pub(super) fn user_group(text: &str) -> Result<String, InvalidText> {
     let valid =
         text.split_once(':').map_or_else(|| is_user(text), |(user, group)| is_user(user) && is_user(group));
     if valid { Ok(text.to_owned()) } else { Err(InvalidText::UserGroup(text.to_owned())) }
-}
-
-/// The characters of the portable file name set, and no hyphen first (POSIX.1-2017, 3.437).
-fn is_user(text: &str) -> bool {
-    !text.is_empty()
-        && !text.starts_with('-')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
 /// The name of an environment variable.

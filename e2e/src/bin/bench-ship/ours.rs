@@ -1,7 +1,5 @@
 //! Cutover's own way: the builder's export into an artifact store, and the shipper's ship stage.
 
-use std::path::Path;
-
 use anyhow::Context;
 use cutover_builder::{Engine, Limits};
 use cutover_core::{DeployFile, Digest, HostSpec, Intent, PROTOCOL, Plan, Progress, Release, Source};
@@ -15,8 +13,6 @@ use futures_util::future::try_join_all;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-/// The Docker Engine of this machine.
-const ENGINE: &str = "/var/run/docker.sock";
 /// What the ship stage reads of it is its time limit, and the service's name.
 const DEPLOY_FILE: &str = "service: bench\nimage: bench\ndestinations: {production: {hosts: [bench]}}\n";
 
@@ -33,7 +29,9 @@ impl Ours {
     pub(crate) async fn new(hosts: &[Host]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let store = Store::open(folder.path()).await?;
-        let engine = Engine::connect(ENGINE, store.clone(), Limits::default()).await?;
+        // No host is reached over SSH here.
+        let this_machine = Hosts::new(SshOptions::new("/dev/null"), Hosts::DOCKER_SOCKET).local();
+        let engine = Engine::connect(this_machine, store.clone(), Limits::default()).await?;
         let origin = Origin::new(store, Pace::default());
         let machines: Vec<_> = hosts.iter().map(machine).collect::<anyhow::Result<_>>()?;
         for (_, machine) in &machines {
@@ -64,7 +62,7 @@ fn machine(host: &Host) -> anyhow::Result<(HostSpec, Machine)> {
     let spec = HostSpec { name: host.address.parse()?, port: 22, user: "root".to_owned() };
     let options =
         SshOptions { identities: vec![host.key.clone()], ..SshOptions::new(host.known_hosts.clone()) };
-    let machine = Fleet::new(Hosts::new(options, Path::new(ENGINE))).machine(&spec);
+    let machine = Fleet::new(Hosts::new(options, Hosts::DOCKER_SOCKET)).machine(&spec);
     Ok((spec, machine))
 }
 
