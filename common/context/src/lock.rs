@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
@@ -17,11 +18,16 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes a new lock in `all`.
+    /// Takes a new lock in `all`. Who sweeps in the moment between the file and its lock takes it for one that nobody holds:
+    /// then there is no such file any more, and another one is made.
     pub(crate) fn take(all: &Path, prefix: &str) -> io::Result<Self> {
-        let (file, path) = Builder::new().prefix(prefix).suffix(SUFFIX).tempfile_in(all)?.into_parts();
-        file.lock()?;
-        Ok(Self { _file: file, path })
+        loop {
+            let (file, path) = Builder::new().prefix(prefix).suffix(SUFFIX).tempfile_in(all)?.into_parts();
+            file.lock()?;
+            if file.metadata()?.nlink() > 0 {
+                return Ok(Self { _file: file, path });
+            }
+        }
     }
 
     /// The name of the folder that it stands for.
@@ -35,7 +41,10 @@ impl Lock {
         for entry in fs::read_dir(all)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.starts_with(prefix) && name.ends_with(SUFFIX) && is_free(&path) {
+            if name.starts_with(prefix)
+                && name.ends_with(SUFFIX)
+                && let Some(_held) = hold(&path)
+            {
                 remove(&path);
             }
         }
@@ -43,10 +52,11 @@ impl Lock {
     }
 }
 
-/// What is no file isn't opened: a pipe would wait for its other end.
-fn is_free(path: &Path) -> bool {
+/// The lock, if nobody has it: it is held until its folder is gone, so that nobody takes it meanwhile. What is no file isn't
+/// opened: a pipe would wait for its other end.
+fn hold(path: &Path) -> Option<File> {
     let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
-    is_file && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    is_file.then(|| File::open(path).ok())?.filter(|file| file.try_lock().is_ok())
 }
 
 fn remove(lock: &Path) {
@@ -63,6 +73,29 @@ fn remove(lock: &Path) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    /// Enough that some of them meet a sweep between the file and its lock.
+    const TAKEN: u32 = 1_000;
+
+    #[test]
+    fn what_was_taken_is_there_whoever_sweeps_meanwhile() {
+        let all = tempfile::tempdir().unwrap();
+        let take = || {
+            for _ in 0..TAKEN {
+                let lock = Lock::take(all.path(), "test-").unwrap();
+                let folder = all.path().join(lock.name());
+                fs::create_dir(&folder).unwrap();
+                assert!(lock.path.exists() && folder.exists());
+                fs::remove_dir(&folder).unwrap();
+            }
+        };
+        std::thread::scope(|threads| {
+            let taking = [threads.spawn(take), threads.spawn(take)];
+            while !taking.iter().all(|taking| taking.is_finished()) {
+                Lock::sweep(all.path(), "test-").unwrap();
+            }
+        });
+    }
 
     #[test]
     fn only_what_nobody_holds_is_removed() {
