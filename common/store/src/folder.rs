@@ -2,10 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use cutover_core::Digest;
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 use tokio::fs::{self, File};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::task::spawn_blocking;
@@ -14,9 +14,7 @@ use crate::folder::gate::Gate;
 use crate::{Entry, Error, Removed, Result};
 
 mod gate;
-
-/// An upload that nobody has touched for this long belongs to a program that was killed.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+mod incoming;
 
 /// A folder of content by digest.
 #[derive(Debug)]
@@ -34,15 +32,13 @@ impl Folder {
             fs::create_dir_all(path).await.map_err(Error::io("create the artifact folder", path))?;
         }
         let folder = Self { blobs, incoming, owner: root.join("owner"), gate: Gate::new(root.join("gate")) };
-        if let Some(before) = SystemTime::now().checked_sub(ABANDONED) {
-            folder.remove_abandoned(before).await?;
-        }
+        folder.remove_abandoned().await?;
         Ok(folder)
     }
 
     pub(crate) async fn upload(&self) -> Result<FileUpload> {
         let incoming = self.incoming.clone();
-        let made = blocking(move || NamedTempFile::new_in(incoming)).await;
+        let made = blocking(move || incoming::create(&incoming)).await;
         let (file, path) = made.map_err(Error::io("create a file in", &self.incoming))?.into_parts();
         Ok(FileUpload {
             file: File::from_std(file),
@@ -123,17 +119,9 @@ impl Folder {
         Ok(all)
     }
 
-    pub(crate) async fn remove_abandoned(&self, before: SystemTime) -> Result<()> {
-        let incoming = &self.incoming;
-        let mut entries = fs::read_dir(incoming).await.map_err(Error::io("list", incoming))?;
-        while let Some(entry) = entries.next_entry().await.map_err(Error::io("list", incoming))? {
-            let touched = entry.metadata().await.and_then(|metadata| metadata.modified());
-            // Its owner may finish or remove it at any moment: what has gone needs no removing.
-            if touched.is_ok_and(|at| at < before) && fs::remove_file(entry.path()).await.is_ok() {
-                tracing::info!(file = %entry.path().display(), "removed an abandoned upload");
-            }
-        }
-        Ok(())
+    pub(crate) async fn remove_abandoned(&self) -> Result<()> {
+        let incoming = self.incoming.clone();
+        blocking(move || incoming::sweep(&incoming)).await.map_err(Error::io("list", &self.incoming))
     }
 
     pub(crate) async fn owner(&self, candidate: &str) -> Result<String> {
@@ -147,7 +135,7 @@ impl Folder {
         }
         let (incoming, path, text) = (self.incoming.clone(), self.owner.clone(), format!("{candidate}\n"));
         let written = blocking(move || {
-            let mut file = NamedTempFile::new_in(incoming)?;
+            let mut file = incoming::create(&incoming)?;
             std::io::Write::write_all(&mut file, text.as_bytes())?;
             match file.persist_noclobber(path) {
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

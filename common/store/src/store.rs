@@ -48,7 +48,7 @@ pub struct Removed {
 
 impl Store {
     /// Opens the store. A folder is made where it doesn't exist, and uploads that were left behind there by a killed program
-    /// more than a day ago are removed. Of a bucket it is made sure that it can be listed.
+    /// are removed. Of a bucket it is made sure that it can be listed.
     ///
     /// # Errors
     /// A folder that can't be made; a server that doesn't answer, lacks the bucket or doesn't accept the credentials.
@@ -206,10 +206,11 @@ impl Store {
         }
     }
 
-    /// Removes what uploads have left behind whose program was killed, and that nobody has gone on with since `before`.
+    /// Removes what uploads have left behind whose program was killed. In a bucket nobody can say whether a program is alive:
+    /// there it is what nobody has gone on with since `before`.
     pub async fn remove_abandoned(&self, before: SystemTime) -> Result<()> {
         match &self.place {
-            Place::Folder(folder) => folder.remove_abandoned(before).await,
+            Place::Folder(folder) => folder.remove_abandoned().await,
             Place::Bucket(bucket) => Box::pin(bucket.remove_abandoned(before)).await,
         }
     }

@@ -1,20 +1,38 @@
 //! What is true of a folder alone.
 
-use std::time::{Duration, SystemTime};
-
 use cutover_store::Store;
 use tempfile::TempDir;
 
 #[tokio::test]
-async fn uploads_of_killed_programs_are_removed_after_a_day() {
+async fn uploads_of_killed_programs_are_removed_and_those_of_others_go_on() {
     let folder = TempDir::new().unwrap();
-    Store::open(folder.path()).await.unwrap();
-    let (old, young) = (folder.path().join("incoming/old"), folder.path().join("incoming/young"));
-    std::fs::write(&young, b"another process writes here").unwrap();
-    let file = std::fs::File::create(&old).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(25 * 60 * 60)).unwrap();
-    Store::open(folder.path()).await.unwrap();
-    assert!(young.exists() && !old.exists());
+    let store = Store::open(folder.path()).await.unwrap();
+    let mut upload = store.upload().await.unwrap();
+    upload.write(b"half of ").await.unwrap();
+    let left = folder.path().join("incoming/left");
+    std::fs::write(&left, b"a program was killed here").unwrap();
+    let other = Store::open(folder.path()).await.unwrap();
+    assert!(!left.exists());
+    upload.write(b"it").await.unwrap();
+    let stored = upload.finish(None).await.unwrap();
+    assert_eq!(other.get_bytes(&stored.digest, 100).await.unwrap(), "half of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_upload_is_lost_to_whoever_opens_the_store_as_it_begins() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let path = folder.path().to_owned();
+    let opening = tokio::spawn(async move {
+        loop {
+            Store::open(path.as_path()).await.unwrap();
+        }
+    });
+    for number in 0..500_u32 {
+        let digest = store.put_bytes(&number.to_be_bytes()).await.unwrap();
+        assert!(store.contains(&digest).await.unwrap());
+    }
+    opening.abort();
 }
 
 #[tokio::test]
