@@ -49,10 +49,10 @@ impl Engine {
     }
 
     async fn push_to_store(&self, image: &ImageId, name: &str) -> Result<Exported> {
-        self.untag_left().await?;
         // Where that port is taken, it is another one: then all layers are sent once more.
         let mut listener = self.host.listen_at(port_of(name)).await?;
         let port = listener.port();
+        self.untag_left(port).await?;
         let repository = format!("cutover/{name}-{}", Ulid::generate().to_string().to_lowercase());
         let registry = PushRegistry::new(self.store.clone(), &repository);
 
@@ -93,18 +93,20 @@ impl Engine {
         self.docker.tag_image(image, Some(options)).await.map_err(failed_to("tag", image))
     }
 
-    /// Takes away the names that pushes have left whose program was killed: those that are older than a push may take.
-    async fn untag_left(&self) -> Result<()> {
+    /// Takes away the names that pushes have left whose program was killed: those that lead to `port`, which nobody else can
+    /// be pushing to, and those that are older than a push may take.
+    async fn untag_left(&self, port: u16) -> Result<()> {
         let filters = HashMap::from([("reference".to_owned(), vec![format!("127.0.0.1:*/*/*:{TAG}")])]);
         let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
         let images = self.docker.list_images(Some(options)).await.map_err(failed_to("list", "images"))?;
-        let now = SystemTime::now();
+        let (now, here) = (SystemTime::now(), format!("127.0.0.1:{port}/"));
         for name in images.iter().flat_map(|image| &image.repo_tags) {
             let Some(repository) = name.strip_suffix(&format!(":{TAG}")) else { continue };
             let began =
                 repository.rsplit_once('-').and_then(|(_, id)| id.to_uppercase().parse::<Ulid>().ok());
             let age = began.and_then(|id| now.duration_since(id.datetime()).ok());
-            if repository.contains("/cutover/") && age.is_some_and(|age| age > self.limits.export) {
+            let is_left = repository.starts_with(&here) || age.is_some_and(|age| age > self.limits.export);
+            if repository.contains("/cutover/") && is_left {
                 match untag(&self.docker, repository).await {
                     // Somebody else has done it.
                     Err(Error::Engine { source, .. }) if is_absent(&source) => {}

@@ -79,6 +79,17 @@ impl ControlPlane {
         Self { home, programs: dist(), environment, beside: Vec::new() }.started(|_| 1)
     }
 
+    /// Starts one without a builder: the test has builders of its own.
+    ///
+    /// # Errors
+    /// What `cutover up` says.
+    pub fn up_without_builder(hosts: &[&Host]) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let environment = environment(hosts, home.path())?;
+        let plane = Self { home, programs: dist(), environment, beside: Vec::new() };
+        plane.started(|program| usize::from(program != Program::Builder))
+    }
+
     /// Starts one whose programs have another artifact store than a folder: those that have one run as they do with a standing
     /// NATS server, which the control plane's own is to them, and so do commands.
     ///
@@ -155,7 +166,7 @@ impl ControlPlane {
     }
 
     /// Where its NATS server answers.
-    fn url(&self) -> anyhow::Result<String> {
+    pub(crate) fn url(&self) -> anyhow::Result<String> {
         let account: Account =
             serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?;
         let Account { port, user, password } = account;
@@ -168,6 +179,21 @@ impl ControlPlane {
     /// Never: the names are good.
     pub fn key() -> anyhow::Result<ServiceKey> {
         Ok(ServiceKey { destination: "production".parse()?, service: "hello".parse()? })
+    }
+
+    /// Where its programs are.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// How its programs reach hosts.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.environment.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The folder of its artifact store.
+    pub fn store(&self) -> PathBuf {
+        self.home.path().join("home/store")
     }
 
     /// Where a fault is ordered: `<stage> <point> <kill|stop>`.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr)]
 
+mod builder_process;
 mod control_plane;
 mod database;
 mod host;
@@ -15,6 +16,7 @@ mod project;
 mod relay;
 mod stages;
 
+pub use builder_process::BuilderProcess;
 pub use control_plane::{ControlPlane, Ended};
 pub use database::Database;
 pub use host::Host;
