@@ -19,16 +19,31 @@ use crate::version;
 /// How long a command of Git may take here: the repository is only asked what its names mean, or is on this machine.
 const LOOKING: Duration = Duration::from_secs(30);
 
-/// A release, and what its migrations do to those who use the database.
+/// A release, what its migrations do to those who use the database, and what had better be otherwise.
 #[derive(Debug)]
 pub(crate) struct Assembled {
     pub(crate) release: Release,
     /// The statements of all its migrations, those included that were applied long ago.
     pub(crate) verdicts: Vec<Verdict>,
+    /// Of the deploy file, the Dockerfile and the context; they were told already.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// The release of a project. With a store, what it is made of is put there; without one, nothing is written. A context that
-/// is large is told of, and what the deploy file had better not ask for.
+/// What had better be otherwise, told as it is found.
+struct Warnings {
+    console: Console,
+    told: Vec<String>,
+}
+
+impl Warnings {
+    fn tell(&mut self, warning: String) {
+        self.console.note(format_args!("warning: {warning}"));
+        self.told.push(warning);
+    }
+}
+
+/// The release of a project. With a store, what it is made of is put there; without one, nothing is written. What had better
+/// be otherwise is told.
 ///
 /// # Errors
 /// A context, a Dockerfile or migrations that can't be read; a store that can't be written.
@@ -38,23 +53,24 @@ pub(crate) async fn assemble(
     store: Option<&Store>,
     console: Console,
 ) -> anyhow::Result<Assembled> {
+    let mut warnings = Warnings { console, told: Vec::new() };
     let ((source, commit), migrations) =
-        tokio::try_join!(source(project, store, console), migrations(project, store))?;
+        tokio::try_join!(source(project, store, &mut warnings), migrations(project, store))?;
     let settings = project.target.settings.clone();
     for warning in settings.warnings() {
-        console.note(format_args!("warning: {warning}"));
+        warnings.tell(warning.to_string());
     }
     let Folder { files: migrations, verdicts } = migrations;
     let unnamed = Release { version: String::new(), source, settings, migrations };
     let version = version.or(commit).unwrap_or_else(|| version::of(&unnamed));
-    Ok(Assembled { release: Release { version, ..unnamed }, verdicts })
+    Ok(Assembled { release: Release { version, ..unnamed }, verdicts, warnings: warnings.told })
 }
 
 /// Where the image comes from, and the commit that a release of it is named by.
 async fn source(
     project: &Project,
     store: Option<&Store>,
-    console: Console,
+    warnings: &mut Warnings,
 ) -> anyhow::Result<(Source, Option<String>)> {
     let (context, git, recipe) = match &project.target.image {
         // The commit says nothing of an image that was made elsewhere.
@@ -63,16 +79,17 @@ async fn source(
         ImageSource::Builder { context, git, recipe } => (context, git, recipe.clone()),
     };
     match git {
-        None => of_folder(project, context, recipe, store, console).await,
+        None => of_folder(project, context, recipe, store, warnings).await,
         Some(GitRepository { url: None, reference, .. }) => {
-            of_own_commit(project, reference, context, recipe, store, console).await
+            of_own_commit(project, reference, context, recipe, store, warnings).await
         }
         Some(GitRepository { url: Some(url), reference, key }) => {
             let commit = match Repository::new(url, LOOKING).resolve(reference).await {
                 Ok(commit) => Some(commit.to_string()),
                 Err(error @ cutover_context::Error::NoReference { .. }) => return Err(error.into()),
                 Err(error) => {
-                    console
+                    warnings
+                        .console
                         .note(format_args!("note: the builder will look up '{reference}', as here {error}"));
                     None
                 }
@@ -91,11 +108,11 @@ async fn of_folder(
     context: &str,
     mut recipe: Box<Recipe>,
     store: Option<&Store>,
-    console: Console,
+    warnings: &mut Warnings,
 ) -> anyhow::Result<(Source, Option<String>)> {
     let folder = project.folder().join(context);
     let context = Context::new(&folder, &recipe.dockerfile, &project.file)?;
-    let archive = pack(project, context, &recipe, store, console).await?;
+    let archive = pack(project, context, &recipe, store, warnings).await?;
     let (labels, version) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
     add(&mut recipe, labels);
     Ok((Source::Context(BuildContext { archive, recipe }), version))
@@ -108,7 +125,7 @@ async fn of_own_commit(
     context: &str,
     mut recipe: Box<Recipe>,
     store: Option<&Store>,
-    console: Console,
+    warnings: &mut Warnings,
 ) -> anyhow::Result<(Source, Option<String>)> {
     let here = project.folder();
     let Some((top, below)) = version::place_in_repository(here).await else {
@@ -121,7 +138,7 @@ async fn of_own_commit(
     let folder = repository.checkout(&commit, &files, &format!("{below}{context}")).await?;
     let deploy_file = project.file.file_name().map(|name| files.join(&below).join(name));
     let context = Context::new(&folder, &recipe.dockerfile, &deploy_file.unwrap_or_default())?;
-    let archive = pack(project, context, &recipe, store, console).await?;
+    let archive = pack(project, context, &recipe, store, warnings).await?;
     let url = version::url(here).await.map(|url| (origin::SOURCE, url));
     add(&mut recipe, [(origin::REVISION, commit.to_string())].into_iter().chain(url));
     Ok((Source::Context(BuildContext { archive, recipe }), Some(version::short(commit.as_str()))))
@@ -133,27 +150,27 @@ async fn pack(
     context: Context,
     recipe: &Recipe,
     store: Option<&Store>,
-    console: Console,
+    warnings: &mut Warnings,
 ) -> anyhow::Result<Digest> {
     let has_user = project.target.settings.container.user.is_some();
     for advice in advise(&context.dockerfile()?, recipe, has_user) {
-        console.note(format_args!("warning: {}, {advice}", recipe.dockerfile));
+        warnings.tell(format!("{}, {advice}", recipe.dockerfile));
     }
     let (archive, bulk) = match store {
         Some(store) => context.store(store).await?,
         None => context.digest().await?,
     };
     if let Some((file, bytes)) = bulk.excess() {
-        console.note(format_args!(
-            "warning: the build context is {}, its largest file {} ({}): what the image doesn't need belongs into .dockerignore",
+        warnings.tell(format!(
+            "the build context is {}, its largest file {} ({}): what the image doesn't need belongs into .dockerignore",
             size::bytes(bulk.bytes()),
             file.display(),
             size::bytes(bytes)
         ));
     }
     if let Some((file, bytes)) = bulk.model() {
-        console.note(format_args!(
-            "warning: the build context has a model in it, {} ({}): where the Dockerfile copies it, it travels and is kept with the image",
+        warnings.tell(format!(
+            "the build context has a model in it, {} ({}): where the Dockerfile copies it, it travels and is kept with the image",
             file.display(),
             size::bytes(bytes)
         ));
@@ -197,12 +214,16 @@ mod tests {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// The release of the deploy file in `folder`, of which nothing is stored.
     async fn release(folder: &Path) -> Release {
+        assembled(folder).await.release
+    }
+
+    /// The release of the deploy file in `folder`, of which nothing is stored.
+    async fn assembled(folder: &Path) -> Assembled {
         let file = folder.join("cutover.yaml");
         let args = Args::try_parse_from(["cutover", "plan", "-q", "-f", file.to_str().unwrap()]).unwrap();
         let project = Project::open(&args.global).unwrap();
-        assemble(&project, None, None, Console::new(&args.global)).await.unwrap().release
+        assemble(&project, None, None, Console::new(&args.global)).await.unwrap()
     }
 
     #[tokio::test]
@@ -232,6 +253,19 @@ mod tests {
         let as_it_is = deploy_file.replace("builder: {git: {url: .}}\n", "");
         fs::write(folder.join("cutover.yaml"), as_it_is).unwrap();
         assert!(!release(&folder).await.source.makes_the_same(&committed.source));
+    }
+
+    #[tokio::test]
+    async fn what_had_better_be_otherwise_is_known_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("cutover.yaml"),
+            "service: hello\ndestinations: {production: {hosts: [203.0.113.7]}}\n",
+        )
+        .unwrap();
+        fs::write(folder.path().join("Dockerfile"), "FROM debian:latest\n").unwrap();
+        let warnings = assembled(folder.path()).await.warnings;
+        assert!(warnings.iter().any(|warning| warning.starts_with("Dockerfile, line 1: ")), "{warnings:?}");
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     }
     require_secrets(&session, &project.target.settings, project.target.image.recipe(), true)?;
     let store = session.store().await?;
-    let Assembled { release, verdicts } =
+    let Assembled { release, verdicts, .. } =
         release::assemble(&project, args.version, Some(&store), console).await?;
     if !args.force
         && !args.rebuild

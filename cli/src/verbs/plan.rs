@@ -39,7 +39,8 @@ pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> a
 async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
     let project = Project::open(&options)?;
-    let Assembled { release, verdicts } = release::assemble(&project, args.version, None, console).await?;
+    let Assembled { release, verdicts, warnings } =
+        release::assemble(&project, args.version, None, console).await?;
     let (service, session) = match Session::look(&options, console).await {
         Ok(session) => (session.journal.service(&project.target.key).await?.service().clone(), Some(session)),
         // Nothing was ever started here: that is no reason to start anything.
@@ -65,7 +66,6 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         .live()
         .map(|live| planning::changed_settings(&live.release.settings, &plan.release.settings))
         .unwrap_or_default();
-    let warnings = plan.release.settings.warnings().iter().map(ToString::to_string).collect();
     let statements = verdicts.into_iter().map(Classified::of).collect();
     let report =
         Report { plan: &plan, changes, pending, statements, settings, missing, warnings, unresolved };
