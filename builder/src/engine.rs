@@ -46,6 +46,16 @@ impl ImageId {
     }
 }
 
+/// Which Docker Engine it is, as it says itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// Its id, which it has made once and keeps.
+    pub(crate) id: String,
+    /// The host name of its machine.
+    pub(crate) machine: String,
+    pub(crate) version: String,
+}
+
 /// The Docker Engine of a host, and the store that its images go to. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -61,6 +71,16 @@ impl Engine {
     /// (Docker 20.10) and later.
     pub async fn connect(host: Arc<Host>, store: Store, limits: Limits) -> Result<Self> {
         Ok(Self { docker: host.docker().await?, host, store, limits })
+    }
+
+    /// Which Engine it is.
+    pub(crate) async fn identity(&self) -> Result<Identity> {
+        let found = self.docker.info().await.map_err(failed_to("tell who makes", "its images"))?;
+        Ok(Identity {
+            id: found.id.unwrap_or_default(),
+            machine: found.name.unwrap_or_default(),
+            version: found.server_version.unwrap_or_default(),
+        })
     }
 
     /// The id of the image that is locally known as `image`.

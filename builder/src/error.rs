@@ -104,6 +104,9 @@ pub enum Error {
     /// The exported image can't be read back.
     #[error(transparent)]
     Registry(#[from] cutover_registry::Error),
+    /// What is known of a build can't be written down.
+    #[error("could not write down how the image was made")]
+    Provenance(#[source] serde_json::Error),
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] cutover_bus::Error),
@@ -145,6 +148,7 @@ impl Error {
             | Self::NoSshAgent { .. }
             | Self::NoSuchImage { .. }
             | Self::NoImageId { .. }
+            | Self::Provenance(_)
             | Self::OtherOwner { .. }
             | Self::Build { .. }
             | Self::TimedOut { .. } => false,

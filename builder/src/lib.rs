@@ -9,9 +9,10 @@ mod error;
 mod export;
 mod garbage;
 mod image;
+mod provenance;
 mod worker;
 
-pub use buildkit::{Build, BuildEvent};
+pub use buildkit::{Base, Build, BuildEvent, Built};
 pub use collector::Collector;
 pub use commit::{Fetched, fetch};
 pub use docker_host::{DockerHost, InvalidDockerHost};

@@ -16,10 +16,16 @@ use tokio::sync::mpsc;
 use ulid::Ulid;
 
 use crate::collector::owned;
-use crate::{Build, BuildEvent, DockerHost, Engine, Error, Fetched, ImageId, Limits, commit};
+use crate::provenance::Made;
+use crate::{
+    Build, BuildEvent, Built, DockerHost, Engine, Error, Exported, Fetched, ImageId, Limits, commit,
+};
 
 /// Events of a build that may wait to be told before the telling slows down.
 const EVENTS: usize = 1024;
+
+/// A time in UTC, to the second.
+const RFC_3339: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// Does the build stage.
 #[derive(Debug)]
@@ -60,11 +66,7 @@ impl Builder {
     }
 
     /// Builds, and tells what happens in the deployment's output and, step by step, in the journal.
-    async fn build(
-        engine: &Engine,
-        assignment: &Assignment,
-        source: &BuildContext,
-    ) -> Result<ImageId, Error> {
+    async fn build(engine: &Engine, assignment: &Assignment, source: &BuildContext) -> Result<Built, Error> {
         let plan = assignment.plan();
         let labels = labels(plan);
         let name = format!("cutover/{}:{}", plan.key.service, plan.release.id());
@@ -92,6 +94,33 @@ impl Builder {
 }
 
 impl Builder {
+    /// Builds an image, brings it into the artifact store, and writes down there how it was made.
+    async fn make(
+        &self,
+        engine: &Engine,
+        assignment: &Assignment,
+        source: &BuildContext,
+        git: Option<(&GitSource, &str)>,
+    ) -> Result<Output, Error> {
+        let began = now();
+        let Built { image, bases } = Self::build(engine, assignment, source).await?;
+        let exported = export(engine, assignment, &image).await?;
+        let made = Made {
+            plan: assignment.plan(),
+            recipe: &source.recipe,
+            context: &source.archive,
+            git,
+            bases: &bases,
+            image: &exported.manifest,
+            engine: &engine.identity().await?,
+            times: [began, now()],
+        };
+        let statement = serde_json::to_vec(&made.statement()).map_err(Error::Provenance)?;
+        let provenance = Some(self.store.put_bytes(&statement).await?);
+        let commit = git.map(|(_, commit)| commit.to_owned());
+        Ok(Output::Built { image: exported.manifest, bytes: exported.size, commit, provenance })
+    }
+
     /// Gets the commit that is built, and says which it is, and what had better be otherwise in its Dockerfile.
     async fn fetch(
         &self,
@@ -117,18 +146,19 @@ impl Performer for Builder {
         let made = async {
             owned(&self.store, &assignment.epoch.journal).await?;
             let engine = self.engine(&plan.release.source).await?;
-            let (image, commit) = match &plan.release.source {
-                Source::Context(source) => (Self::build(&engine, assignment, source).await?, None),
+            match &plan.release.source {
+                Source::Context(source) => self.make(&engine, assignment, source, None).await,
                 Source::Git(source) => {
                     let Fetched { context, commit, .. } = self.fetch(assignment, source, limit).await?;
-                    (Self::build(&engine, assignment, &context).await?, Some(commit.to_string()))
+                    self.make(&engine, assignment, &context, Some((source, commit.as_str()))).await
                 }
-                Source::Image(reference) => (engine.existing(reference).await?, None),
-                Source::Private(source) => (engine.existing_private(source).await?, None),
-            };
-            assignment.progress(Progress::Step("into the artifact store".to_owned())).await;
-            let exported = engine.export(&image, plan.key.service.as_str()).await?;
-            Ok(Output::Built { image: exported.manifest, bytes: exported.size, commit })
+                Source::Image(reference) => {
+                    take(&engine, assignment, &engine.existing(reference).await?).await
+                }
+                Source::Private(source) => {
+                    take(&engine, assignment, &engine.existing_private(source).await?).await
+                }
+            }
         };
         match tokio::time::timeout(limit, Box::pin(made)).await {
             Ok(Ok(built)) => Ok(built),
@@ -137,6 +167,22 @@ impl Performer for Builder {
                 .hint("raise timeouts.build in the deploy file if it needs longer")),
         }
     }
+}
+
+/// Takes an image that was there before.
+async fn take(engine: &Engine, assignment: &Assignment, image: &ImageId) -> Result<Output, Error> {
+    let exported = export(engine, assignment, image).await?;
+    Ok(Output::Built { image: exported.manifest, bytes: exported.size, commit: None, provenance: None })
+}
+
+async fn export(engine: &Engine, assignment: &Assignment, image: &ImageId) -> Result<Exported, Error> {
+    assignment.progress(Progress::Step("into the artifact store".to_owned())).await;
+    engine.export(image, assignment.key().service.as_str()).await
+}
+
+/// The time, as in RFC 3339.
+fn now() -> String {
+    jiff::Timestamp::now().strftime(RFC_3339).to_string()
 }
 
 /// How a host is reached.
@@ -160,7 +206,7 @@ fn labels(plan: &Plan) -> BTreeMap<String, String> {
 fn created(deployment: &DeploymentId) -> Option<String> {
     let id: Ulid = deployment.as_str().to_uppercase().parse().ok()?;
     let at = jiff::Timestamp::from_millisecond(i64::try_from(id.timestamp_ms()).ok()?).ok()?;
-    Some(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    Some(at.strftime(RFC_3339).to_string())
 }
 
 /// The error, what to do about it, and what the failing step said last.

@@ -100,6 +100,8 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Make a kept release live again; without one, the release that was live before
     Rollback(Rollback),
+    /// Print how the image of a release was made, as the builder has seen it: an in-toto statement
+    Provenance(Provenance),
     /// Take the running deployment back
     Abort(Abort),
     /// What `up` starts: runs NATS and the programs until it is told to stop
@@ -254,6 +256,13 @@ pub(crate) struct Migrations {
     /// Also those that are done
     #[arg(short, long)]
     pub(crate) all: bool,
+}
+
+/// Options of `provenance`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Provenance {
+    /// The release: its id, the beginning of it, or its version [default: the one that is live]
+    pub(crate) release: Option<String>,
 }
 
 /// Options of `hosts`.

@@ -84,6 +84,14 @@ pub(crate) enum Error {
         /// Which release.
         release: String,
     },
+    /// Nothing is known of how an image was made.
+    #[error(
+        "how the image of release {release} was made is not known: nothing was built, or before that was written down"
+    )]
+    NoProvenance {
+        /// Which release.
+        release: String,
+    },
     /// References to variables that the programs would find unset, or with another value.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unresolved(Vec<Unresolved>),

@@ -78,7 +78,9 @@ pub(crate) fn task(stage: Stage, host: u8) -> Task {
 /// What a task of a stage makes when all goes well.
 pub(crate) fn output(stage: Stage) -> Output {
     match stage {
-        Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 84_000_000, commit: None },
+        Stage::Build => {
+            Output::Built { image: Digest::of(b"image"), bytes: 84_000_000, commit: None, provenance: None }
+        }
         Stage::Ship => Output::Shipped { sent: 3_149_000 },
         Stage::Expand => Output::Expanded { applied: vec!["1".to_owned()] },
         Stage::Backfill => Output::Backfilled { rows: 7 },
@@ -106,6 +108,7 @@ impl Transcript {
             id: release("v1").id(),
             release: release("v1"),
             image: Digest::of(b"v1"),
+            provenance: None,
             deployment: "01jc0000000000000000000000".parse().unwrap(),
             since: Timestamp(0),
             replicas: Some(ReplicaSet {

@@ -14,6 +14,7 @@ mod maintenance;
 mod migrations;
 mod pause;
 mod plan;
+mod provenance;
 mod proxy;
 mod replay;
 mod resume;
@@ -67,6 +68,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Logs(args) => logs::run(options, &args, console).await,
         Verb::Replay(args) => Box::pin(replay::run(options, args, console)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
+        Verb::Provenance(args) => provenance::run(options, &args, console).await,
         Verb::Abort(args) => Box::pin(abort::run(options, args, console)).await,
         Verb::Supervise => Ok(Exit::Ok),
     }

@@ -4,6 +4,7 @@
 //! The API's own `POST /build` is no way to do this: with BuildKit it takes no uploaded context on the containerd image
 //! store (moby/moby#47717).
 
+mod base;
 mod event;
 mod grants;
 mod logins;
@@ -29,6 +30,7 @@ use tonic::{Code, Status};
 use ulid::Ulid;
 
 use crate::{Engine, Error, ImageId, Result};
+pub use base::Base;
 pub use event::BuildEvent;
 use grants::Grants;
 pub(crate) use grants::password;
@@ -52,20 +54,29 @@ pub struct Build<'a> {
     pub labels: &'a BTreeMap<String, String>,
 }
 
+/// What a build has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The image.
+    pub image: ImageId,
+    /// The images that it was built on, each once.
+    pub bases: Vec<Base>,
+}
+
 impl Engine {
-    /// Builds an image and answers its id. What happens is told to `events` as it happens; nobody has to listen, but
+    /// Builds an image and answers which it is. What happens is told to `events` as it happens; nobody has to listen, but
     /// who listens slowly slows the telling down, and not the build. An error holds the step that failed and its last
     /// lines; `events` had all of them, up to BuildKit's own limit of 2 MiB a step (1 MiB before Docker 23).
     ///
     /// Dropping the future stops the build.
-    pub async fn build(&self, build: &Build<'_>, events: &mpsc::Sender<BuildEvent>) -> Result<ImageId> {
+    pub async fn build(&self, build: &Build<'_>, events: &mpsc::Sender<BuildEvent>) -> Result<Built> {
         // An absent context is an error of the store, not one that BuildKit has to put into words.
         self.store.get(&build.source.archive).await?;
         let grants = Arc::new(Grants::of(&build.source.recipe).await?);
         let limit = self.limits.build;
         let solved = timeout(limit, Box::pin(self.solve(build, grants, events))).await;
-        solved.map_err(|_| Error::TimedOut { action: "build the image", limit })??;
-        self.id_of(build.name).await
+        let bases = solved.map_err(|_| Error::TimedOut { action: "build the image", limit })??;
+        Ok(Built { image: self.id_of(build.name).await?, bases })
     }
 
     async fn solve(
@@ -73,7 +84,7 @@ impl Engine {
         build: &Build<'_>,
         grants: Arc<Grants>,
         events: &mpsc::Sender<BuildEvent>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Base>> {
         let session = Session::new(self.store.clone(), build.source.archive.clone(), Arc::clone(&grants));
         let reference = Ulid::generate().to_string().to_lowercase();
         let request = request(build, &session, &reference);
@@ -101,7 +112,10 @@ impl Engine {
         for event in progress.finish() {
             events.send(event).await.ok();
         }
-        solved.map(drop).map_err(|status| failure(status, progress))
+        match solved {
+            Ok(_) => Ok(progress.bases()),
+            Err(status) => Err(failure(status, progress)),
+        }
     }
 
     /// A connection to BuildKit's control service. Both of its users, the build and its progress, share it.

@@ -1,11 +1,12 @@
 //! How a build goes: BuildKit's updates, which repeat and overlap, folded into events that don't.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog};
 
+use crate::buildkit::base::Base;
 use crate::buildkit::event::BuildEvent;
 use crate::buildkit::grants::Grants;
 
@@ -90,6 +91,12 @@ impl Progress {
         let mut events = Vec::new();
         self.steps.values_mut().for_each(|step| step.end_line(&self.grants, &mut events));
         events
+    }
+
+    /// The images that the build has started from.
+    pub(super) fn bases(&self) -> Vec<Base> {
+        let bases: BTreeSet<_> = self.steps.values().filter_map(|step| Base::of_step(&step.name)).collect();
+        bases.into_iter().collect()
     }
 
     /// The step that failed, BuildKit's reason, and what it printed, up to a limit the last of it.

@@ -11,7 +11,7 @@ use crate::version;
 /// What a finished task made.
 pub(crate) fn output(output: &Output) -> String {
     match output {
-        Output::Built { image, bytes: size, commit } => {
+        Output::Built { image, bytes: size, commit, .. } => {
             let of = commit.as_ref().map(|commit| format!(" of commit {}", version::short(commit)));
             format!("image {}{}, {}", image.short(), of.unwrap_or_default(), bytes(*size))
         }

@@ -149,12 +149,21 @@ impl Deployment {
 
     /// The image: known before, or built.
     pub fn image(&self) -> Option<&Digest> {
-        self.plan.image.as_ref().or_else(|| {
-            match &self.tasks.get(&Task { stage: Stage::Build, host: None })?.status {
-                Status::Finished { output: Output::Built { image, .. }, .. } => Some(image),
-                _ => None,
+        self.plan.image.as_ref().or_else(|| self.built().map(|(image, _)| image))
+    }
+
+    /// How the image was made, where this deployment has built it.
+    pub fn provenance(&self) -> Option<&Digest> {
+        self.built().and_then(|(_, provenance)| provenance)
+    }
+
+    fn built(&self) -> Option<(&Digest, Option<&Digest>)> {
+        match &self.tasks.get(&Task { stage: Stage::Build, host: None })?.status {
+            Status::Finished { output: Output::Built { image, provenance, .. }, .. } => {
+                Some((image, provenance.as_ref()))
             }
-        })
+            _ => None,
+        }
     }
 
     /// The new replicas on a host.

@@ -78,6 +78,10 @@ pub enum Output {
         /// The full name of the commit that it was built of, where the builder got that from a repository.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         commit: Option<String>,
+        /// How it was made, as the builder has seen it: an in-toto statement in the artifact store. None of an image that was
+        /// there before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provenance: Option<Digest>,
     },
     /// What was sent to the host.
     Shipped {

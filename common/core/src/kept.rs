@@ -15,6 +15,9 @@ pub struct KeptRelease {
     pub release: Release,
     /// The image that it was live with.
     pub image: Digest,
+    /// How that image was made: an in-toto statement in the artifact store. None where nothing was built, or nobody wrote it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Digest>,
     /// The deployment that made it live last.
     pub deployment: DeploymentId,
     /// When it went live last.

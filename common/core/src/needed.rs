@@ -9,7 +9,7 @@ use crate::{Deployment, Digest, Release, Service, Source};
 pub struct Needed {
     /// The manifests, or the indexes, of images: with all that they name themselves.
     pub images: BTreeSet<Digest>,
-    /// Build contexts and migrations.
+    /// Build contexts, migrations, and what says how images were made.
     pub files: BTreeSet<Digest>,
 }
 
@@ -22,6 +22,7 @@ impl Needed {
     pub fn add(&mut self, service: &Service) {
         for kept in &service.kept {
             self.images.insert(kept.image.clone());
+            self.files.extend(kept.provenance.clone());
             self.add_migrations(&kept.release);
         }
         for deployment in service.current.iter().chain(&service.owing) {
@@ -32,6 +33,7 @@ impl Needed {
     fn add_deployment(&mut self, deployment: &Deployment) {
         let release = &deployment.plan.release;
         self.images.extend(deployment.plan.image.iter().chain(deployment.image()).cloned());
+        self.files.extend(deployment.provenance().cloned());
         self.add_migrations(release);
         if let Source::Context(context) = &release.source {
             self.files.insert(context.archive.clone());

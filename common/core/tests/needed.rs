@@ -30,10 +30,15 @@ fn image(number: u8) -> Digest {
     Digest::of(&[2, number])
 }
 
+fn provenance(number: u8) -> Digest {
+    Digest::of(&[3, number])
+}
+
 fn build(journal: &mut Journal, number: u8) {
     let task = Task { stage: Stage::Build, host: None };
     let claim = journal.claim(&task);
-    let output = Output::Built { image: image(number), bytes: 1, commit: None };
+    let provenance = Some(provenance(number));
+    let output = Output::Built { image: image(number), bytes: 1, commit: None, provenance };
     journal.fact(&task, Fact::Finished { claim, output }).unwrap();
 }
 
@@ -59,14 +64,14 @@ fn deploy(journal: &mut Journal, number: u8) {
     play(journal, &building(number, &["a"]), TO_LIVE);
 }
 
-/// The images, contexts and migrations of these numbers, and nothing else.
+/// The images, with what says how they were made, contexts and migrations of these numbers, and nothing else.
 fn assert_needed(journal: &Journal, images: &[u8], contexts: &[u8], migrations: &[u8]) {
     let mut needed = Needed::default();
     needed.add(&journal.service);
     assert_eq!(needed.images, images.iter().map(|number| image(*number)).collect::<BTreeSet<_>>());
     let contexts = contexts.iter().map(|number| context(*number));
-    let files: BTreeSet<Digest> =
-        contexts.chain(migrations.iter().map(|number| migration(*number))).collect();
+    let files = contexts.chain(migrations.iter().map(|number| migration(*number)));
+    let files: BTreeSet<Digest> = files.chain(images.iter().map(|number| provenance(*number))).collect();
     assert_eq!(needed.files, files);
 }
 

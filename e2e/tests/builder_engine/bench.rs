@@ -132,7 +132,7 @@ impl Bench {
         let built = async {
             let built = self.engine.build(&build, &sender).await;
             drop(sender);
-            built
+            built.map(|built| built.image)
         };
         let told = async {
             let mut events = Vec::new();

@@ -97,7 +97,9 @@ mod tests {
 
     fn output(stage: Stage) -> Output {
         match stage {
-            Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None },
+            Stage::Build => {
+                Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
+            }
             Stage::Ship => Output::Shipped { sent: 1 },
             Stage::Boot => Output::Booted { replicas: Vec::new() },
             Stage::Probe => Output::Probed { asked: 1 },

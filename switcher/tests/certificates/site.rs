@@ -110,7 +110,9 @@ impl Performer for Stages {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
         Ok(match assignment.task.stage {
             Stage::Switch | Stage::Restore => return self.switcher.perform(assignment).await,
-            Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None },
+            Stage::Build => {
+                Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
+            }
             Stage::Ship => Output::Shipped { sent: 1 },
             Stage::Expand => Output::Expanded { applied: Vec::new() },
             Stage::Backfill => Output::Backfilled { rows: 7 },

@@ -56,7 +56,9 @@ impl Script {
 /// What a stage that was done at once has made.
 pub(crate) fn output(stage: Stage) -> Output {
     match stage {
-        Stage::Build => Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None },
+        Stage::Build => {
+            Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
+        }
         Stage::Ship => Output::Shipped { sent: 1 },
         Stage::Expand => Output::Expanded { applied: vec![] },
         Stage::Backfill => Output::Backfilled { rows: 7 },

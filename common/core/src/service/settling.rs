@@ -49,10 +49,13 @@ impl Service {
             self.obligations
                 .extend(cool.filter(retired).map(|task| Obligation::put_off(current, task, at, until)));
         }
+        let of_same_image = || self.kept.iter().find(|kept| kept.image == *image)?.provenance.as_ref();
+        let provenance = current.provenance().or_else(of_same_image).cloned();
         let live = KeptRelease {
             id: current.plan.release.id(),
             release: current.plan.release.clone(),
             image: image.clone(),
+            provenance,
             deployment: current.id().clone(),
             since: at,
             replicas: Some(current.replica_set()),
