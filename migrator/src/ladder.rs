@@ -18,8 +18,20 @@ const PROBE: Duration = Duration::from_millis(20);
 /// From one touch to the next: how much later than the old transaction's end the lock is had.
 const TOUCHES: Duration = Duration::from_millis(100);
 
-/// Every so manieth try under an old transaction is a probe.
-const PROBES: u32 = 10;
+/// Every so manieth try under an old transaction is a probe, and the second: so few that of a hundred who come meanwhile
+/// not one meets any.
+const PROBES: u32 = 50;
+
+/// The oldest transaction that holds some lock on what a migration names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oldest {
+    /// There is none, or it is no older than a wait.
+    Young,
+    /// It has been open for longer.
+    Old,
+    /// It has been open for so long that it is to be ended, if it is in the way.
+    Overdue,
+}
 
 /// One try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +57,11 @@ impl Ladder {
         self.tries
     }
 
-    /// The next try, `elapsed` after the first. `old` says that a transaction that has been open for longer than a wait
-    /// holds some lock on what the migration names; `chance` is a random number from 0 to 1, by which two who collide part.
-    pub fn next(&mut self, limits: &Limits, elapsed: Duration, old: bool, chance: f64) -> Rung {
+    /// The next try, `elapsed` after the first. `chance` is a random number from 0 to 1, by which two who collide part.
+    pub fn next(&mut self, limits: &Limits, elapsed: Duration, oldest: Oldest, chance: f64) -> Rung {
         self.tries += 1;
-        if old && !self.acquitted {
-            let probe = self.tries.is_multiple_of(PROBES);
+        if oldest != Oldest::Young && !self.acquitted {
+            let probe = oldest == Oldest::Overdue || self.tries == 2 || self.tries.is_multiple_of(PROBES);
             let wait = if probe { PROBE } else { TOUCH }.min(limits.lock);
             return Rung { wait, pause: TOUCHES.mul_f64(0.75 + 0.5 * chance), observed: probe };
         }
@@ -81,21 +92,24 @@ mod tests {
     #[test]
     fn under_an_old_transaction_a_lock_is_only_touched_and_seldom_probed() {
         let (mut ladder, limits) = (Ladder::default(), LIMITS());
-        let rungs: Vec<Rung> =
-            (0..20).map(|n| ladder.next(&limits, Duration::from_millis(100 * n), true, 0.5)).collect();
-        assert_eq!(rungs.iter().filter(|rung| rung.wait == TOUCH && !rung.observed).count(), 18);
-        assert_eq!(rungs.iter().filter(|rung| rung.wait == PROBE && rung.observed).count(), 2);
+        let rungs: Vec<Rung> = (0..100)
+            .map(|n| ladder.next(&limits, Duration::from_millis(100 * n), Oldest::Old, 0.5))
+            .collect();
+        assert_eq!(rungs.iter().filter(|rung| rung.wait == TOUCH && !rung.observed).count(), 97);
+        assert_eq!(rungs.iter().filter(|rung| rung.wait == PROBE && rung.observed).count(), 3);
+        assert!(ladder.next(&limits, Duration::ZERO, Oldest::Overdue, 0.5).observed, "it is not ended");
     }
 
     #[test]
     fn waits_grow_as_patience_ends_but_never_beyond_the_longest() {
         let limits =
             Limits { lock: Duration::from_millis(100), longest_lock: Duration::from_millis(300), ..LIMITS() };
-        let wait =
-            |share: f64| Ladder::default().next(&limits, limits.patience.mul_f64(share), false, 1.0).wait;
+        let wait = |share: f64| {
+            Ladder::default().next(&limits, limits.patience.mul_f64(share), Oldest::Young, 1.0).wait
+        };
         assert_eq!([0.0, 0.6, 0.9].map(wait), [100, 200, 300].map(Duration::from_millis));
         assert_eq!(
-            Ladder::default().next(&limits, Duration::ZERO, false, 0.0).wait,
+            Ladder::default().next(&limits, Duration::ZERO, Oldest::Young, 0.0).wait,
             Duration::from_millis(50)
         );
     }
@@ -104,8 +118,8 @@ mod tests {
     fn an_old_transaction_that_is_not_in_the_way_is_no_reason_to_hold_back() {
         let (mut ladder, limits) = (Ladder::default(), LIMITS());
         ladder.observed(false);
-        assert!(ladder.next(&limits, Duration::ZERO, true, 0.5).wait > PROBE);
+        assert!(ladder.next(&limits, Duration::ZERO, Oldest::Old, 0.5).wait > PROBE);
         ladder.observed(true);
-        assert_eq!(ladder.next(&limits, Duration::ZERO, true, 0.5).wait, TOUCH);
+        assert!(ladder.next(&limits, Duration::ZERO, Oldest::Old, 0.5).wait <= PROBE);
     }
 }

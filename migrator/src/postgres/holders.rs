@@ -1,14 +1,14 @@
 //! Who holds locks on what a migration names, seen before it asks for any.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use cutover_core::Engine;
 use cutover_migration::{Migration, statements};
 
 use super::backend::COLUMNS;
 use super::{Backend, Backends, Session};
-use crate::Error;
+use crate::ladder::Oldest;
+use crate::{Error, Limits};
 
 /// What others hold.
 #[derive(Debug, Default)]
@@ -43,9 +43,14 @@ impl Holders {
         read.await.map_err(session.error("see who holds locks"))
     }
 
-    /// Whether one has been open for longer than `age`.
-    pub(crate) fn any_older_than(&self, age: Duration) -> bool {
-        self.clients.0.iter().any(|backend| backend.is_older_than(age))
+    /// How old the oldest is.
+    pub(crate) fn oldest(&self, limits: &Limits) -> Oldest {
+        let is_older = |age| self.clients.0.iter().any(|backend| backend.is_older_than(age));
+        match limits.end_blockers {
+            Some(age) if is_older(age) => Oldest::Overdue,
+            _ if is_older(limits.lock) => Oldest::Old,
+            _ => Oldest::Young,
+        }
     }
 }
 

@@ -28,8 +28,7 @@ pub(crate) async fn run_in_transaction(run: &mut Run<'_>, pending: &Pending<'_>)
         run.session.reset(limits.lock, limits.statement).await?;
         run.session.verify().await?;
         let holders = look(run.session, &names).await;
-        let old = holders.any_older_than(limits.lock);
-        let rung = ladder.next(limits, begun.elapsed(), old, fastrand::f64());
+        let rung = ladder.next(limits, begun.elapsed(), holders.oldest(limits), fastrand::f64());
         if rung.observed {
             run.observer.attend().await;
         }

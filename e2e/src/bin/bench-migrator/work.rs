@@ -7,7 +7,7 @@ use cutover_migrator::{Limits, Progress, Step, Work, apply};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::unbounded_channel;
 
-/// Runs one migration as a worker does; how far it came is printed with `mark` in front.
+/// Runs one migration as a worker does. An error says how far it came.
 pub(crate) async fn run(url: &str, phase: Phase, sql: &str) -> anyhow::Result<()> {
     let file = MigrationFile { phase, ..MigrationFile::expand("1", "measured", Digest::of(sql.as_bytes())) };
     let work = Work {
