@@ -19,13 +19,17 @@ pub(crate) fn deploy(
     image: Option<Digest>,
     by: String,
 ) -> Result<Plan, InvalidName> {
+    let mut stages = Plan::stages_for(&release, image.as_ref());
+    if !service.schema.misses_rows_of(&release) {
+        stages.retain(|stage| *stage != Stage::Backfill);
+    }
     Ok(Plan {
         protocol: protocol(service, &release),
         deployment: new_id()?,
         key: target.key.clone(),
         by,
         intent: Intent::Deploy,
-        stages: Plan::stages_for(&release, image.as_ref()),
+        stages,
         release,
         image,
         warm: None,

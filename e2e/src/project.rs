@@ -33,6 +33,8 @@ pub struct App {
     pub database: Option<String>,
     /// Migrations: file name and SQL.
     pub migrations: Vec<(&'static str, &'static str)>,
+    /// When their last phase may begin, in one line; none: the usual.
+    pub contract: Option<&'static str>,
     /// How long it is watched once it has the traffic.
     pub soak: &'static str,
     /// How long it may take until it is ready.
@@ -57,6 +59,7 @@ impl App {
             hosts: hosts.iter().map(ToString::to_string).collect(),
             database: None,
             migrations: Vec::new(),
+            contract: None,
             soak: "3s",
             ready: "5s",
             warm: None,
@@ -98,7 +101,8 @@ impl App {
             let _ = writeln!(text, "roles: {roles}");
         }
         if let Some(database) = &self.database {
-            let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"}}");
+            let contract = self.contract.map(|terms| format!(", contract: {terms}")).unwrap_or_default();
+            let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"{contract}}}");
         }
         let _ = writeln!(text, "destinations:\n  production: {{hosts: [{}]}}", self.hosts.join(", "));
         text

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::ledger::{self, Pending};
 use crate::postgres::{
-    Ledger, Observer, Session, build_index, drop_index, fill, reindex, run_in_transaction,
+    Ledger, Observer, Session, build_index, drop_index, fill, is_filled, reindex, run_in_transaction,
 };
 use crate::{Applied, Error, Limits, Progress, Step, Work};
 
@@ -43,13 +43,17 @@ pub async fn apply(
     let due = ledger::due(step, &work.migrations, &entries)?;
     let observer = Observer::new(database, &session, limits);
     let mut run = Run { session: &session, ledger, observer, work, limits, progress };
-    let mut applied = Vec::new();
+    let (mut applied, mut already) = (Vec::new(), due.already);
     for pending in &due.pending {
+        if pending.again && run.is_filled(pending).await? {
+            already += 1;
+            continue;
+        }
         applied.push((pending.migration.version(), run.apply(pending).await?));
     }
     drop(run);
     session.close().await;
-    Ok(Applied { applied, already: due.already })
+    Ok(Applied { applied, already })
 }
 
 /// Whether `migration` is something that PostgreSQL runs.
@@ -90,6 +94,14 @@ impl Run<'_> {
             took,
         });
         Ok(took)
+    }
+
+    /// Whether a backfill has nothing left to do.
+    async fn is_filled(&self, pending: &Pending<'_>) -> Result<bool, Error> {
+        match pending.migration.kind() {
+            Kind::Backfill(backfill) => is_filled(self, pending, backfill).await,
+            _ => Ok(true),
+        }
     }
 
     /// Writes to the ledger outside of a migration's own transaction.

@@ -47,6 +47,8 @@ pub struct Pending<'a> {
     pub begun: bool,
     /// Whether the migration ends with it.
     pub last: bool,
+    /// Whether it is a backfill that had ended: rows may have been written past it since.
+    pub again: bool,
 }
 
 impl Pending<'_> {
@@ -140,7 +142,7 @@ pub fn admit(fence: Option<&Epoch>, epoch: &Epoch) -> Result<(), Refusal> {
 
 /// Which of `migrations` are due in `step` after `entries`. Entries that aren't among them are of a newer release, or an
 /// older one, and fine. A migration below the highest applied version is due too: it came with a branch that was merged
-/// late.
+/// late. A backfill that has ended is due again: whoever asks for it has reason to think that rows were written past it.
 ///
 /// # Errors
 /// When the content of one that was begun or applied has changed, or an earlier phase of one isn't applied.
@@ -153,7 +155,7 @@ pub fn due<'a>(step: Step, migrations: &'a Migrations, entries: &[Entry]) -> Res
     while let Some(migration) = all.next() {
         let last = all.peek().is_none_or(|next| next.version() != migration.version());
         let entry = entry_of(migration);
-        let mut pending = Pending { migration, begun: entry.is_some(), last };
+        let mut pending = Pending { migration, begun: entry.is_some(), last, again: false };
         if let Some(entry) = entry {
             if entry.checksum != migration.checksum() {
                 return Err(Refusal::Changed {
@@ -164,7 +166,11 @@ pub fn due<'a>(step: Step, migrations: &'a Migrations, entries: &[Entry]) -> Res
             }
             let part = entry.parts.iter().find(|part| part.part == migration.part());
             if entry.finished || part.is_some_and(|part| part.finished) {
-                due.already += 1;
+                if step.phase() == Phase::Backfill {
+                    due.pending.push(Pending { again: true, ..pending });
+                } else {
+                    due.already += 1;
+                }
                 continue;
             }
             if pending.is_part() {

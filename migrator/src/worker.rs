@@ -1,17 +1,20 @@
-//! The expand stage: the release's migrations from the artifact store onto its database.
+//! The stages of the migrator: the release's migrations from the artifact store onto its database.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Engine, Failure, MigrationFile, Output, ServiceName, Stage};
+use cutover_core::{Failure, MigrationFile, Output, Phase, ServiceName, Stage};
+use cutover_migration::{InvalidMigration, Migration, Migrations, Version};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::{Error, Limits, Progress, Step, Work, apply};
-use cutover_migration::{InvalidMigration, Migration, Migrations};
 
 /// The largest migration, in bytes.
 const MIGRATION_LIMIT: u64 = 4 << 20;
 
-/// Does the expand stage.
+/// Does expand, backfill and contract.
 #[derive(Debug)]
 pub struct Migrator {
     store: Store,
@@ -23,29 +26,24 @@ impl Migrator {
         Self { store }
     }
 
-    /// The migrations of the first phase.
-    async fn read(&self, files: &[MigrationFile], engine: Engine) -> Result<Migrations, Failure> {
-        let mut migrations = Vec::with_capacity(files.len());
-        for file in files.iter().filter(|file| file.phase.is_expand()) {
+    /// The migrations of the release that the task is about, the earlier phases of each included.
+    async fn read(&self, assignment: &Assignment) -> Result<Migrations, Failure> {
+        let release = &assignment.plan().release;
+        let mut migrations = Vec::with_capacity(release.migrations.len());
+        for file in release.migrations.iter().filter(|file| is_concerned(assignment, file)) {
             let content = self.store.get_bytes(&file.content, MIGRATION_LIMIT).await;
             let content = content.map_err(|error| Failure::of(&error, error.retryable()))?;
             let sql = std::str::from_utf8(&content)
                 .map_err(|_| Failure::of(&InvalidMigration::Encoding { file: file.title() }, false))?;
-            let read = Migration::read(file, sql, engine);
+            let read = Migration::read(file, sql, release.settings.engine);
             migrations.extend(read.map_err(|error| Failure::of(&error, false))?);
         }
         Migrations::new(migrations).map_err(|error| Failure::of(&error, false))
     }
-}
 
-impl Performer for Migrator {
-    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+    async fn work(&self, assignment: &Assignment, step: Step, limit: Duration) -> Result<Done, Failure> {
         let plan = assignment.plan();
-        let settings = &plan.release.settings;
-        if assignment.task.stage != Stage::Expand {
-            return Err(Failure::lasting(format!("{} is no stage of this migrator", assignment.task.stage)));
-        }
-        let Some(database) = &settings.database else {
+        let Some(database) = &plan.release.settings.database else {
             return Err(Failure::lasting("the release has migrations, and no database to run them on")
                 .hint("name it in the deploy file: migrations: { database: env://DATABASE_URL }"));
         };
@@ -57,34 +55,93 @@ impl Performer for Migrator {
             service: plan.key.service.clone(),
             deployment: plan.deployment.clone(),
             epoch: assignment.epoch.clone(),
-            migrations: self.read(&plan.release.migrations, settings.engine).await?,
+            migrations: self.read(assignment).await?,
         };
         let (progress, told) = unbounded_channel();
-        let limit = settings.timeouts.migrate.0;
         let limits = Limits::default();
         let run = async move {
-            tokio::time::timeout(limit, apply(&database, Step::Expand, &work, &limits, &progress)).await
+            tokio::time::timeout(limit, apply(&database, step, &work, &limits, &progress)).await
         };
-        let (ended, ()) = tokio::join!(run, tell(assignment, told));
+        let (ended, rows) = tokio::join!(run, tell(assignment, told));
         match ended {
             Ok(Ok(applied)) => {
-                let applied = applied.applied.iter().map(|(version, _)| version.to_string()).collect();
-                Ok(Output::Expanded { applied })
+                let mut versions: Vec<Version> =
+                    applied.applied.iter().map(|(version, _)| *version).collect();
+                versions.dedup();
+                Ok(Done { applied: versions.iter().map(ToString::to_string).collect(), rows })
             }
             Ok(Err(error)) => Err(failure(&error, &plan.key.service)),
-            Err(_) => Err(Failure::lasting(format!("the migrations took longer than {} s", limit.as_secs()))
-                .hint("raise timeouts.migrate in the deploy file; what was applied stays applied")),
+            Err(_) => {
+                let setting = if step.phase() == Phase::Backfill { "backfill" } else { "migrate" };
+                let took = format!("the migrations took longer than {} s", limit.as_secs());
+                Err(Failure::lasting(took).hint(format!(
+                    "raise timeouts.{setting} in the deploy file; what was applied stays applied"
+                )))
+            }
         }
     }
 }
 
-/// Tells what happens in the deployment's output and, as the step that runs, in the journal.
-async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Progress>) {
+/// What was done.
+struct Done {
+    applied: Vec<String>,
+    rows: u64,
+}
+
+/// Whether the task has to do with a file: of the backfills those whose rows may be left, of the contracts those that its claim
+/// has begun.
+fn is_concerned(assignment: &Assignment, file: &MigrationFile) -> bool {
+    let service = &assignment.service;
+    match file.phase {
+        Phase::Expand => true,
+        Phase::Backfill => {
+            let schema = &service.schema;
+            assignment.task.stage == Stage::Contract
+                || !(schema.is_filled(&file.version) || schema.is_contracted(&file.version))
+        }
+        Phase::Contract => {
+            let mut begun = service.contracting(&assignment.plan().release);
+            assignment.task.stage == Stage::Contract && begun.any(|begun| begun == file)
+        }
+    }
+}
+
+impl Performer for Migrator {
+    async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        let timeouts = &assignment.plan().release.settings.timeouts;
+        let has_ended = assignment.deployment().outcome().is_some();
+        match assignment.task.stage {
+            Stage::Expand => {
+                let done = self.work(assignment, Step::Expand, timeouts.migrate.0).await?;
+                Ok(Output::Expanded { applied: done.applied })
+            }
+            Stage::Backfill => {
+                let step = if has_ended { Step::Backfill } else { Step::BackfillBeforeSwitch };
+                let done = Box::pin(self.work(assignment, step, timeouts.backfill.0)).await?;
+                Ok(Output::Backfilled { rows: done.rows })
+            }
+            Stage::Contract => {
+                let done = self.work(assignment, Step::Contract, timeouts.migrate.0).await?;
+                Ok(Output::Contracted { applied: done.applied })
+            }
+            other => Err(Failure::lasting(format!("{other} is no stage of the migrator"))),
+        }
+    }
+}
+
+/// Tells what happens in the deployment's output and, as the step that runs, in the journal; answers with the rows that were
+/// brought over.
+async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Progress>) -> u64 {
+    let mut filled = BTreeMap::new();
     while let Some(event) = told.recv().await {
+        if let Progress::Filled { version, rows, .. } = &event {
+            filled.insert(*version, *rows);
+        }
         let text = event.to_string();
         assignment.line(&text).await;
         assignment.progress(cutover_core::Progress::Step(text)).await;
     }
+    filled.values().sum()
 }
 
 /// The error, and what to do about it. That the old version runs on is true of every one of them.

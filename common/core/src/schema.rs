@@ -70,6 +70,12 @@ impl Schema {
         self.ended.contains(version)
     }
 
+    /// Whether rows that a release reads may not have been brought over.
+    pub fn misses_rows_of(&self, release: &Release) -> bool {
+        let mut first = release.backfills().filter(|file| file.before_switch);
+        first.any(|file| !self.is_filled(&file.version) && !self.is_contracted(&file.version))
+    }
+
     /// The migrations that a release doesn't know and whose contract was begun: what it needs may be gone.
     pub fn unknown_to(&self, release: &Release) -> Vec<String> {
         self.begun.iter().filter(|version| !release.knows(version)).cloned().collect()

@@ -75,6 +75,9 @@ fn rows_that_the_new_version_reads_are_brought_over_before_it_boots() {
     journal.do_all("boot a, probe a, switch a, soak, retire a");
     assert_eq!(due(&journal), [], "what was brought over before the switch is not owed");
     assert!(journal.service.schema.is_filled("7"));
+    assert!(!journal.service.schema.misses_rows_of(&journal.current().plan.release));
+    deploy(&mut journal, &plan(2, &HOSTS));
+    assert!(journal.service.schema.misses_rows_of(&journal.service.kept[1].release), "v2 writes past it");
 }
 
 #[test]

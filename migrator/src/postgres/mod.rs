@@ -15,7 +15,7 @@ mod transaction;
 mod url;
 
 pub use backend::{Backend, Backends};
-pub(crate) use backfill::fill;
+pub(crate) use backfill::{fill, is_filled};
 pub(crate) use dropped_index::drop_index;
 pub(crate) use index::build_index;
 pub(crate) use ledger::Ledger;

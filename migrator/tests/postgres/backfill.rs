@@ -49,6 +49,26 @@ async fn rows_are_brought_over_once_along_every_kind_of_key() {
 }
 
 #[tokio::test]
+async fn rows_that_an_older_version_has_written_since_are_brought_over_when_it_is_asked_for_again() {
+    let database = Database::new().await;
+    let fill = FILL.replace(":batch", ":batch AND new IS NULL");
+    let work = work(&table("id", "id bigint", "n", 500), &fill);
+    database.expand(&work).await.unwrap();
+    database.apply(Step::Backfill, &work).await.unwrap();
+    for again in 1..=4 {
+        // Some of them among those that were brought over.
+        let rows = format!(
+            "INSERT INTO posts SELECT {again} * 1000 * (1 - 2 * (n % 2)) + n, 'y' || n FROM generate_series(1, 100) n"
+        );
+        database.session().await.batch_execute(&rows).await.unwrap();
+        let applied = database.apply(Step::Backfill, &work).await.unwrap();
+        assert_eq!((applied.applied.len(), applied.already), (1, 0));
+        assert_eq!(database.count(DONE).await, 500 + 100 * again);
+    }
+    assert_eq!(database.apply(Step::Backfill, &work).await.unwrap().already, 1);
+}
+
+#[tokio::test]
 async fn an_empty_table_is_done() {
     let database = Database::new().await;
     let work = work(&table("id", "id bigint", "n", 0), FILL);

@@ -40,21 +40,28 @@ const SETTINGS: &str = "SET enable_seqscan = off; SET datestyle = 'ISO'; SET int
 /// Brings over the rows of `backfill`, and sees that none is left.
 pub(crate) async fn fill(run: &mut Run<'_>, pending: &Pending<'_>, backfill: &Backfill) -> Result<(), Error> {
     let (session, migration) = (run.session, pending.migration);
-    run.record(pending, false).await?;
+    if !pending.again {
+        run.record(pending, false).await?;
+    }
     let key = Key::find(session, migration, backfill).await?;
     let name = key.describe();
     let advance = run.ledger.prepare_move().await?;
     let (ledger, work) = (run.ledger, run.work);
     let batches = Batches { session, ledger, work, pending, backfill, key, advance };
-    let mut state = match run.ledger.state(pending, &name).await? {
+    let known = if pending.again { None } else { run.ledger.state(pending, &name).await? };
+    let mut state = match known {
         Some(state) => Some(state),
         None => start(run, &batches, 1, backfill.batch).await?,
     };
+    if pending.again {
+        // Not before the walk has begun: the place that the one before has come to is the end of the table.
+        run.record(pending, false).await?;
+    }
     loop {
         if let Some(state) = &mut state {
             walk(run, &batches, state).await?;
         }
-        let Some(left) = left(session, migration, &batches, run.limits.verify).await? else {
+        let Some(left) = left(session, migration, &batches.key, backfill, run.limits.verify).await? else {
             session.reset(run.limits.lock, run.limits.statement).await?;
             return run.record(pending, true).await;
         };
@@ -65,6 +72,19 @@ pub(crate) async fn fill(run: &mut Run<'_>, pending: &Pending<'_>, backfill: &Ba
         run.tell(Progress::Again { version: migration.version(), left });
         state = start(run, &batches, rounds + 1, batch).await?;
     }
+}
+
+/// Whether no row of `backfill` is left.
+pub(crate) async fn is_filled(
+    run: &Run<'_>,
+    pending: &Pending<'_>,
+    backfill: &Backfill,
+) -> Result<bool, Error> {
+    let (session, limits) = (run.session, run.limits);
+    let key = Key::find(session, pending.migration, backfill).await?;
+    let left = left(session, pending.migration, &key, backfill, limits.verify).await?;
+    session.reset(limits.lock, limits.statement).await?;
+    Ok(left.is_none())
 }
 
 /// Begins a walk through the table as it is now, and writes that down. None where it is empty.
@@ -153,11 +173,12 @@ async fn prepare(session: &Session, lock: Duration, statement: Duration) -> Resu
 async fn left(
     session: &Session,
     migration: &Migration,
-    batches: &Batches<'_>,
+    key: &Key,
+    backfill: &Backfill,
     limit: Duration,
 ) -> Result<Option<String>, Error> {
     session.reset(limit, limit).await?;
-    let (source, verify) = (batches.key.source(), &batches.backfill.verify);
+    let (source, verify) = (key.source(), &backfill.verify);
     let count = format!(
         "SELECT count(*) FROM (SELECT FROM {source} WHERE ({verify}\n) LIMIT {}) AS rows_left",
         LEFT + 1
