@@ -1,6 +1,6 @@
 //! `cutover approve`: the contract phase of what is live may begin at once.
 
-use cutover_core::{Decision, Stage, Wait};
+use cutover_core::{Decision, Stage};
 
 use crate::args::Global;
 use crate::console::Console;
@@ -21,11 +21,9 @@ pub(super) async fn run(options: &Global, console: Console) -> anyhow::Result<Ex
     // What it gives up is said before it is gone.
     for contract in service.contracts(clock::now()) {
         console.note(format_args!("approves the contract of {}", contract.file.title()));
-        for wait in &contract.waits {
-            if let Wait::Release { version, id } = wait {
-                console
-                    .note(format_args!("{version} (release {id}) can't be gone back to once that has begun"));
-            }
+        for kept in service.kept.iter().filter(|kept| !kept.release.knows(&contract.file.version)) {
+            let (version, id) = (&kept.release.version, &kept.id);
+            console.note(format_args!("{version} (release {id}) can't be gone back to once that has begun"));
         }
     }
     let approved = Decision::Approved { deployment: owed.deployment.clone(), by: person::by() };

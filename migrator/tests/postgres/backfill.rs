@@ -270,3 +270,20 @@ async fn replicas_that_are_behind_are_waited_for() {
     assert_eq!(filled.unwrap().applied.len(), 1);
     assert_eq!(database.count(DONE).await, 6_000);
 }
+
+#[tokio::test]
+async fn each_row_is_counted_once() {
+    let database = Database::new().await;
+    let work = work(&table("id", "id bigint", "n", 20_000), &FILL.replace("batch=100", "batch=1000"));
+    database.expand(&work).await.unwrap();
+    let (applied, mut told) = database.apply_within(Step::Backfill, &work, &Limits::default()).await;
+    applied.unwrap();
+    let mut last = 0;
+    while let Ok(event) = told.try_recv() {
+        if let Progress::Filled { rows, .. } = event {
+            last = rows;
+        }
+    }
+    assert_eq!(last, 20_000);
+    assert_eq!(database.count(DONE).await, 20_000);
+}

@@ -122,7 +122,8 @@ impl Key {
         let names = self.list(|column| column.name.clone());
         let qualified = self.list(|column| format!("{alias}.{}", column.name));
         let texts = self.list(|column| format!("{}::text", column.name));
-        let down = self.list(|column| format!("{} DESC", column.name));
+        // By the key itself: a name alone would be that of the text in the list.
+        let down = self.list(|column| format!("keys.{} DESC", column.name));
         format!(
             "WITH keys ({names}) AS MATERIALIZED (SELECT {qualified} FROM {source} WHERE {range} ORDER BY {qualified} LIMIT {rows}) \
              SELECT (SELECT count(*) FROM keys), {texts} FROM keys ORDER BY {down} LIMIT 1"
