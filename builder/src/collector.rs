@@ -24,6 +24,7 @@ use cutover_telemetry::{IntCounter, Metrics};
 use tokio::time::sleep;
 
 use crate::garbage::garbage;
+use crate::model_contents::model_contents;
 use crate::{Error, Result};
 
 /// What is younger is never removed.
@@ -53,11 +54,14 @@ impl Collector {
     /// Removes what is not needed and was neither stored nor renewed since `before`.
     ///
     /// # Errors
-    /// A store that can't be listed, or an image whose parts can't be known: then nothing is removed.
+    /// A store that can't be listed, or an image or a model whose parts can't be known: then nothing is removed.
     pub async fn collect(&self, needed: Needed, before: SystemTime) -> Result<Removed> {
         let mut all: BTreeSet<_> = needed.files;
         for image in &needed.images {
             all.extend(contents(&self.store, image).await?);
+        }
+        for version in &needed.models {
+            all.extend(model_contents(&self.store, version).await?);
         }
         let garbage = garbage(self.store.list().await?, &all, before);
         let removed = self.store.remove_older(&garbage, before).await?;

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use cutover_core::Digest;
+
 use crate::ImageId;
 
 /// A failure to make an image, or to bring it into the artifact store.
@@ -107,6 +109,14 @@ pub enum Error {
     /// What is known of a build can't be written down.
     #[error("could not write down how the image was made")]
     Provenance(#[source] serde_json::Error),
+    /// What is stored as a model's manifest is none.
+    #[error("what the artifact store has of the model of version {} is no manifest", version.short())]
+    NotAModel {
+        /// The version.
+        version: Digest,
+        /// Why not.
+        source: cutover_model::Error,
+    },
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] cutover_bus::Error),
@@ -147,6 +157,7 @@ impl Error {
             Self::Secret { .. }
             | Self::NoSshAgent { .. }
             | Self::NoSuchImage { .. }
+            | Self::NotAModel { .. }
             | Self::NoImageId { .. }
             | Self::Provenance(_)
             | Self::OtherOwner { .. }

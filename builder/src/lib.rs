@@ -9,6 +9,7 @@ mod error;
 mod export;
 mod garbage;
 mod image;
+mod model_contents;
 mod provenance;
 mod worker;
 

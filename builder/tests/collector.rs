@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use cutover_builder::Collector;
+use cutover_builder::{Collector, Error};
 use cutover_core::{Digest, Needed};
+use cutover_model::{Chunk, Manifest, ModelFile, Sum};
 use cutover_store::{Removed, Store};
 use cutover_telemetry::Metrics;
 use tempfile::TempDir;
@@ -86,8 +87,11 @@ async fn what_is_needed_stays_whole_and_the_rest_goes() {
 
     let before = scene.stored().await;
     let never_stored = Digest::of(b"an image that was never stored");
-    let needed =
-        Needed { images: [kept, index.clone(), never_stored].into(), files: [context.clone()].into() };
+    let needed = Needed {
+        images: [kept, index.clone(), never_stored].into(),
+        files: [context.clone()].into(),
+        ..Needed::default()
+    };
     let day_ago = SystemTime::now() - Duration::from_hours(24);
     assert_eq!(scene.collector.collect(needed.clone(), day_ago).await.unwrap(), Removed::default());
     assert_eq!(scene.stored().await, before, "all of it is young");
@@ -97,6 +101,32 @@ async fn what_is_needed_stays_whole_and_the_rest_goes() {
     let rest: BTreeSet<Digest> = kept_parts.into_iter().chain(child_parts).chain([index, context]).collect();
     assert_eq!(scene.stored().await, rest);
     assert_eq!(scene.freed(), removed.bytes as f64);
+}
+
+#[tokio::test]
+async fn a_model_stays_with_all_its_chunks() {
+    let scene = Scene::set().await;
+    let chunk = |content: &str| Chunk { sha256: Sum::of(content.as_bytes()), size: content.len() as u32 };
+    let file = |path: &str, content: &str| ModelFile {
+        path: path.to_owned(),
+        size: content.len() as u64,
+        sha256: Sum::of(content.as_bytes()),
+        chunks: vec![chunk(content)],
+    };
+    let mut kept = BTreeSet::new();
+    for content in ["weights", "words"] {
+        kept.insert(scene.put(content).await);
+    }
+    let manifest = Manifest::new(vec![file("a", "weights"), file("b", "words")]).unwrap().to_bytes().unwrap();
+    let version = scene.put(std::str::from_utf8(&manifest).unwrap()).await;
+    kept.insert(version.clone());
+    scene.put("a chunk that changed").await;
+    let absent = Digest::of(b"a model that was never stored");
+    let needed = Needed { models: [version, absent].into(), ..Needed::default() };
+    let removed = scene.collector.collect(needed, tomorrow()).await.unwrap();
+    assert_eq!((removed.count, scene.stored().await), (1, kept));
+    let broken = Needed { models: [scene.put("no manifest").await].into(), ..Needed::default() };
+    assert!(matches!(scene.collector.collect(broken, tomorrow()).await, Err(Error::NotAModel { .. })));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cutover_core::{DeploymentId, HostName, Program, ServiceKey, Timestamp};
+use cutover_core::{DeploymentId, Digest, HostName, ModelName, ModelSource, Program, ServiceKey, Timestamp};
 
 use crate::clock;
 use crate::environment::Unresolved;
@@ -24,6 +24,26 @@ pub(crate) enum Error {
     /// The deploy file is in no Git repository.
     #[error("{} is in no Git repository with a commit, and `builder.git` says to build one of it", .0.display())]
     NoRepository(PathBuf),
+    /// A source of a model that is none.
+    #[error("models.{model}.source: {reason}")]
+    Source {
+        /// The model.
+        model: ModelName,
+        /// Why not.
+        reason: String,
+    },
+    /// A model that is pinned is another one.
+    #[error("{place} has version {found} of model {model}, and the deploy file says {wanted}")]
+    OtherVersion {
+        /// The model.
+        model: ModelName,
+        /// Where it was looked for.
+        place: ModelSource,
+        /// What the file says.
+        wanted: Digest,
+        /// What is there.
+        found: Digest,
+    },
     /// The file system said no.
     #[error("could not {action} {}", path.display())]
     Io {

@@ -42,6 +42,7 @@ pub(crate) fn release(version: &str) -> Release {
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };

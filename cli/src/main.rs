@@ -15,6 +15,7 @@ mod exit;
 mod fixture;
 mod follow;
 mod migrations;
+mod models;
 mod person;
 mod planning;
 mod project;

@@ -126,6 +126,7 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         ("readiness_probe", old.readiness != new.readiness),
         ("proxy", old.proxy != new.proxy),
         ("roles", old.roles != new.roles),
+        ("models", old.models != new.models),
         ("soak", old.soak != new.soak),
         ("warm", old.warm != new.warm),
         ("timeouts", old.timeouts != new.timeouts),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use cutover_context::{Context, Repository, Scratch, advise};
 use cutover_core::{
-    BuildContext, Digest, GitRepository, GitSource, ImageSource, Recipe, Release, Source, origin,
+    BuildContext, Digest, GitRepository, GitSource, ImageSource, Model, Recipe, Release, Settings, Source,
+    origin,
 };
 use cutover_migration::lint::Verdict;
 use cutover_store::Store;
@@ -42,13 +43,14 @@ impl Warnings {
     }
 }
 
-/// The release of a project. With a store, what it is made of is put there; without one, nothing is written. What had better
-/// be otherwise is told.
+/// The release of a project, with these models. With a store, what it is made of is put there; without one, nothing is written.
+/// What had better be otherwise is told.
 ///
 /// # Errors
 /// A context, a Dockerfile or migrations that can't be read; a store that can't be written.
 pub(crate) async fn assemble(
     project: &Project,
+    models: Vec<Model>,
     version: Option<String>,
     store: Option<&Store>,
     console: Console,
@@ -56,7 +58,7 @@ pub(crate) async fn assemble(
     let mut warnings = Warnings { console, told: Vec::new() };
     let ((source, commit), migrations) =
         tokio::try_join!(source(project, store, &mut warnings), migrations(project, store))?;
-    let settings = project.target.settings.clone();
+    let settings = Settings { models, ..project.target.settings.clone() };
     for warning in settings.warnings() {
         warnings.tell(warning.to_string());
     }
@@ -223,7 +225,7 @@ mod tests {
         let file = folder.join("cutover.yaml");
         let args = Args::try_parse_from(["cutover", "plan", "-q", "-f", file.to_str().unwrap()]).unwrap();
         let project = Project::open(&args.global).unwrap();
-        assemble(&project, None, None, Console::new(&args.global)).await.unwrap()
+        assemble(&project, Vec::new(), None, None, Console::new(&args.global)).await.unwrap()
     }
 
     #[tokio::test]

@@ -79,6 +79,8 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         if setup.is_about_a_host() { Exit::Host } else { Exit::Usage }
     } else if find::<OneMachine>(error.chain()).is_some() {
         Exit::Usage
+    } else if let Some(intake) = find::<cutover_intake::Error>(error.chain()) {
+        if intake.retryable() { Exit::Unreachable } else { Exit::Usage }
     } else if let Some(cutover_store::Error::S3 { trouble, .. }) = find(error.chain()) {
         // What is not away is named wrongly, or may not be used.
         if trouble.retryable() { Exit::Unreachable } else { Exit::Usage }
@@ -154,6 +156,8 @@ mod tests {
         };
         assert_eq!(exit(&store(Trouble::Unreachable).into()), Exit::Unreachable);
         assert_eq!(exit(&store(Trouble::NoBucket).into()), Exit::Usage);
+        assert_eq!(exit(&cutover_intake::Error::Store(store(Trouble::NoBucket)).into()), Exit::Usage);
+        assert_eq!(exit(&cutover_intake::Error::Store(store(Trouble::Busy)).into()), Exit::Unreachable);
         let folder = Location::folder("/store").check_reach(false);
         assert!(folder.is_err_and(|error| exit(&error.into()) == Exit::Usage));
         assert_eq!(exit(&Error::Unplanned(anyhow!("a bug")).into()), Exit::Usage);

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::root;
+use crate::{dist, root};
 
 /// A Docker host. It is gone, with its disk, when this is dropped.
 #[derive(Debug)]
@@ -86,6 +86,19 @@ impl Host {
     pub fn exec(&self, command: &[&str]) -> anyhow::Result<String> {
         let arguments: Vec<&str> = ["exec", &self.name].into_iter().chain(command.iter().copied()).collect();
         Ok(String::from_utf8(script(&arguments)?.stdout)?)
+    }
+
+    /// Gives it the helper, which is the proxy's image, with a container of the proxy's name that doesn't run. `scripts/build.sh`
+    /// must have run.
+    ///
+    /// # Errors
+    /// A command that fails.
+    pub fn put_helper(&self) -> anyhow::Result<()> {
+        let script = "tar --create --directory \"$0\" cutover-proxy \
+                      | docker import --change 'ENTRYPOINT [\"/cutover-proxy\"]' - cutover/proxy:e2e \
+                      && docker create --name cutover-proxy cutover/proxy:e2e control";
+        let dist = dist().canonicalize().context("scripts/build.sh must have run")?;
+        self.exec(&["bash", "-c", script, &dist.to_string_lossy()]).map(drop)
     }
 
     /// Lets the key of another host log in here too.

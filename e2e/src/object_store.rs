@@ -42,6 +42,39 @@ impl ObjectStore {
         let credentials = self.credentials.path().display();
         format!("s3://artifacts/cutover?endpoint={}&credentials={credentials}", self.endpoint)
     }
+
+    /// What is below a prefix of it, as a model's source.
+    pub fn source(&self, prefix: &str) -> String {
+        let credentials = self.credentials.path().display();
+        format!("s3://artifacts/{prefix}?endpoint={}&credentials={credentials}", self.endpoint)
+    }
+
+    /// Puts an object there, as somebody else's program does.
+    ///
+    /// # Errors
+    /// What curl says.
+    pub fn put(&self, key: &str, content: &[u8]) -> anyhow::Result<()> {
+        let file = NamedTempFile::new()?;
+        std::fs::write(file.path(), content)?;
+        let url = format!("{}/artifacts/{key}", self.endpoint);
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "60",
+            "--aws-sigv4",
+            "aws:amz:us-east-1:s3",
+        ]);
+        curl.args(["--user", "tester:secret-of-tester", "--upload-file"]).arg(file.path()).arg(&url);
+        let output = curl.stdin(Stdio::null()).output().context("curl")?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            bail!("{url}: {}", String::from_utf8_lossy(&output.stderr))
+        }
+    }
 }
 
 impl Drop for ObjectStore {

@@ -11,9 +11,9 @@ use bollard::models::{
 use cutover_core::{Epoch, Plan, Settings};
 use cutover_fleet::{Labels, Member};
 
-use crate::ImageName;
 use crate::assets::volume_name;
 use crate::host_config::host_config;
+use crate::{ImageName, models};
 
 /// What the container of a replica is made of.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,7 @@ impl ContainerSpec<'_> {
         // Nobody asks the other roles for them.
         let is_web = self.member.role.is_none();
         let assets = is_web.then(|| volume_name(&self.plan.key, self.plan.booted_by()));
+        let models = models::mounts(&self.plan.key, settings);
         let mut labels: HashMap<_, _> = container.labels.clone().into_iter().collect();
         labels.extend(self.labels().to_map());
         ContainerCreateBody {
@@ -55,7 +56,7 @@ impl ContainerSpec<'_> {
             labels: Some(labels),
             // The image's own asks what serves, and would never find it in a role that doesn't.
             healthcheck: self.member.role.map(|_| no_health_check()),
-            host_config: Some(host_config(settings, self.network, assets.as_deref())),
+            host_config: Some(host_config(settings, self.network, assets.as_deref(), models)),
             networking_config: Some(self.endpoint(address)),
             ..ContainerCreateBody::default()
         }

@@ -6,6 +6,7 @@ use cutover_core::{Bytes, Digest, Failure, HostName, Span};
 use cutover_fleet::{Container, Machine, Trouble};
 
 use crate::ImageName;
+use crate::models::ModelError;
 
 /// What to do where the artifact store lacks an image.
 const BUILD_AGAIN: &str = "build it again: `cutover replay --from build`";
@@ -89,6 +90,9 @@ pub enum Error {
         /// GPUs that there are.
         there: u32,
     },
+    /// A model.
+    #[error(transparent)]
+    Model(Box<ModelError>),
     /// There is nobody on the host who could copy assets.
     #[error("no proxy's container is on {host}, whose helper copies the assets")]
     NoHelper {
@@ -235,6 +239,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Fleet(source) => source.retryable(),
+            Self::Model(source) => source.retryable(),
             Self::Image { source, .. } | Self::Publish { source, .. } => source.retryable(),
             Self::NameTaken { ours, .. } => *ours,
             Self::Pull { .. }
@@ -266,6 +271,12 @@ impl From<cutover_fleet::Error> for Error {
     }
 }
 
+impl From<ModelError> for Error {
+    fn from(error: ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
 impl From<cutover_host::Error> for Error {
     fn from(error: cutover_host::Error) -> Self {
         cutover_fleet::Error::from(error).into()
@@ -277,6 +288,7 @@ impl From<Error> for Failure {
         let failure = Self::of(&error, error.retryable());
         match error {
             Error::Fleet(error) => (*error).into(),
+            Error::Model(error) => (*error).into(),
             Error::Trouble(trouble) => (*trouble).into(),
             Error::Image { source, .. } => match *source {
                 cutover_registry::Error::NoSuchPlatform { .. } => {

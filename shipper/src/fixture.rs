@@ -50,6 +50,7 @@ pub(crate) fn settings() -> Settings {
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }

@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    DeviceRequest, HostConfig, HostConfigLogConfig, ResourcesUlimits, RestartPolicyNameEnum,
+    DeviceRequest, HostConfig, HostConfigLogConfig, Mount, ResourcesUlimits, RestartPolicyNameEnum,
 };
 use cutover_core::{Container, Gpus, Logging, Resources, Settings, Volume};
 
 use crate::container_spec::restart;
 
-/// What the settings of a release come to on a network, with the volume that holds the assets. The replica is not started again when it exits: a crash before it
+/// What the settings of a release come to on a network, with the volume that holds the assets, and the models. The replica is not started again when it exits: a crash before it
 /// has the traffic must be seen as one. Once it is live, the retire stage changes that.
-pub(crate) fn host_config(settings: &Settings, network: &str, assets: Option<&str>) -> HostConfig {
+pub(crate) fn host_config(
+    settings: &Settings,
+    network: &str,
+    assets: Option<&str>,
+    models: Vec<Mount>,
+) -> HostConfig {
     let (resources, container) = (&settings.resources, &settings.container);
     let memory = resources.memory.map(saturating);
     HostConfig {
@@ -30,6 +35,7 @@ pub(crate) fn host_config(settings: &Settings, network: &str, assets: Option<&st
         readonly_rootfs: Some(container.read_only),
         tmpfs: some(tmpfs(container)),
         binds: some(binds(container, assets)),
+        mounts: some(models),
         extra_hosts: some(container.extra_hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
         dns: some(container.dns.iter().map(ToString::to_string).collect()),
         sysctls: some(container.sysctls.clone().into_iter().collect()),
@@ -113,7 +119,7 @@ mod tests {
     fn of(change: impl FnOnce(&mut Settings)) -> HostConfig {
         let mut settings = settings();
         change(&mut settings);
-        host_config(&settings, "n", Some("assets"))
+        host_config(&settings, "n", Some("assets"), Vec::new())
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod fixture;
 mod host_config;
 mod image_name;
 mod jobs;
+pub mod models;
 mod network;
 mod origin;
 mod preflight;

@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
+use crate::models::{self, ModelError};
 use crate::network::Network;
 use crate::stop::remove_now;
 use crate::{Error, ImageName, Result};
@@ -91,6 +92,10 @@ impl Startup<'_> {
                         image: self.image.clone(),
                         host: self.machine.name().clone(),
                     });
+                }
+                400 if models::is_absent(message) => {
+                    let (replica, host) = (self.name.clone(), self.machine.name().clone());
+                    return Err(ModelError::Absent { replica, host }.into());
                 }
                 409 => return Err(self.name_taken().await?),
                 _ => {}

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Digest, Failure, Output, Progress, Stage};
-use cutover_fleet::Fleet;
+use cutover_core::{Digest, Failure, Model, Output, Progress, Stage};
+use cutover_fleet::{Fleet, Machine};
 use tokio::sync::watch;
 
+use crate::models::{bring, prune};
 use crate::{Existing, Origin, boot, discard, retire, ship};
 
 /// Does the ship, boot, retire, cool and discard stages.
@@ -33,7 +34,9 @@ impl Shipper {
         Ok(match assignment.task.stage {
             Stage::Ship => {
                 let sent = ship(machine, &self.origin, plan, image(assignment)?, progress).await?;
-                Output::Shipped { sent }
+                let from = (&self.origin.store, &self.origin.pace);
+                let models = bring(machine, from, plan, progress).await?;
+                Output::Shipped { sent: sent + models }
             }
             Stage::Boot => {
                 let (in_use, round_began) =
@@ -48,12 +51,14 @@ impl Shipper {
                     (assignment.service.spared(assignment.deployment()), images(assignment)?);
                 let image = image(assignment)?;
                 let stopped = retire(machine, plan, image, epoch, &spared, &images, progress).await?;
+                prune_models(machine, assignment).await;
                 Output::Retired { stopped }
             }
             Stage::Cool => {
                 let images = images(assignment)?;
                 let image = image(assignment)?;
                 let stopped = retire(machine, plan, image, epoch, &[], &images, progress).await?;
+                prune_models(machine, assignment).await;
                 Output::Cooled { stopped }
             }
             Stage::Discard => Output::Discarded { removed: discard(machine, plan, epoch, progress).await? },
@@ -68,6 +73,24 @@ impl Performer for Shipper {
         tokio::select! {
             ended = self.work(assignment, &progress) => ended,
             never = tell(assignment, told) => match never {},
+        }
+    }
+}
+
+/// Removes the versions of models that no kept release names. What can't be removed now is by the next deployment: it costs
+/// space, and nothing else.
+async fn prune_models(machine: &Machine, assignment: &Assignment) {
+    let kept = assignment.service.kept.iter().map(|kept| &kept.release);
+    let kept: Vec<&Model> = kept
+        .chain([&assignment.plan().release])
+        .flat_map(|release| release.settings.models.as_slice())
+        .collect();
+    match prune(machine, &assignment.plan().key, &kept).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(host = %machine.name(), removed, "pruned versions of models"),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(host = %machine.name(), error, "versions of models that nobody needs may have stayed");
         }
     }
 }

@@ -138,6 +138,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         engine: cutover_core::Engine::default(),
         contract,
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::seconds(warm),
         retain,
     };

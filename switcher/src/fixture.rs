@@ -83,6 +83,7 @@ pub(crate) fn plan() -> Plan {
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 3,
     };

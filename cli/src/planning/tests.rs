@@ -10,6 +10,7 @@ fn target() -> Target {
         hosts: hosts(2),
         image: ImageSource::Existing("hello".to_owned()),
         settings,
+        models: Vec::new(),
         migrations_folder: None,
     }
 }

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::project::Project;
 use crate::release::{self, Assembled};
 use crate::session::Session;
-use crate::{danger, person, planning};
+use crate::{danger, models, person, planning};
 
 /// Nothing was to be done, as `--json` has it.
 #[derive(Serialize)]
@@ -40,8 +40,9 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     }
     require_secrets(&session, &project.target.settings, project.target.image.recipe(), true)?;
     let store = session.store().await?;
+    let models = models::resolve(&project, log.service(), Some(&store), console).await?;
     let Assembled { release, verdicts, .. } =
-        release::assemble(&project, args.version, Some(&store), console).await?;
+        release::assemble(&project, models, args.version, Some(&store), console).await?;
     if !args.force
         && !args.rebuild
         && planning::is_live(log.service(), &release)

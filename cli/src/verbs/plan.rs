@@ -1,7 +1,8 @@
 //! `cutover plan`: what a deployment would do.
 
 use cutover_core::{
-    HostName, MigrationFile, Plan, PrivateImage, Program, Role, Service, Settings, Source, Stage,
+    HostName, MigrationFile, Model, Plan, PrivateImage, Program, Repository, Role, Service, Settings, Source,
+    Stage,
 };
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::exit::Exit;
 use crate::project::Project;
 use crate::release::{self, Assembled};
 use crate::session::Session;
-use crate::{danger, person, planning, report, version};
+use crate::{danger, models, person, planning, report, version};
 
 /// A plan, as `--json` has it. It holds references to secrets, never their values.
 #[derive(Serialize)]
@@ -39,14 +40,15 @@ pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> a
 async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
     let project = Project::open(&options)?;
-    let Assembled { release, verdicts, warnings } =
-        release::assemble(&project, args.version, None, console).await?;
     let (service, session) = match Session::look(&options, console).await {
         Ok(session) => (session.journal.service(&project.target.key).await?.service().clone(), Some(session)),
         // Nothing was ever started here: that is no reason to start anything.
         Err(error) if matches!(error.downcast_ref(), Some(Error::NothingHere)) => (Service::default(), None),
         Err(error) => return Err(error),
     };
+    let models = models::resolve(&project, &service, None, console).await?;
+    let Assembled { release, verdicts, warnings } =
+        release::assemble(&project, models, args.version, None, console).await?;
     let changes = !planning::is_live(&service, &release);
     let image = planning::known_image(&service, &release).cloned();
     let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
@@ -140,7 +142,7 @@ fn row(stage: &str, host: &str, what: &str) -> String {
 /// What a stage would do, on each host where it has hosts.
 fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
     let release = &plan.release;
-    let Settings { replicas, readiness, soak, timeouts, roles, repository, .. } = &release.settings;
+    let Settings { replicas, readiness, soak, timeouts, roles, models, repository, .. } = &release.settings;
     let early = roles.iter().filter(|role| role.overlap);
     let late = roles.iter().filter(|role| !role.overlap);
     match stage {
@@ -158,10 +160,13 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
                 format!("nothing to build: the image {image} is taken as it is")
             }
         },
-        Stage::Ship => match repository {
-            Some(repository) => format!("what the host lacks of the image, through {}", repository.name()),
-            None => "what the host lacks of the image".to_owned(),
-        },
+        Stage::Ship => {
+            let through = |repository: &Repository| format!(", through {}", repository.name());
+            let through = repository.as_ref().map(through).unwrap_or_default();
+            let model = |model: &Model| format!("; of {} {}", model.name, model.version.short());
+            let models: String = models.iter().map(model).collect();
+            format!("what the host lacks of the image{through}{models}")
+        }
         Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),
         Stage::Expand => format!("new migrations: {}", pending.join(", ")),
         Stage::Backfill => {

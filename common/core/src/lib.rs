@@ -20,6 +20,7 @@ mod journal;
 mod kept;
 mod lease;
 mod migrations;
+mod model;
 mod name;
 mod needed;
 mod obligation;
@@ -48,7 +49,9 @@ pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use container::{Container, Logging, Volume};
 pub use decision::Decision;
 pub use declaration::{Change, Column, Declaration, InvalidDeclaration, Operation};
-pub use deploy_file::{DeployFile, DeployFileError, GitRepository, ImageSource, Place, Problem, Target};
+pub use deploy_file::{
+    DeployFile, DeployFileError, GitRepository, ImageSource, ModelSource, Place, Problem, Target, WantedModel,
+};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
 pub use digest::{Digest, InvalidDigest};
 pub use effect::{Effect, Work};
@@ -64,7 +67,10 @@ pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
 pub use migrations::{
     ContractTerms, Engine, MigrationFile, Override, Phase, UnknownEngine, UnknownWhen, When,
 };
-pub use name::{DeploymentId, DestinationName, HostName, InvalidName, ReleaseId, RoleName, ServiceName};
+pub use model::Model;
+pub use name::{
+    DeploymentId, DestinationName, HostName, InvalidName, ModelName, ReleaseId, RoleName, ServiceName,
+};
 pub use needed::Needed;
 pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};

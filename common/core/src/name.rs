@@ -84,6 +84,10 @@ name!(
     |t| label(t) && t.len() <= 20 && t != "web"
 );
 name!(
+    /// A model's name: minilm.
+    ModelName, "model", "1 to 40 of a-z, 0-9 and -, a letter first, no - last", label
+);
+name!(
     /// A host's name in the journal: its address as the deploy file gives it.
     HostName, "host", "an IP address, or a DNS name of a-z, 0-9, - and .", host
 );

@@ -9,6 +9,8 @@ use crate::{Deployment, Digest, Release, Service, Source};
 pub struct Needed {
     /// The manifests, or the indexes, of images: with all that they name themselves.
     pub images: BTreeSet<Digest>,
+    /// The manifests of models: with all chunks that they name.
+    pub models: BTreeSet<Digest>,
     /// Build contexts, migrations, and what says how images were made.
     pub files: BTreeSet<Digest>,
 }
@@ -16,14 +18,14 @@ pub struct Needed {
 impl Needed {
     /// Adds what a service needs.
     ///
-    /// A kept release can be made live again: it needs its image and, as a rollback looks at them again, its migrations, but no
+    /// A kept release can be made live again: it needs its image, its models and, as a rollback looks at them again, its migrations, but no
     /// build. A deployment that runs, ran last or still owes something may build, or be replayed, and needs all that it was made
     /// of beside what it has made.
     pub fn add(&mut self, service: &Service) {
         for kept in &service.kept {
             self.images.insert(kept.image.clone());
             self.files.extend(kept.provenance.clone());
-            self.add_migrations(&kept.release);
+            self.add_files(&kept.release);
         }
         for deployment in service.current.iter().chain(&service.owing) {
             self.add_deployment(deployment);
@@ -34,13 +36,14 @@ impl Needed {
         let release = &deployment.plan.release;
         self.images.extend(deployment.plan.image.iter().chain(deployment.image()).cloned());
         self.files.extend(deployment.provenance().cloned());
-        self.add_migrations(release);
+        self.add_files(release);
         if let Source::Context(context) = &release.source {
             self.files.insert(context.archive.clone());
         }
     }
 
-    fn add_migrations(&mut self, release: &Release) {
+    fn add_files(&mut self, release: &Release) {
+        self.models.extend(release.settings.models.iter().map(|model| model.version.clone()));
         self.files.extend(release.migrations.iter().map(|file| file.content.clone()));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
 /// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
-/// images that get to the hosts through a registry, and builds on other machines.
+/// models, images that get to the hosts through a registry, and builds on other machines.
 pub const PROTOCOL: u32 = 5;
 
 /// What all plans need.

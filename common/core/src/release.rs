@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Container, ContractTerms, Digest, Engine, MigrationFile, Recipe, Reference, RegistryLogin, ReleaseId,
-    Repository, Resources, Role, Routing, Span,
+    Container, ContractTerms, Digest, Engine, MigrationFile, Model, Recipe, Reference, RegistryLogin,
+    ReleaseId, Repository, Resources, Role, Routing, Span,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -118,6 +118,9 @@ pub struct Settings {
     /// Roles beside the one that gets traffic, no two of a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
+    /// Models beside the image, no two of a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
     /// How long the replicas that this release replaces go on running, so that going back to them is a switch and nothing
     /// else. No time at all: they stop at once. It isn't written then, so that the release's id is the one that it had before
     /// there was this setting.
@@ -216,7 +219,7 @@ impl Settings {
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.
     pub(crate) fn needs_protocol_5(&self) -> bool {
-        self.repository.is_some() || !self.engine.is_postgresql()
+        self.repository.is_some() || !self.engine.is_postgresql() || !self.models.is_empty()
     }
 }
 

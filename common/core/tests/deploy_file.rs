@@ -7,6 +7,8 @@ mod builder;
 mod container;
 #[path = "deploy_file/migrations.rs"]
 mod migrations;
+#[path = "deploy_file/models.rs"]
+mod models;
 #[path = "deploy_file/roles.rs"]
 mod roles;
 #[path = "deploy_file/tls.rs"]
@@ -37,6 +39,20 @@ fn only(text: &str) -> Target {
 /// A file with these lines before what every file needs.
 fn with(lines: &str) -> Target {
     only(&format!("service: hello\n{lines}\ndestinations: {{production: {{hosts: [203.0.113.7]}}}}"))
+}
+
+/// What a file with these lines is told, in its own words.
+fn problems(lines: &str) -> Vec<String> {
+    let text = format!("service: hello\n{lines}\ndestinations: {{production: {{hosts: [203.0.113.7]}}}}");
+    match parse(&text) {
+        Err(DeployFileError::Invalid { problems, .. }) => problems
+            .into_iter()
+            .map(|problem| {
+                format!("{}: {} {}", problem.path, problem.message, problem.hint.unwrap_or_default())
+            })
+            .collect(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn hosts(target: &Target) -> Vec<String> {
@@ -127,6 +143,7 @@ fn a_file_of_five_lines_is_enough() {
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };
@@ -169,6 +186,7 @@ fn the_sample_says_what_its_comments_say() {
         }),
     };
     assert_eq!(target.image, built);
+    assert_eq!(target.models, models::sample());
     let plain = with("");
     let expected = Settings {
         replicas: 4,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use cutover_core::{
@@ -25,7 +26,7 @@ pub struct Bench {
     pub machine: Machine,
     pub store: Store,
     pub progress: watch::Sender<Progress>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Bench {
@@ -47,7 +48,12 @@ impl Bench {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let (progress, _) = watch::channel(Progress::Bytes { done: 0, total: 0 });
-        Self { host, machine, store, progress, _folder: folder }
+        Self { host, machine, store, progress, folder }
+    }
+
+    /// Where the store keeps its content.
+    pub fn store_folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A deployment whose id ends with these six characters.
@@ -240,6 +246,7 @@ fn settings(version: &str) -> Settings {
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }

@@ -10,6 +10,7 @@ mod container;
 mod docker_26;
 mod image;
 mod jobs;
+mod models;
 mod registry;
 mod retire;
 mod ship;

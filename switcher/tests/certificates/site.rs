@@ -165,6 +165,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };

@@ -150,6 +150,7 @@ fn settings() -> Settings {
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }

@@ -7,6 +7,7 @@ use super::container::container;
 use super::error::{Problem, Problems};
 use super::interpolation::Interpolation;
 use super::migrations::migrations;
+use super::models::models;
 use super::node::{Entry, Node, Value};
 use super::raw::{Destination, Host, Layer, Probe, Raw, Soak, Ssh, Timeouts, Variable};
 use super::resources::resources;
@@ -158,6 +159,7 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
             .map(|section| timeouts(section, problems))
             .unwrap_or_default(),
         roles: section.section("roles", problems).map(|part| roles(&part, problems)).unwrap_or_default(),
+        models: section.section("models", problems).map(|part| models(&part, problems)).unwrap_or_default(),
         ssh: section.section("ssh", problems).map(|section| ssh(section, problems)).unwrap_or_default(),
     }
 }

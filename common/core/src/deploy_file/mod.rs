@@ -11,6 +11,7 @@ pub(crate) mod error;
 mod health;
 mod interpolation;
 mod migrations;
+mod models;
 mod nearest;
 pub(crate) mod node;
 mod option;
@@ -27,6 +28,7 @@ mod tls;
 pub(crate) mod units;
 
 pub use error::{DeployFileError, Place, Problem};
+pub use models::{ModelSource, WantedModel};
 pub use target::{GitRepository, ImageSource, Target};
 
 use error::Problems;

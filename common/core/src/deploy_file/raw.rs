@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::Place;
 use super::migrations::Migrations;
+use super::models::{self, Models};
 use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
@@ -50,6 +51,7 @@ pub(super) struct Layer {
     pub(super) migrations: Migrations,
     pub(super) timeouts: Timeouts,
     pub(super) roles: Roles,
+    pub(super) models: Models,
     pub(super) ssh: Ssh,
 }
 
@@ -209,6 +211,7 @@ impl Layer {
                 backfill: self.timeouts.backfill.or(under.timeouts.backfill),
             },
             roles: roles::over(self.roles, under.roles),
+            models: models::over(self.models, under.models),
             ssh: self.ssh.over(under.ssh),
         }
     }

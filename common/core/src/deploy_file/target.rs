@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::error::Problems;
+use super::models::WantedModel;
 use super::raw::{self, Raw, Variable};
-use super::{roles, routing};
+use super::{models, roles, routing};
 use crate::{
     HostSpec, PrivateImage, Readiness, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts,
 };
@@ -22,6 +23,8 @@ pub struct Target {
     pub settings: Settings,
     /// The folder of the migrations, relative to the deploy file. With it, `settings.database` is there too.
     pub migrations_folder: Option<String>,
+    /// The models that a release of it has. Their versions are not known yet: `settings` has none of them.
+    pub models: Vec<WantedModel>,
 }
 
 /// Where an image comes from.
@@ -94,6 +97,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
     let (probe, usual) = (&raw.readiness, Timeouts::default());
     let port = raw.port.unwrap_or(80);
     let proxy = routing::resolved(layer.proxy, &there.layer.proxy, port, there.name.as_str(), problems);
+    let models = models::resolved(layer.models, &raw.container, there.name.as_str(), problems);
     let settings = Settings {
         port,
         replicas: layer.replicas.unwrap_or(1),
@@ -130,6 +134,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,
         roles: roles::resolved(layer.roles, &there.hosts, there.name.as_str(), problems),
+        models: Vec::new(),
         warm: layer.warm.unwrap_or_default(),
         retain: raw.retain.unwrap_or(5),
     };
@@ -139,5 +144,6 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         image: raw.image.clone(),
         settings,
         migrations_folder: migrations.folder,
+        models,
     })
 }

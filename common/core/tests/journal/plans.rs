@@ -84,6 +84,7 @@ pub fn release(number: u8) -> Release {
         engine: cutover_core::Engine::default(),
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
+        models: Vec::new(),
         warm: Span::default(),
         retain: 2,
     };

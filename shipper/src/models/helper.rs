@@ -1,0 +1,210 @@
+//! The helper on a host, and the way to it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+use cutover_core::{Digest, ServiceKey};
+use cutover_fleet::{LAST_LINES, Machine, PROXY, SOCKET};
+use cutover_host::Stream;
+use cutover_model::{Answer, Call};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{MODELS, ModelError};
+use crate::stop::remove_now;
+use crate::{Error, Result};
+
+/// Where the sockets of Cutover's programs are on every host.
+const SOCKETS: &str = "/run/cutover";
+/// The program in its image.
+const PROGRAM: &str = "/cutover-proxy";
+/// How long it may take to listen.
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+/// From one look whether it listens to the next.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long nothing may be heard of it: it says now and then that it is at work.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest line that it says.
+const MAX_LINE: u64 = 4 << 20;
+
+/// The helper of a service on a host, and a connection to it. One at a time: whoever starts another one ends the one before,
+/// so that what was given up elsewhere can't go on beside it.
+pub(super) struct Helper<'a> {
+    pub(super) machine: &'a Machine,
+    docker: Docker,
+    name: String,
+    pub(super) line: Line<'a>,
+}
+
+/// The connection to it.
+pub(super) struct Line<'a> {
+    machine: &'a Machine,
+    incoming: BufReader<ReadHalf<Stream>>,
+    outgoing: WriteHalf<Stream>,
+}
+
+impl<'a> Helper<'a> {
+    pub(super) async fn start(machine: &'a Machine, key: &ServiceKey) -> Result<Self> {
+        let docker = machine.docker().await?;
+        let Some(image) = machine.condition(PROXY).await?.map(|condition| condition.image) else {
+            return Err(Error::NoHelper { host: machine.name().clone() });
+        };
+        let name = format!("cutover-models-{}-{}", key.destination, key.service);
+        // The path of a socket has 107 bytes at most (unix(7)).
+        let socket = format!("{SOCKETS}/models-{}.sock", Digest::of(name.as_bytes()).short());
+        remove_now(machine, &docker, &name, &name).await?;
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let created = docker.create_container(Some(options), body(image, &socket)).await;
+        created.map_err(machine.host().docker_failed(format!("making {name}")))?;
+        let started = docker.start_container(&name, None).await;
+        started.map_err(machine.host().docker_failed(format!("starting {name}")))?;
+        match connect(machine, &name, &socket).await {
+            Ok(line) => Ok(Self { machine, docker, name, line }),
+            Err(error) => {
+                remove_now(machine, &docker, &name, &name).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends it.
+    pub(super) async fn end(self) -> Result<()> {
+        remove_now(self.machine, &self.docker, &self.name, &self.name).await
+    }
+}
+
+/// What Docker is asked to make: nothing of the host is open to it but the models and the sockets.
+fn body(image: String, socket: &str) -> ContainerCreateBody {
+    let host_config = HostConfig {
+        binds: Some(vec![format!("{MODELS}:{MODELS}"), format!("{SOCKETS}:{SOCKETS}")]),
+        network_mode: Some("none".to_owned()),
+        readonly_rootfs: Some(true),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        // The socket gets the group of the proxy's, and folders that are closed to changes are removed.
+        cap_add: Some(["CHOWN", "DAC_OVERRIDE"].map(str::to_owned).into()),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        ..HostConfig::default()
+    };
+    let command = ["assemble", "--socket", socket, "--group-of", SOCKET, "--folder", MODELS];
+    ContainerCreateBody {
+        image: Some(image),
+        user: Some("0:0".to_owned()),
+        cmd: Some(command.map(str::to_owned).into()),
+        host_config: Some(host_config),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// Connects once it listens.
+async fn connect<'a>(machine: &'a Machine, name: &str, socket: &str) -> Result<Line<'a>> {
+    let began = Instant::now();
+    let failed = |reason: String| ModelError::Helper { host: machine.name().clone(), reason };
+    loop {
+        let stream = match machine.host().connect_unix(Path::new(socket)).await {
+            Ok(stream) => Some(stream),
+            Err(cutover_host::Error::NotListening { .. }) => None,
+            // The way through Docker, where SSH forwards nothing.
+            Err(cutover_host::Error::ForwardingRefused { .. }) => {
+                Some(machine.host().exec(name, &[PROGRAM, "control", "--control", socket]).await?)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(stream) = stream {
+            let mut line = Line::new(machine, stream);
+            match line.hear().await {
+                Ok(Answer::Ready { .. }) => return Ok(line),
+                Ok(_) => return Err(ModelError::Answer { host: machine.name().clone(), source: None }.into()),
+                // What is run in its container finds no socket as long as it doesn't listen.
+                Err(ModelError::Cut { .. }) if began.elapsed() < STARTS_WITHIN => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match machine.condition(name).await? {
+            Some(condition) if condition.exit_code.is_none() => {}
+            Some(_) => return Err(failed(machine.last_lines(name, LAST_LINES).await.join("; ")).into()),
+            None => return Err(failed("it was removed: does another shipper work there?".to_owned()).into()),
+        }
+        if began.elapsed() >= STARTS_WITHIN {
+            return Err(failed(format!("it does not listen within {} s", STARTS_WITHIN.as_secs())).into());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(machine: &'a Machine, stream: Stream) -> Self {
+        let (incoming, outgoing) = split(stream);
+        Self { machine, incoming: BufReader::new(incoming), outgoing }
+    }
+
+    /// Says what is to be done; `then` follows at once.
+    pub(super) async fn say(&mut self, call: &Call, then: &[u8]) -> std::result::Result<(), ModelError> {
+        let line = call.to_line().map_err(|source| self.not_understood(Some(source)))?;
+        let said = async {
+            self.outgoing.write_all(&line).await?;
+            self.outgoing.write_all(then).await?;
+            self.outgoing.flush().await
+        };
+        let said = timeout(PATIENCE, said).await.map_err(|_| silent(self.machine))?;
+        said.map_err(|source| cut(self.machine, source))
+    }
+
+    /// The next answer.
+    pub(super) async fn hear(&mut self) -> std::result::Result<Answer, ModelError> {
+        hear(self.machine, &mut self.incoming).await
+    }
+
+    /// Both ways at once.
+    pub(super) fn split(&mut self) -> (&mut WriteHalf<Stream>, Ear<'_>) {
+        (&mut self.outgoing, Ear { machine: self.machine, incoming: &mut self.incoming })
+    }
+
+    pub(super) fn not_understood(&self, source: Option<cutover_model::Error>) -> ModelError {
+        ModelError::Answer { host: self.machine.name().clone(), source }
+    }
+}
+
+/// What hears while something else is being said.
+pub(super) struct Ear<'a> {
+    machine: &'a Machine,
+    incoming: &'a mut BufReader<ReadHalf<Stream>>,
+}
+
+impl Ear<'_> {
+    /// The next answer.
+    pub(super) async fn hear(&mut self) -> std::result::Result<Answer, ModelError> {
+        hear(self.machine, self.incoming).await
+    }
+}
+
+async fn hear(
+    machine: &Machine,
+    incoming: &mut BufReader<ReadHalf<Stream>>,
+) -> std::result::Result<Answer, ModelError> {
+    timeout(PATIENCE, read(machine, incoming)).await.unwrap_or_else(|_| Err(silent(machine)))
+}
+
+async fn read(
+    machine: &Machine,
+    incoming: &mut BufReader<ReadHalf<Stream>>,
+) -> std::result::Result<Answer, ModelError> {
+    let mut line = Vec::new();
+    let read = incoming.take(MAX_LINE).read_until(b'\n', &mut line).await;
+    read.map_err(|source| cut(machine, source))?;
+    if line.last() != Some(&b'\n') {
+        return Err(cut(machine, std::io::ErrorKind::UnexpectedEof.into()));
+    }
+    let host = || machine.name().clone();
+    Answer::parse(&line).map_err(|source| ModelError::Answer { host: host(), source: Some(source) })
+}
+
+pub(super) fn cut(machine: &Machine, source: std::io::Error) -> ModelError {
+    ModelError::Cut { host: machine.name().clone(), source }
+}
+
+fn silent(machine: &Machine) -> ModelError {
+    ModelError::Silent { host: machine.name().clone(), seconds: PATIENCE.as_secs() }
+}
