@@ -49,7 +49,7 @@ bench-proxy:
 	scripts/bench-proxy.sh $(ARGS)
 
 # An image from this machine's Docker Engine onto others: Cutover beside `docker save` through SSH and a registry behind a
-# tunnel, with the release profile: ten minutes. Over a slower link, and fewer rounds: make bench-ship ARGS="--rate 100mbit
-# --rounds 1"
+# tunnel; a model's file beside scp; with the release profile: ten minutes. Over a slower link, and fewer rounds: make
+# bench-ship ARGS="--rate 100mbit --rounds 1"; only the model: make bench-ship ARGS=--only-model
 bench-ship:
 	scripts/bench-ship.sh $(ARGS)

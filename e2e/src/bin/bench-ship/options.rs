@@ -11,6 +11,9 @@ pub(crate) struct Options {
     /// What the link to each host carries, in tc's words, such as 100mbit; as fast as it goes unless it is given.
     #[arg(long)]
     pub(crate) rate: Option<String>,
+    /// Only the model's file, beside scp.
+    #[arg(long)]
+    pub(crate) only_model: bool,
     /// How many hosts get the image at once in the last rows.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) hosts: u32,

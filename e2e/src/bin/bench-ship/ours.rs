@@ -58,7 +58,8 @@ impl Ours {
     }
 }
 
-fn machine(host: &Host) -> anyhow::Result<(HostSpec, Machine)> {
+/// The host as the shipper reaches it.
+pub(crate) fn machine(host: &Host) -> anyhow::Result<(HostSpec, Machine)> {
     let spec = HostSpec { name: host.address.parse()?, port: 22, user: "root".to_owned() };
     let options =
         SshOptions { identities: vec![host.key.clone()], ..SshOptions::new(host.known_hosts.clone()) };
@@ -66,7 +67,8 @@ fn machine(host: &Host) -> anyhow::Result<(HostSpec, Machine)> {
     Ok((spec, machine))
 }
 
-fn plan(image: &Digest, host: &HostSpec) -> anyhow::Result<Plan> {
+/// A deployment of that image to a host.
+pub(crate) fn plan(image: &Digest, host: &HostSpec) -> anyhow::Result<Plan> {
     let target = DeployFile::parse(DEPLOY_FILE, "cutover.yaml")?.destination(None)?;
     let release = Release {
         version: "bench".to_owned(),
