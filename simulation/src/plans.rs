@@ -139,6 +139,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         contract,
         roles: Vec::new(),
         models: Vec::new(),
+        repository: None,
         warm: Span::seconds(warm),
         retain,
     };
