@@ -133,7 +133,6 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         proxy: Routing::default(),
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
-        repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
         contract,
