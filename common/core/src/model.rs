@@ -16,7 +16,7 @@ pub struct Model {
     /// The folder in which the replicas of all roles find its files, and can't change them.
     pub mount: String,
     /// What its source looked like when the version was found there: another release of the same needn't read it again. None
-    /// where only reading tells.
+    /// where only reading tells. The release's id leaves it out: the same content is the same release, wherever it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Digest>,
 }

@@ -294,10 +294,13 @@ impl Release {
             || self.source.needs_protocol_5()
     }
 
-    /// The release's id: made of its content alone, the same wherever it is computed.
+    /// The release's id: made of its content alone, the same wherever it is computed. What the sources of its models looked like
+    /// is no part of that.
     pub fn id(&self) -> ReleaseId {
+        let mut content = self.clone();
+        content.settings.models.iter_mut().for_each(|model| model.seen = None);
         // Serialising maps with text keys into memory can't fail; an empty text would only be one more id.
-        ReleaseId::of(&serde_json::to_vec(self).unwrap_or_default())
+        ReleaseId::of(&serde_json::to_vec(&content).unwrap_or_default())
     }
 }
 
@@ -347,6 +350,27 @@ mod tests {
         let written = serde_json::to_string(&through).unwrap();
         assert!(written.contains(&format!(r#""repository":{text}"#)), "{written}");
         assert_eq!(serde_json::from_str::<Settings>(&written).unwrap(), through);
+    }
+
+    #[test]
+    fn what_a_models_source_looked_like_makes_no_other_release() {
+        let text = "service: hello\nimage: hello\ndestinations: {production: {hosts: [203.0.113.7]}}";
+        let target = crate::DeployFile::parse(text, "cutover.yaml").unwrap().destination(None).unwrap();
+        let release = |version: &[u8], seen: Option<&[u8]>| {
+            let model = Model {
+                name: "ranker".parse().unwrap(),
+                version: Digest::of(version),
+                mount: "/models/ranker".to_owned(),
+                seen: seen.map(Digest::of),
+            };
+            let settings = Settings { models: vec![model], ..target.settings.clone() };
+            let source = Source::Image("hello".to_owned());
+            Release { version: "hello".to_owned(), source, settings, migrations: Vec::new() }
+        };
+        let pinned = release(b"version", None).id();
+        assert_eq!(release(b"version", Some(b"tags")).id(), pinned);
+        assert_eq!(release(b"version", Some(b"other tags")).id(), pinned);
+        assert_ne!(release(b"other version", Some(b"tags")).id(), pinned);
     }
 
     #[test]
