@@ -60,7 +60,7 @@ impl Origin {
                 Ok(Found { seen, size, files: Files::Objects(bucket, objects) })
             }
             Self::Web(url, content) => {
-                let seen = Some(Digest::of(format!("{url} {content}").as_bytes()));
+                let seen = Some(Digest::of(format!("{} {content}", web::place(url)).as_bytes()));
                 Ok(Found { seen, size: None, files: Files::Web })
             }
         }
@@ -93,10 +93,10 @@ impl Origin {
             }
             Files::Web => {
                 if let Self::Web(url, wanted) = self {
-                    taking.file(web::name(url), url.as_str(), web::open(url).await?, &mut tell).await?;
+                    taking.file(web::name(url), &web::place(url), web::open(url).await?, &mut tell).await?;
                     let is_right = |sum: &cutover_model::Sum| sum.to_string() == wanted.hex();
                     if let Some(sum) = taking.last().filter(|sum| !is_right(sum)) {
-                        let (place, wanted) = (url.to_string(), wanted.clone());
+                        let (place, wanted) = (web::place(url), wanted.clone());
                         return Err(Error::Other { place, wanted, found: format!("sha256:{sum}") });
                     }
                 }
@@ -121,7 +121,7 @@ impl std::fmt::Display for Origin {
         match self {
             Self::Folder(path) => path.display().fmt(f),
             Self::Bucket(address) => write!(f, "s3://{}/{}", address.bucket, address.prefix),
-            Self::Web(url, _) => url.fmt(f),
+            Self::Web(url, _) => f.write_str(&web::place(url)),
         }
     }
 }

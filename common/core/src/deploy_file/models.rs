@@ -225,7 +225,9 @@ impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => write!(f, "file:{path}"),
-            Self::Bucket(text) | Self::Web { url: text, .. } => f.write_str(text),
+            Self::Bucket(text) => f.write_str(text),
+            // Where an address is signed, its query lets whoever reads it in.
+            Self::Web { url, .. } => f.write_str(url.split(['?', '#']).next().unwrap_or_default()),
         }
     }
 }
