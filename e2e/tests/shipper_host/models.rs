@@ -146,7 +146,7 @@ async fn what_is_interrupted_is_gone_on_with() {
         let is_half =
             |progress: &Progress| matches!(progress, Progress::Bytes { done, total } if *done > total / 2);
         timeout(Duration::from_secs(60), told.wait_for(is_half)).await.unwrap().unwrap();
-        bench.docker(&["kill", "cutover-models-production-hello"]);
+        bench.docker(&["kill", "cutover-models-production.hello"]);
     };
     let sending = bring(&bench.machine, (&bench.store, &pace), &plan, &bench.progress);
     let (ended, ()) = tokio::join!(sending, halfway);

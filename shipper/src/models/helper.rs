@@ -27,6 +27,9 @@ const STARTS_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long nothing may be heard of it: it says now and then that it is at work.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How much is sent between two looks at the clock, in bytes. It is what SSH takes at once, and at a kilobyte per second still
+/// comes before the helper takes the connection for dead.
+pub(super) const PIECE: usize = 32 << 10;
 /// The longest line that it says.
 const MAX_LINE: u64 = 4 << 20;
 
@@ -52,7 +55,7 @@ impl<'a> Helper<'a> {
         let Some(image) = machine.condition(PROXY).await?.map(|condition| condition.image) else {
             return Err(Error::NoHelper { host: machine.name().clone() });
         };
-        let name = format!("cutover-models-{}-{}", key.destination, key.service);
+        let name = name_of(key);
         // The path of a socket has 107 bytes at most (unix(7)).
         let socket = format!("{SOCKETS}/models-{}.sock", Digest::of(name.as_bytes()).short());
         remove_now(machine, &docker, &name, &name).await?;
@@ -74,6 +77,11 @@ impl<'a> Helper<'a> {
     pub(super) async fn end(self) -> Result<()> {
         remove_now(self.machine, &self.docker, &self.name, &self.name).await
     }
+}
+
+/// The name of its container. The dot is in no name of a destination or a service: no two services have one helper.
+fn name_of(key: &ServiceKey) -> String {
+    format!("cutover-models-{}.{}", key.destination, key.service)
 }
 
 /// What Docker is asked to make: nothing of the host is open to it but the models and the sockets.
@@ -143,13 +151,11 @@ impl<'a> Line<'a> {
     /// Says what is to be done; `then` follows at once.
     pub(super) async fn say(&mut self, call: &Call, then: &[u8]) -> std::result::Result<(), ModelError> {
         let line = call.to_line().map_err(|source| self.not_understood(Some(source)))?;
-        let said = async {
-            self.outgoing.write_all(&line).await?;
-            self.outgoing.write_all(then).await?;
-            self.outgoing.flush().await
-        };
-        let said = timeout(PATIENCE, said).await.map_err(|_| silent(self.machine))?;
-        said.map_err(|source| cut(self.machine, source))
+        // A manifest may have megabytes, and the link be slow: each piece has a time of its own.
+        for piece in line.chunks(PIECE).chain(then.chunks(PIECE)) {
+            within(self.machine, self.outgoing.write_all(piece)).await?;
+        }
+        within(self.machine, self.outgoing.flush()).await
     }
 
     /// The next answer.
@@ -201,10 +207,37 @@ async fn read(
     Answer::parse(&line).map_err(|source| ModelError::Answer { host: host(), source: Some(source) })
 }
 
+/// A step of saying something, within the time that nothing may be heard.
+async fn within(
+    machine: &Machine,
+    step: impl Future<Output = std::io::Result<()>>,
+) -> std::result::Result<(), ModelError> {
+    let done = timeout(PATIENCE, step).await.map_err(|_| silent(machine))?;
+    done.map_err(|source| cut(machine, source))
+}
+
 pub(super) fn cut(machine: &Machine, source: std::io::Error) -> ModelError {
     ModelError::Cut { host: machine.name().clone(), source }
 }
 
 fn silent(machine: &Machine) -> ModelError {
     ModelError::Silent { host: machine.name().clone(), seconds: PATIENCE.as_secs() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_services_have_one_helper() {
+        let name = |destination: &str, service: &str| {
+            name_of(&ServiceKey {
+                destination: destination.parse().unwrap(),
+                service: service.parse().unwrap(),
+            })
+        };
+        assert_eq!(name("production", "hello"), "cutover-models-production.hello");
+        assert_ne!(name("eu", "west-api"), name("eu-west", "api"));
+    }
 }

@@ -14,15 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::helper::{Ear, Helper, cut};
+use super::helper::{Ear, Helper, PIECE, cut};
 use super::{ModelError, folder_of, sum};
 use crate::Result;
 
 /// Chunks that are read from the store ahead of what is sent: a bucket takes its time for each.
 const AHEAD: usize = 4;
-/// How much is sent between two looks at the clock, in bytes. It is what SSH takes at once, and at a kilobyte per second still
-/// comes before the helper takes the connection for dead.
-const PIECE: usize = 32 << 10;
 /// How long is waited for the reason where the helper takes nothing more.
 const REASON_WITHIN: Duration = Duration::from_secs(5);
 
