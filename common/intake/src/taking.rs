@@ -99,12 +99,13 @@ impl<'a> Taking<'a> {
     }
 }
 
-/// Stores a chunk, and answers whether it wasn't there. What is there is made young by the question.
+/// Stores a chunk, and answers whether it wasn't there. What is there is made young by the question; what is there with another
+/// length is damaged, and stored anew.
 async fn store(store: Option<&Store>, content: Bytes) -> Result<(Chunk, bool)> {
     let digest = Digest::of(&content);
     let mut is_new = false;
     if let Some(store) = store {
-        is_new = store.renew(&digest).await?.is_none();
+        is_new = store.renew(&digest).await? != Some(content.len() as u64);
         if is_new {
             store.put_bytes(&content).await?;
         }

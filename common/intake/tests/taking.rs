@@ -69,6 +69,28 @@ async fn what_is_put_together_from_the_chunks_is_the_model() {
     assert!(!renew(&store, &taken.version).await.unwrap());
 }
 
+#[tokio::test]
+async fn what_is_damaged_in_the_store_is_stored_anew() {
+    let ((kept, store), folder) = (store().await, TempDir::new().unwrap());
+    let weights = random(4, 3 * MIB);
+    fs::write(folder.path().join("model.bin"), &weights).unwrap();
+    let taken = take_in(folder.path(), Some(&store)).await.unwrap();
+    let bytes = store.get_bytes(&taken.version, 1 << 20).await.unwrap();
+    let chunk = Manifest::parse(&bytes).unwrap().files()[0].chunks[0];
+    let blob = |name: &str| kept.path().join("blobs/sha256").join(name);
+
+    fs::write(blob(&chunk.sha256.to_string()), "short").unwrap();
+    assert!(!renew(&store, &taken.version).await.unwrap());
+    let again = take_in(folder.path(), Some(&store)).await.unwrap();
+    assert_eq!((again.version, again.new), (taken.version.clone(), u64::from(chunk.size)));
+    assert!(renew(&store, &taken.version).await.unwrap());
+
+    fs::write(blob(taken.version.hex()), "no manifest").unwrap();
+    assert!(!renew(&store, &taken.version).await.unwrap());
+    take_in(folder.path(), Some(&store)).await.unwrap();
+    assert!(renew(&store, &taken.version).await.unwrap());
+}
+
 /// The promise is for a gigabyte: its last 10 MB cost at most 15 MB. What is before them is not looked at here, but is the same.
 #[tokio::test]
 async fn a_part_that_has_changed_costs_little_more_than_itself() {

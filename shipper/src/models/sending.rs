@@ -1,6 +1,6 @@
 //! One model goes to a host.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cutover_core::{Model, Progress, ServiceKey};
@@ -35,8 +35,11 @@ pub(super) async fn send(
 ) -> Result<u64> {
     let machine = helper.machine;
     let way = Way { machine, store, pace, model, progress };
-    let bytes = store.get_bytes(&model.version, MAX_MANIFEST as u64).await;
-    let bytes = bytes.map_err(|source| way.unstored(source))?;
+    let asked = SystemTime::now();
+    let bytes = match store.get_bytes(&model.version, MAX_MANIFEST as u64).await {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(way.unsound(&model.version, source, asked).await.into()),
+    };
     let wrong = |source| ModelError::Manifest { model: model.name.clone(), source };
     let manifest = Manifest::parse(&bytes).map_err(wrong)?;
     let line = &mut helper.line;
@@ -143,26 +146,61 @@ impl Way<'_> {
         ModelError::Store { model, host, source: Box::new(source) }
     }
 
+    /// What the store has of `digest` could not be had; it was `asked` for it then.
+    async fn unsound(&self, digest: &Digest, source: cutover_store::Error, asked: SystemTime) -> ModelError {
+        if matches!(source, cutover_store::Error::Corrupt { .. }) {
+            remove_damaged(self.store, digest, asked).await;
+        }
+        self.unstored(source)
+    }
+
     async fn refused(&self, refusal: Refusal) -> ModelError {
         let (model, host) = (self.model.name.clone(), self.machine.name().clone());
         match refusal {
             Refusal::Space { free, needed } => ModelError::NoRoom { model, host, free, needed },
             Refusal::Corrupt { wanted, .. } => {
                 // Has it changed on the way, or in the store?
-                let stored = match format!("sha256:{wanted}").parse() {
-                    Ok(digest) => self.store.verify(&digest).await,
-                    Err(_) => Ok(()),
-                };
-                match stored {
-                    Err(source) => self.unstored(source),
-                    Ok(()) => ModelError::Refused { model, host, refusal: Box::new(refusal) },
+                let asked = SystemTime::now();
+                if let Ok(digest) = format!("sha256:{wanted}").parse()
+                    && let Err(source) = self.store.verify(&digest).await
+                {
+                    return self.unsound(&digest, source, asked).await;
                 }
+                ModelError::Refused { model, host, refusal: Box::new(refusal) }
             }
             refusal => ModelError::Refused { model, host, refusal: Box::new(refusal) },
         }
     }
 }
 
+/// Removes what is damaged in the store, unless somebody has stored it anew since it was `asked`: whoever looks what is there would
+/// take it for whole, and never store it again.
+async fn remove_damaged(store: &Store, digest: &Digest, asked: SystemTime) {
+    if let Err(error) = store.remove_older(std::slice::from_ref(digest), asked).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(%digest, error, "what is damaged in the artifact store may have stayed there");
+    }
+}
+
 fn digest(chunk: Chunk) -> std::result::Result<Digest, cutover_core::InvalidDigest> {
     format!("sha256:{}", chunk.sha256).parse()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_damaged_goes_and_what_was_stored_anew_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let before = SystemTime::now();
+        let digest = store.put_bytes(b"chunk").await.unwrap();
+        remove_damaged(&store, &digest, before).await;
+        assert!(store.contains(&digest).await.unwrap());
+        std::fs::write(folder.path().join("blobs/sha256").join(digest.hex()), "chunc").unwrap();
+        remove_damaged(&store, &digest, SystemTime::now()).await;
+        assert!(!store.contains(&digest).await.unwrap());
+    }
 }
