@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Digest, Failure, Model, Output, Progress, Stage};
+use cutover_core::{Digest, Failure, Output, Progress, Stage};
 use cutover_fleet::{Fleet, Machine};
 use tokio::sync::watch;
 
 use crate::models::{bring, prune};
-use crate::{Existing, Origin, boot, discard, retire, ship};
+use crate::{Error, Existing, Origin, boot, discard, retire, ship};
 
 /// Does the ship, boot, retire, cool and discard stages.
 #[derive(Debug)]
@@ -35,7 +35,13 @@ impl Shipper {
             Stage::Ship => {
                 let sent = ship(machine, &self.origin, plan, image(assignment)?, progress).await?;
                 let from = (&self.origin.store, &self.origin.pace);
-                let models = bring(machine, from, plan, progress).await?;
+                let mut models = bring(machine, from, plan, progress).await;
+                if matches!(&models, Err(Error::Model(error)) if error.is_full()) {
+                    // What other attempts have left may be all that there is too much.
+                    prune_models(machine, assignment).await;
+                    models = bring(machine, from, plan, progress).await;
+                }
+                let models = models?;
                 Output::Shipped { sent: sent + models }
             }
             Stage::Boot => {
@@ -77,22 +83,25 @@ impl Performer for Shipper {
     }
 }
 
-/// Removes the versions of models that no kept release names. What can't be removed now is by the next deployment: it costs
-/// space, and nothing else.
+/// Removes the versions of models that nothing needs. What can't be removed now is by the next deployment: it costs space, and
+/// nothing else.
 async fn prune_models(machine: &Machine, assignment: &Assignment) {
-    let kept = assignment.service.kept.iter().map(|kept| &kept.release);
-    let kept: Vec<&Model> = kept
-        .chain([&assignment.plan().release])
-        .flat_map(|release| release.settings.models.as_slice())
-        .collect();
+    // Since the task was claimed, a deployment may have begun and sent what it needs.
+    let service = match assignment.service_now().await {
+        Ok(service) => service,
+        Err(error) => return stayed(machine, &error),
+    };
+    let Some(mut kept) = service.models_to_keep(assignment.deployment().id()) else { return };
+    kept.extend(&assignment.plan().release.settings.models);
     match prune(machine, &assignment.plan().key, &kept).await {
         Ok(0) => {}
         Ok(removed) => tracing::info!(host = %machine.name(), removed, "pruned versions of models"),
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(host = %machine.name(), error, "versions of models that nobody needs may have stayed");
-        }
+        Err(error) => stayed(machine, &error),
     }
+}
+
+fn stayed(machine: &Machine, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(host = %machine.name(), error, "versions of models that nobody needs may have stayed");
 }
 
 /// The images that the host is to keep.

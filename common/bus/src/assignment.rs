@@ -10,8 +10,8 @@ use cutover_core::{
 };
 use tokio::time::Instant;
 
-use crate::Journal;
 use crate::append::{Message, append};
+use crate::{Error, Journal};
 
 /// Progress is recorded at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -78,6 +78,14 @@ impl Assignment {
     /// When the task was first claimed in this round: a worker that takes it over goes on from there.
     pub fn began(&self) -> Timestamp {
         self.deployment.state(&self.task).began.unwrap_or(self.deployment.last)
+    }
+
+    /// The service as it is now: others may have decided since the task was claimed.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer, or a snapshot that can't be read.
+    pub async fn service_now(&self) -> Result<Service, Error> {
+        Ok(self.journal.service(self.key()).await?.service().clone())
     }
 
     /// Records how far the task has come, at most once a second. A failure to do so fails nothing.

@@ -9,7 +9,7 @@ use crate::obligation::SINCE_PROTOCOL;
 use crate::task_state::Applied;
 use crate::{
     Decision, Deployment, DeploymentId, Digest, Effect, Ended, Entry, Event, Fact, HostName, Illegal,
-    KeptRelease, Obligation, Permission, Release, Schema, Stage, Task, TaskState, Timestamp, Work,
+    KeptRelease, Model, Obligation, Permission, Release, Schema, Stage, Task, TaskState, Timestamp, Work,
 };
 use settling::stays_warm;
 
@@ -99,6 +99,18 @@ impl Service {
             (*index == 0 && self.is_live) || kept.warm_until.is_some()
         };
         self.kept.iter().enumerate().filter(used).map(|(_, kept)| kept.booted_by()).collect()
+    }
+
+    /// The models that the hosts are to keep where a task of `deployment` prunes: those of the kept releases, and of all
+    /// deployments that anything may still happen to. None while another deployment runs: hosts may have what that one needs
+    /// since a moment ago.
+    pub fn models_to_keep(&self, deployment: &DeploymentId) -> Option<Vec<&Model>> {
+        if self.running().is_some_and(|running| running.id() != deployment) {
+            return None;
+        }
+        let deployments = self.current.iter().chain(&self.owing).map(|deployment| &deployment.plan.release);
+        let releases = self.kept.iter().map(|kept| &kept.release).chain(deployments);
+        Some(releases.flat_map(|release| &release.settings.models).collect())
     }
 
     /// The deployment that runs.

@@ -4,8 +4,10 @@
 
 mod journal;
 
-use cutover_core::{Failure, Permission};
-use journal::{TO_RETIRE, TO_SWITCH, id, next, task, two_hosts, unrestored};
+use std::collections::BTreeSet;
+
+use cutover_core::{Digest, Failure, Model, Permission};
+use journal::{Journal, TO_RETIRE, TO_SWITCH, id, next, plan, task, two_hosts, unrestored};
 
 #[test]
 fn a_retire_is_tried_again_until_it_is_done() {
@@ -274,4 +276,30 @@ fn a_retire_leaves_nothing_to_be_paid_on_its_host() {
             "
         ),
     );
+}
+
+#[test]
+fn models_that_a_deployment_may_need_are_kept_and_none_goes_while_another_one_runs() {
+    let with_model = |number: u8| {
+        let mut plan = plan(number, &["a"]);
+        let version = Digest::of(&[number]);
+        let (name, mount) = ("ranker".parse().unwrap(), "/models/ranker".to_owned());
+        plan.release.settings.models = vec![Model { name, version, mount, seen: None }];
+        plan
+    };
+    let kept = |journal: &Journal, number: u8| {
+        let models = journal.service.models_to_keep(&id(number))?;
+        Some(models.iter().map(|model| model.version.clone()).collect::<BTreeSet<_>>())
+    };
+    let versions = |numbers: &[u8]| numbers.iter().map(|number| Digest::of(&[*number])).collect();
+    let mut journal = Journal::with(with_model(1));
+    assert_eq!(kept(&journal, 1), Some(versions(&[1])));
+    journal.abort().unwrap();
+    assert!(journal.service.running().is_none());
+
+    journal.accept(&with_model(2)).unwrap();
+    assert_eq!(kept(&journal, 1), None, "the second one runs");
+    assert_eq!(kept(&journal, 2), Some(versions(&[2])), "the first one owes nothing");
+    journal.abort().unwrap();
+    assert_eq!(kept(&journal, 1), Some(versions(&[2])), "it may be replayed");
 }

@@ -117,7 +117,7 @@ impl ModelError {
     }
 
     /// Whether there is too little space on the host.
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::NoRoom { .. } => true,
             Self::Refused { refusal, .. } => matches!(**refusal, Refusal::Io { full: true, .. }),
