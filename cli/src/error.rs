@@ -139,6 +139,9 @@ pub(crate) enum Error {
         /// The hosts.
         hosts: Vec<HostName>,
     },
+    /// Migrations for a database that no migrator changes.
+    #[error("migrations of a {0} database can't be run yet, only looked at")]
+    EngineNotRun(&'static str),
     /// No contract waits.
     #[error("nothing of {0} waits for approval")]
     NothingToApprove(ServiceKey),
@@ -222,6 +225,9 @@ impl Error {
             Self::Refused(cutover_core::Refused::Contracted { .. }) => {
                 "deploy from a tree that has these migrations; cutover rollback --list shows what can be gone back to"
                     .to_owned()
+            }
+            Self::EngineNotRun(_) => {
+                "look at them with `cutover lint`, run them by other means, and leave `migrations` out".to_owned()
             }
             Self::NothingToApprove(_) => "cutover migrations says how far each has come".to_owned(),
             Self::Refused(cutover_core::Refused::IsLive(_)) => "to go back: cutover rollback".to_owned(),

@@ -38,7 +38,8 @@ pub(crate) fn deploy(
     })
 }
 
-/// The plan that makes a kept release live again. Nothing is built or migrated: it was live, and what it needs is still there.
+/// The plan that makes a kept release live again. Nothing is built, and the schema is not changed: it was live, and what it needs is still there, but for rows that another version may have written past
+/// it since.
 /// Nothing is soaked: what a bad soak would bring back is what is being left. With its replicas still warm, nothing is booted
 /// either.
 ///
@@ -54,7 +55,12 @@ pub(crate) fn rollback(
 ) -> Result<Plan, InvalidName> {
     let image = Some(kept.image.clone());
     let mut stages = Plan::stages_for(&kept.release, image.as_ref());
-    stages.retain(|stage| !matches!(stage, Stage::Expand | Stage::Backfill | Stage::Soak));
+    let misses_rows = service.schema.misses_rows_of(&kept.release);
+    stages.retain(|stage| match stage {
+        Stage::Expand | Stage::Soak => false,
+        Stage::Backfill => misses_rows,
+        _ => true,
+    });
     if warm.is_some() {
         stages = Plan::WARM.to_vec();
     }
@@ -86,6 +92,9 @@ pub(crate) fn warm<'a>(
     hosts: &[HostSpec],
 ) -> Option<&'a ReplicaSet> {
     service.warm_until(kept)?;
+    if service.schema.misses_rows_of(&kept.release) {
+        return None;
+    }
     let has_some = |host: &HostSpec, warm: &ReplicaSet| {
         warm.hosts.get(&host.name).is_some_and(|replicas| !replicas.is_empty())
     };

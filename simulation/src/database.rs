@@ -50,8 +50,7 @@ impl Database {
         self.contracted.difference(known).next()
     }
 
-    /// What has the traffic of a host writes past what it doesn't know. Where rows are brought over before the switch, triggers
-    /// see to them.
+    /// What has the traffic of a host writes past what it doesn't know.
     pub(crate) fn written_by(&mut self, host: &Host) {
         let serving = host.proxy.active.iter().flat_map(|set| &set.targets);
         for target in serving {
@@ -59,10 +58,7 @@ impl Database {
             let Some(known) = container.and_then(|container| self.known.get(&container.deployment)) else {
                 continue;
             };
-            let written = &self.written;
-            let has_triggers =
-                |version: &String| written.iter().any(|file| file.version == *version && file.before_switch);
-            self.filled.retain(|version| known.contains(version) || has_triggers(version));
+            self.filled.retain(|version| known.contains(version));
         }
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Deployment, HostName, MigrationFile, Obligation, Phase, Release, ReleaseId, Service, Stage, Timestamp,
-    When,
+    Deployment, HostName, KeptRelease, MigrationFile, Obligation, Phase, Release, ReleaseId, Service, Stage,
+    Timestamp, When,
 };
 
 /// The versions of migrations of which something is known, by what is known.
@@ -81,13 +81,10 @@ impl Schema {
         self.begun.iter().filter(|version| !release.knows(version)).cloned().collect()
     }
 
-    /// A release has gone live. Whatever it doesn't know, it may write past.
-    pub(crate) fn go_live(&mut self, live: &Deployment) {
-        let release = &live.plan.release;
-        self.filled.retain(|version| release.knows(version));
-        if live.plan.stages.contains(&Stage::Backfill) {
-            self.filled.extend(release.backfills().filter(|file| file.before_switch).map(version));
-        }
+    /// A release has gone live. Whatever it doesn't know, it may write past. What was brought over before the switch isn't known
+    /// to be all: the version before it has gone on writing until now.
+    pub(crate) fn go_live(&mut self, live: &Release) {
+        self.filled.retain(|version| live.knows(version));
     }
 
     /// What an ended deployment owed is done.
@@ -189,7 +186,7 @@ impl Service {
         waits.extend(self.owing_hosts().into_iter().cloned().map(Wait::Host));
         let when = release.settings.contract.when;
         for kept in self.kept.iter().filter(|kept| !kept.release.knows(version)) {
-            if let Some(until) = kept.warm_until {
+            if let Some(until) = kept.warm_until.filter(|_| self.cools(kept)) {
                 waits.push(Wait::Warm(until));
             } else if when == When::Retained && obligation.approved_by.is_none() {
                 waits.push(Wait::Release { id: kept.id.clone(), version: kept.release.version.clone() });
@@ -199,6 +196,14 @@ impl Service {
             waits.push(Wait::Approval);
         }
         waits
+    }
+
+    /// Whether replicas of a kept release that were kept warm are still to be stopped somewhere.
+    fn cools(&self, kept: &KeptRelease) -> bool {
+        let there = |host: &HostName| {
+            kept.replicas.as_ref().is_some_and(|replicas| replicas.hosts.contains_key(host))
+        };
+        self.obligations.iter().any(|owed| owed.task.stage == Stage::Cool && owed.host().is_some_and(there))
     }
 
     /// The hosts on which what is not live may still run: that it is gone from there is what they owe.

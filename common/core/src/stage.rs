@@ -106,7 +106,7 @@ impl Stage {
 
     /// Whether what the stage made is still there, and of use, when a deployment is replayed after it was taken back.
     pub const fn output_is_kept(self) -> bool {
-        matches!(self, Self::Build | Self::Ship | Self::Expand | Self::Backfill)
+        matches!(self, Self::Build | Self::Ship | Self::Expand)
     }
 
     /// How many claims a task of this stage may have in one round, crashes of workers included. What takes back tries

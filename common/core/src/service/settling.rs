@@ -62,7 +62,7 @@ impl Service {
             hosts: current.plan.hosts.clone(),
             warm_until: None,
         };
-        self.schema.go_live(current);
+        self.schema.go_live(&current.plan.release);
         self.owe_migrations(current, at);
         let retain = usize::try_from(current.plan.release.settings.retain).unwrap_or(usize::MAX);
         self.kept.retain(|kept| kept.id != live.id);
