@@ -19,8 +19,6 @@ use crate::{Error, Result};
 
 /// Where the sockets of Cutover's programs are on every host.
 const SOCKETS: &str = "/run/cutover";
-/// The program in its image.
-const PROGRAM: &str = "/cutover-proxy";
 /// How long it may take to listen.
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
 /// From one look whether it listens to the next.
@@ -114,10 +112,6 @@ async fn connect<'a>(machine: &'a Machine, name: &str, socket: &str) -> Result<L
         let stream = match machine.host().connect_unix(Path::new(socket)).await {
             Ok(stream) => Some(stream),
             Err(cutover_host::Error::NotListening { .. }) => None,
-            // The way through Docker, where SSH forwards nothing.
-            Err(cutover_host::Error::ForwardingRefused { .. }) => {
-                Some(machine.host().exec(name, &[PROGRAM, "control", "--control", socket]).await?)
-            }
             Err(error) => return Err(error.into()),
         };
         if let Some(stream) = stream {
