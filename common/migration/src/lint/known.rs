@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Tables by their names without schema, quotes and case: two that differ in these alone are taken for one.
+/// Tables by their names without schema, quotes and case: two that differ in these alone are taken for one. What is new goes by
+/// its name as written: nothing is refused there, so no other table may be taken for it.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     columns: BTreeMap<(String, String), String>,
@@ -18,10 +19,24 @@ pub(super) struct Known {
     pending: BTreeMap<(String, String), String>,
 }
 
+/// A name without the signs beside it: ONLY, parentheses, and the * of the tables that inherit from it.
+fn plain(name: &str) -> &str {
+    let name = name.trim();
+    let only = name.split_at_checked(4).filter(|(word, rest)| {
+        word.eq_ignore_ascii_case("ONLY") && rest.starts_with(|c: char| c == '(' || c.is_whitespace())
+    });
+    let name = only.map_or(name, |(_, rest)| rest);
+    name.trim_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '*'))
+}
+
+/// A name as it is written, without space around its dot.
+fn written(name: &str) -> String {
+    plain(name).split('.').map(str::trim).collect::<Vec<_>>().join(".")
+}
+
 /// A name as it is compared: without schema, quotes and case.
 pub(super) fn bare(name: &str) -> String {
-    let name = name.trim();
-    let name = name.strip_prefix("ONLY ").or_else(|| name.strip_prefix("only ")).unwrap_or(name);
+    let name = plain(name);
     let last = name.rsplit('.').next().unwrap_or(name).trim();
     last.trim_matches(|c| matches!(c, '"' | '`' | '*' | ' ')).to_ascii_lowercase()
 }
@@ -33,12 +48,13 @@ impl Known {
         self.added.clear();
     }
 
+    /// A table is made, for certain: with IF NOT EXISTS it may have been there.
     pub(super) fn make_table(&mut self, table: &str) {
-        self.new.insert(bare(table));
+        self.new.insert(written(table));
     }
 
     pub(super) fn is_new(&self, table: &str) -> bool {
-        self.new.contains(&bare(table))
+        self.new.contains(&written(table))
     }
 
     /// A column has this type now.
@@ -46,12 +62,13 @@ impl Known {
         self.columns.insert((bare(table), bare(column)), kind.to_owned());
     }
 
+    /// A column is added, for certain.
     pub(super) fn add_column(&mut self, table: &str, column: &str) {
-        self.added.insert((bare(table), bare(column)));
+        self.added.insert((written(table), bare(column)));
     }
 
     pub(super) fn is_added(&self, table: &str, column: &str) -> bool {
-        self.is_new(table) || self.added.contains(&(bare(table), bare(column)))
+        self.is_new(table) || self.added.contains(&(written(table), bare(column)))
     }
 
     pub(super) fn kind(&self, table: &str, column: &str) -> Option<&str> {

@@ -106,7 +106,9 @@ impl<'a> Words<'a> {
         };
         match (kind, drop) {
             ("TABLE", false) => {
-                known.make_table(&self.name(at).0);
+                if !self.is(at, "IF") {
+                    known.make_table(&self.name(at).0);
+                }
                 Vec::new()
             }
             ("TABLE", true) => vec![Rule::DROP_TABLE],

@@ -99,7 +99,8 @@ impl Walk<'_> {
             Stmt::AlterTable(alter) => self.alter_table(alter),
             Stmt::CreateTable(create) => self.create_table(create),
             Stmt::CreateTableAs(create) => {
-                if let Some(name) = create.table_name() {
+                let name = create.table_name().filter(|_| create.if_not_exists().is_none());
+                if let Some(name) = name {
                     self.known.make_table(&text(&name));
                 }
             }
@@ -148,7 +149,9 @@ impl Walk<'_> {
 
     fn create_table(&mut self, create: &ast::CreateTable) {
         let Some(table) = create.table_name().map(|name| text(&name)) else { return };
-        self.known.make_table(&table);
+        if create.if_not_exists().is_none() {
+            self.known.make_table(&table);
+        }
         for argument in create.table_arg_list().into_iter().flat_map(|list| list.args()) {
             if let ast::TableArg::Column(column) = argument
                 && let (Some(name), Some(kind)) = (column.name(), column.ty())
@@ -229,7 +232,9 @@ impl Walk<'_> {
             }
         }
         self.known.type_of_column(table, &name, &kind);
-        self.known.add_column(table, &name);
+        if add.if_not_exists().is_none() {
+            self.known.add_column(table, &name);
+        }
     }
 
     fn alter_column(&mut self, table: &str, column: &str, option: Option<AlterColumnOption>) {

@@ -82,3 +82,9 @@ CREATE INDEX by_user ON notes (user_id);
 SET STATEMENT foreign_key_checks = 0 FOR ALTER TABLE posts ADD CONSTRAINT posts_user FOREIGN KEY (user_id) REFERENCES users (id), ALGORITHM=INPLACE, LOCK=NONE;
 --- expand: unread
 ALTR TABLE users ADD COLUMN city text;
+--- expand: algorithm drop-column
+CREATE TABLE IF NOT EXISTS users (id bigint, name text);
+ALTER TABLE users DROP COLUMN name;
+--- expand: algorithm drop-column
+CREATE TABLE archive.users (id bigint, name text);
+ALTER TABLE users DROP COLUMN name;

@@ -252,3 +252,26 @@ COMMENT ON TABLE users IS 'People.';
 GRANT SELECT ON active_users TO shop;
 --- expand: unread
 ALTER TABEL users ADD COLUMN city text;
+--- expand: unbounded drop-column index
+CREATE SCHEMA archive;
+CREATE TABLE archive.users (LIKE public.users);
+DELETE FROM public.users;
+-- cutover: part
+CREATE INDEX by_note ON users (note);
+-- cutover: part
+ALTER TABLE public.users DROP COLUMN note;
+--- expand: safe
+CREATE TABLE archive.users (id bigint, note text);
+CREATE INDEX by_note ON archive.users (note);
+ALTER TABLE ONLY archive . users DROP COLUMN note;
+--- expand: drop-column index
+CREATE TABLE IF NOT EXISTS users (id bigint, name text);
+CREATE INDEX by_name ON users (name);
+-- cutover: part
+ALTER TABLE users DROP COLUMN name;
+--- expand: unbounded
+CREATE TABLE IF NOT EXISTS users AS SELECT 1 AS id;
+DELETE FROM users;
+--- expand: not-null not-null-scan
+ALTER TABLE users ADD COLUMN IF NOT EXISTS name text;
+ALTER TABLE users ALTER COLUMN name SET NOT NULL;
