@@ -4,7 +4,7 @@ use cutover_core::Engine;
 use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction, AstNode, Constraint, Stmt};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
-use super::known::Known;
+use super::known::{Known, bare};
 use super::rule::Rule;
 use super::scope::Scope;
 use super::{Statement, bounded, squawk, types};
@@ -95,32 +95,52 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn statement(&mut self, statement: &Stmt) {
+        if sets_timeout(statement) {
+            self.found.push(Rule::TIMEOUT);
+        }
         match statement {
             Stmt::AlterTable(alter) => self.alter_table(alter),
             Stmt::CreateTable(create) => self.create_table(create),
             Stmt::CreateTableAs(create) => {
+                self.rows_on_the_way(statement);
                 let name = create.table_name().filter(|_| create.if_not_exists().is_none());
                 if let Some(name) = name {
                     self.known.make_table(&text(&name));
                 }
             }
             Stmt::Update(_) | Stmt::Delete(_) | Stmt::Merge(_) => {
-                if !bounded(&tokens(&statement.syntax().text().to_string(), Engine::Postgresql)) {
+                if writes(statement)
+                    || !bounded(&tokens(&statement.syntax().text().to_string(), Engine::Postgresql))
+                {
                     self.found.push(Rule::UNBOUNDED);
                 }
                 self.scope.write(self.found);
             }
-            Stmt::Insert(_) => self.scope.write(self.found),
+            Stmt::Insert(_) => {
+                if writes(statement) {
+                    self.found.push(Rule::UNBOUNDED);
+                }
+                self.scope.write(self.found);
+            }
             Stmt::Truncate(_) => self.found.push(Rule::TRUNCATE),
             Stmt::Lock(_) => self.found.push(Rule::LOCK),
             Stmt::Cluster(_) | Stmt::Repack(_) => self.found.push(Rule::CLUSTER),
             Stmt::Vacuum(_) if says(statement, "FULL") => self.found.push(Rule::VACUUM_FULL),
             Stmt::Do(_) | Stmt::Call(_) | Stmt::Execute(_) => self.found.push(Rule::CODE),
-            Stmt::Select(_) if writes(statement) => {
-                self.found.push(Rule::UNBOUNDED);
-                self.scope.write(self.found);
+            Stmt::Select(_)
+            | Stmt::SelectInto(_)
+            | Stmt::CompoundSelect(_)
+            | Stmt::ParenSelect(_)
+            | Stmt::Table(_)
+            | Stmt::Values(_)
+            | Stmt::Copy(_) => self.rows_on_the_way(statement),
+            // It runs what it explains.
+            Stmt::Explain(explain) if says(statement, "ANALYZE") || says(statement, "ANALYSE") => {
+                let explained = explain.explain_stmt().and_then(|it| Stmt::cast(it.syntax().clone()));
+                if let Some(explained) = explained {
+                    self.statement(&explained);
+                }
             }
-            Stmt::Set(_) if says(statement, "lock_timeout") => self.found.push(Rule::TIMEOUT),
             Stmt::Refresh(_) if !says(statement, "CONCURRENTLY") => self.found.push(Rule::REFRESH),
             Stmt::AlterIndex(_) | Stmt::AlterMaterializedView(_) if says(statement, "TABLESPACE") => {
                 self.found.push(Rule::MOVE);
@@ -137,6 +157,14 @@ impl Walk<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Notes the rows that a query writes on the way.
+    fn rows_on_the_way(&mut self, statement: &Stmt) {
+        if writes(statement) {
+            self.found.push(Rule::UNBOUNDED);
+            self.scope.write(self.found);
         }
     }
 
@@ -286,9 +314,9 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the statement is about a table that the same version has made.
+    /// Whether the statement is about a table that the same version has made, and about no other.
     fn is_new(&self, statement: &Stmt) -> bool {
-        table(statement).is_some_and(|table| self.known.is_new(&table))
+        table(statement).is_some_and(|table| self.known.is_new(&table)) && !writes(statement)
     }
 
     /// Whether what Squawk has found holds with what is known.
@@ -327,13 +355,44 @@ fn says(statement: &Stmt, word: &str) -> bool {
     tokens(&statement.syntax().text().to_string(), Engine::Postgresql).iter().any(|token| token.is(word))
 }
 
-/// Whether a query writes rows on the way: `WITH … AS (DELETE …)`.
+/// Whether a statement takes away the limit of the wait for a lock, which the migrator has set.
+fn sets_timeout(statement: &Stmt) -> bool {
+    let text = statement.syntax().text().to_string();
+    let found = tokens(&text, Engine::Postgresql);
+    // What isn't a setting's name as it stands may be this one's.
+    let calls = found.windows(4).any(|call| {
+        let [function, open, setting, comma] = call else { return false };
+        bare(function.text) == "set_config"
+            && open.is_symbol("(")
+            && (!comma.is_symbol(",")
+                || !setting.text.starts_with('\'')
+                || setting.text.eq_ignore_ascii_case("'lock_timeout'"))
+    });
+    let named = || found.iter().any(|token| token.is_name() && bare(token.text) == "lock_timeout");
+    calls
+        || match statement {
+            Stmt::Set(_) => named(),
+            Stmt::Reset(_) => named() || says(statement, "ALL"),
+            Stmt::Discard(_) => says(statement, "ALL"),
+            _ => false,
+        }
+}
+
+/// Whether a statement writes rows on the way: `WITH … AS (DELETE …)`.
 fn writes(statement: &Stmt) -> bool {
     let text = statement.syntax().text().to_string();
     let found = tokens(&text, Engine::Postgresql);
-    found.windows(2).any(|pair| {
-        matches!(pair, [open, word] if open.is_symbol("(")
-            && ["UPDATE", "DELETE", "MERGE"].into_iter().any(|verb| word.is(verb)))
+    let mut depth = 0_usize;
+    found.iter().zip(found.iter().skip(1)).any(|(before, token)| {
+        if before.is_symbol("(") {
+            depth += 1;
+        } else if before.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        }
+        // The first word of a query within another, or the one behind its own WITH.
+        depth > 0
+            && (before.is_symbol("(") || before.is_symbol(")"))
+            && ["UPDATE", "DELETE", "MERGE"].into_iter().any(|verb| token.is(verb))
     })
 }
 

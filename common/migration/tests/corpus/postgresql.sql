@@ -275,3 +275,38 @@ DELETE FROM users;
 --- expand: not-null not-null-scan
 ALTER TABLE users ADD COLUMN IF NOT EXISTS name text;
 ALTER TABLE users ALTER COLUMN name SET NOT NULL;
+--- expand: unbounded
+WITH d AS (DELETE FROM posts WHERE id < 100000 RETURNING *) INSERT INTO teams SELECT id, title FROM d;
+--- expand: unbounded
+WITH d AS (WITH a AS (SELECT 1) DELETE FROM posts RETURNING *) SELECT * FROM d;
+--- expand: unbounded
+CREATE TABLE gone AS WITH d AS (DELETE FROM posts RETURNING *) SELECT * FROM d;
+--- expand: unbounded
+CREATE TABLE gone (id bigint);
+WITH d AS (DELETE FROM posts RETURNING *) UPDATE gone SET id = 1;
+--- expand: unbounded
+WITH d AS (DELETE FROM posts RETURNING *) UPDATE users SET age = 1 WHERE id = 1;
+--- expand: unbounded
+COPY (DELETE FROM posts RETURNING *) TO '/tmp/posts';
+--- expand: unbounded
+EXPLAIN ANALYZE DELETE FROM users;
+--- expand: unbounded
+EXPLAIN (ANALYZE, VERBOSE) UPDATE users SET age = 1;
+--- expand: safe
+EXPLAIN DELETE FROM users;
+EXPLAIN ANALYZE SELECT * FROM users;
+INSERT INTO teams VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET name = 'a';
+--- expand: timeout
+RESET ALL;
+--- expand: timeout
+RESET lock_timeout;
+--- expand: timeout
+SET "lock_timeout" TO 0;
+--- expand: timeout
+SELECT pg_catalog.set_config('lock_timeout', '0', false);
+--- expand: timeout
+SELECT set_config('lock_' || 'timeout', '0', false);
+--- expand: safe
+SELECT pg_catalog.set_config('search_path', '', false);
+SET statement_timeout = '5s';
+RESET statement_timeout;
