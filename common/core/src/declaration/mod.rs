@@ -110,6 +110,51 @@ operations:
     }
 
     #[test]
+    fn a_type_says_what_values_there_are_and_nothing_else() {
+        for kind in [
+            "numeric(10, 2)",
+            "timestamp(3) with time zone",
+            "text[]",
+            "enum('a, b', 'NOT')",
+            "\\\"unique\\\"",
+            "app.default_kind",
+            "varchar(20) CHARACTER SET utf8mb4",
+        ] {
+            let text = format!("operations:\n  - add_column: {{table: a, column: b, type: \"{kind}\"}}\n");
+            assert!(Declaration::parse(&text, "7_a.yaml").is_ok(), "{kind}");
+        }
+        for (kind, told) in [
+            ("bigserial", "nextval"),
+            ("uuid DEFAULT gen_random_uuid()", "`default`"),
+            ("int GENERATED ALWAYS AS (a * 2) STORED", "`fill`"),
+            ("int as (a * 2)", "`fill`"),
+            ("int UNIQUE", "add_index"),
+            ("int PRIMARY KEY", "set_not_null"),
+            ("int references other", "add_foreign_key"),
+            ("int CHECK (b > 0)", "add_check"),
+            ("int CONSTRAINT c CHECK (b > 0)", "add_check"),
+            ("int NOT NULL", "not_null: true"),
+            ("int, DROP COLUMN legacy", "a comma"),
+            ("int), (b int", "outside of its parentheses"),
+            ("int; DROP TABLE a", "has a ;"),
+        ] {
+            let message =
+                refused(&format!("operations:\n  - add_column: {{table: a, column: b, type: \"{kind}\"}}\n"));
+            assert!(message.contains("7_a.yaml:2:") && message.contains(told), "{message}");
+        }
+        let message =
+            refused("operations:\n  - set_not_null: {table: a, column: b, type: \"int, DROP COLUMN c\"}\n");
+        assert!(message.contains("set_not_null.type: it has a comma"), "{message}");
+        for text in [
+            "{table: a, column: b, type: int, default: \"0, DROP COLUMN c\"}",
+            "{table: a, column: b, type: int, default: \"0) + (1\"}",
+        ] {
+            let message = refused(&format!("operations:\n  - add_column: {text}\n"));
+            assert!(message.contains("add_column.default: it has a comma"), "{message}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_line_and_what_was_meant() {
         let message = refused("operations:\n  - add_colum: {table: users}\n");
         assert!(message.contains("7_a.yaml:2:5: operations[0].add_colum: unknown key"), "{message}");

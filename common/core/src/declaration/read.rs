@@ -17,7 +17,32 @@ enum InvalidSql {
     Empty,
     #[error("it has a ; or a comment in it: write one type or one expression")]
     Several,
+    #[error("it has a comma or a ) outside of its parentheses: write one type or one expression")]
+    Open,
+    #[error("'{word}' is not a part of a type: {instead}")]
+    NotOfType { word: String, instead: &'static str },
 }
+
+/// What is written behind a type and says more than what values there are, and how an operation says it.
+const NOT_OF_TYPE: [(&[&str], &str); 8] = [
+    (&["DEFAULT"], "give it as `default`"),
+    (&["NOT"], "write `not_null: true`"),
+    (&["UNIQUE"], "add_index with `unique: true` makes it without stopping writes"),
+    (&["REFERENCES"], "add_foreign_key adds it without stopping writes"),
+    (&["CHECK", "CONSTRAINT"], "add_check adds it without stopping reads and writes"),
+    (
+        &["PRIMARY", "KEY"],
+        "no operation changes a primary key: add_index with `unique: true` and set_not_null come near",
+    ),
+    (
+        &["GENERATED", "AS", "AUTO_INCREMENT"],
+        "all rows would be written again: give the value as `fill`, and let the new version write it",
+    ),
+    (
+        &["SERIAL", "SMALLSERIAL", "BIGSERIAL", "SERIAL2", "SERIAL4", "SERIAL8"],
+        "all rows would be written again: write an integer type, and nextval of a sequence of your own as `default`",
+    ),
+];
 
 /// How an operation is read, of its section and with its path.
 type Reader = fn(&mut Section<'_>, &mut Problems) -> Option<Change>;
@@ -78,7 +103,7 @@ fn rename_column(section: &mut Section<'_>, problems: &mut Problems) -> Option<C
 
 fn change_type(section: &mut Section<'_>, problems: &mut Problems) -> Option<Change> {
     let (table, from) = (table(section, problems), section.required("column", name, problems));
-    let (to, was) = (column(section, "to", problems), section.value("was", expression, problems));
+    let (to, was) = (column(section, "to", problems), section.value("was", kind, problems));
     let using = section.required("using", expression, problems);
     let back = section.required("back", expression, problems);
     Some(Change::ChangeType { table: table?, from: from?, to: to?, was, using: using?, back: back? })
@@ -86,7 +111,7 @@ fn change_type(section: &mut Section<'_>, problems: &mut Problems) -> Option<Cha
 
 fn split(section: &mut Section<'_>, problems: &mut Problems) -> Option<Change> {
     let (table, from) = (table(section, problems), section.required("column", name, problems));
-    let was = section.value("was", expression, problems);
+    let was = section.value("was", kind, problems);
     let back = section.required("back", expression, problems);
     if section.lacks("into") {
         problems.add(Problem::new(&section.path_of("into"), section.place, "missing"));
@@ -120,7 +145,7 @@ fn add_foreign_key(section: &mut Section<'_>, problems: &mut Problems) -> Option
     let key = texts(section, "key", name, problems);
     Some(Change::AddForeignKey {
         name: section.value("name", name, problems),
-        on_delete: section.value("on_delete", expression, problems),
+        on_delete: section.value("on_delete", enclosed, problems),
         table: table(section, problems)?,
         columns: columns?,
         references: references?,
@@ -130,13 +155,12 @@ fn add_foreign_key(section: &mut Section<'_>, problems: &mut Problems) -> Option
 
 fn add_check(section: &mut Section<'_>, problems: &mut Problems) -> Option<Change> {
     let (table, name) = (table(section, problems), section.required("name", name, problems));
-    let condition = section.required("check", expression, problems);
+    let condition = section.required("check", enclosed, problems);
     Some(Change::AddCheck { table: table?, name: name?, condition: condition? })
 }
 
 fn set_not_null(section: &mut Section<'_>, problems: &mut Problems) -> Option<Change> {
-    let (kind, fill) =
-        (section.value("type", expression, problems), section.value("fill", expression, problems));
+    let (kind, fill) = (section.value("type", kind, problems), section.value("fill", expression, problems));
     let (table, column) = (table(section, problems), section.required("column", name, problems));
     Some(Change::SetNotNull { table: table?, column: column?, kind, fill })
 }
@@ -162,8 +186,8 @@ fn table(section: &mut Section<'_>, problems: &mut Problems) -> Option<String> {
 /// A column whose name stands at `key`.
 fn column(section: &mut Section<'_>, key: &'static str, problems: &mut Problems) -> Option<Column> {
     let name = section.required(key, name, problems);
-    let kind = section.required("type", expression, problems);
-    let default = section.value("default", expression, problems);
+    let kind = section.required("type", kind, problems);
+    let default = section.value("default", enclosed, problems);
     let not_null = section.value("not_null", flag, problems).unwrap_or_default();
     Some(Column { name: name?, kind: kind?, default, not_null })
 }
@@ -210,6 +234,48 @@ fn qualified(text: &str) -> Result<String, InvalidSql> {
     } else {
         Err(InvalidSql::Table(text.to_owned()))
     }
+}
+
+/// A type, and nothing that the server would do along with it.
+fn kind(text: &str) -> Result<String, InvalidSql> {
+    let kind = expression(text)?;
+    let top = outside(&kind).ok_or(InvalidSql::Open)?;
+    for word in top.split(|c: char| !c.is_alphanumeric() && c != '_') {
+        let says_more =
+            |(words, _): &&(&[&str], _)| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+        if let Some((_, instead)) = NOT_OF_TYPE.iter().find(says_more) {
+            return Err(InvalidSql::NotOfType { word: word.to_owned(), instead });
+        }
+    }
+    Ok(kind)
+}
+
+/// An expression behind which, in a change of a table, another change could begin.
+fn enclosed(text: &str) -> Result<String, InvalidSql> {
+    let text = expression(text)?;
+    outside(&text).map(|_| text).ok_or(InvalidSql::Open)
+}
+
+/// What stands outside of parentheses and quotes. None where a comma does, or a parenthesis is closed that isn't open: there
+/// another part of the statement would begin.
+fn outside(text: &str) -> Option<String> {
+    let (mut depth, mut quote, mut top) = (0_usize, None, String::new());
+    for character in text.chars() {
+        match (quote, character) {
+            (Some(open), _) => quote = Some(open).filter(|open| *open != character),
+            (None, '\'' | '"' | '`') => quote = Some(character),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth = depth.checked_sub(1)?,
+            (None, ',') if depth == 0 => return None,
+            (None, _) if depth == 0 => {
+                top.push(character);
+                continue;
+            }
+            (None, _) => {}
+        }
+        top.push(' ');
+    }
+    Some(top)
 }
 
 /// A type or an expression: whatever can't end the statement that it will stand in.
