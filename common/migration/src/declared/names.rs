@@ -18,6 +18,12 @@ impl Names<'_> {
         format!("cutover_{}_{}", self.version, self.number)
     }
 
+    /// The name of a trigger. PostgreSQL fires them by their names (manual, 39.1): this one sees what the application's own have
+    /// made of the row.
+    pub(super) fn last(self) -> String {
+        format!("zzz_{}", self.bare())
+    }
+
     /// The name in the schema of `table`.
     pub(super) fn beside(self, table: &str) -> String {
         beside(table, &self.bare())

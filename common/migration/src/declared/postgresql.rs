@@ -56,7 +56,8 @@ pub(super) fn add(change: &Change, names: Names<'_>, phases: &mut Phases) {
         Change::DropTable { table } => phases.contract.push(Part::of(format!("DROP TABLE {table}"))),
         Change::RenameTable { table, to } => {
             let view = beside(table, to);
-            phases.expand.push(Part::of(format!("CREATE VIEW {view} AS SELECT * FROM {table}")));
+            let create = format!("CREATE VIEW {view} AS SELECT * FROM {table}");
+            phases.expand.push(Part::all([create, same_rights(table, &view)]));
             phases.contract.push(Part::all([
                 format!("DROP VIEW {view}"),
                 format!("ALTER TABLE {table} RENAME TO {to}"),
@@ -118,9 +119,13 @@ fn add_moved(moved: &Moved<'_>, names: Names<'_>, phases: &mut Phases) {
     let variables = moved.each(", ", |number, _, _| format!("value_{number}"));
     let unset = moved.each(" AND ", |_, column, _| format!("NEW.{} IS NULL", column.name));
     let set = moved.each(" ", |number, column, _| format!("NEW.{} := value_{number};", column.name));
-    let changed = moved.each(" OR ", |_, column, _| format!("NEW.{0} IS DISTINCT FROM OLD.{0}", column.name));
-    let differs = moved
-        .each(" OR ", |number, column, _| format!("NEW.{} IS DISTINCT FROM value_{number}", column.name));
+    let changed = moved.each(" OR ", |_, column, _| {
+        differ(&format!("NEW.{}", column.name), &format!("OLD.{}", column.name))
+    });
+    let differs = moved.each(" OR ", |number, column, _| {
+        differ(&format!("NEW.{}", column.name), &format!("value_{number}"))
+    });
+    let old_changed = differ(&format!("NEW.{from}"), &format!("OLD.{from}"));
     let body = format!(
         "DECLARE
 {declared}BEGIN
@@ -135,7 +140,7 @@ fn add_moved(moved: &Moved<'_>, names: Names<'_>, phases: &mut Phases) {
     IF {differs} THEN
       SELECT {back} INTO NEW.{from} {row};
     END IF;
-  ELSIF NEW.{from} IS DISTINCT FROM OLD.{from} THEN
+  ELSIF {old_changed} THEN
     {set}
   END IF;
   RETURN NEW;
@@ -162,9 +167,14 @@ END"
     phases.contract.push(Part::all(no_trigger(table, names).into_iter().chain([drop])));
 }
 
+/// Whether two values differ, as texts: json, xml and point have no equality, and the write would fail.
+fn differ(one: &str, other: &str) -> String {
+    format!("{one}::text IS DISTINCT FROM {other}::text")
+}
+
 /// A trigger before each row, and its function.
 fn trigger(table: &str, names: Names<'_>, events: &str, body: &str) -> [String; 2] {
-    let (trigger, function) = (names.bare(), names.beside(table));
+    let (trigger, function) = (names.last(), names.beside(table));
     [
         format!(
             "CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $cutover$\n{body}\n$cutover$"
@@ -176,7 +186,40 @@ fn trigger(table: &str, names: Names<'_>, events: &str, body: &str) -> [String; 
 }
 
 fn no_trigger(table: &str, names: Names<'_>) -> [String; 2] {
-    [format!("DROP TRIGGER {} ON {table}", names.bare()), format!("DROP FUNCTION {}()", names.beside(table))]
+    [format!("DROP TRIGGER {} ON {table}", names.last()), format!("DROP FUNCTION {}()", names.beside(table))]
+}
+
+/// Gives those who have rights of a table the same of its view, through which they count as themselves: row security would see
+/// the view's owner otherwise. That takes PostgreSQL 15, and rights of all columns: else a table with row security is refused.
+fn same_rights(table: &str, view: &str) -> String {
+    format!(
+        "DO $cutover$
+DECLARE
+  granted record;
+BEGIN
+  IF current_setting('server_version_num')::integer >= 150000 AND NOT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = $name${table}$name$::regclass AND attacl IS NOT NULL
+  ) THEN
+    ALTER VIEW {view} SET (security_invoker = true);
+  ELSIF (SELECT relrowsecurity FROM pg_class WHERE oid = $name${table}$name$::regclass) THEN
+    RAISE EXCEPTION 'the row security of a table does not hold for a view of it before PostgreSQL 15, nor with grants of single columns'
+      USING HINT = 'rename the table by hand, or leave it as it is';
+  END IF;
+  FOR granted IN
+    SELECT acl.*, '' AS columns FROM pg_class, aclexplode(relacl) AS acl WHERE oid = $name${table}$name$::regclass
+    UNION ALL
+    SELECT acl.*, format('(%I)', attname) FROM pg_attribute, aclexplode(attacl) AS acl
+    WHERE attrelid = $name${table}$name$::regclass AND NOT attisdropped
+  LOOP
+    EXECUTE format(
+      'GRANT %s %s ON %s TO %s %s', granted.privilege_type, granted.columns, $name${view}$name$,
+      CASE granted.grantee WHEN 0 THEN 'PUBLIC' ELSE granted.grantee::regrole::text END,
+      CASE WHEN granted.is_grantable THEN 'WITH GRANT OPTION' END
+    );
+  END LOOP;
+END
+$cutover$"
+    )
 }
 
 /// A constraint that holds for what is written at once, and for what is there after a scan that stops nobody.

@@ -134,6 +134,12 @@ impl Database {
         }
     }
 
+    /// Applies a phase that the server is to refuse, and returns what it says.
+    pub(crate) fn fails(&self, declaration: &str, version: &str, phase: Phase) -> String {
+        let sql: String = self.compile(declaration, version, phase).iter().map(Migration::sql).collect();
+        self.client(&sql, true).expect_err(&sql)
+    }
+
     fn compile(&self, declaration: &str, version: &str, phase: Phase) -> Vec<Migration> {
         let compiled = Compiled::read(declaration, "declaration.yaml", version, self.engine).unwrap();
         let Some((_, sql)) = compiled.phases().find(|(of, _)| *of == phase) else { return Vec::new() };
