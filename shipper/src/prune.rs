@@ -1,5 +1,6 @@
 //! Images that nothing needs any more.
 
+use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use cutover_core::{Digest, ServiceKey};
 use cutover_fleet::Machine;
@@ -7,21 +8,26 @@ use futures_util::future::join_all;
 
 use crate::{ImageName, Result};
 
-/// Removes the images of a service at a destination but those in `kept`. One that a container uses stays; what can't be
-/// removed for another reason is said and left for the next time: disk space is all that it costs.
+/// The names of the images of a service at a destination but those in `kept`.
 ///
 /// # Errors
 /// A host or a Docker that can't be reached.
-pub(crate) async fn prune(machine: &Machine, key: &ServiceKey, kept: &[&Digest]) -> Result<()> {
+pub(crate) async fn needless(machine: &Machine, key: &ServiceKey, kept: &[&Digest]) -> Result<Vec<String>> {
     let kept: Vec<ImageName> = kept.iter().map(|digest| ImageName::new(key, digest)).collect();
-    let Some(repository) = kept.first().map(ImageName::repository) else { return Ok(()) };
+    let Some(repository) = kept.first().map(ImageName::repository) else { return Ok(Vec::new()) };
     let docker = machine.docker().await?;
     let filters = [("reference", vec![repository])].into();
     let options = ListImagesOptionsBuilder::default().filters(&filters).build();
     let images = docker.list_images(Some(options)).await;
     let images = images.map_err(machine.host().docker_failed("listing images"))?;
     let names = images.into_iter().flat_map(|image| image.repo_tags);
-    join_all(superfluous(names, repository, &kept).into_iter().map(async |name| {
+    Ok(superfluous(names, repository, &kept))
+}
+
+/// Removes the images of these names. One that a container uses stays; what can't be removed for another reason is said and
+/// left for the next time: disk space is all that it costs.
+pub(crate) async fn prune(machine: &Machine, docker: &Docker, names: Vec<String>) {
+    join_all(names.into_iter().map(async |name| {
         let options = RemoveImageOptionsBuilder::default().build();
         match docker.remove_image(&name, Some(options), None).await {
             Ok(_) => tracing::info!(host = %machine.name(), name, "pruned an image"),
@@ -33,7 +39,6 @@ pub(crate) async fn prune(machine: &Machine, key: &ServiceKey, kept: &[&Digest])
         }
     }))
     .await;
-    Ok(())
 }
 
 /// Of the names of images, those of this repository that aren't kept. A name of another repository may be the same image's.

@@ -8,13 +8,14 @@ use futures_util::future::try_join_all;
 use tokio::sync::watch;
 
 use crate::container_spec::restart;
-use crate::prune::prune;
+use crate::prune::{needless, prune};
 use crate::stop::stop_and_remove;
 use crate::{Error, Removal, Result, Traffic, assets, beginnings, drain, jobs};
 
 /// Waits until the old replicas have answered their last requests, at most the longest drain and 5 s; stops and removes
-/// them; and prunes all images of the service but `images`. Answers with the number of replicas that were removed. Those of
-/// the deployments `spared` go on running, without traffic: the cool stage is this one again, with none spared.
+/// them; and prunes the images that the host had of the service before that wait, but `images`. Answers with the number of
+/// replicas that were removed. Those of the deployments `spared` go on running, without traffic: the cool stage is this one
+/// again, with none spared.
 ///
 /// Where the traffic is for good, so is all else: replicas of other roles of what was replaced end, also where it stays warm, and
 /// those of this release run.
@@ -43,6 +44,8 @@ pub async fn retire(
     let old: Vec<Container> =
         others.into_iter().filter(|replica| !spared.contains(&&replica.labels.deployment)).collect();
     let docker = machine.docker().await?;
+    // Listed before the long wait: a deployment that begins meanwhile may have its image sent here, which is none of these.
+    let needless = needless(machine, &plan.key, images).await;
     // What the proxy says comes after the list, and is so of all that is on it.
     let ask = async || {
         let (serving, draining) = machine.proxy().retire(&plan.key, epoch, &plan.deployment).await?;
@@ -61,7 +64,10 @@ pub async fn retire(
         stop_and_remove(machine, &removal.free, settings.timeouts.stop.0),
         Box::pin(jobs::change(machine, plan, image, epoch, &jobs, &live, progress)),
         // An image that one of them still uses stays until the next time.
-        prune(machine, &plan.key, images),
+        async {
+            prune(machine, &docker, needless?).await;
+            Ok(())
+        },
         beginnings::remove(machine, &plan.key),
     );
     if let Err(error) = pruned.and(removed) {
