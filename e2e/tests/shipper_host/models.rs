@@ -195,7 +195,8 @@ async fn what_stands_in_the_way_is_said() {
     let there = bench.host.exec(&["ls", &format!("{FOLDER}/minilm")]).unwrap();
     assert_eq!(there.trim(), format!("{}.part", version.hex()));
 
-    fs::remove_file(&blob).unwrap();
+    // It is gone from there, so that it is stored again.
+    assert!(!blob.exists());
     let failure = send(&bench, &plan).await.unwrap_err();
     assert!(failure.message.contains("the artifact store has no sha256:") && !failure.retry, "{failure:?}");
     files.take_in(&bench).await;
