@@ -46,6 +46,18 @@ impl Host {
         Ok(host)
     }
 
+    /// Brings up a host whose sshd forwards nothing.
+    ///
+    /// # Errors
+    /// What the scripts say.
+    pub fn up_without_forwarding(name: &str) -> anyhow::Result<Self> {
+        let host = Self::up(name)?;
+        host.exec(&["sed", "-i", "1i AllowTcpForwarding no", "/etc/ssh/sshd_config"])?;
+        host.crash()?;
+        host.recover()?;
+        Ok(host)
+    }
+
     fn up_as(name: &str, system: Option<&str>) -> anyhow::Result<Self> {
         let output = script_for(system, &["up", name])?;
         let text = String::from_utf8(output.stdout)?;
@@ -96,7 +108,7 @@ impl Host {
     pub fn put_helper(&self) -> anyhow::Result<()> {
         let script = "tar --create --directory \"$0\" cutover-proxy \
                       | docker import --change 'ENTRYPOINT [\"/cutover-proxy\"]' - cutover/proxy:e2e \
-                      && docker create --name cutover-proxy cutover/proxy:e2e control";
+                      && docker create --name cutover-proxy cutover/proxy:e2e serve";
         let dist = dist().canonicalize().context("scripts/build.sh must have run")?;
         self.exec(&["bash", "-c", script, &dist.to_string_lossy()]).map(drop)
     }

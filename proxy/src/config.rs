@@ -40,12 +40,9 @@ pub enum Command {
     /// Put models together from what comes over a socket, until whoever connects to it first is done.
     #[command(hide = true)]
     Assemble(AssembleOptions),
-    /// Connect standard input and output to the control socket: the way in where SSH forwards no unix socket.
-    Control {
-        /// The control socket of the proxy that serves on this host.
-        #[arg(long, env = "CUTOVER_PROXY_CONTROL", default_value = cutover_control::DEFAULT_SOCKET)]
-        control: PathBuf,
-    },
+    /// Carry connections over standard input and output, both of which are pipes: the way in where SSH forwards nothing.
+    #[command(hide = true)]
+    Bridge,
 }
 
 /// Where models are put together.

@@ -62,18 +62,6 @@ pub enum Error {
         /// The socket.
         path: PathBuf,
     },
-    /// The control socket of a running proxy can't be reached.
-    #[error("connecting to the control socket {}: is the proxy running on this host?", path.display())]
-    ControlUnreachable {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Copying between the standard streams and the control socket failed.
-    #[error("copying between the standard streams and the control socket")]
-    Pipe(#[source] io::Error),
     /// A file of the state can't be read or written.
     #[error("{action} the proxy's state in {}", path.display())]
     State {

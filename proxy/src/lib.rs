@@ -15,10 +15,11 @@
 //! the same calls, and has that one carry the requests.
 //!
 //! The same program is the helper for what has to be done where the files are: it [`fill`]s the folders of assets, and
-//! [`assemble`]s models.
+//! [`assemble`]s models, and is the far end of a [`bridge`] where SSH forwards nothing.
 
 mod access_log;
 mod assemble;
+mod bridge;
 mod clients;
 mod config;
 mod control;
@@ -39,8 +40,8 @@ mod tls;
 mod traffic;
 
 pub use assemble::{NotAssembled, assemble};
+pub use bridge::{BridgeError, bridge};
 pub use config::{AccessLogOptions, AssembleOptions, Command, ServeOptions};
-pub use control::pipe;
 pub use drive::{DriveOptions, DriveServer, Driven, NginxOptions, TraefikOptions, enter};
 pub use error::Error;
 pub use fill::{NotFilled, fill};

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use cutover_proxy::{Command, DriveServer, Driven, ServeOptions, Server, assemble, enter, fill, pipe};
+use cutover_proxy::{Command, DriveServer, Driven, ServeOptions, Server, assemble, bridge, enter, fill};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
             .with_context(|| format!("running {program} in {}", root.display()))? {},
         Command::Fill { from, to } => Ok(fill(&from, &to).map(drop)?),
         Command::Assemble(options) => Ok(assemble(options).await?),
-        Command::Control { control } => Ok(pipe(&control)?),
+        Command::Bridge => Ok(bridge().await?),
     }
 }
 

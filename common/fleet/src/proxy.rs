@@ -13,7 +13,7 @@ use crate::control_lines::not_understood;
 use crate::{Error, Machine};
 
 /// The name of the proxy's container on a host.
-pub const PROXY: &str = "cutover-proxy";
+pub const PROXY: &str = cutover_host::HELPER;
 
 /// Where the proxy's control socket is on every host, unless it is said otherwise.
 pub const SOCKET: &str = "/run/cutover/control.sock";

@@ -113,15 +113,26 @@ pub enum Error {
         #[source]
         source: russh::keys::Error,
     },
-    /// The host's sshd forwards nothing.
+    /// The host's sshd forwards nothing, and nothing stands in for it.
     #[error(
-        "the sshd of {host} refuses forwarding, needed for {doing}; set AllowTcpForwarding yes in its sshd_config"
+        "the sshd of {host} refuses forwarding, needed for {doing}, and the proxy's container, which could stand in for it, is not there: run `cutover setup`, or set AllowTcpForwarding yes in its sshd_config"
     )]
     ForwardingRefused {
         /// The host.
         host: String,
         /// What it was needed for.
         doing: String,
+    },
+    /// The helper that stands in for forwarding doesn't do it.
+    #[error("the helper on {host}, {doing}: {source}")]
+    Helper {
+        /// The host.
+        host: String,
+        /// What was being done.
+        doing: String,
+        /// The failure.
+        #[source]
+        source: cutover_bridge::Error,
     },
     /// Nothing accepts connections at an address or a socket on the host.
     #[error("nothing on {host} listens on {target}")]
@@ -220,6 +231,7 @@ impl Error {
             | Self::NoDocker { .. }
             | Self::Disconnected { .. }
             | Self::Ssh { .. }
+            | Self::Helper { .. }
             | Self::Io { .. } => true,
             Self::Docker { source, .. } => docker_retryable(source),
             Self::HostKeyUnknown { .. }

@@ -7,12 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::container::LogOutput;
-use bollard::exec::{StartExecOptions, StartExecResults};
-use bollard::models::ExecConfig;
-use futures_util::StreamExt;
 use tokio::sync::OnceCell;
-use tokio_util::io::StreamReader;
 
 use crate::docker::{Engine, Route};
 use crate::local::Local;
@@ -93,7 +88,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotListening`] where the address refuses or can't be reached, [`Error::Timeout`] after `limit`,
-    /// [`Error::ForwardingRefused`] where the host's sshd doesn't allow it.
+    /// [`Error::ForwardingRefused`] where the host's sshd doesn't allow it and the helper isn't there.
     pub async fn connect_tcp(&self, address: SocketAddr, limit: Duration) -> Result<Stream, Error> {
         self.transport.connect_tcp(address, limit).await
     }
@@ -102,47 +97,22 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotListening`] where nobody accepts at `path`; [`Error::ForwardingRefused`] where the host's sshd
-    /// doesn't allow it: [`Host::exec`] is the way then.
+    /// doesn't allow it and the helper isn't there.
     pub async fn connect_unix(&self, path: &Path) -> Result<Stream, Error> {
         let result = self.transport.connect_unix(path).await;
         if let (Err(Error::NotListening { .. }), Transport::Ssh(ssh)) = (&result, self.transport.as_ref()) {
             // sshd's answer is the same; the way to Docker tells which it is.
             if self.engine().await.is_ok_and(|engine| engine.route == Route::DialStdio) {
-                return Err(ssh.forwarding_refused(&format!("connecting to {}", path.display())));
+                return ssh.bridge_unix(path).await;
             }
         }
         result
     }
 
-    /// Runs a program in a container; the stream is its standard input and output. Where the container has no such
-    /// program, the stream carries Docker's message about that and ends.
-    ///
-    /// # Errors
-    /// [`Error::Docker`] where the container doesn't run, and those of [`Host::docker`].
-    pub async fn exec(&self, container: &str, command: &[&str]) -> Result<Stream, Error> {
-        let docker = self.docker().await?;
-        let doing = || format!("running {} in {container}", command.join(" "));
-        let config = ExecConfig {
-            attach_stdin: Some(true),
-            attach_stdout: Some(true),
-            cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
-            ..ExecConfig::default()
-        };
-        let exec = docker.create_exec(container, config).await.map_err(self.docker_failed(doing()))?;
-        let options = StartExecOptions { detach: false, ..StartExecOptions::default() };
-        let started =
-            docker.start_exec(&exec.id, Some(options)).await.map_err(self.docker_failed(doing()))?;
-        let StartExecResults::Attached { output, input } = started else {
-            return Err(Error::Disconnected { host: self.name.clone(), doing: doing() });
-        };
-        let output = output.map(|part| part.map(LogOutput::into_bytes).map_err(std::io::Error::other));
-        Ok(Stream::new(tokio::io::join(StreamReader::new(output), input)))
-    }
-
     /// Listens on a free port of the host's loopback interface; what connects there is accepted here.
     ///
     /// # Errors
-    /// [`Error::ForwardingRefused`] where the host's sshd doesn't allow it.
+    /// [`Error::ForwardingRefused`] where the host's sshd doesn't allow it and the helper isn't there.
     pub async fn listen(&self) -> Result<RemoteListener, Error> {
         self.transport.listen(0).await
     }

@@ -11,6 +11,7 @@ mod command;
 mod connection;
 mod docker;
 mod error;
+mod helper;
 mod host;
 mod hosts;
 mod identity;
@@ -26,6 +27,9 @@ mod ssh;
 mod ssh_config;
 mod stream;
 mod transport;
+
+/// The container of the proxy on a host. Where sshd forwards nothing, another one of its image carries the connections.
+pub const HELPER: &str = "cutover-proxy";
 
 pub use address::HostAddress;
 pub use command::Output;

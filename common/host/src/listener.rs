@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use cutover_bridge::BridgeListener;
 use russh::Channel;
 use russh::client::Msg;
 use tokio::net::TcpListener;
@@ -19,6 +20,7 @@ pub struct RemoteListener(Kind);
 enum Kind {
     Local(TcpListener, u16),
     Forwarded(Forwarded),
+    Bridged(String, BridgeListener),
 }
 
 /// A port that an SSH server forwards (RFC 4254, section 7.1).
@@ -38,11 +40,16 @@ impl RemoteListener {
         Self(Kind::Forwarded(forwarded))
     }
 
+    pub(crate) fn bridged(host: String, listener: BridgeListener) -> Self {
+        Self(Kind::Bridged(host, listener))
+    }
+
     /// The port on the host's `127.0.0.1`.
     pub fn port(&self) -> u16 {
         match &self.0 {
             Kind::Local(_, port) => *port,
             Kind::Forwarded(forwarded) => forwarded.port,
+            Kind::Bridged(_, listener) => listener.port(),
         }
     }
 
@@ -62,6 +69,10 @@ impl RemoteListener {
                 let lost = || Error::Disconnected { host: forwarded.host.clone(), doing: "listening".into() };
                 let channel = forwarded.channels.recv().await.ok_or_else(lost)?;
                 Ok(Stream::new(ChannelStream::new(channel)))
+            }
+            Kind::Bridged(host, listener) => {
+                let lost = |_| Error::Disconnected { host: host.clone(), doing: "listening".into() };
+                listener.accept().await.map(Stream::new).map_err(lost)
             }
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutover_bridge::Bridge;
 use russh::client::Msg;
 use russh::{Channel, ChannelOpenFailure};
 use tokio::sync::{Mutex, Semaphore};
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use crate::channel::ChannelStream;
 use crate::command::shell_line;
 use crate::connection::{Connection, Target, is_lost};
+use crate::helper::Helper;
 use crate::listener::{Forwarded, RemoteListener};
 use crate::session::execute;
 use crate::{Error, HostAddress, Output, SshOptions, Stream};
@@ -28,11 +30,13 @@ pub(crate) struct Ssh {
     options: SshOptions,
     connection: Mutex<Option<Arc<Connection>>>,
     commands: Semaphore,
+    helper: Helper,
 }
 
 impl Ssh {
     pub(crate) fn new(address: HostAddress, options: SshOptions) -> Self {
-        Self { address, options, connection: Mutex::new(None), commands: Semaphore::new(COMMANDS) }
+        let commands = Semaphore::new(COMMANDS);
+        Self { address, options, connection: Mutex::new(None), commands, helper: Helper::default() }
     }
 
     pub(crate) fn address(&self) -> &HostAddress {
@@ -61,14 +65,29 @@ impl Ssh {
     pub(crate) async fn connect_tcp(&self, address: SocketAddr, limit: Duration) -> Result<Stream, Error> {
         let doing = format!("connecting to {address}");
         self.connection().await?;
-        let channel = self.within(limit, &doing, self.open(Target::Tcp(address), &doing)).await?;
-        Ok(Stream::new(ChannelStream::new(channel)))
+        match self.within(limit, &doing, self.open(Target::Tcp(address), &doing)).await {
+            Ok(channel) => Ok(Stream::new(ChannelStream::new(channel))),
+            Err(Error::ForwardingRefused { .. }) => {
+                let asked = |bridge: Bridge| async move { bridge.connect_tcp(address).await };
+                let target = address.to_string();
+                self.helper.ask(self, (&doing, &target), limit, asked).await.map(Stream::new)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn connect_unix(&self, path: &Path) -> Result<Stream, Error> {
         let doing = format!("connecting to {}", path.display());
         let channel = self.open(Target::Unix(path.into()), &doing).await?;
         Ok(Stream::new(ChannelStream::new(channel)))
+    }
+
+    /// Connects to a unix socket by way of the helper.
+    pub(crate) async fn bridge_unix(&self, path: &Path) -> Result<Stream, Error> {
+        let target = path.display().to_string();
+        let asked = |bridge: Bridge| async move { bridge.connect_unix(path).await };
+        let what = (format!("connecting to {target}"), target);
+        self.helper.ask(self, (&what.0, &what.1), self.limit(), asked).await.map(Stream::new)
     }
 
     /// Runs a command whose standard input and output are the stream; its standard error is dropped.
@@ -92,7 +111,7 @@ impl Ssh {
 
     pub(crate) async fn listen(&self, port: u16) -> Result<RemoteListener, Error> {
         let doing = "listening on its loopback interface";
-        self.within(self.limit(), doing, async {
+        let forwarded = self.within(self.limit(), doing, async {
             let connection = self.connection().await?;
             let listening = match connection.listen(port).await {
                 // sshd says no more: the port is taken, or it forwards nothing.
@@ -107,8 +126,15 @@ impl Ssh {
                 Err(russh::Error::RequestDenied) => Err(self.forwarding_refused(doing)),
                 Err(error) => Err(self.failed(doing, error)),
             }
-        })
-        .await
+        });
+        match forwarded.await {
+            Err(Error::ForwardingRefused { host, .. }) => {
+                let asked = |bridge: Bridge| async move { bridge.listen(port).await };
+                let listener = self.helper.ask(self, (doing, doing), self.limit(), asked).await?;
+                Ok(RemoteListener::bridged(host, listener))
+            }
+            listening => listening,
+        }
     }
 
     pub(crate) fn forwarding_refused(&self, doing: &str) -> Error {

@@ -29,7 +29,11 @@ impl Scene {
     pub fn set_with(name: &str, others: usize) -> Self {
         let host = Host::up(&format!("{name}-{}", std::process::id())).unwrap();
         let other = |number| Host::up(&format!("{name}-{number}-{}", std::process::id())).unwrap();
-        let others: Vec<Host> = (0..others).map(other).collect();
+        Self::set_on(host, (0..others).map(other).collect())
+    }
+
+    /// The same on hosts that are there.
+    pub fn set_on(host: Host, others: Vec<Host>) -> Self {
         let hosts: Vec<&Host> = [&host].into_iter().chain(&others).collect();
         let plane = ControlPlane::up(&hosts, 1).unwrap();
         let project = Project::new().unwrap();
