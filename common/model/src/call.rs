@@ -86,16 +86,6 @@ pub enum Refusal {
         /// What came.
         found: Sum,
     },
-    /// A file that was put together has another sum than the manifest says.
-    #[error("'{path}' has the sum {found}, and the manifest says {wanted}")]
-    File {
-        /// The file.
-        path: String,
-        /// What the manifest says.
-        wanted: Sum,
-        /// What it has.
-        found: Sum,
-    },
     /// What was asked for can't be.
     #[error("{reason}")]
     Invalid {

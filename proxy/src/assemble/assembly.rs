@@ -10,7 +10,7 @@ use cutover_model::{Answer, Assembly, MAX_MANIFEST, Manifest, Refusal, Sum};
 
 use super::connection::Connection;
 use super::error::Trouble;
-use super::follower::Follower;
+use super::flusher::Flusher;
 use super::look::Look;
 use super::part::{Part, Spot};
 use super::place::Place;
@@ -44,8 +44,8 @@ pub(super) fn assemble(root: &Path, call: &Assembly, connection: &mut Connection
     thread::scope(|scope| {
         let (arriving, arrived) = channel();
         let (ending, ended) = channel();
-        let follower = Follower::new(&part, &manifest, &look);
-        scope.spawn(move || ending.send(follower.follow(&arrived)));
+        let flusher = Flusher::new(&part, &manifest, &look);
+        scope.spawn(move || ending.send(flusher.flush(&arrived)));
         if !lacking.is_empty() {
             connection.answer(&Answer::Lacks(lacking.iter().copied().collect())).map_err(Trouble::Lost)?;
             let wanted: Vec<_> = lacking.iter().map(|number| chunks[*number]).collect();
@@ -55,10 +55,10 @@ pub(super) fn assemble(root: &Path, call: &Assembly, connection: &mut Connection
         // The disk may take its time.
         loop {
             match ended.recv_timeout(SAY_EVERY) {
-                Ok(followed) => return followed.map(drop).map_err(Trouble::from),
+                Ok(flushed) => return flushed.map_err(Trouble::from),
                 Err(RecvTimeoutError::Timeout) => connection.work(manifest.size()).map_err(Trouble::Lost)?,
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(invalid("a bug: the files could not be read again".to_owned()).into());
+                    return Err(invalid("a bug: the files could not be flushed".to_owned()).into());
                 }
             }
         }

@@ -8,7 +8,7 @@
 mod assembly;
 mod connection;
 mod error;
-mod follower;
+mod flusher;
 mod look;
 mod older;
 mod part;
