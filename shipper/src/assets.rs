@@ -12,13 +12,12 @@ use bollard::query_parameters::{
     RemoveVolumeOptions, WaitContainerOptions,
 };
 use cutover_core::{DeploymentId, Plan, ServiceKey};
-use cutover_fleet::{Container, LAST_LINES, Labels, Machine, PROXY};
+use cutover_fleet::{Container, ImageName, LAST_LINES, Labels, Machine, PROXY};
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use tokio::time::timeout;
 
-use crate::stop::remove_now;
-use crate::{Error, ImageName, Result};
+use crate::{Error, Result};
 
 /// The label that says whose assets a volume holds.
 const DEPLOYMENT: &str = "cutover.assets";
@@ -70,14 +69,14 @@ pub(crate) async fn prepare(
             let Some(condition) = machine.condition(&container.id).await? else { continue };
             let old = copying.taken_out(&condition.image, &other).await?;
             let filled = copying.fill(&old, &own).await;
-            remove_now(machine, &docker, &old, &old).await?;
+            machine.remove(&old, &old).await?;
             filled?;
             copying.fill(&new, &other).await?;
         }
         Ok(())
     }
     .await;
-    remove_now(machine, &docker, &new, &new).await?;
+    machine.remove(&new, &new).await?;
     copied
 }
 
@@ -109,7 +108,7 @@ pub(crate) async fn prune(machine: &Machine, key: &ServiceKey, kept: &[&Deployme
     let helpers = docker.list_containers(Some(options)).await;
     for helper in helpers.map_err(machine.host().docker_failed("listing helpers"))? {
         let id = helper.id.unwrap_or_default();
-        remove_now(machine, &docker, &id, &id).await?;
+        machine.remove(&id, &id).await?;
     }
     let volumes = volumes(machine, &docker, key).await?;
     let needless = volumes.iter().filter(|(_, deployment)| !kept.contains(&deployment));
@@ -206,7 +205,7 @@ impl Copying<'_> {
             }
             Err(_) => Some(format!("it took longer than {} s", WITHIN.as_secs())),
         };
-        remove_now(self.machine, self.docker, &name, &name).await?;
+        self.machine.remove(&name, &name).await?;
         match reason {
             None => Ok(()),
             Some(reason) => {
@@ -218,7 +217,7 @@ impl Copying<'_> {
 
     /// Makes a container in the place of one that an interrupted attempt has left.
     async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<()> {
-        remove_now(self.machine, self.docker, name, name).await?;
+        self.machine.remove(name, name).await?;
         let labels = Some([(HELPER.to_owned(), self.key.to_string())].into());
         let body = ContainerCreateBody { labels, ..body };
         let options = CreateContainerOptionsBuilder::default().name(name).build();

@@ -1,13 +1,13 @@
 //! The boot stage: new replicas beside the old ones.
 
 use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress, Replica, Resources};
-use cutover_fleet::{Container, Machine, Member, Room};
+use cutover_fleet::{Container, ImageName, Machine, Member, Room};
 use tokio::sync::watch;
 
 use crate::crew::{Crew, taken};
 use crate::discard::remove_drained;
-use crate::stop::{remove_now, stop_and_remove};
-use crate::{Error, ImageName, Result, Traffic, assets, fence, network, preflight, strays};
+use crate::stop::stop_and_remove;
+use crate::{Error, Result, Traffic, assets, fence, preflight, strays};
 
 /// What the journal says of replicas that may be on the host already.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +48,9 @@ pub async fn boot(
         async { Ok(machine.replicas(&plan.key).await?) },
         Box::pin(room(machine, plan, &members)),
         // Boxed: what is rarely needed would make the future of every boot large.
-        Box::pin(network::ensure(machine, &plan.key)),
+        Box::pin(async { Ok(machine.network(&plan.key).await?) }),
         taken(machine),
-        Box::pin(network::require(machine, &settings.container.networks)),
+        Box::pin(async { Ok(machine.require_networks(&settings.container.networks).await?) }),
         Box::pin(async { Ok(fence::raise(machine, plan, epoch).await?) }),
     )?;
     let (left, found): (Vec<_>, Vec<_>) =
@@ -113,10 +113,9 @@ async fn remove_strays(
         }
         // Asked after the containers were listed: what was given traffic in between is known by now.
         let status = machine.proxy().service(&plan.key).await?;
-        let docker = machine.docker().await?;
         for stray in strays(found, &plan.deployment, epoch, in_use, status.as_ref()) {
             if stray.is_web() {
-                remove_now(machine, &docker, &stray.id, &stray.name).await?;
+                machine.remove(&stray.id, &stray.name).await?;
             } else {
                 // It may be at work.
                 stop_and_remove(machine, &[stray], plan.release.settings.timeouts.stop.0).await?;

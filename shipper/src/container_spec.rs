@@ -2,18 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, NetworkingConfig, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, NetworkingConfig,
 };
 use cutover_core::{Epoch, Plan, Settings};
-use cutover_fleet::{Labels, Member};
+use cutover_fleet::{ImageName, Labels, Member, host_config, stop_seconds};
 
 use crate::assets::volume_name;
-use crate::host_config::host_config;
-use crate::{ImageName, models};
+use crate::models;
 
 /// What the container of a replica is made of.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +49,7 @@ impl ContainerSpec<'_> {
             working_dir: container.working_dir.clone(),
             hostname: container.hostname.clone(),
             stop_signal: container.stop_signal.clone(),
-            stop_timeout: Some(seconds(settings.timeouts.stop.0).into()),
+            stop_timeout: Some(stop_seconds(settings.timeouts.stop.0).into()),
             labels: Some(labels),
             // The image's own asks what serves, and would never find it in a role that doesn't.
             healthcheck: self.member.role.map(|_| no_health_check()),
@@ -84,16 +81,6 @@ impl ContainerSpec<'_> {
 /// As `docker run --no-healthcheck`.
 fn no_health_check() -> HealthConfig {
     HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }
-}
-
-/// A restart policy without a limit on its own.
-pub(crate) const fn restart(name: RestartPolicyNameEnum) -> RestartPolicy {
-    RestartPolicy { name: Some(name), maximum_retry_count: None }
-}
-
-/// Whole seconds as Docker takes them for a stop, rounded up: a shorter wait than asked for would kill.
-pub(crate) fn seconds(time: Duration) -> i32 {
-    i32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
@@ -219,11 +206,5 @@ mod tests {
         plan.warm = Some(ReplicaSet { booted_by: deployment("aaaaaa"), hosts: BTreeMap::new() });
         assert_eq!(names(Member::jobs(&plan, &host))[0], "hello-production-aaaaaa-jobs-1");
         assert!(Member::early_jobs(&plan, &host).is_empty());
-    }
-
-    /// A guard of the dependency's feature that keeps the bodies of requests, and so secrets, out of every log.
-    #[test]
-    fn the_docker_client_can_not_log_what_it_is_asked_to_create() {
-        assert!(log::STATIC_MAX_LEVEL < log::LevelFilter::Debug);
     }
 }

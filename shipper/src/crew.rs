@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::Docker;
 use cutover_core::{Epoch, Plan, Replica};
-use cutover_fleet::{Container, Machine, Member};
+use cutover_fleet::{Container, ImageName, Machine, Member, Network, environment};
 use futures_util::future::join_all;
 
-use crate::network::Network;
 use crate::startup::Startup;
-use crate::{ContainerSpec, Error, ImageName, Result, environment};
+use crate::{ContainerSpec, Error, Result};
 
 /// What replicas of a deployment on a host have in common.
 #[derive(Clone, Copy)]
@@ -35,7 +34,7 @@ impl Crew<'_> {
     ) -> Result<Vec<Replica>> {
         // Allotted in one go: side by side, two would take the same.
         let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        let addresses = self.network.pool.allot(count, taken);
+        let addresses = self.network.allot(count, taken);
         let started =
             members.iter().zip(&addresses).map(|(member, free)| self.start_one(member, found, free));
         all(join_all(started).await)
@@ -48,7 +47,7 @@ impl Crew<'_> {
         addresses: &[Ipv4Addr],
     ) -> Result<Replica> {
         let settings = member.settings(self.plan);
-        let env = environment::resolve(&settings).await?;
+        let env = environment(&settings).await?;
         let spec = ContainerSpec {
             plan: self.plan,
             member,

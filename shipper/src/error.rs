@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use cutover_core::{Bytes, Digest, Failure, HostName, Span};
-use cutover_fleet::{Container, Machine, Trouble};
+use cutover_fleet::{Container, ImageName, Machine, Trouble};
 
-use crate::ImageName;
 use crate::models::ModelError;
 
 /// What to do where the artifact store lacks an image.
@@ -147,20 +146,6 @@ pub enum Error {
         /// Whether it is a replica of the same service.
         ours: bool,
     },
-    /// A secret has no value.
-    #[error("there is no value for the secret {variable}")]
-    Secret {
-        /// The variable that needs it.
-        variable: String,
-        /// Why not.
-        source: cutover_secrets::Error,
-    },
-    /// A value that no environment can carry.
-    #[error("the value of {variable} holds a NUL byte, which no environment can carry")]
-    Nul {
-        /// The variable.
-        variable: String,
-    },
     /// A replica exits at once, or can't be started.
     #[error(transparent)]
     Trouble(Box<Trouble>),
@@ -187,22 +172,6 @@ pub enum Error {
         name: String,
         /// The network.
         network: String,
-        /// The host.
-        host: HostName,
-    },
-    /// A network that the deploy file names isn't there.
-    #[error("there is no network {name} on {host}")]
-    NoOtherNetwork {
-        /// The network.
-        name: String,
-        /// The host.
-        host: HostName,
-    },
-    /// Others always were first.
-    #[error("the network {name} could not be made on {host}: others take its subnet again and again")]
-    NoNetwork {
-        /// The network.
-        name: String,
         /// The host.
         host: HostName,
     },
@@ -246,7 +215,6 @@ impl Error {
             | Self::Gone { .. }
             | Self::NoAddress { .. }
             | Self::NoFreeAddress { .. }
-            | Self::NoNetwork { .. }
             | Self::Serving { .. }
             | Self::Draining { .. } => true,
             Self::NoSpace { .. }
@@ -257,9 +225,6 @@ impl Error {
             | Self::NoGpus { .. }
             | Self::Late { .. }
             | Self::NoImage { .. }
-            | Self::NoOtherNetwork { .. }
-            | Self::Secret { .. }
-            | Self::Nul { .. }
             | Self::Trouble(_) => false,
         }
     }
@@ -322,12 +287,6 @@ impl From<Error> for Failure {
             Error::NameTaken { ours: false, .. } => failure.hint("it is not Cutover's: rename or remove it"),
             Error::NoFreeAddress { .. } => {
                 failure.hint("`docker network inspect` says what has them; Docker's `default-address-pools` say how many there are")
-            }
-            Error::NoOtherNetwork { name, .. } => failure.hint(format!(
-                "make it there with `docker network create {name}`, or take it out of container.networks"
-            )),
-            Error::Secret { .. } => {
-                failure.hint("references are resolved by the shipper, from its own environment and files")
             }
             _ => failure,
         }

@@ -1,13 +1,13 @@
 //! Replicas that get no traffic, when the release changes for good: the old ones end, and those of the new one run.
 
 use cutover_core::{Digest, Epoch, Plan, Progress};
-use cutover_fleet::{Container, Machine, Member};
+use cutover_fleet::{Container, ImageName, Machine, Member};
 use tokio::sync::watch;
 
+use crate::Result;
 use crate::crew::{Crew, taken};
 use crate::retire::keep_running;
 use crate::stop::stop_and_remove;
-use crate::{ImageName, Result, network};
 
 /// Ends `old`, each within its own time, then starts those that the plan wants and `there` hasn't: those that were not to run
 /// beside the old ones, and those of a release whose other replicas were kept warm.
@@ -38,7 +38,7 @@ pub(crate) async fn change(
     // Those that have ended may have taken long. Whoever was overtaken meanwhile is refused here: what may run only once would
     // otherwise run twice.
     machine.proxy().retire(&plan.key, epoch, &plan.deployment).await?;
-    let (network, taken) = tokio::try_join!(network::ensure(machine, &plan.key), taken(machine))?;
+    let (network, taken) = tokio::try_join!(async { Ok(machine.network(&plan.key).await?) }, taken(machine))?;
     let image = ImageName::new(&plan.key, image);
     let docker = machine.docker().await?;
     let crew = Crew { machine, docker: &docker, plan, epoch, image: &image, network: &network };

@@ -4,7 +4,6 @@
 //! at what is there and does only the rest. Docker knows no fence, so what serves is safe by other means: names are
 //! deterministic, and a replica is stopped only after the proxy has said that it needs it no more ([`Removal`], [`strays`]).
 
-mod address_pool;
 mod assets;
 mod beginnings;
 mod boot;
@@ -13,16 +12,12 @@ mod crew;
 mod discard;
 mod downloads;
 mod drain;
-mod environment;
 mod error;
 mod fence;
 #[cfg(test)]
 mod fixture;
-mod host_config;
-mod image_name;
 mod jobs;
 pub mod models;
-mod network;
 mod origin;
 mod preflight;
 mod prune;
@@ -42,7 +37,6 @@ pub use boot::{Existing, boot};
 pub use container_spec::ContainerSpec;
 pub use discard::discard;
 pub use error::Error;
-pub use image_name::ImageName;
 pub use origin::Origin;
 pub use removal::{Removal, strays};
 pub use retire::retire;

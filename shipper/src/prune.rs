@@ -3,10 +3,10 @@
 use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use cutover_core::{Digest, ServiceKey};
-use cutover_fleet::Machine;
+use cutover_fleet::{ImageName, Machine};
 use futures_util::future::join_all;
 
-use crate::{ImageName, Result};
+use crate::Result;
 
 /// The names of the images of a service at a destination but those in `kept`.
 ///

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use cutover_core::{Progress, Repository};
-use cutover_fleet::Machine;
+use cutover_fleet::{ImageName, Machine};
 use cutover_registry::{Image, Remote};
 use cutover_secrets::Secret;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::pull::{Fetched, Names, fetch};
-use crate::{Error, ImageName, Origin, Result};
+use crate::{Error, Origin, Result};
 
 /// From one look at what has been sent to the next.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -29,8 +29,10 @@ pub(crate) async fn pull(
 ) -> Result<u64> {
     let login = &repository.registry;
     let password = cutover_secrets::resolve(&login.password).await;
-    let password =
-        password.map_err(|source| Error::Secret { variable: "registry.password".to_owned(), source })?;
+    let password = password.map_err(|source| cutover_fleet::Error::Secret {
+        variable: "registry.password".to_owned(),
+        source,
+    })?;
     publish(origin, repository, password.clone(), image, progress).await?;
     let credentials = DockerCredentials {
         username: Some(login.username.clone()),

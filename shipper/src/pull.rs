@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder};
 use cutover_core::{Progress, ServiceKey};
-use cutover_fleet::Machine;
+use cutover_fleet::{ImageName, Machine};
 use cutover_host::RemoteListener;
 use cutover_registry::{Image, PullRegistry};
 use futures_util::TryStreamExt;
@@ -17,7 +17,7 @@ use ulid::Ulid;
 
 use crate::downloads::Downloads;
 use crate::temporary_name::TemporaryName;
-use crate::{Error, ImageName, Origin, Result, beginnings};
+use crate::{Error, Origin, Result, beginnings};
 
 /// From one look at what has been sent to the next.
 const REPORT_EVERY: Duration = Duration::from_millis(250);

@@ -3,11 +3,10 @@
 use bollard::Docker;
 use bollard::models::{ContainerUpdateBody, RestartPolicyNameEnum};
 use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress};
-use cutover_fleet::{Container, Machine};
+use cutover_fleet::{Container, Machine, restart_policy};
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
 
-use crate::container_spec::restart;
 use crate::prune::{needless, prune};
 use crate::stop::stop_and_remove;
 use crate::{Error, Removal, Result, Traffic, assets, beginnings, drain, jobs};
@@ -87,7 +86,7 @@ pub async fn retire(
 /// between. A live one must come back, and `unless-stopped` would not always do it: a Docker that was killed stops at its
 /// next start what still runs, and takes that as stopped by hand.
 pub(crate) async fn keep_running(machine: &Machine, docker: &Docker, name: &str) -> Result<()> {
-    let policy = restart(RestartPolicyNameEnum::ALWAYS);
+    let policy = restart_policy(RestartPolicyNameEnum::ALWAYS);
     let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
     let updated = docker.update_container(name, update).await;
     Ok(updated.map_err(machine.host().docker_failed(format!("setting the restart policy of {name}")))?)

@@ -2,13 +2,13 @@
 
 use bollard::models::ImageInspect;
 use cutover_core::{Digest, Plan, Progress};
-use cutover_fleet::Machine;
+use cutover_fleet::{ImageName, Machine};
 use cutover_registry::{Image, Platform};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::pull::pull;
-use crate::{Error, ImageName, Origin, Result, publication, space};
+use crate::{Error, Origin, Result, publication, space};
 
 /// Brings the image with this manifest, or index, from `origin` to the host, under its [`ImageName`], within
 /// `timeouts.ship`. Answers with the bytes that were sent to it: none where it had the image already. Layers that any

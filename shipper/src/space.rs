@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use bollard::models::ImageSummary;
 use bollard::query_parameters::ListImagesOptionsBuilder;
 use cutover_core::{Bytes, ServiceKey};
-use cutover_fleet::{Disk, Machine};
+use cutover_fleet::{Disk, ImageName, Machine};
 use cutover_registry::{Descriptor, Image};
 use cutover_store::Store;
 
-use crate::{Error, ImageName, Result};
+use crate::{Error, Result};
 
 /// What must be left on the disk: for what runs there, and for its logs.
 const RESERVE: u64 = 256 << 20;

@@ -6,18 +6,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, NetworkConnectRequest};
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use cutover_core::{Plan, Replica};
-use cutover_fleet::{Condition, Container, LAST_LINES, Machine, Trouble};
+use cutover_fleet::{Condition, Container, ImageName, LAST_LINES, Machine, Network, Trouble};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
 use crate::models::{self, ModelError};
-use crate::network::Network;
-use crate::stop::remove_now;
-use crate::{Error, ImageName, Result};
+use crate::{Error, Result};
 
 /// How long a replica is watched that neither listens nor exits: what crashes at once has done so by then. What comes
 /// later, the probe sees.
@@ -51,7 +49,7 @@ impl Startup<'_> {
         let own = found.filter(|found| found.labels.deployment == *self.plan.booted_by());
         if !own.is_some_and(|own| own.running) {
             if let Some(stopped) = own {
-                remove_now(self.machine, self.docker, &stopped.id, &self.name).await?;
+                self.machine.remove(&stopped.id, &self.name).await?;
             }
             let address = self.make(addresses, body).await?;
             return self.watch(Some(address)).await;
@@ -67,11 +65,12 @@ impl Startup<'_> {
     ) -> Result<Ipv4Addr> {
         for address in addresses {
             let id = self.create(body(*address)).await?;
-            self.attach(&id).await?;
+            let others = &self.plan.release.settings.container.networks;
+            self.machine.attach(&id, &self.name, others).await?;
             if self.start().await? {
                 return Ok(*address);
             }
-            remove_now(self.machine, self.docker, &id, &self.name).await?;
+            self.machine.remove(&id, &self.name).await?;
         }
         let (name, network) = (self.name.clone(), self.network.name.clone());
         Err(Error::NoFreeAddress { name, network, host: self.machine.name().clone() })
@@ -102,18 +101,6 @@ impl Startup<'_> {
             }
         }
         Err(self.machine.host().docker_failed(format!("creating {}", self.name))(error).into())
-    }
-
-    /// Gives it the networks beside the service's own: Docker takes only one when a container is made.
-    async fn attach(&self, id: &str) -> Result<()> {
-        for network in &self.plan.release.settings.container.networks {
-            let request =
-                NetworkConnectRequest { container: id.to_owned(), ..NetworkConnectRequest::default() };
-            let attached = self.docker.connect_network(network, request).await;
-            let doing = || format!("giving {} the network {network}", self.name);
-            attached.map_err(|error| self.machine.host().docker_failed(doing())(error))?;
-        }
-        Ok(())
     }
 
     /// Another worker that was given up may have made the container a moment ago; any other one is somebody's.

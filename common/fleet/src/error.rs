@@ -1,7 +1,7 @@
 //! What can go wrong between a program and a host, and what a deployment is told of it.
 
 use cutover_control::Refusal;
-use cutover_core::Failure;
+use cutover_core::{Failure, HostName};
 
 /// An error of a host or its proxy. Every message names the host.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,36 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A secret has no value.
+    #[error("there is no value for the secret {variable}")]
+    Secret {
+        /// The variable that needs it.
+        variable: String,
+        /// Why not.
+        source: cutover_secrets::Error,
+    },
+    /// A value that no environment can carry.
+    #[error("the value of {variable} holds a NUL byte, which no environment can carry")]
+    Nul {
+        /// The variable.
+        variable: String,
+    },
+    /// A network that the deploy file names isn't there.
+    #[error("there is no network {name} on {host}")]
+    NoOtherNetwork {
+        /// The network.
+        name: String,
+        /// The host.
+        host: HostName,
+    },
+    /// Others always were first.
+    #[error("the network {name} could not be made on {host}: others take its subnet again and again")]
+    NoNetwork {
+        /// The network.
+        name: String,
+        /// The host.
+        host: HostName,
+    },
 }
 
 impl Error {
@@ -56,9 +86,11 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Host(source) => source.retryable(),
-            Self::NoProxy { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
+            Self::NoProxy { .. } | Self::Silent { .. } | Self::Broken { .. } | Self::NoNetwork { .. } => true,
             Self::Refused { refusal, .. } => refusal.retryable(),
-            Self::Answer { .. } => false,
+            Self::Answer { .. } | Self::Secret { .. } | Self::Nul { .. } | Self::NoOtherNetwork { .. } => {
+                false
+            }
         }
     }
 }
@@ -77,6 +109,15 @@ impl From<Error> for Failure {
                 failure.hint("something newer was decided for this service: `cutover status` says what")
             }
             Error::Answer { .. } => failure.hint("the proxy may be of another version: `cutover proxy upgrade`"),
+            Error::NoOtherNetwork { name, .. } => {
+                let hint = format!(
+                    "make it there with `docker network create {name}`, or take it out of container.networks"
+                );
+                failure.hint(hint)
+            }
+            Error::Secret { .. } => failure.hint(
+                "references are resolved by the program that starts the container, from its own environment and files",
+            ),
             _ => failure,
         }
     }

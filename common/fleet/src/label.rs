@@ -39,7 +39,7 @@ impl Labels {
             (ROLE, self.role.clone()),
             (REPLICA, self.replica.to_string()),
             (DEPLOYMENT, self.deployment.to_string()),
-            (EPOCH, format!("{}:{}", self.epoch.journal, self.epoch.sequence)),
+            (EPOCH, written(&self.epoch)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -68,6 +68,18 @@ impl Labels {
             .into()
     }
 
+    /// Those of a container that works for a deployment, under a claim, and is no replica.
+    pub fn of_work(key: &ServiceKey, deployment: &DeploymentId, epoch: &Epoch) -> HashMap<String, String> {
+        let own = [(DEPLOYMENT, deployment.to_string()), (EPOCH, written(epoch))];
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Self::of_service(key).into_iter().chain(own).collect()
+    }
+
+    /// The claim under which a container was made, replica or not; none: nobody has said.
+    pub fn epoch_in(map: &HashMap<String, String>) -> Option<Epoch> {
+        epoch(map.get(EPOCH)?)
+    }
+
     /// Docker's filter for all replicas of a service at a destination.
     pub(crate) fn filter(key: &ServiceKey) -> Vec<String> {
         vec![format!("{SERVICE}={}", key.service), format!("{DESTINATION}={}", key.destination)]
@@ -78,6 +90,10 @@ impl Labels {
 /// addresses.
 pub fn network_name(key: &ServiceKey) -> String {
     format!("cutover.{}.{}", key.destination, key.service)
+}
+
+fn written(epoch: &Epoch) -> String {
+    format!("{}:{}", epoch.journal, epoch.sequence)
 }
 
 fn epoch(label: &str) -> Option<Epoch> {
@@ -100,7 +116,10 @@ mod tests {
             deployment: "01jdzzzzzzzzzzzzzzzzzzzzzz".parse().unwrap(),
             epoch: Epoch { journal: JournalId("j".into()), sequence: 7 },
         };
-        assert_eq!(Labels::from_map(&labels.to_map()), Some(labels));
+        assert_eq!(Labels::from_map(&labels.to_map()), Some(labels.clone()));
+        let epoch = Epoch { journal: JournalId("j".into()), sequence: 8 };
+        let work = Labels::of_work(&labels.key, &labels.deployment, &epoch);
+        assert_eq!((Labels::from_map(&work), Labels::epoch_in(&work)), (None, Some(epoch)));
         let kamal = HashMap::from([("service".to_owned(), "hello".to_owned())]);
         assert_eq!(Labels::from_map(&kamal), None);
     }

@@ -1,23 +1,36 @@
 //! What runs on the hosts, as the programs that deploy see it: containers of a service, what they say, whether they
 //! answer, and the proxy in front of them.
 
+mod address_pool;
 mod container;
 mod control_lines;
+mod environment;
 mod error;
+#[cfg(test)]
+mod fixture;
+mod host_config;
+mod image_name;
 mod label;
 mod machine;
 mod member;
+mod network;
 mod proxy;
 mod question;
+mod removal;
 mod room;
 mod trouble;
 
 pub use container::{Condition, Container};
+pub use environment::environment;
 pub use error::Error;
+pub use host_config::{host_config, restart_policy};
+pub use image_name::ImageName;
 pub use label::{Labels, network_name};
 pub use machine::{Fleet, Machine};
 pub use member::{Member, WEB, replica_name};
+pub use network::Network;
 pub use proxy::{PROXY, Proxy, ProxyIdentity, SOCKET, epoch_of, key_of};
 pub use question::{Answer, NoAnswer};
+pub use removal::stop_seconds;
 pub use room::{Disk, Room};
 pub use trouble::{LAST_LINES, Trouble};

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use cutover_core::{Digest, ServiceKey};
@@ -14,7 +13,6 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHal
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{MODELS, ModelError};
-use crate::stop::remove_now;
 use crate::{Error, Result};
 
 /// Where the sockets of Cutover's programs are on every host.
@@ -35,7 +33,6 @@ const MAX_LINE: u64 = 4 << 20;
 /// so that what was given up elsewhere can't go on beside it.
 pub(super) struct Helper<'a> {
     pub(super) machine: &'a Machine,
-    docker: Docker,
     name: String,
     pub(super) line: Line<'a>,
 }
@@ -56,16 +53,16 @@ impl<'a> Helper<'a> {
         let name = name_of(key);
         // The path of a socket has 107 bytes at most (unix(7)).
         let socket = format!("{SOCKETS}/models-{}.sock", Digest::of(name.as_bytes()).short());
-        remove_now(machine, &docker, &name, &name).await?;
+        machine.remove(&name, &name).await?;
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let created = docker.create_container(Some(options), body(image, &socket)).await;
         created.map_err(machine.host().docker_failed(format!("making {name}")))?;
         let started = docker.start_container(&name, None).await;
         started.map_err(machine.host().docker_failed(format!("starting {name}")))?;
         match connect(machine, &name, &socket).await {
-            Ok(line) => Ok(Self { machine, docker, name, line }),
+            Ok(line) => Ok(Self { machine, name, line }),
             Err(error) => {
-                remove_now(machine, &docker, &name, &name).await?;
+                machine.remove(&name, &name).await?;
                 Err(error)
             }
         }
@@ -73,7 +70,7 @@ impl<'a> Helper<'a> {
 
     /// Ends it.
     pub(super) async fn end(self) -> Result<()> {
-        remove_now(self.machine, &self.docker, &self.name, &self.name).await
+        Ok(self.machine.remove(&self.name, &self.name).await?)
     }
 }
 

@@ -1,15 +1,18 @@
-//! The environment of a replica.
+//! The environment of a container.
 
 use std::collections::BTreeMap;
 
 use cutover_core::Settings;
 use futures_util::future::try_join_all;
 
-use crate::{Error, Result};
+use crate::Error;
 
 /// All variables as Docker takes them, `NAME=value`: those in the clear, and the secrets as they are at this moment. What
 /// it answers is never shown, nor kept.
-pub(crate) async fn resolve(settings: &Settings) -> Result<Vec<String>> {
+///
+/// # Errors
+/// A secret without a value; a value that no environment can carry.
+pub async fn environment(settings: &Settings) -> Result<Vec<String>, Error> {
     let secrets = settings.secrets.iter().map(async |(name, reference)| {
         let failed = |source| Error::Secret { variable: name.clone(), source };
         cutover_secrets::resolve(reference).await.map(|secret| (name, secret)).map_err(failed)
@@ -18,15 +21,11 @@ pub(crate) async fn resolve(settings: &Settings) -> Result<Vec<String>> {
     let clear = settings.env.iter().map(|(name, value)| (name, value.as_str()));
     let secret = secrets.iter().map(|(name, secret)| (*name, secret.expose()));
     let all: BTreeMap<&String, &str> = clear.chain(secret).collect();
-    all.into_iter().map(|(name, value)| variable(name, value)).collect()
-}
-
-/// A value may hold anything but what ends it for the kernel (execve(2)).
-fn variable(name: &str, value: &str) -> Result<String> {
-    if value.contains('\0') {
-        return Err(Error::Nul { variable: name.to_owned() });
+    // A value may hold anything but what ends it for the kernel (execve(2)).
+    if let Some((name, _)) = all.iter().find(|(_, value)| value.contains('\0')) {
+        return Err(Error::Nul { variable: (*name).clone() });
     }
-    Ok(format!("{name}={value}"))
+    Ok(all.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
 }
 
 #[cfg(test)]
@@ -45,18 +44,24 @@ mod tests {
         settings.env.insert("NOTHING".to_owned(), String::new());
         // Set by cargo for every test; this process can't set one without unsafe code.
         settings.secrets.insert("SECRET".to_owned(), "env://CARGO_PKG_NAME".parse().unwrap());
-        let env = resolve(&settings).await.unwrap();
+        let env = environment(&settings).await.unwrap();
         assert_eq!(
             env,
-            [format!("HOSTILE={hostile}"), "NOTHING=".to_owned(), "SECRET=cutover-shipper".to_owned()]
+            [format!("HOSTILE={hostile}"), "NOTHING=".to_owned(), "SECRET=cutover-fleet".to_owned()]
         );
+    }
+
+    /// A guard of the dependency's feature that keeps the bodies of requests, and so secrets, out of every log.
+    #[test]
+    fn the_docker_client_can_not_log_what_it_is_asked_to_create() {
+        assert!(log::STATIC_MAX_LEVEL < log::LevelFilter::Debug);
     }
 
     #[tokio::test]
     async fn what_has_no_value_is_told_by_name() {
         let mut settings = fixture::settings();
         settings.secrets.insert("API_KEY".to_owned(), "env://CUTOVER_SURELY_NOT_SET".parse().unwrap());
-        let failure = Failure::from(resolve(&settings).await.unwrap_err());
+        let failure = Failure::from(environment(&settings).await.unwrap_err());
         assert!(failure.message.contains("API_KEY") && failure.message.contains("CUTOVER_SURELY_NOT_SET"));
         assert!(!failure.retry && failure.hint.is_some());
     }
@@ -65,7 +70,7 @@ mod tests {
     async fn a_value_that_the_kernel_would_cut_is_refused_and_not_shown() {
         let mut settings = fixture::settings();
         settings.env.insert("KEY".to_owned(), "hunter2\0more".to_owned());
-        let failure = Failure::from(resolve(&settings).await.unwrap_err());
+        let failure = Failure::from(environment(&settings).await.unwrap_err());
         assert!(
             failure.message.contains("KEY") && !failure.message.contains("hunter2"),
             "{}",

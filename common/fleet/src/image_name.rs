@@ -41,13 +41,15 @@ impl fmt::Display for ImageName {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::fixture::key;
 
     #[test]
     fn a_name_tells_destination_service_and_digest() {
-        let name = ImageName::new(&key(), &Digest::of(b""));
+        let key =
+            ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() };
+        let name = ImageName::new(&key, &Digest::of(b""));
         assert_eq!(name.to_string(), "cutover/production/hello:e3b0c44298fc");
     }
 }

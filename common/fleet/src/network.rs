@@ -1,24 +1,29 @@
 //! The network of a service on a host: its replicas reach each other there, and nobody else's.
 
-use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use bollard::models::{Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest};
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use cutover_core::ServiceKey;
-use cutover_fleet::{Labels, Machine, network_name};
 
 use crate::address_pool::AddressPool;
-use crate::{Error, Result};
+use crate::{Error, Labels, Machine, network_name};
+
+type Result<T> = std::result::Result<T, Error>;
 
 /// How many steps are taken towards the network. There are three; more, where something else takes its subnet in between.
 const STEPS: u32 = 12;
 
 /// A network on which replicas can have addresses of our choice.
-pub(crate) struct Network {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
     /// Its id, as up to Docker 24 two networks may get the same name when they are made at the same moment.
-    pub(crate) id: String,
+    pub id: String,
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// Its addresses.
-    pub(crate) pool: AddressPool,
+    pool: AddressPool,
 }
 
 /// A network as Docker lists it.
@@ -29,44 +34,73 @@ struct Found {
     fixed: bool,
 }
 
-/// The network of a service ([`network_name`]), which is made where it is absent.
-///
-/// Docker chooses the subnet, as only it knows the address pools and the routes of the host; then the network is made
-/// again with just that. A network that was left in between is brought to its end.
-pub(crate) async fn ensure(machine: &Machine, key: &ServiceKey) -> Result<Network> {
-    let name = network_name(key);
-    for _ in 0..STEPS {
-        match find(machine, &name).await? {
-            Some(found) if found.fixed => return Ok(found.network),
-            Some(Found { network, .. }) => {
-                remove(machine, &network).await?;
-                make(machine, key, &name, Some(network.pool)).await?;
-            }
-            None => make(machine, key, &name, None).await?,
-        }
+impl Network {
+    /// For each of so many replicas the addresses that it may try, in this order; none of them is `taken`, and no two replicas
+    /// get the same. They get fewer, or none, where the network has no more.
+    pub fn allot(&self, replicas: u32, taken: &HashSet<Ipv4Addr>) -> Vec<Vec<Ipv4Addr>> {
+        self.pool.allot(replicas, taken)
     }
-    Err(Error::NoNetwork { name, host: machine.name().clone() })
 }
 
-/// Looks whether the networks are there that replicas have beside the service's own. Docker itself would only miss them when
-/// it starts the container.
-///
-/// # Errors
-/// One that isn't there; a host or a Docker that can't be reached.
-pub(crate) async fn require(machine: &Machine, names: &[String]) -> Result<()> {
-    let docker = machine.docker().await?;
-    for name in names {
-        match docker.inspect_network(name, None).await {
-            Ok(_) => {}
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
-                return Err(Error::NoOtherNetwork { name: name.clone(), host: machine.name().clone() });
-            }
-            Err(error) => {
-                return Err(machine.host().docker_failed(format!("looking for network {name}"))(error).into());
+impl Machine {
+    /// The network of a service ([`network_name`]), which is made where it is absent.
+    ///
+    /// Docker chooses the subnet, as only it knows the address pools and the routes of the host; then the network is made
+    /// again with just that. A network that was left in between is brought to its end.
+    ///
+    /// # Errors
+    /// Others that take its subnet again and again; a host or a Docker that can't be reached.
+    pub async fn network(&self, key: &ServiceKey) -> Result<Network> {
+        let name = network_name(key);
+        for _ in 0..STEPS {
+            match find(self, &name).await? {
+                Some(found) if found.fixed => return Ok(found.network),
+                Some(Found { network, .. }) => {
+                    remove(self, &network).await?;
+                    make(self, key, &name, Some(network.pool)).await?;
+                }
+                None => make(self, key, &name, None).await?,
             }
         }
+        Err(Error::NoNetwork { name, host: self.name().clone() })
     }
-    Ok(())
+
+    /// Looks whether the networks are there that replicas have beside the service's own. Docker itself would only miss them
+    /// when it starts the container.
+    ///
+    /// # Errors
+    /// One that isn't there; a host or a Docker that can't be reached.
+    pub async fn require_networks(&self, names: &[String]) -> Result<()> {
+        let docker = self.docker().await?;
+        for name in names {
+            match docker.inspect_network(name, None).await {
+                Ok(_) => {}
+                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                    return Err(Error::NoOtherNetwork { name: name.clone(), host: self.name().clone() });
+                }
+                Err(error) => {
+                    return Err(
+                        self.host().docker_failed(format!("looking for network {name}"))(error).into()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a container these networks too: Docker takes only one when a container is made.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn attach(&self, id: &str, name: &str, networks: &[String]) -> Result<()> {
+        for network in networks {
+            let request =
+                NetworkConnectRequest { container: id.to_owned(), ..NetworkConnectRequest::default() };
+            let attached = self.docker().await?.connect_network(network, request).await;
+            attached.map_err(self.host().docker_failed(format!("giving {name} the network {network}")))?;
+        }
+        Ok(())
+    }
 }
 
 /// Makes it, unless another was first, with that name or with that subnet.

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    DeviceRequest, HostConfig, HostConfigLogConfig, Mount, ResourcesUlimits, RestartPolicyNameEnum,
+    DeviceRequest, HostConfig, HostConfigLogConfig, Mount, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use cutover_core::{Container, Gpus, Logging, Resources, Settings, Volume};
 
-use crate::container_spec::restart;
-
 /// What the settings of a release come to on a network, with the volume that holds the assets, and the models. The replica is not started again when it exits: a crash before it
 /// has the traffic must be seen as one. Once it is live, the retire stage changes that.
-pub(crate) fn host_config(
+pub fn host_config(
     settings: &Settings,
     network: &str,
     assets: Option<&str>,
@@ -41,10 +40,15 @@ pub(crate) fn host_config(
         sysctls: some(container.sysctls.clone().into_iter().collect()),
         init: Some(!container.without_init),
         network_mode: Some(network.to_owned()),
-        restart_policy: Some(restart(RestartPolicyNameEnum::NO)),
+        restart_policy: Some(restart_policy(RestartPolicyNameEnum::NO)),
         log_config: Some(log_config(&container.logging)),
         ..HostConfig::default()
     }
+}
+
+/// A restart policy without a limit on its own.
+pub const fn restart_policy(name: RestartPolicyNameEnum) -> RestartPolicy {
+    RestartPolicy { name: Some(name), maximum_retry_count: None }
 }
 
 /// The same as `docker run --gpus`.
