@@ -49,6 +49,11 @@ pub(crate) fn of_pending<'a>(verdicts: &'a [Verdict], pending: &[&MigrationFile]
     verdicts.iter().filter(is_pending).collect()
 }
 
+/// What is to be said of a migration of Rails that was written anew after it was applied.
+pub(crate) fn not_again(file: &MigrationFile) -> String {
+    format!("migration {} was applied with another text: Rails doesn't run it again", file.title())
+}
+
 /// Refuses what would disturb whoever uses the database. Before the first release nobody does.
 ///
 /// # Errors

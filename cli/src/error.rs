@@ -142,6 +142,9 @@ pub(crate) enum Error {
     /// Migrations for a database that no migrator changes.
     #[error("migrations of a {0} database can't be run yet, only looked at")]
     EngineNotRun(&'static str),
+    /// The migrations of Rails lie in a repository that isn't here.
+    #[error("the migrations of Rails are read from the build context, and that is in {0}")]
+    RailsElsewhere(String),
     /// No contract waits.
     #[error("nothing of {0} waits for approval")]
     NothingToApprove(ServiceKey),
@@ -228,6 +231,9 @@ impl Error {
             }
             Self::EngineNotRun(_) => {
                 "look at them with `cutover lint`, run them by other means, and leave `migrations` out".to_owned()
+            }
+            Self::RailsElsewhere(_) => {
+                "deploy from a clone of it with `builder: {git: {url: .}}`, which builds what is committed there".to_owned()
             }
             Self::NothingToApprove(_) => "cutover migrations says how far each has come".to_owned(),
             Self::Refused(cutover_core::Refused::IsLive(_)) => "to go back: cutover rollback".to_owned(),

@@ -19,6 +19,7 @@ mod models;
 mod person;
 mod planning;
 mod project;
+mod rails;
 mod release;
 mod report;
 mod session;

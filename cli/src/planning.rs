@@ -113,8 +113,27 @@ pub(crate) fn is_live(service: &Service, release: &Release) -> bool {
 
 /// The migrations of a release that the live one didn't have.
 pub(crate) fn pending<'a>(service: &Service, release: &'a Release) -> Vec<&'a MigrationFile> {
-    let applied = service.live().map(|live| live.release.migrations.as_slice()).unwrap_or_default();
-    release.migrations.iter().filter(|migration| !applied.contains(migration)).collect()
+    let applied = applied(service);
+    let is_applied = |file: &&MigrationFile| match &release.settings.rails {
+        None => applied.contains(file),
+        // It goes by the version alone.
+        Some(_) => applied.iter().any(|applied| applied.version == file.version),
+    };
+    release.migrations.iter().filter(|file| !is_applied(file)).collect()
+}
+
+/// The migrations of Rails that were another text in the live release. Rails doesn't run them again.
+pub(crate) fn rewritten<'a>(service: &Service, release: &'a Release) -> Vec<&'a MigrationFile> {
+    let applied = applied(service);
+    let was_other = |file: &&MigrationFile| {
+        applied.iter().any(|applied| applied.version == file.version && applied.content != file.content)
+    };
+    let files = release.migrations.iter().filter(|_| release.settings.rails.is_some());
+    files.filter(was_other).collect()
+}
+
+fn applied(service: &Service) -> &[MigrationFile] {
+    service.live().map(|live| live.release.migrations.as_slice()).unwrap_or_default()
 }
 
 /// The programs that a plan needs, in the order of the pipeline, those included that would take it back.

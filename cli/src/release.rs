@@ -1,11 +1,12 @@
 //! From the folder in front of us to the release that it would be deployed as.
 
+use std::path::Path;
 use std::time::Duration;
 
 use cutover_context::{Context, Repository, Scratch, advise};
 use cutover_core::{
-    BuildContext, Digest, GitRepository, GitSource, ImageSource, Model, Recipe, Release, Settings, Source,
-    origin,
+    BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, MigrationSource, Model,
+    Recipe, Release, Settings, Source, origin,
 };
 use cutover_migration::lint::Verdict;
 use cutover_store::Store;
@@ -14,6 +15,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::migrations::{self, Folder};
 use crate::project::Project;
+use crate::rails;
 use crate::size;
 use crate::version;
 
@@ -56,34 +58,47 @@ pub(crate) async fn assemble(
     console: Console,
 ) -> anyhow::Result<Assembled> {
     let mut warnings = Warnings { console, told: Vec::new() };
-    let ((source, commit), migrations) =
+    let (Found { source, commit, of_rails }, migrations) =
         tokio::try_join!(source(project, store, &mut warnings), migrations(project, store))?;
     let settings = Settings { models, ..project.target.settings.clone() };
     for warning in settings.warnings() {
         warnings.tell(warning.to_string());
     }
-    let Folder { files: migrations, verdicts } = migrations;
+    let Folder { files: mut migrations, verdicts } = migrations;
+    migrations.extend(of_rails);
     let unnamed = Release { version: String::new(), source, settings, migrations };
     let version = version.or(commit).unwrap_or_else(|| version::of(&unnamed));
     Ok(Assembled { release: Release { version, ..unnamed }, verdicts, warnings: warnings.told })
 }
 
-/// Where the image comes from, and the commit that a release of it is named by.
-async fn source(
-    project: &Project,
-    store: Option<&Store>,
-    warnings: &mut Warnings,
-) -> anyhow::Result<(Source, Option<String>)> {
+/// Where an image comes from.
+struct Found {
+    source: Source,
+    /// The commit that a release of it is named by.
+    commit: Option<String>,
+    /// The migrations that lie in it, where it is an application of Rails that is to run its own.
+    of_rails: Vec<MigrationFile>,
+}
+
+/// Where the image comes from.
+async fn source(project: &Project, store: Option<&Store>, warnings: &mut Warnings) -> anyhow::Result<Found> {
+    // The commit says nothing of an image that was made elsewhere.
+    let elsewhere = async |source| {
+        let of_rails = of_rails(project, project.folder(), store).await?;
+        Ok(Found { source, commit: None, of_rails })
+    };
     let (context, git, recipe) = match &project.target.image {
-        // The commit says nothing of an image that was made elsewhere.
-        ImageSource::Existing(image) => return Ok((Source::Image(image.clone()), None)),
-        ImageSource::Private(image) => return Ok((Source::Private(image.clone()), None)),
+        ImageSource::Existing(image) => return elsewhere(Source::Image(image.clone())).await,
+        ImageSource::Private(image) => return elsewhere(Source::Private(image.clone())).await,
         ImageSource::Builder { context, git, recipe } => (context, git, recipe.clone()),
     };
     match git {
         None => of_folder(project, context, recipe, store, warnings).await,
         Some(GitRepository { url: None, reference, .. }) => {
             of_own_commit(project, reference, context, recipe, store, warnings).await
+        }
+        Some(GitRepository { url: Some(url), .. }) if project.target.settings.rails.is_some() => {
+            Err(Error::RailsElsewhere(url.clone()).into())
         }
         Some(GitRepository { url: Some(url), reference, key }) => {
             let commit = match Repository::new(url, LOOKING).resolve(reference).await {
@@ -99,7 +114,7 @@ async fn source(
             let version = commit.as_ref().map_or_else(|| reference.clone(), |commit| version::short(commit));
             let (url, reference, folder) = (url.clone(), reference.clone(), context.clone());
             let git = GitSource { url, reference, commit, folder, key: key.clone(), recipe };
-            Ok((Source::Git(git), Some(version)))
+            Ok(Found { source: Source::Git(git), commit: Some(version), of_rails: Vec::new() })
         }
     }
 }
@@ -111,13 +126,13 @@ async fn of_folder(
     mut recipe: Box<Recipe>,
     store: Option<&Store>,
     warnings: &mut Warnings,
-) -> anyhow::Result<(Source, Option<String>)> {
+) -> anyhow::Result<Found> {
     let folder = project.folder().join(context);
     let context = Context::new(&folder, &recipe.dockerfile, &project.file)?;
-    let archive = pack(project, context, &recipe, store, warnings).await?;
-    let (labels, version) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
+    let (archive, of_rails) = pack(project, context, &recipe, store, warnings).await?;
+    let (labels, commit) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
     add(&mut recipe, labels);
-    Ok((Source::Context(BuildContext { archive, recipe }), version))
+    Ok(Found { source: Source::Context(BuildContext { archive, recipe }), commit, of_rails })
 }
 
 /// The files as they are in a commit of the repository that the deploy file is in: what isn't committed stays out.
@@ -128,7 +143,7 @@ async fn of_own_commit(
     mut recipe: Box<Recipe>,
     store: Option<&Store>,
     warnings: &mut Warnings,
-) -> anyhow::Result<(Source, Option<String>)> {
+) -> anyhow::Result<Found> {
     let here = project.folder();
     let Some((top, below)) = version::place_in_repository(here).await else {
         return Err(Error::NoRepository(here.to_owned()).into());
@@ -140,24 +155,34 @@ async fn of_own_commit(
     let folder = repository.checkout(&commit, &files, &format!("{below}{context}")).await?;
     let deploy_file = project.file.file_name().map(|name| files.join(&below).join(name));
     let context = Context::new(&folder, &recipe.dockerfile, &deploy_file.unwrap_or_default())?;
-    let archive = pack(project, context, &recipe, store, warnings).await?;
+    let (archive, of_rails) = pack(project, context, &recipe, store, warnings).await?;
     let url = version::url(here).await.map(|url| (origin::SOURCE, url));
     add(&mut recipe, [(origin::REVISION, commit.to_string())].into_iter().chain(url));
-    Ok((Source::Context(BuildContext { archive, recipe }), Some(version::short(commit.as_str()))))
+    let source = Source::Context(BuildContext { archive, recipe });
+    Ok(Found { source, commit: Some(version::short(commit.as_str())), of_rails })
 }
 
-/// The digest of the archive, which is stored where there is a store. What had better be otherwise is told of.
+/// The digest of the archive, which is stored where there is a store, and the migrations of Rails in it. What had better be
+/// otherwise is told of.
 async fn pack(
     project: &Project,
     context: Context,
     recipe: &Recipe,
     store: Option<&Store>,
     warnings: &mut Warnings,
-) -> anyhow::Result<Digest> {
-    let has_user = project.target.settings.container.user.is_some();
-    for advice in advise(&context.dockerfile()?, recipe, has_user) {
+) -> anyhow::Result<(Digest, Vec<MigrationFile>)> {
+    let settings = &project.target.settings;
+    let dockerfile = context.dockerfile()?;
+    for advice in advise(&dockerfile, recipe, settings.container.user.is_some()) {
         warnings.tell(format!("{}, {advice}", recipe.dockerfile));
     }
+    if let Some(MigrationSource::Rails(root)) = &project.target.migrations {
+        let root = context.folder().join(root);
+        rails::run_by_replicas(&root, &dockerfile, &settings.command)
+            .into_iter()
+            .for_each(|found| warnings.tell(found));
+    }
+    let of_rails = of_rails(project, context.folder(), store).await?;
     let (archive, bulk) = match store {
         Some(store) => context.store(store).await?,
         None => context.digest().await?,
@@ -177,7 +202,7 @@ async fn pack(
             size::bytes(bytes)
         ));
     }
-    Ok(archive)
+    Ok((archive, of_rails))
 }
 
 /// Adds labels that the deploy file doesn't give.
@@ -189,11 +214,27 @@ fn add(recipe: &mut Recipe, labels: impl IntoIterator<Item = (&'static str, Stri
 
 async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<Folder> {
     let engine = project.target.settings.engine;
-    match &project.target.migrations_folder {
+    match &project.target.migrations {
         // It would fail in the middle of the deployment.
-        Some(_) if !engine.is_postgresql() => Err(Error::EngineNotRun(engine.as_str()).into()),
-        Some(folder) => migrations::read(&project.folder().join(folder), engine, store).await,
-        None => Ok(Folder::default()),
+        Some(MigrationSource::Folder(_)) if !engine.is_postgresql() => {
+            Err(Error::EngineNotRun(engine.as_str()).into())
+        }
+        Some(MigrationSource::Folder(folder)) => {
+            migrations::read(&project.folder().join(folder), engine, store).await
+        }
+        Some(MigrationSource::Rails(_)) | None => Ok(Folder::default()),
+    }
+}
+
+/// The migrations of Rails, where the application in `folder` is to run its own.
+async fn of_rails(
+    project: &Project,
+    folder: &Path,
+    store: Option<&Store>,
+) -> anyhow::Result<Vec<MigrationFile>> {
+    match &project.target.migrations {
+        Some(MigrationSource::Rails(root)) => rails::read(&folder.join(root), store).await,
+        Some(MigrationSource::Folder(_)) | None => Ok(Vec::new()),
     }
 }
 
@@ -201,7 +242,6 @@ async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::fs;
-    use std::path::Path;
     use std::process::Command;
 
     use clap::Parser;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 /// Chunks under way in one direction: enough that the delay costs latency and no throughput.
 const UNDER_WAY: usize = 4096;
 
-/// A relay on loopback. It ends when this is dropped.
+/// A relay. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Relay {
     /// Where it listens.
@@ -21,12 +21,20 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Relays to `target`, and holds back what goes either way for `delay`.
+    /// Relays from loopback to `target`, and holds back what goes either way for `delay`.
     ///
     /// # Errors
     /// No free port.
     pub async fn start(target: SocketAddr, delay: Duration) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at(Ipv4Addr::LOCALHOST, target, delay).await
+    }
+
+    /// The same from another address of this machine.
+    ///
+    /// # Errors
+    /// An address that isn't this machine's, or no free port.
+    pub async fn start_at(at: Ipv4Addr, target: SocketAddr, delay: Duration) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((at, 0)).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {

@@ -2,6 +2,8 @@
 
 use clap::Parser;
 use cutover_core::Program;
+use cutover_fleet::Fleet;
+use cutover_host::Hosts;
 use cutover_migrator::Migrator;
 use cutover_program::Arguments;
 use cutover_store::{Location, Store};
@@ -21,7 +23,7 @@ struct Command {
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
     command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
-    let migrator = Migrator::new(Store::open(&command.store).await?);
+    let migrator = Migrator::new(Store::open(&command.store).await?, Fleet::new(Hosts::from_environment()?));
     cutover_program::run(Program::Migrator, env!("CARGO_PKG_VERSION"), command.program, migrator).await?;
     Ok(())
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Failure, MigrationFile, Output, Phase, ServiceName, Stage};
+use cutover_core::{Failure, MigrationFile, Output, Phase, ServiceName, Span, Stage};
+use cutover_fleet::Fleet;
 use cutover_migration::{InvalidMigration, Migration, Migrations, Version};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::rails::migrate;
 use crate::{Error, Limits, Progress, Step, Work, apply};
 
 /// The largest migration, in bytes.
@@ -18,12 +20,26 @@ const MIGRATION_LIMIT: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Migrator {
     store: Store,
+    fleet: Fleet,
 }
 
 impl Migrator {
-    /// A migrator that reads migrations from `store`.
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    /// A migrator that reads migrations from `store`, and has those of Rails run on hosts that are reached through `fleet`.
+    pub const fn new(store: Store, fleet: Fleet) -> Self {
+        Self { store, fleet }
+    }
+
+    /// Answers with the versions that were applied now.
+    async fn applied(
+        &self,
+        assignment: &Assignment,
+        step: Step,
+        limit: Span,
+    ) -> Result<Vec<String>, Failure> {
+        match &assignment.plan().release.settings.rails {
+            Some(rails) => Box::pin(migrate(&self.fleet, assignment, rails, limit)).await,
+            None => Ok(self.work(assignment, step, limit.0).await?.applied),
+        }
     }
 
     /// The migrations of the release that the task is about, the earlier phases of each included.
@@ -113,8 +129,8 @@ impl Performer for Migrator {
         let has_ended = assignment.deployment().outcome().is_some();
         match assignment.task.stage {
             Stage::Expand => {
-                let done = self.work(assignment, Step::Expand, timeouts.migrate.0).await?;
-                Ok(Output::Expanded { applied: done.applied })
+                let applied = self.applied(assignment, Step::Expand, timeouts.migrate).await?;
+                Ok(Output::Expanded { applied })
             }
             Stage::Backfill => {
                 let step = if has_ended { Step::Backfill } else { Step::BackfillBeforeSwitch };
@@ -122,8 +138,8 @@ impl Performer for Migrator {
                 Ok(Output::Backfilled { rows: done.rows })
             }
             Stage::Contract => {
-                let done = self.work(assignment, Step::Contract, timeouts.migrate.0).await?;
-                Ok(Output::Contracted { applied: done.applied })
+                let applied = self.applied(assignment, Step::Contract, timeouts.migrate).await?;
+                Ok(Output::Contracted { applied })
             }
             other => Err(Failure::lasting(format!("{other} is no stage of the migrator"))),
         }
@@ -132,7 +148,7 @@ impl Performer for Migrator {
 
 /// Tells what happens in the deployment's output and, as the step that runs, in the journal; answers with the rows that were
 /// brought over.
-async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Progress>) -> u64 {
+pub(crate) async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Progress>) -> u64 {
     let mut filled = BTreeMap::new();
     while let Some(event) = told.recv().await {
         if let Progress::Filled { version, rows, .. } = &event {
@@ -146,7 +162,7 @@ async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Progress>) ->
 }
 
 /// The error, and what to do about it. That the old version runs on is true of every one of them.
-fn failure(error: &Error, service: &ServiceName) -> Failure {
+pub(crate) fn failure(error: &Error, service: &ServiceName) -> Failure {
     let failure = Failure::of(error, error.retryable());
     match error {
         Error::Locked { .. } | Error::Turn { .. } => failure.hint(

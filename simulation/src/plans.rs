@@ -135,6 +135,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         timeouts: Timeouts::default(),
         database: None,
         engine: cutover_core::Engine::default(),
+        rails: None,
         contract,
         roles: Vec::new(),
         models: Vec::new(),

@@ -81,6 +81,7 @@ pub(crate) fn plan() -> Plan {
         repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
+        rails: None,
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),

@@ -11,7 +11,7 @@ fn target() -> Target {
         image: ImageSource::Existing("hello".to_owned()),
         settings,
         models: Vec::new(),
-        migrations_folder: None,
+        migrations: None,
     }
 }
 
@@ -103,6 +103,17 @@ fn pending_are_the_migrations_that_the_live_release_did_not_have() {
     next.migrations.push(MigrationFile::expand("2", "b", Digest::of(b"2")));
     assert_eq!(pending(&service, &next), [next.migrations.last().unwrap()]);
     assert_eq!(pending(&Service::default(), &next).len(), 2);
+}
+
+#[test]
+fn a_migration_of_rails_that_was_written_anew_is_not_run_again() {
+    let Transcript { service, .. } = Transcript::with_live_v1();
+    let mut next = release("v2");
+    next.migrations[0].content = Digest::of(b"another text");
+    assert_eq!((pending(&service, &next).len(), rewritten(&service, &next).len()), (1, 0));
+    next.settings.rails = Some(cutover_core::Rails::default());
+    assert!(pending(&service, &next).is_empty());
+    assert_eq!(rewritten(&service, &next), [&next.migrations[0]]);
 }
 
 #[test]

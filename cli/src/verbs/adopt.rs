@@ -78,7 +78,7 @@ pub(super) async fn run(options: &Global, args: Adopt, console: Console) -> anyh
         }
         tell(console, machine, standing)?;
     }
-    if !foreign.is_empty() && project.target.migrations_folder.is_some() {
+    if !foreign.is_empty() && project.target.migrations.is_some() {
         console.note(
             "note: the database keeps a fence of its own. If it belongs to the other control plane too, the next migration \
              is refused, and the refusal names the SQL that adopts it",

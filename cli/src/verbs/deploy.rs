@@ -60,6 +60,9 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         }
         return Ok(Exit::Ok);
     }
+    for file in planning::rewritten(log.service(), &release) {
+        console.note(format_args!("warning: {}", danger::not_again(file)));
+    }
     let verdicts = danger::of_pending(&verdicts, &planning::pending(log.service(), &release));
     verdicts.iter().for_each(|verdict| console.note(verdict));
     danger::check(log.service(), verdicts)?;

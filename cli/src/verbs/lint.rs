@@ -1,5 +1,7 @@
 //! `cutover lint`: what the migrations of a folder would do to those who use the database.
 
+use cutover_core::MigrationSource;
+
 use crate::args::{Global, Lint};
 use crate::console::Console;
 use crate::danger::{self, Classified};
@@ -12,9 +14,16 @@ pub(super) async fn run(options: &Global, args: Lint, console: Console) -> anyho
         (folder, args.engine.unwrap_or_default())
     } else {
         let project = Project::open(options)?;
-        let Some(folder) = &project.target.migrations_folder else {
-            console.note("the deploy file names no migrations");
-            return Ok(Exit::Ok);
+        let folder = match &project.target.migrations {
+            Some(MigrationSource::Folder(folder)) => folder,
+            Some(MigrationSource::Rails(_)) => {
+                console.note("the migrations are those of Rails, whose SQL isn't known before they run");
+                return Ok(Exit::Ok);
+            }
+            None => {
+                console.note("the deploy file names no migrations");
+                return Ok(Exit::Ok);
+            }
         };
         (project.folder().join(folder), args.engine.unwrap_or(project.target.settings.engine))
     };

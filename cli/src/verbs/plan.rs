@@ -47,7 +47,7 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         Err(error) => return Err(error),
     };
     let models = models::resolve(&project, &service, None, console).await?;
-    let Assembled { release, verdicts, warnings } =
+    let Assembled { release, verdicts, mut warnings } =
         release::assemble(&project, models, args.version, None, console).await?;
     let changes = !planning::is_live(&service, &release);
     let image = planning::known_image(&service, &release).cloned();
@@ -60,6 +60,11 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         ),
         None => (Vec::new(), Vec::new()),
     };
+    for file in planning::rewritten(&service, &plan.release) {
+        let warning = danger::not_again(file);
+        console.note(format_args!("warning: {warning}"));
+        warnings.push(warning);
+    }
     let pending = planning::pending(&service, &plan.release);
     let verdicts = danger::of_pending(&verdicts, &pending);
     danger::check(&service, verdicts.iter().copied())?;

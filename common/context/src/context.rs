@@ -49,6 +49,11 @@ impl Context {
         Ok(Self { folder, dockerfile, deploy_file })
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The digest of the archive, which is kept nowhere, and how much is in it.
     ///
     /// # Errors

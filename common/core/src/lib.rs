@@ -27,6 +27,7 @@ mod obligation;
 mod orders;
 mod plan;
 mod port;
+mod rails;
 mod recipe;
 mod reference;
 mod refused;
@@ -50,7 +51,8 @@ pub use container::{Container, Logging, Volume};
 pub use decision::Decision;
 pub use declaration::{Change, Column, Declaration, InvalidDeclaration, Operation};
 pub use deploy_file::{
-    DeployFile, DeployFileError, GitRepository, ImageSource, ModelSource, Place, Problem, Target, WantedModel,
+    DeployFile, DeployFileError, GitRepository, ImageSource, MigrationSource, ModelSource, Place, Problem,
+    Target, WantedModel,
 };
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
 pub use digest::{Digest, InvalidDigest};
@@ -76,6 +78,7 @@ pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use plan::{Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use port::Port;
+pub use rails::Rails;
 pub use recipe::{InvalidSshKeys, Recipe, RegistryLogin, SshKeys, origin};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};

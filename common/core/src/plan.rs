@@ -10,8 +10,8 @@ use crate::{
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
 /// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
-/// models, images that get to the hosts through a registry, and builds on other machines.
-pub const PROTOCOL: u32 = 5;
+/// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of Rails.
+pub const PROTOCOL: u32 = 6;
 
 /// What all plans need.
 const USUAL_PROTOCOL: u32 = 2;
@@ -99,7 +99,9 @@ impl Plan {
 
     /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
     pub fn protocol_for(release: &Release) -> u32 {
-        if release.needs_protocol_5() {
+        if release.settings.needs_protocol_6() {
+            6
+        } else if release.needs_protocol_5() {
             5
         } else if release.settings.needs_protocol_4() || release.source.needs_protocol_4() {
             4

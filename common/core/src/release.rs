@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Container, ContractTerms, Digest, Engine, MigrationFile, Model, Recipe, Reference, RegistryLogin,
+    Container, ContractTerms, Digest, Engine, MigrationFile, Model, Rails, Recipe, Reference, RegistryLogin,
     ReleaseId, Repository, Resources, Role, Routing, Span,
 };
 
@@ -112,6 +112,9 @@ pub struct Settings {
     /// The kind of that database.
     #[serde(default, skip_serializing_if = "Engine::is_postgresql")]
     pub engine: Engine,
+    /// How the application's own Rails runs the migrations; none: the migrator does, as they are SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rails: Option<Rails>,
     /// When the last phase of migrations may begin.
     #[serde(default, skip_serializing_if = "ContractTerms::are_usual")]
     pub contract: ContractTerms,
@@ -215,6 +218,11 @@ impl Settings {
     /// Whether a worker that knows protocol 3 of the journal would leave something out of them.
     pub(crate) fn needs_protocol_4(&self) -> bool {
         !self.roles.is_empty() || self.resources.needs_protocol_4() || self.container.needs_protocol_4()
+    }
+
+    /// Whether a worker that knows protocol 5 of the journal would take migrations of Rails for SQL.
+    pub(crate) const fn needs_protocol_6(&self) -> bool {
+        self.rails.is_some()
     }
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.

@@ -20,9 +20,9 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
-    GitRepository, HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, Plan, Port, Proof, Readiness, Recipe,
-    Reference, RegistryLogin, Release, Repository, Resources, Routing, Settings, Soak, Source, Span, SshKeys,
-    Target, Timeouts, Tls,
+    GitRepository, HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, MigrationSource, Plan, Port, Proof,
+    Readiness, Recipe, Reference, RegistryLogin, Release, Repository, Resources, Routing, Settings, Soak,
+    Source, Span, SshKeys, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -120,7 +120,7 @@ fn a_file_of_five_lines_is_enough() {
     let target = only(text);
     assert_eq!(target.key.to_string(), "production/hello");
     assert_eq!(hosts(&target), ["root@203.0.113.7:22"]);
-    assert_eq!(target.migrations_folder, None);
+    assert_eq!(target.migrations, None);
     assert_eq!(target.image, ImageSource::Builder { context: ".".into(), git: None, recipe: Box::default() });
     let expected = Settings {
         port: 3000,
@@ -143,6 +143,7 @@ fn a_file_of_five_lines_is_enough() {
         repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
+        rails: None,
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
@@ -157,7 +158,7 @@ fn the_sample_says_what_its_comments_say() {
     let file = parse(SAMPLE).unwrap_or_else(|error| panic!("{error}"));
     let target = file.destination(Some("production")).unwrap();
     assert_eq!(hosts(&target), ["root@203.0.113.7:22", "deploy@web2.example.com:2222"]);
-    assert_eq!(target.migrations_folder.as_deref(), Some("db/migrate"));
+    assert_eq!(target.migrations, Some(MigrationSource::Folder("db/migrate".into())));
     let built = ImageSource::Builder {
         context: ".".into(),
         git: Some(GitRepository {

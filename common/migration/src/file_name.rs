@@ -36,6 +36,11 @@ pub enum InvalidFileName {
     /// It ends in `.yml`, which is not looked for.
     #[error("operations stand in a file that ends in .yaml: rename it")]
     Ending,
+    /// Rails would refuse it.
+    #[error(
+        "Rails takes digits, _ and a name of small letters, digits and _, as in 20260102030405_add_name.rb"
+    )]
+    Rails,
 }
 
 impl FileName {

@@ -244,6 +244,7 @@ fn settings(version: &str) -> Settings {
         repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
+        rails: None,
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),

@@ -163,6 +163,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
+        rails: None,
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),

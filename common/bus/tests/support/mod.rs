@@ -148,6 +148,7 @@ fn settings() -> Settings {
         repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
+        rails: None,
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),

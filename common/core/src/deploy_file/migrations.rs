@@ -1,6 +1,7 @@
 //! The section `migrations`: where they are, what they run on, and when their last phase may begin.
 
 use super::error::{Place, Problem, Problems};
+use super::rails::{Rails, rails};
 use super::section::Section;
 use super::text::filled;
 use super::units::span;
@@ -11,6 +12,7 @@ use crate::{ContractTerms, Engine, Reference, Span, When};
 pub(super) struct Migrations {
     pub(super) place: Option<Place>,
     pub(super) folder: Option<String>,
+    pub(super) rails: Rails,
     pub(super) database: Option<Reference>,
     pub(super) engine: Option<Engine>,
     after: Option<Span>,
@@ -22,9 +24,12 @@ pub(super) fn migrations(mut section: Section<'_>, problems: &mut Problems) -> M
     if let Some(node) = section.node("database") {
         problems.hide(node);
     }
+    let path = section.path_of("rails");
+    let rails = section.node("rails").map(|node| rails(path, node, problems));
     let mut migrations = Migrations {
         place: section.place,
         folder: section.value("folder", filled, problems),
+        rails: rails.unwrap_or_default(),
         database: section.value("database", str::parse, problems),
         engine: section.value("engine", str::parse, problems),
         ..Migrations::default()
@@ -44,6 +49,7 @@ impl Migrations {
         Self {
             place: self.place.or(under.place),
             folder: self.folder.or(under.folder),
+            rails: self.rails.over(under.rails),
             database: self.database.or(under.database),
             engine: self.engine.or(under.engine),
             after: self.after.or(under.after),
@@ -59,18 +65,28 @@ impl Migrations {
 
     /// Says what is missing of the two that belong together; `own` is the path of the destination's own section, where it has one.
     pub(super) fn check(&self, own: Option<&str>, destination: &str, problems: &mut Problems) -> bool {
+        let path = own.unwrap_or("migrations");
+        let rails = self.rails.resolved();
+        if let (Some(_), Some(_)) = (&self.folder, &rails) {
+            let message = format!("both a folder and rails are given for destination '{destination}'");
+            let both = Problem::new(path, self.rails.place.or(self.place), message);
+            problems
+                .add(both.hint("leave out `folder` to have Rails run its own, or `rails` for files of SQL"));
+            return false;
+        }
         let (missing, hint) = match (&self.folder, &self.database) {
             (Some(_), None) => (
                 "database",
                 "add `database: env://DATABASE_URL`, in the file's migrations or in the destination's",
             ),
-            (None, Some(_)) => {
-                ("folder", "add `folder: db/migrate`, in the file's migrations or in the destination's")
-            }
+            (None, Some(_)) if rails.is_none() => (
+                "folder",
+                "add `folder: db/migrate`, or `rails: true`, in the file's migrations or in the destination's",
+            ),
             _ => return true,
         };
         let message = format!("no {missing} is given for destination '{destination}'");
-        problems.add(Problem::new(own.unwrap_or("migrations"), self.place, message).hint(hint));
+        problems.add(Problem::new(path, self.place, message).hint(hint));
         false
     }
 }

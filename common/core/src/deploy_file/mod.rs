@@ -16,6 +16,7 @@ mod nearest;
 pub(crate) mod node;
 mod option;
 mod ports;
+mod rails;
 mod raw;
 mod resources;
 mod roles;
@@ -29,7 +30,7 @@ pub(crate) mod units;
 
 pub use error::{DeployFileError, Place, Problem};
 pub use models::{ModelSource, WantedModel};
-pub use target::{GitRepository, ImageSource, Target};
+pub use target::{GitRepository, ImageSource, MigrationSource, Target};
 
 use error::Problems;
 

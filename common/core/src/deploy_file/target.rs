@@ -21,8 +21,8 @@ pub struct Target {
     pub image: ImageSource,
     /// How a release runs there.
     pub settings: Settings,
-    /// The folder of the migrations, relative to the deploy file. With it, `settings.database` is there too.
-    pub migrations_folder: Option<String>,
+    /// Where the migrations are; none: it has none.
+    pub migrations: Option<MigrationSource>,
     /// The models that a release of it has. Their versions are not known yet: `settings` has none of them.
     pub models: Vec<WantedModel>,
 }
@@ -43,6 +43,16 @@ pub enum ImageSource {
     Existing(String),
     /// It exists, in a registry that asks for a password.
     Private(PrivateImage),
+}
+
+/// Where migrations are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MigrationSource {
+    /// Files of SQL and operations, in this folder, relative to the deploy file. With it, `settings.database` is there too.
+    Folder(String),
+    /// A Rails application, in this folder of the build context; of an image that exists, relative to the deploy file. With
+    /// it, `settings.rails` is there too.
+    Rails(String),
 }
 
 /// A Git repository to build from.
@@ -98,6 +108,8 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
     let port = raw.port.unwrap_or(80);
     let proxy = routing::resolved(layer.proxy, &there.layer.proxy, port, there.name.as_str(), problems);
     let models = models::resolved(layer.models, &raw.container, there.name.as_str(), problems);
+    let rails = migrations.rails.resolved();
+    let (root, rails) = rails.unzip();
     let settings = Settings {
         port,
         replicas: layer.replicas.unwrap_or(1),
@@ -133,6 +145,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         contract: migrations.contract(),
         engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,
+        rails,
         roles: roles::resolved(layer.roles, &there.hosts, there.name.as_str(), problems),
         models: Vec::new(),
         warm: layer.warm.unwrap_or_default(),
@@ -143,7 +156,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         hosts: there.hosts.iter().map(host).collect(),
         image: raw.image.clone(),
         settings,
-        migrations_folder: migrations.folder,
+        migrations: migrations.folder.map(MigrationSource::Folder).or(root.map(MigrationSource::Rails)),
         models,
     })
 }

@@ -1,7 +1,8 @@
 //! What a deploy file says of migrations.
 
 use cutover_core::{
-    ContractTerms, Digest, Engine, MigrationFile, Phase, Plan, Release, Source, Span, Stage, When,
+    ContractTerms, Digest, Engine, MigrationFile, MigrationSource, Phase, Plan, Rails, Release, Settings,
+    Source, Span, Stage, When,
 };
 
 use super::{parse, with};
@@ -19,6 +20,45 @@ fn the_engine_and_the_terms_of_the_contract_are_read() {
     let usual = with("migrations: {folder: db, database: env://DB}").settings;
     assert_eq!((usual.engine, usual.contract.when), (Engine::Postgresql, When::Retained));
     assert_eq!(usual.contract.after, Span::seconds(3600));
+}
+
+#[test]
+fn rails_runs_its_own_where_it_is_asked_to() {
+    let target = with("migrations: {rails: true}");
+    assert_eq!(target.migrations, Some(MigrationSource::Rails(".".into())));
+    assert_eq!((target.settings.rails, target.settings.database), (Some(Rails::default()), None));
+    let own = with("migrations: {rails: {root: shop, command: bundle exec rails}, database: env://DB}");
+    assert_eq!(own.migrations, Some(MigrationSource::Rails("shop".into())));
+    assert_eq!(own.settings.rails.unwrap().command, ["bundle", "exec", "rails"]);
+    assert!(own.settings.database.is_some());
+    let off = with("migrations: {rails: false}");
+    assert_eq!((off.migrations, off.settings.rails), (None, None));
+}
+
+#[test]
+fn migrations_are_files_of_sql_or_those_of_rails() {
+    for (text, said) in [
+        ("{rails: true, folder: db, database: env://DB}", "both a folder and rails are given"),
+        ("{rails: false, database: env://DB}", "no folder is given"),
+        ("{rails: {root: ../shop}}", "migrations.rails.root"),
+    ] {
+        let text =
+            format!("service: hello\nmigrations: {text}\ndestinations: {{production: {{hosts: [a]}}}}");
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn workers_that_would_take_ruby_for_sql_are_not_given_it() {
+    let settings = with("migrations: {rails: true}").settings;
+    let text = serde_json::to_string(&settings).unwrap();
+    assert!(text.contains(r#""rails":{"command":["bin/rails"]}"#), "{text}");
+    assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
+    let source = Source::Image("hello".into());
+    let release = Release { version: "v1".into(), source, settings, migrations: Vec::new() };
+    assert_eq!(Plan::protocol_for(&release), 6);
+    assert!(!serde_json::to_string(&with("").settings).unwrap().contains("rails"));
 }
 
 #[test]

@@ -82,6 +82,7 @@ pub fn release(number: u8) -> Release {
         repository: None,
         database: None,
         engine: cutover_core::Engine::default(),
+        rails: None,
         contract: cutover_core::ContractTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),

@@ -1,0 +1,236 @@
+//! A Rails application that brings its own migrations: both of its versions serve while they are applied, going back is possible
+//! until the contract, and what goes wrong in one harms nobody.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use cutover_core::{Deployment, Outcome, Progress, Service, Stage, Status, Task};
+use cutover_e2e::{Database, Ended, Load, LoadPlan, Relay, root};
+use support::{Expect, Scene};
+
+/// What only the second version has.
+const SECOND: [&str; 3] = [
+    "db/migrate/20260201000000_add_full_name_to_people.rb",
+    "db/migrate/20260202000000_index_people_on_full_name.rb",
+    "db/post_migrate/20260203000000_drop_name_from_people.rb",
+];
+/// What stands for the model in the first version.
+const FIRST_MODEL: &str = "class Person < ActiveRecord::Base\n  def self.with_name(text)\n    create!(name: text)\n  end\n\n  \
+                           def shown_name\n    name\n  end\nend\n";
+const FAILS: &str = "class Fails < ActiveRecord::Migration[6.1]\n  def up\n    add_column :people, :half, :text\n    \
+                     raise ArgumentError, \"this one can't be\"\n  end\nend\n";
+/// It is at work until somebody opens the gate.
+const WAITS: &str = "class Waits < ActiveRecord::Migration[6.1]\n  def up\n    execute \"INSERT INTO marks DEFAULT VALUES\"\n    \
+     sleep 0.1 until select_value(\"SELECT open FROM gate\")\n  end\nend\n";
+const EXPAND: Task = Task { stage: Stage::Expand, host: None };
+const COLUMNS: &str = "SELECT string_agg(column_name, ' ' ORDER BY column_name) FROM information_schema.columns \
+    WHERE table_name = 'people' AND column_name LIKE '%name'";
+
+struct Application {
+    scene: Scene,
+    database: Database,
+    /// Where the host reaches the database, whose server listens on loopback.
+    way: Relay,
+}
+
+impl Application {
+    /// The first version, of which nothing is deployed yet.
+    async fn set() -> Self {
+        let (scene, database) = (Scene::set("rails"), Database::start("rails").unwrap());
+        let machine = Ipv4Addr::from(u32::from(scene.host.address.parse::<Ipv4Addr>().unwrap()) - 1);
+        let server = authority(&database.url).parse().unwrap();
+        let way = Relay::start_at(machine, server, Duration::ZERO).await.unwrap();
+        let there = Self { scene, database, way };
+        std::fs::remove_file(there.folder().join("hello")).unwrap();
+        copy(&example(), there.folder());
+        for file in SECOND {
+            std::fs::remove_file(there.folder().join(file)).unwrap();
+        }
+        there.put("app/models/person.rb", FIRST_MODEL);
+        there
+    }
+
+    fn folder(&self) -> &Path {
+        self.scene.project.folder()
+    }
+
+    fn put(&self, file: &str, text: &str) {
+        std::fs::write(self.folder().join(file), text).unwrap();
+    }
+
+    /// Makes it the second version.
+    fn advance(&self) {
+        for file in SECOND.into_iter().chain(["app/models/person.rb"]) {
+            std::fs::copy(example().join(file), self.folder().join(file)).unwrap();
+        }
+    }
+
+    fn write_deploy_file(&self, version: &str) {
+        let reference = self.scene.plane.home().join("database_url");
+        let url = self.database.url.replace(authority(&self.database.url), &self.way.address.to_string());
+        std::fs::write(&reference, url).unwrap();
+        let (reference, host) = (reference.display(), &self.scene.host.address);
+        let text = format!(
+            "service: hello\n\
+             builder: {{context: ., args: {{VERSION: {version}}}}}\n\
+             port: 3000\n\
+             readiness_probe: {{path: /up, period: 250ms, timeout: 2s}}\n\
+             env:\n  clear: {{SECRET_KEY_BASE: 0123456789abcdef0123456789abcdef}}\n  \
+             secret: {{DATABASE_URL: \"file://{reference}\"}}\n\
+             container: {{read_only: true}}\n\
+             migrations: {{rails: true, database: \"file://{reference}\", contract: {{when: approved}}}}\n\
+             soak: {{time: 1s}}\n\
+             timeouts: {{ready: 60s, drain: 10s}}\n\
+             destinations: {{production: {{hosts: [{host}]}}}}\n"
+        );
+        self.put("cutover.yaml", &text);
+    }
+
+    fn deploy(&self, version: &str) -> Ended {
+        self.write_deploy_file(version);
+        self.scene.cutover(&["deploy", "--version", version])
+    }
+
+    /// Load that writes rows and reads them back.
+    fn load(&self) -> Load {
+        let plan = LoadPlan::new(self.scene.host.http().unwrap(), "hello.example");
+        Load::start(LoadPlan { rate: 40, ..plan })
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        let output = Command::new("psql").args(["-XAtc", sql, &self.database.url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Waits until the contract is owed no more.
+    async fn contracted(&self) {
+        let paid =
+            |service: &Service| !service.obligations.iter().any(|owed| owed.task.stage == Stage::Contract);
+        self.scene.until_service(paid).await;
+    }
+
+    /// What runs on the host is one replica, and nothing that migrates.
+    fn runs_nothing_else(&self) {
+        let there = self.scene.replicas();
+        assert!(matches!(there.as_slice(), [one] if one.starts_with("hello-production-")), "{there:?}");
+    }
+
+    async fn goes_back_and_forth_until_the_contract(&self) {
+        let scene = &self.scene;
+        self.advance();
+        let added = "20260201000000 AddFullNameToPeople: migrated";
+        self.deploy("v2").exited(0, &[added, "IndexPeopleOnFullName"]);
+        scene.serves("v2").await;
+        self.runs_nothing_else();
+        assert_eq!(self.sql(COLUMNS), "full_name name");
+        scene.cutover(&["migrations"]).exited(0, &["20260203000000_drop_name_from_people: contract waits"]);
+
+        scene.cutover(&["rollback"]).succeeded();
+        scene.serves("v1").await;
+        scene.cutover(&["rollback", "v2"]).succeeded();
+        scene.serves("v2").await;
+        scene
+            .cutover(&["approve"])
+            .exited(0, &["approves the contract of 20260203000000_drop_name_from_people"]);
+        self.contracted().await;
+        assert_eq!(self.sql(COLUMNS), "full_name");
+        scene
+            .cutover(&["rollback", "v1"])
+            .exited(2, &["release v1 was made without migration 20260203000000"]);
+        scene.cutover(&["migrations"]).exited(0, &["4 migrations are done"]);
+        self.runs_nothing_else();
+    }
+
+    async fn fails_with_the_words_of_ruby(&self) {
+        self.put("db/migrate/20260301000000_fails.rb", FAILS);
+        let said =
+            ["20260301000000 Fails failed: ArgumentError: this one can't be", "20260301000000_fails.rb:4"];
+        self.deploy("v3").exited(4, &said);
+        let ended = self.scene.until(|current| current.outcome().is_some()).await;
+        assert_eq!(ended.outcome(), Some(Outcome::Failed));
+        assert_eq!(
+            self.sql("SELECT count(*) FROM information_schema.columns WHERE column_name = 'half'"),
+            "0"
+        );
+        self.scene.serves("v2").await;
+        self.runs_nothing_else();
+        std::fs::remove_file(self.folder().join("db/migrate/20260301000000_fails.rb")).unwrap();
+    }
+
+    async fn is_applied_once_although_the_migrator_is_killed(&self) {
+        self.sql("CREATE TABLE marks (id serial); CREATE TABLE gate (open boolean); INSERT INTO gate VALUES (false)");
+        self.put("db/migrate/20260401000000_waits.rb", WAITS);
+        self.write_deploy_file("v4");
+        let mut deploy = self.scene.plane.command(self.folder(), &["deploy", "--version", "v4"]);
+        let deploy = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let first = self.scene.until(|current| migrates(current, 1)).await;
+        let Status::Claimed { claim, .. } = first.state(&EXPAND).status else { panic!("{first:?}") };
+        let pid = claim.worker.rsplit(':').next().unwrap();
+        assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+        self.scene.until(|current| migrates(current, 2)).await;
+        self.sql("UPDATE gate SET open = true");
+        let output = deploy.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("which an earlier attempt has left at work"), "{said}");
+        let versions = "SELECT count(*) FROM schema_migrations WHERE version = '20260401000000'";
+        assert_eq!((self.sql("SELECT count(*) FROM marks"), self.sql(versions)), ("1".into(), "1".into()));
+        self.scene.serves("v4").await;
+        self.runs_nothing_else();
+    }
+}
+
+/// Whether the expand is at work under the claim of that number, and Rails with the migration that waits.
+fn migrates(deployment: &Deployment, claim: u32) -> bool {
+    let state = deployment.state(&EXPAND);
+    let waits = |step: &str| step.contains("Waits: migrating");
+    deployment.plan.release.version == "v4"
+        && state.claims == claim
+        && matches!(state.status, Status::Claimed { progress: Some(Progress::Step(step)), .. } if waits(&step))
+}
+
+fn example() -> PathBuf {
+    root().join("examples/rails")
+}
+
+/// Host and port of a database's URL.
+fn authority(url: &str) -> &str {
+    url.split(['@', '/']).nth(3).unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_versions_serve_while_rails_migrates_and_what_goes_wrong_harms_neither() {
+    let there = Application::set().await;
+    there.deploy("v1").succeeded();
+    there.scene.serves("v1").await;
+    let load = there.load();
+    there.goes_back_and_forth_until_the_contract().await;
+    there.fails_with_the_words_of_ruby().await;
+    there.is_applied_once_although_the_migrator_is_killed().await;
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    for version in ["v1", "v2", "v4"] {
+        assert!(report.first_answer_of(version).is_some(), "{version}");
+    }
+}

@@ -1,0 +1,4 @@
+Rails.application.routes.draw do
+  root to: "people#show"
+  get "up", to: "people#up"
+end

@@ -1,0 +1,227 @@
+# Runs migrations of a Rails application in its own Rails (5.2 and later), each once, all in one process. It is given to rake as
+# code (rake's --execute-continue) and adds a task. What is to be done stands in CUTOVER_MIGRATE; the last line that begins with
+# "cutover: " says why it could not be done.
+
+class CutoverMigrate
+  # sysexits(3): the same may go better later.
+  TEMPORARY = 75
+
+  # What PostgreSQL was building when its client was killed, and nobody builds any more. A partitioned table's own indexes are
+  # INVALID for as long as they have not all their parts, and are no rest of anything.
+  INVALID = <<~SQL.freeze
+    SELECT i.indexrelid::regclass::text AS name, c.relname AS index, t.relname AS table FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+    WHERE NOT i.indisvalid AND c.relkind = 'i'
+    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+  SQL
+
+  # The sessions that an earlier attempt has left at work.
+  LEFT = "FROM pg_stat_activity WHERE application_name = current_setting('application_name') " \
+         "AND usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()".freeze
+
+  # Of a statement that has changed something it is not known whether it may be made again.
+  LOOKS = /\A\s*(SELECT|SHOW|SET|EXPLAIN|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b/i.freeze
+
+  # CREATE INDEX CONCURRENTLY waits for transactions that are older than it, and blocks nobody meanwhile.
+  module Concurrently
+    attr_accessor :cutover
+
+    def execute(sql, *rest, **options)
+      return super unless /\bCONCURRENTLY\b/i.match?(sql)
+
+      super(cutover.limits("index_lock", "index"))
+      begin
+        super
+      ensure
+        super(cutover.limits(cutover.lock, "statement")) if active?
+      end
+    end
+  end
+
+  attr_reader :lock
+
+  def initialize(order)
+    @phase, @wanted, @later, @limits = order.values_at("phase", "run", "later", "limits")
+    @wanted = @wanted.map(&:to_i)
+    @later = @later.map(&:to_i)
+    @session = order.fetch("session")
+    @lock = @limits.fetch("lock")
+    @changes = 0
+  end
+
+  def run
+    ActiveSupport::Notifications.subscribe("sql.active_record") do |*, payload|
+      @changes += 1 unless payload[:exception] || payload[:name] == "SCHEMA" || LOOKS.match?(payload[:sql])
+    end
+    set_up
+    missing = @wanted - context.migrations.map(&:version)
+    fail_with "the image lacks #{list(missing)}, which the release has in db/migrate or db/post_migrate" if missing.any?
+
+    due.each { |migration| up(migration) }
+    left = due.map(&:version)
+    fail_with "#{list(left)} still not applied" if left.any?
+  rescue ActiveRecord::ConcurrentMigrationError => error
+    fail_with "another process migrates this database: #{error.message}", TEMPORARY
+  end
+
+  # How long one wait for a lock and one statement may take, as a statement; times are in ms, or names of limits.
+  def limits(lock, statement)
+    "SET lock_timeout = #{@limits.fetch(lock, lock)}; SET statement_timeout = #{@limits.fetch(statement)}"
+  end
+
+  private
+
+  def connection
+    base = ActiveRecord::Base
+    base.respond_to?(:lease_connection) ? base.lease_connection : base.connection
+  end
+
+  def postgresql?
+    /postg/i.match?(connection.adapter_name)
+  end
+
+  # All migrations of the application and those of db/post_migrate, which it may leave out by itself.
+  def context
+    @context ||= begin
+      pool = ActiveRecord::Base.connection_pool
+      own = pool.respond_to?(:migration_context) ? pool.migration_context : connection.migration_context
+      paths = [*own.migrations_paths, "db/post_migrate"].map { |path| File.expand_path(path, Rails.root) }.uniq
+      tables = %i[schema_migration internal_metadata].select { |table| own.respond_to?(table) }
+      own.class.new(paths, *tables.map { |table| own.public_send(table) })
+    end
+  end
+
+  # What is not applied, in the order of the versions. What a part of the application brings along itself, and no folder of the
+  # build context has, is applied with the rest before the switch.
+  def due
+    applied = context.get_all_versions
+    context.migrations.select do |migration|
+      wanted = @phase == "expand" ? !@later.include?(migration.version) : @wanted.include?(migration.version)
+      wanted && !applied.include?(migration.version)
+    end
+  end
+
+  def set_up
+    if postgresql?
+      connection.execute("SET application_name = #{connection.quote(@session)}")
+      end_what_is_left
+      connection.singleton_class.prepend(Concurrently)
+      connection.cutover = self
+    end
+    # Makes the tables that Rails keeps its versions in.
+    context.open
+  end
+
+  def end_what_is_left
+    100.times do
+      return if connection.select_value("SELECT count(pg_terminate_backend(pid)) #{LEFT}").to_i.zero?
+
+      sleep 0.1
+    end
+    fail_with "what an earlier attempt has left at work in the database does not end", TEMPORARY
+  end
+
+  # Tried again and again as long as it gets no lock: each try is so short that nobody queues behind it for long.
+  def up(migration)
+    began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    tries = 0
+    begin
+      spent = (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began) * 1000
+      tries += 1
+      prepare(migration, spent)
+      @changes = 0
+      # Each further try would say the same again.
+      ActiveRecord::Migration.verbose = tries == 1
+      context.run(:up, migration.version)
+    rescue ActiveRecord::ConcurrentMigrationError
+      raise if spent > @limits["patience"]
+
+      sleep 0.5
+      retry
+    rescue StandardError, ScriptError => error
+      failed(migration, error) unless contended?(error)
+      unless @changes.zero? || transactional?(migration)
+        failed(migration, error, "after changes that stay; make each of them a migration of its own")
+      end
+      if spent > @limits["patience"]
+        puts error.message
+        fail_with "#{name(migration)} got no lock in #{tries} tries over #{(spent / 1000).round} s", TEMPORARY
+      end
+      puts "cutover: #{name(migration)} got no lock, try #{tries}" if tries == 1 || (tries % 20).zero?
+      sleep @lock / 1000.0 * (1 + 3 * rand)
+      retry
+    end
+    ActiveRecord::Migration.verbose = true
+    migration.announce("migrated (%.4fs), at try #{tries}" % (spent / 1000)) if tries > 1
+    rests(migration).each { |rest| fail_with "#{name(migration)} left the index #{rest} INVALID" }
+  end
+
+  def prepare(migration, spent)
+    # One wait for a lock, longer as patience ends; two who collide part by chance.
+    longest = spent < @limits["patience"] / 2 ? @limits["lock"] : @limits["longest_lock"]
+    @lock = (longest * (0.5 + 0.5 * rand)).ceil
+    if postgresql?
+      connection.execute(limits(@lock, "statement"))
+      rests(migration).each do |rest|
+        puts "cutover: dropping the INVALID index #{rest}, to build it again"
+        connection.execute("DROP INDEX CONCURRENTLY #{rest}")
+      end
+    elsif /mysql|trilogy/i.match?(connection.adapter_name)
+      # In whole seconds.
+      @lock = 1000
+      connection.execute("SET SESSION lock_wait_timeout = 1")
+    end
+  end
+
+  # The INVALID indexes on what a migration names that runs outside of a transaction.
+  def rests(migration)
+    return [] if !postgresql? || transactional?(migration)
+
+    text = File.read(migration.filename)
+    named = connection.select_all(INVALID).to_a.select { |row| text.include?(row["table"]) || text.include?(row["index"]) }
+    named.map { |row| row["name"] }
+  end
+
+  def transactional?(migration)
+    connection.supports_ddl_transactions? && !migration.disable_ddl_transaction
+  end
+
+  # Whether an error, or what caused it, is about a lock.
+  def contended?(error)
+    causes = []
+    while error && !causes.include?(error)
+      causes << error
+      error = error.cause
+    end
+    causes.any? { |cause| cause.is_a?(ActiveRecord::LockWaitTimeout) || cause.is_a?(ActiveRecord::Deadlocked) }
+  end
+
+  def failed(migration, error, more = nil)
+    cause = error.cause || error
+    puts error.message
+    places = (cause.backtrace || []).select { |line| line.start_with?(Rails.root.to_s) }.first(5)
+    puts(places.map { |place| "  #{place}" })
+    first = cause.message.to_s.lines.map(&:strip).reject(&:empty?).first
+    fail_with ["#{name(migration)} failed", more].compact.join(" ") + ": #{cause.class}: #{first}"
+  end
+
+  def fail_with(reason, code = 1)
+    puts "cutover: #{reason}"
+    exit(code)
+  end
+
+  def name(migration)
+    "migration #{migration.version} #{migration.name}"
+  end
+
+  def list(versions)
+    versions.size == 1 ? "migration #{versions.first}" : "migrations #{versions.first(5).join(', ')}#{' and more' if versions.size > 5}"
+  end
+end
+
+$stdout.sync = true
+$stderr.reopen($stdout)
+Rake::Task.define_task("cutover:migrate" => "db:load_config") do
+  require "json"
+  CutoverMigrate.new(JSON.parse(ENV.fetch("CUTOVER_MIGRATE"))).run
+end

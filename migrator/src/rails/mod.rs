@@ -1,0 +1,142 @@
+//! A Rails application's own migrations, run by its own Rails in a container of the release's image.
+//!
+//! Which versions belong to which phase says the release. Rails knows which of them are applied (`schema_migrations`); what
+//! runs in it ([`SCRIPT`]) applies the rest one by one, gives way where it gets no lock, and looks in the end whether all are
+//! there.
+
+mod authority;
+mod error;
+mod one_off;
+mod order;
+mod saying;
+
+use std::collections::VecDeque;
+
+use cutover_bus::Assignment;
+use cutover_core::{Failure, HostName, Progress, Rails, Span, Stage};
+use cutover_fleet::{Fleet, ImageName, LAST_LINES};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+use crate::Limits;
+use crate::worker::failure;
+use authority::Authority;
+pub(crate) use error::RailsError;
+use one_off::{Ending, OneOff};
+use order::Order;
+use saying::{Announced, verdict};
+
+/// What runs in Rails.
+const SCRIPT: &str = include_str!("migrate.rb");
+/// The task that it adds.
+const TASK: &str = "cutover:migrate";
+/// Where it finds what is to be done.
+const ORDER: &str = "CUTOVER_MIGRATE";
+/// Where Rails finds its database.
+const DATABASE: &str = "DATABASE_URL";
+/// The exit code of what may go better later (sysexits(3), `EX_TEMPFAIL`).
+const TEMPORARY: i64 = 75;
+
+/// Runs what the task is about, on the first host of the deployment, within `limit`. Answers with the versions that were applied
+/// now.
+///
+/// # Errors
+/// A migration that fails, locks that aren't given in time, and all that can go wrong with a host.
+pub(crate) async fn migrate(
+    fleet: &Fleet,
+    assignment: &Assignment,
+    rails: &Rails,
+    limit: Span,
+) -> Result<Vec<String>, Failure> {
+    let plan = assignment.plan();
+    let limits = Limits { turn: limit.0.mul_f64(0.9), ..Limits::default() };
+    let (Some(host), Some(image)) = (plan.hosts.first(), assignment.deployment().image()) else {
+        return Err(Failure::lasting(format!("{}: the journal names no image or no host", assignment.task)));
+    };
+    let machine = fleet.machine(host);
+    let order = match assignment.task.stage {
+        Stage::Contract => Order::contract(&plan.key, assignment.service.contracting(&plan.release), &limits),
+        _ => Order::expand(&plan.key, &plan.release, &limits),
+    };
+    let mut settings = plan.release.settings.clone();
+    settings.env.insert(ORDER.to_owned(), order.to_text()?);
+    if let Some(database) = &settings.database {
+        settings.secrets.insert(DATABASE.to_owned(), database.clone());
+    }
+    let given = [TASK, "--execute-continue", SCRIPT].map(str::to_owned);
+    let one_off = OneOff {
+        machine: &machine,
+        key: &plan.key,
+        deployment: &plan.deployment,
+        epoch: &assignment.epoch,
+        image: &ImageName::new(&plan.key, image),
+        settings: &settings,
+        command: rails.command.iter().cloned().chain(given).collect(),
+    };
+    let run = async {
+        let authority = Authority::take(assignment, &limits).await?;
+        let (lines, told) = unbounded_channel();
+        let (ending, said) = tokio::join!(one_off.run(lines), tell(assignment, told));
+        if let Some(authority) = authority {
+            authority.give().await;
+        }
+        said.judge(ending?, one_off.machine.name().clone())
+    };
+    let ended = Box::pin(timeout(limit.0, run)).await.unwrap_or(Err(RailsError::Late { limit }));
+    ended.map_err(|error| match error {
+        RailsError::Database(error) => failure(&error, &plan.key.service),
+        error => error.into(),
+    })
+}
+
+/// What was said in a run.
+#[derive(Debug, Default)]
+struct Said {
+    applied: Vec<String>,
+    verdict: Option<String>,
+    last_lines: VecDeque<String>,
+}
+
+impl Said {
+    fn hear(&mut self, line: &str) {
+        if let Some(announced) = Announced::of(line).filter(Announced::is_applied) {
+            self.applied.push(announced.version.to_owned());
+        }
+        if let Some(verdict) = verdict(line) {
+            self.verdict = Some(verdict.to_owned());
+        }
+        if self.last_lines.len() == LAST_LINES as usize {
+            self.last_lines.pop_front();
+        }
+        self.last_lines.push_back(line.to_owned());
+    }
+
+    /// The versions that were applied, where all were.
+    fn judge(self, ending: Ending, host: HostName) -> Result<Vec<String>, RailsError> {
+        if ending.succeeded {
+            return Ok(self.applied);
+        }
+        let reason = self.verdict.unwrap_or_else(|| "the migrations could not be run".to_owned());
+        let passing = ending.code == TEMPORARY;
+        Err(RailsError::Ended {
+            reason,
+            host,
+            what: ending.what,
+            passing,
+            last_lines: self.last_lines.into(),
+        })
+    }
+}
+
+/// Tells what is said in the deployment's output and, as the step that runs, in the journal.
+async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<String>) -> Said {
+    let mut said = Said::default();
+    while let Some(line) = told.recv().await {
+        assignment.line(&line).await;
+        if let Some(Announced { version, what }) = Announced::of(&line) {
+            assignment.progress(Progress::Step(format!("{version} {what}"))).await;
+        }
+        said.hear(&line);
+    }
+    said
+}
