@@ -5,9 +5,10 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cutover_core::{Deployment, Outcome, Progress, Service, Stage, Status, Task};
@@ -93,8 +94,35 @@ impl Application {
     }
 
     fn deploy(&self, version: &str) -> Ended {
+        ended(self.start(version))
+    }
+
+    /// The output of the last deployment has this.
+    fn told(&self, texts: &[&str]) {
+        self.scene.cutover(&["logs", "--deployment"]).exited(0, texts);
+    }
+
+    /// Begins to deploy it.
+    fn start(&self, version: &str) -> Child {
         self.write_deploy_file(version);
-        self.scene.cutover(&["deploy", "--version", version])
+        let mut deploy = self.scene.plane.command(self.folder(), &["deploy", "--version", version]);
+        deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// A session that has read the table and stays in its transaction until its standard input ends.
+    fn reader(&self) -> Child {
+        let mut psql = Command::new("psql");
+        let mut psql = psql
+            .args(["-XAtq", &self.database.url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        psql.stdin.as_mut().unwrap().write_all(b"BEGIN;\nSELECT 'rows', count(*) FROM people;\n").unwrap();
+        let mut read = String::new();
+        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut read).unwrap();
+        assert!(read.starts_with("rows"), "{read}");
+        psql
     }
 
     /// Load that writes rows and reads them back.
@@ -125,11 +153,18 @@ impl Application {
     async fn goes_back_and_forth_until_the_contract(&self) {
         let scene = &self.scene;
         self.advance();
-        let added = "20260201000000 AddFullNameToPeople: migrated";
-        self.deploy("v2").exited(0, &[added, "IndexPeopleOnFullName"]);
+        // Whoever reads for long is waited out, and nobody waits behind the migration meanwhile.
+        let mut reader = self.reader();
+        let deploy = self.start("v2");
+        self.scene.until(|current| at_work(current, "v2", 1, "AddFullNameToPeople got no lock")).await;
+        drop(reader.stdin.take());
+        reader.wait().unwrap();
+        ended(deploy).exited(0, &["applied 20260201000000, 20260202000000"]);
+        self.told(&["-- add_column(:people, :full_name, :text)", "IndexPeopleOnFullName: migrated"]);
         scene.serves("v2").await;
         self.runs_nothing_else();
         assert_eq!(self.sql(COLUMNS), "full_name name");
+        assert_eq!(self.sql("SELECT count(*) FROM cutover_ledger.fence WHERE service = 'hello'"), "1");
         scene.cutover(&["migrations"]).exited(0, &["20260203000000_drop_name_from_people: contract waits"]);
 
         scene.cutover(&["rollback"]).succeeded();
@@ -167,20 +202,15 @@ impl Application {
     async fn is_applied_once_although_the_migrator_is_killed(&self) {
         self.sql("CREATE TABLE marks (id serial); CREATE TABLE gate (open boolean); INSERT INTO gate VALUES (false)");
         self.put("db/migrate/20260401000000_waits.rb", WAITS);
-        self.write_deploy_file("v4");
-        let mut deploy = self.scene.plane.command(self.folder(), &["deploy", "--version", "v4"]);
-        let deploy = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let first = self.scene.until(|current| migrates(current, 1)).await;
+        let deploy = self.start("v4");
+        let first = self.scene.until(|current| at_work(current, "v4", 1, "Waits: migrating")).await;
         let Status::Claimed { claim, .. } = first.state(&EXPAND).status else { panic!("{first:?}") };
         let pid = claim.worker.rsplit(':').next().unwrap();
         assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
-        self.scene.until(|current| migrates(current, 2)).await;
+        self.scene.until(|current| at_work(current, "v4", 2, "Waits: migrating")).await;
         self.sql("UPDATE gate SET open = true");
-        let output = deploy.wait_with_output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(output.status.success(), "{said}");
-        assert!(said.contains("which an earlier attempt has left at work"), "{said}");
+        ended(deploy).exited(0, &["applied 20260401000000"]);
+        self.told(&["which an earlier attempt has left at work", "Waits: migrated"]);
         let versions = "SELECT count(*) FROM schema_migrations WHERE version = '20260401000000'";
         assert_eq!((self.sql("SELECT count(*) FROM marks"), self.sql(versions)), ("1".into(), "1".into()));
         self.scene.serves("v4").await;
@@ -188,13 +218,18 @@ impl Application {
     }
 }
 
-/// Whether the expand is at work under the claim of that number, and Rails with the migration that waits.
-fn migrates(deployment: &Deployment, claim: u32) -> bool {
+/// Whether the expand of a version is at work under the claim of that number, and has come to that step.
+fn at_work(deployment: &Deployment, version: &str, claim: u32, at: &str) -> bool {
     let state = deployment.state(&EXPAND);
-    let waits = |step: &str| step.contains("Waits: migrating");
-    deployment.plan.release.version == "v4"
+    deployment.plan.release.version == version
         && state.claims == claim
-        && matches!(state.status, Status::Claimed { progress: Some(Progress::Step(step)), .. } if waits(&step))
+        && matches!(state.status, Status::Claimed { progress: Some(Progress::Step(step)), .. } if step.contains(at))
+}
+
+fn ended(deploy: Child) -> Ended {
+    let output = deploy.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 fn example() -> PathBuf {

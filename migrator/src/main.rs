@@ -23,7 +23,8 @@ struct Command {
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
     command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
-    let migrator = Migrator::new(Store::open(&command.store).await?, Fleet::new(Hosts::from_environment()?));
+    let store = Store::open(&command.store).await?;
+    let migrator = Migrator::new(store, Hosts::from_environment().map(Fleet::new));
     cutover_program::run(Program::Migrator, env!("CARGO_PKG_VERSION"), command.program, migrator).await?;
     Ok(())
 }

@@ -20,12 +20,13 @@ const MIGRATION_LIMIT: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Migrator {
     store: Store,
-    fleet: Fleet,
+    fleet: Result<Fleet, cutover_host::Error>,
 }
 
 impl Migrator {
-    /// A migrator that reads migrations from `store`, and has those of Rails run on hosts that are reached through `fleet`.
-    pub const fn new(store: Store, fleet: Fleet) -> Self {
+    /// A migrator that reads migrations from `store`, and has those of Rails run on hosts that are reached through `fleet`. Where
+    /// there is no way to hosts, all others are run.
+    pub const fn new(store: Store, fleet: Result<Fleet, cutover_host::Error>) -> Self {
         Self { store, fleet }
     }
 
@@ -37,7 +38,10 @@ impl Migrator {
         limit: Span,
     ) -> Result<Vec<String>, Failure> {
         match &assignment.plan().release.settings.rails {
-            Some(rails) => Box::pin(migrate(&self.fleet, assignment, rails, limit)).await,
+            Some(rails) => {
+                let fleet = self.fleet.as_ref().map_err(|error| Failure::of(error, false))?;
+                Box::pin(migrate(fleet, assignment, rails, limit)).await
+            }
             None => Ok(self.work(assignment, step, limit.0).await?.applied),
         }
     }

@@ -22,13 +22,16 @@ class CutoverMigrate
   # Of a statement that has changed something it is not known whether it may be made again.
   LOOKS = /\A\s*(SELECT|SHOW|SET|EXPLAIN|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b/i.freeze
 
-  # CREATE INDEX CONCURRENTLY waits for transactions that are older than it, and blocks nobody meanwhile.
-  module Concurrently
+  # How a connection waits for locks. A statement outside of a transaction is tried again by itself: what was done before it stays.
+  # What a transaction is made of is tried again as a whole.
+  module Patient
     attr_accessor :cutover
 
-    def execute(sql, *rest, **options)
-      return super unless /\bCONCURRENTLY\b/i.match?(sql)
+    def execute(sql, *rest)
+      return super if open_transactions.positive?
+      return cutover.patiently { super(sql, *rest) } unless /\bCONCURRENTLY\b/i.match?(sql)
 
+      # It waits for transactions that are older than it, and blocks nobody meanwhile.
       super(cutover.limits("index_lock", "index"))
       begin
         super
@@ -36,6 +39,8 @@ class CutoverMigrate
         super(cutover.limits(cutover.lock, "statement")) if active?
       end
     end
+    # Before Ruby 2.7 there is no need for it.
+    ruby2_keywords(:execute) if respond_to?(:ruby2_keywords, true)
   end
 
   attr_reader :lock
@@ -69,7 +74,33 @@ class CutoverMigrate
     "SET lock_timeout = #{@limits.fetch(lock, lock)}; SET statement_timeout = #{@limits.fetch(statement)}"
   end
 
+  # Tries something again and again as long as it gets no lock: each try is so short that nobody queues behind it for long.
+  def patiently
+    began = clock
+    tries = 0
+    begin
+      tries += 1
+      yield
+    rescue ActiveRecord::LockWaitTimeout, ActiveRecord::Deadlocked
+      raise if clock - began > @limits["patience"]
+
+      puts "cutover: a statement got no lock, try #{tries}" if tries == 1 || (tries % 20).zero?
+      pause
+      retry
+    end
+  end
+
   private
+
+  # In milliseconds.
+  def clock
+    Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+  end
+
+  # Room for all that has queued, by chance one to four times the wait.
+  def pause
+    sleep @lock / 1000.0 * (1 + 3 * rand)
+  end
 
   def connection
     base = ActiveRecord::Base
@@ -105,9 +136,9 @@ class CutoverMigrate
     if postgresql?
       connection.execute("SET application_name = #{connection.quote(@session)}")
       end_what_is_left
-      connection.singleton_class.prepend(Concurrently)
-      connection.cutover = self
     end
+    connection.singleton_class.prepend(Patient)
+    connection.cutover = self
     # Makes the tables that Rails keeps its versions in.
     context.open
   end
@@ -121,12 +152,12 @@ class CutoverMigrate
     fail_with "what an earlier attempt has left at work in the database does not end", TEMPORARY
   end
 
-  # Tried again and again as long as it gets no lock: each try is so short that nobody queues behind it for long.
+  # Tried again as a whole as long as it gets no lock, and as far as nothing of a try stays.
   def up(migration)
-    began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    began = clock
     tries = 0
     begin
-      spent = (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began) * 1000
+      spent = clock - began
       tries += 1
       prepare(migration, spent)
       @changes = 0
@@ -148,7 +179,7 @@ class CutoverMigrate
         fail_with "#{name(migration)} got no lock in #{tries} tries over #{(spent / 1000).round} s", TEMPORARY
       end
       puts "cutover: #{name(migration)} got no lock, try #{tries}" if tries == 1 || (tries % 20).zero?
-      sleep @lock / 1000.0 * (1 + 3 * rand)
+      pause
       retry
     end
     ActiveRecord::Migration.verbose = true

@@ -133,8 +133,9 @@ async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<String>) -> S
     let mut said = Said::default();
     while let Some(line) = told.recv().await {
         assignment.line(&line).await;
-        if let Some(Announced { version, what }) = Announced::of(&line) {
-            assignment.progress(Progress::Step(format!("{version} {what}"))).await;
+        let announced = Announced::of(&line).map(|Announced { version, what }| format!("{version} {what}"));
+        if let Some(step) = announced.or_else(|| verdict(&line).map(str::to_owned)) {
+            assignment.progress(Progress::Step(step)).await;
         }
         said.hear(&line);
     }

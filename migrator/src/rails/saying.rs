@@ -1,6 +1,6 @@
 //! What a run of Rails says, line by line. Pure.
 
-/// The end of the line that tells why it could not be done.
+/// How lines begin that are not of Rails.
 const VERDICT: &str = "cutover: ";
 
 /// What a line says of a migration, as Rails announces it: `== 20260101 AddName: migrated (0.0123s) ======`.
@@ -27,7 +27,7 @@ impl<'a> Announced<'a> {
     }
 }
 
-/// Why it could not be done, where a line says so.
+/// What a line says that is not of Rails: the last one, why it could not be done.
 pub(super) fn verdict(line: &str) -> Option<&str> {
     line.strip_prefix(VERDICT)
 }
