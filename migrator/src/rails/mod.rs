@@ -141,3 +141,55 @@ async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<String>) -> S
     }
     said
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn judged(lines: &[&str], code: i64) -> Result<Vec<String>, Failure> {
+        let mut said = Said::default();
+        lines.iter().for_each(|line| said.hear(line));
+        let ending = Ending { succeeded: code == 0, code, what: format!("exited with code {code}") };
+        Ok(said.judge(ending, "198.18.0.2".parse().unwrap())?)
+    }
+
+    #[test]
+    fn what_was_applied_is_read_out_of_what_rails_says() {
+        let lines = [
+            "== 1 AddName: migrating ===",
+            "== 1 AddName: migrated (0.1s) ===",
+            "== 2 DropName: migrating ===",
+        ];
+        assert_eq!(judged(&lines, 0).unwrap(), ["1"]);
+    }
+
+    #[test]
+    fn a_failure_is_told_in_the_words_of_what_ran() {
+        let lines = [
+            "An error has occurred",
+            "cutover: no lock, try 1",
+            "cutover: migration 1 AddName failed: E: no",
+        ];
+        let failure = judged(&lines, 1).unwrap_err();
+        assert!(
+            failure.message.starts_with("migration 1 AddName failed: E: no (in a container on 198.18.0.2")
+        );
+        assert_eq!((failure.retry, failure.tail.as_slice()), (false, lines.map(str::to_owned).as_slice()));
+        let passing = judged(&["cutover: migration 1 AddName got no lock in 9 tries over 60 s"], TEMPORARY);
+        assert!(passing.unwrap_err().retry);
+        let silent = judged(&["bin/rails: No such file"], 127).unwrap_err();
+        assert!(
+            silent.message.contains("could not be run") && silent.message.contains("code 127"),
+            "{}",
+            silent.message
+        );
+    }
+
+    #[test]
+    fn of_a_long_output_the_end_is_kept() {
+        let lines: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let failure = judged(&lines.iter().map(String::as_str).collect::<Vec<_>>(), 1).unwrap_err();
+        assert_eq!((failure.tail.len(), failure.tail.last()), (LAST_LINES as usize, lines.last()));
+    }
+}
