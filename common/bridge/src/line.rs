@@ -16,6 +16,8 @@ const MAX_LINE: u64 = 32 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
+    /// Answer, and nothing else: both sides know by it that the other one lives.
+    Ping,
     /// Connect to an address, as the host sees it.
     Tcp(SocketAddr),
     /// Connect to a unix socket of the host.
@@ -28,6 +30,8 @@ pub enum Call {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
+    /// It lives.
+    Pong,
     /// The stream is the connection from here on.
     Connected,
     /// It listens on that port.

@@ -11,9 +11,12 @@ use yamux::{Config, Connection, ConnectionError, Mode};
 use crate::Error;
 
 /// What may be on its way to a side that doesn't read, in bytes: all streams together.
-const WINDOW: usize = 64 << 20;
-/// Streams at once. Each has a window of 256 KiB in any case, which the whole must have room for.
-const STREAMS: usize = 256;
+const WINDOW: usize = STREAMS * (256 << 10);
+/// Streams at once, which each have a window of 256 KiB. One more would end them all, so that each side begins far fewer
+/// ([`EACH`]).
+const STREAMS: usize = 1024;
+/// Streams that one side has begun, at once: who wants another waits until one has ended.
+pub(crate) const EACH: usize = 200;
 /// Streams that were asked for and don't exist yet.
 const ASKED: usize = 16;
 
