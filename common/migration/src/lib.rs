@@ -4,6 +4,7 @@
 mod backfill;
 mod concurrent;
 mod declared;
+mod definition;
 mod directive;
 mod file_name;
 mod header;
@@ -19,6 +20,7 @@ mod version;
 pub use backfill::{Backfill, InvalidBackfill};
 pub use concurrent::{ConcurrentIndex, DroppedIndex, Reindexed};
 pub use declared::Compiled;
+pub use definition::{Definition, Mark, Member, Name, Outcome, Thing};
 pub use file_name::{FileName, Form, InvalidFileName};
 pub use header::InvalidHeader;
 pub use invalid::InvalidMigration;

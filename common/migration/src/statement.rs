@@ -138,6 +138,21 @@ fn has_body(tokens: &[Token<'_>], engine: Engine) -> bool {
             .any(is_routine)
 }
 
+/// What stands between the commas that are in no parentheses.
+pub(crate) fn listed<'a>(tokens: &'a [Token<'a>]) -> Vec<&'a [Token<'a>]> {
+    let mut depth = 0_usize;
+    tokens
+        .split(|token| {
+            if token.is_symbol("(") {
+                depth += 1;
+            } else if token.is_symbol(")") {
+                depth = depth.saturating_sub(1);
+            }
+            depth == 0 && token.is_symbol(",")
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use cutover_core::Engine;
 use super::known::{Known, bare};
 use super::rule::Rule;
 use super::{Statement, bounded};
-use crate::statement::statements;
+use crate::statement::{listed, statements};
 use crate::token::Token;
 
 /// What statements that nobody notices begin with.
@@ -130,7 +130,7 @@ impl<'a> Words<'a> {
             return Vec::new();
         }
         let mut rules = self.algorithm();
-        for action in actions(self.0.get(at..).unwrap_or_default()) {
+        for action in listed(self.0.get(at..).unwrap_or_default()) {
             rules.extend(Words(action).action(&table, known));
         }
         rules.dedup();
@@ -220,19 +220,4 @@ impl<'a> Words<'a> {
             _ => vec![Rule::ALGORITHM],
         }
     }
-}
-
-/// The actions of an ALTER TABLE: what stands between the commas that are in no parentheses.
-fn actions<'a>(tokens: &'a [Token<'a>]) -> Vec<&'a [Token<'a>]> {
-    let mut depth = 0_usize;
-    tokens
-        .split(|token| {
-            if token.is_symbol("(") {
-                depth += 1;
-            } else if token.is_symbol(")") {
-                depth = depth.saturating_sub(1);
-            }
-            depth == 0 && token.is_symbol(",")
-        })
-        .collect()
 }
