@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `make bench-migrator`: schema changes and backfills under load on a PostgreSQL of its own, and migrators that are killed.
+# `make bench-migrator`: schema changes and backfills under load on a PostgreSQL and a MariaDB of its own, and migrators that are
+# killed.
 #
 #   bench-migrator.sh                                all of it
 #   bench-migrator.sh queue|backfill [ARGUMENT...]   one table; `--help` lists the arguments
@@ -13,5 +14,5 @@ if [[ ${1-} != kill ]]; then
   target/release/cutover-bench-migrator "$@"
 fi
 if [[ $# == 0 || $1 == kill ]]; then
-  CUTOVER_KILLS=${2-100} cargo test --package cutover-migrator --test postgres killed:: -- --nocapture
+  CUTOVER_KILLS=${2-100} cargo test --package cutover-migrator --test postgres --test mariadb killed:: -- --nocapture
 fi

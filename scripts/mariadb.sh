@@ -1,16 +1,17 @@
 #!/bin/sh
 # A throwaway MariaDB server for tests: fast, not durable, reachable by its socket and on loopback only.
 #
-#   mariadb.sh run <dir> <port>   makes <dir>, starts a server whose data and socket are in it, prints its URL, waits until its
-#                                 own standard input ends, then stops it and removes <dir>: the server can't outlive the program
-#                                 that holds the other end, however that dies
+#   mariadb.sh run <dir> <port> [OPTION...]
+#       makes <dir>, starts a server (with these options of its own) whose data and socket are in it, prints its URL, waits until
+#       its own standard input ends, then stops it and removes <dir>: the server can't outlive the program that holds the other
+#       end, however that dies
 #
 # <dir> must not exist: nothing is ever removed but what this script made in a folder that it made.
 # Needs Debian's `mariadb-server` (10.11).
 set -eu
 
 usage() {
-    sed -n '4,6s/^# //p' "$0" >&2
+    sed -n '4,7s/^# //p' "$0" >&2
     exit 64
 }
 
@@ -32,9 +33,11 @@ start() {
     as_mysql mariadb-install-db --no-defaults --datadir="$dir/data" --auth-root-authentication-method=normal --skip-test-db \
         >"$dir/install.log" 2>&1 || { cat "$dir/install.log" >&2; fail "mariadb-install-db failed"; }
     : >"$dir/server.log"
+    # A server that starts removes what looks left over of temporary tables in there: another one's too.
+    as_mysql mkdir "$dir/tmp"
     as_mysql mariadbd --no-defaults --datadir="$dir/data" --socket="$dir/socket" --port="$port" --bind-address=127.0.0.1 \
-        --pid-file="$dir/pid" --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=64M --skip-log-bin \
-        </dev/null >"$dir/server.log" 2>&1 &
+        --tmpdir="$dir/tmp" --pid-file="$dir/pid" --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=64M --skip-log-bin \
+        "$@" </dev/null >"$dir/server.log" 2>&1 &
     server=$!
     tries=0
     until mariadb-admin --no-defaults --user=root --socket="$dir/socket" --silent ping >/dev/null 2>&1; do
@@ -62,14 +65,15 @@ remove() {
         kill -KILL "$server" 2>/dev/null || true
         wait "$server" 2>/dev/null || true
     fi
-    rm -rf "$dir/data"
+    rm -rf "$dir/data" "$dir/tmp"
     rm -f "$dir/install.log" "$dir/server.log" "$dir/socket" "$dir/pid"
     rmdir "$dir"
 }
 
-[ $# = 3 ] && [ "$1" = run ] || usage
+[ $# -ge 3 ] && [ "$1" = run ] || usage
 dir=$(realpath -m -- "$2")
 port=$3
+shift 3
 command -v mariadbd >/dev/null || fail "no mariadbd in PATH: apt-get install mariadb-server"
 password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 # An interrupt at the terminal reaches this script too; the end of its input is what it stops at.
@@ -80,5 +84,5 @@ trap 'remove' EXIT
 if [ "$(id -u)" = 0 ]; then
     chown mysql:mysql "$dir"
 fi
-start
+start "$@"
 cat >/dev/null

@@ -139,9 +139,6 @@ pub(crate) enum Error {
         /// The hosts.
         hosts: Vec<HostName>,
     },
-    /// Migrations for a database that no migrator changes.
-    #[error("migrations of a {0} database can't be run yet, only looked at")]
-    EngineNotRun(&'static str),
     /// The migrations of Rails lie in a repository that isn't here.
     #[error("the migrations of Rails are read from the build context, and that is in {0}")]
     RailsElsewhere(String),
@@ -228,9 +225,6 @@ impl Error {
             Self::Refused(cutover_core::Refused::Contracted { .. }) => {
                 "deploy from a tree that has these migrations; cutover rollback --list shows what can be gone back to"
                     .to_owned()
-            }
-            Self::EngineNotRun(_) => {
-                "look at them with `cutover lint`, run them by other means, and leave `migrations` out".to_owned()
             }
             Self::RailsElsewhere(_) => {
                 "deploy from a clone of it with `builder: {git: {url: .}}`, which builds what is committed there".to_owned()

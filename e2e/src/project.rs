@@ -31,6 +31,8 @@ pub struct App {
     pub hosts: Vec<String>,
     /// Where the migrations run, if it has any.
     pub database: Option<String>,
+    /// What kind of database that is; none: the usual.
+    pub engine: Option<&'static str>,
     /// Migrations: file name and SQL.
     pub migrations: Vec<(&'static str, &'static str)>,
     /// When their last phase may begin, in one line; none: the usual.
@@ -58,6 +60,7 @@ impl App {
             payload: 0,
             hosts: hosts.iter().map(ToString::to_string).collect(),
             database: None,
+            engine: None,
             migrations: Vec::new(),
             contract: None,
             soak: "3s",
@@ -102,7 +105,11 @@ impl App {
         }
         if let Some(database) = &self.database {
             let contract = self.contract.map(|terms| format!(", contract: {terms}")).unwrap_or_default();
-            let _ = writeln!(text, "migrations: {{folder: migrations, database: \"{database}\"{contract}}}");
+            let engine = self.engine.map(|engine| format!(", engine: {engine}")).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "migrations: {{folder: migrations, database: \"{database}\"{engine}{contract}}}"
+            );
         }
         let _ = writeln!(text, "destinations:\n  production: {{hosts: [{}]}}", self.hosts.join(", "));
         text

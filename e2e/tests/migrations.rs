@@ -8,35 +8,90 @@ mod support;
 use std::process::Command;
 
 use cutover_core::{Service, Stage};
-use cutover_e2e::{App, Database};
+use cutover_e2e::{App, Database, Mariadb};
 use support::{Expect, Scene};
 
-const TABLE: (&str, &str) = (
-    "1_people.sql",
-    "CREATE TABLE people (id bigint PRIMARY KEY, name text NOT NULL);\n\
-     INSERT INTO people SELECT n, 'first' || n || ' last' || n FROM generate_series(1, 20000) n;",
-);
-const EXPAND: (&str, &str) = ("2_split.expand.sql", "ALTER TABLE people ADD COLUMN last_name text;");
-const BACKFILL: (&str, &str) = (
-    "2_split.backfill.sql",
-    "-- cutover: table=people\n-- cutover: verify=last_name IS NULL\n\
-     UPDATE people SET last_name = split_part(name, ' ', 2) WHERE :batch AND last_name IS NULL;",
-);
-const CONTRACT: (&str, &str) = ("2_split.contract.sql", "ALTER TABLE people DROP COLUMN name;");
+/// What differs between the servers.
+struct Dialect {
+    engine: &'static str,
+    table: &'static str,
+    expand: &'static str,
+    fill: &'static str,
+    contract: &'static str,
+    columns: &'static str,
+    more: &'static str,
+}
+
+const POSTGRESQL: Dialect = Dialect {
+    engine: "postgresql",
+    table: "CREATE TABLE people (id bigint PRIMARY KEY, name text NOT NULL);\n\
+        INSERT INTO people SELECT n, 'first' || n || ' last' || n FROM generate_series(1, 20000) n;",
+    expand: "ALTER TABLE people ADD COLUMN last_name text;",
+    fill: "-- cutover: table=people\n-- cutover: verify=last_name IS NULL\n\
+        UPDATE people SET last_name = split_part(name, ' ', 2) WHERE :batch AND last_name IS NULL;",
+    contract: "ALTER TABLE people DROP COLUMN name;",
+    columns: "SELECT string_agg(column_name, ' ' ORDER BY column_name) FROM information_schema.columns \
+        WHERE table_name = 'people'",
+    more: "INSERT INTO people (id, name) SELECT n, 'a b' FROM generate_series(30001, 30500) n",
+};
+
+const MARIADB: Dialect = Dialect {
+    engine: "mariadb",
+    table: "CREATE TABLE people (id bigint PRIMARY KEY, name varchar(80) NOT NULL);\n\
+        INSERT INTO people SELECT seq, CONCAT('first', seq, ' last', seq) FROM seq_1_to_20000;",
+    expand: "ALTER TABLE people ADD COLUMN last_name varchar(80), ALGORITHM=INSTANT;",
+    fill: "-- cutover: table=people\n-- cutover: verify=last_name IS NULL\n\
+        UPDATE people SET last_name = SUBSTRING_INDEX(name, ' ', -1) WHERE :batch AND last_name IS NULL;",
+    contract: "ALTER TABLE people DROP COLUMN name, ALGORITHM=INSTANT;",
+    columns: "SELECT GROUP_CONCAT(column_name ORDER BY column_name SEPARATOR ' ') FROM information_schema.columns \
+        WHERE table_schema = DATABASE() AND table_name = 'people'",
+    more: "INSERT INTO people (id, name) SELECT seq, 'a b' FROM seq_30001_to_30500",
+};
+
+const TABLE: &str = "1_people.sql";
+const EXPAND: &str = "2_split.expand.sql";
+const BACKFILL: &str = "2_split.backfill.sql";
+const CONTRACT: &str = "2_split.contract.sql";
+
+/// The server that migrations run on.
+enum Server {
+    Postgresql(Database),
+    Mariadb(Mariadb),
+}
 
 struct Migrating {
     scene: Scene,
-    database: Database,
+    dialect: Dialect,
+    server: Server,
 }
 
 impl Migrating {
-    fn set(name: &str) -> Self {
-        Self { scene: Scene::set(name), database: Database::start(name).unwrap() }
+    fn set(name: &str, dialect: Dialect) -> Self {
+        let server = if dialect.engine == MARIADB.engine {
+            Server::Mariadb(Mariadb::start(name, &[]).unwrap())
+        } else {
+            Server::Postgresql(Database::start(name).unwrap())
+        };
+        Self { scene: Scene::set(name), dialect, server }
+    }
+
+    fn url(&self) -> &str {
+        match &self.server {
+            Server::Postgresql(server) => &server.url,
+            Server::Mariadb(server) => &server.url,
+        }
+    }
+
+    /// All phases of the second migration after the first one.
+    fn all(&self) -> [(&'static str, &'static str); 4] {
+        let Dialect { table, expand, fill, contract, .. } = self.dialect;
+        [(TABLE, table), (EXPAND, expand), (BACKFILL, fill), (CONTRACT, contract)]
     }
 
     fn app(&self, version: &str, contract: &'static str, migrations: &[(&'static str, &'static str)]) -> App {
         App {
             database: Some(format!("file://{}", self.reference())),
+            engine: Some(self.dialect.engine),
             migrations: migrations.to_vec(),
             contract: Some(contract),
             soak: "1s",
@@ -48,12 +103,30 @@ impl Migrating {
     /// A file with the database's address.
     fn reference(&self) -> String {
         let path = self.scene.project.folder().join("database_url");
-        std::fs::write(&path, &self.database.url).unwrap();
+        std::fs::write(&path, self.url()).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
     fn sql(&self, sql: &str) -> String {
-        let output = Command::new("psql").args(["-XAtc", sql, &self.database.url]).output().unwrap();
+        let output = match &self.server {
+            Server::Postgresql(server) => Command::new("psql").args(["-XAtc", sql, &server.url]).output(),
+            Server::Mariadb(server) => {
+                let url = url::Url::parse(&server.url).unwrap();
+                Command::new("mariadb")
+                    .args([
+                        "--no-defaults",
+                        "--batch",
+                        "--skip-column-names",
+                        "--user=cutover",
+                        "--host=127.0.0.1",
+                    ])
+                    .args([format!("--port={}", url.port().unwrap()), format!("--execute={sql}")])
+                    .arg(url.path().trim_start_matches('/'))
+                    .env("MYSQL_PWD", url.password().unwrap())
+                    .output()
+            }
+        };
+        let output = output.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -66,15 +139,21 @@ impl Migrating {
 }
 
 const MISSING: &str = "SELECT count(*) FROM people WHERE last_name IS NULL";
-const COLUMNS: &str = "SELECT string_agg(column_name, ' ' ORDER BY column_name) FROM information_schema.columns \
-    WHERE table_name = 'people'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_can_be_gone_back_to_until_the_contract_and_not_after_it() {
-    let there = Migrating::set("phases");
+    Box::pin(there_and_back(Migrating::set("phases", POSTGRESQL))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_mariadb_a_version_can_be_gone_back_to_until_the_contract_and_not_after_it() {
+    Box::pin(there_and_back(Migrating::set("mariadb", MARIADB))).await;
+}
+
+async fn there_and_back(there: Migrating) {
     let scene = &there.scene;
-    let all = [TABLE, EXPAND, BACKFILL, CONTRACT];
-    scene.deploy(&there.app("v1", "{when: approved}", &[TABLE])).succeeded();
+    let all = there.all();
+    scene.deploy(&there.app("v1", "{when: approved}", &all[..1])).succeeded();
     let load = scene.load();
     scene.deploy(&there.app("v2", "{when: approved}", &all)).succeeded();
     there.paid(Stage::Backfill).await;
@@ -84,16 +163,16 @@ async fn a_version_can_be_gone_back_to_until_the_contract_and_not_after_it() {
     // The old version writes what the new one has to find later.
     scene.cutover(&["rollback"]).succeeded();
     scene.serves("v1").await;
-    there.sql("INSERT INTO people (id, name) SELECT n, 'a b' FROM generate_series(30001, 30500) n");
+    there.sql(there.dialect.more);
     scene.cutover(&["approve"]).exited(2, &["nothing of production/hello waits for approval"]);
     scene.cutover(&["rollback", "v2"]).succeeded();
     there.paid(Stage::Backfill).await;
     assert_eq!(there.sql(MISSING), "0");
-    assert_eq!(there.sql(COLUMNS), "id last_name name");
+    assert_eq!(there.sql(there.dialect.columns), "id last_name name");
 
     scene.cutover(&["approve"]).exited(0, &["approves the contract of 2_split", "v1 (release"]);
     there.paid(Stage::Contract).await;
-    assert_eq!(there.sql(COLUMNS), "id last_name");
+    assert_eq!(there.sql(there.dialect.columns), "id last_name");
     scene.cutover(&["rollback", "--list"]).exited(0, &["no way back: migration 2 is contracted"]);
     scene.cutover(&["rollback", "v1"]).exited(2, &["release v1 was made without migration 2"]);
     scene.cutover(&["migrations"]).exited(0, &["2 migrations are done"]);
@@ -108,10 +187,11 @@ async fn a_version_can_be_gone_back_to_until_the_contract_and_not_after_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_new_version_reads_is_brought_over_before_it_boots_and_what_is_old_goes_when_nothing_needs_it()
  {
-    let there = Migrating::set("first");
+    let there = Migrating::set("first", POSTGRESQL);
     let scene = &there.scene;
+    let [table, expand, _, contract] = there.all();
     let first = (
-        "2_split.backfill.sql",
+        BACKFILL,
         concat!(
             "-- cutover: before=switch\n-- cutover: table=people\n\
         -- cutover: verify=last_name IS NULL\n",
@@ -119,24 +199,24 @@ async fn what_the_new_version_reads_is_brought_over_before_it_boots_and_what_is_
         WHERE :batch AND last_name IS NULL;"
         ),
     );
-    scene.deploy(&there.app("v1", "{after: 0s}", &[TABLE])).succeeded();
+    scene.deploy(&there.app("v1", "{after: 0s}", &[table])).succeeded();
     let next = App {
-        migrations: vec![TABLE, EXPAND, first, CONTRACT],
+        migrations: vec![table, expand, first, contract],
         ..there.app("v2", "{after: 0s, when: elapsed}", &[])
     };
     scene.deploy(&next).exited(0, &["backfill", "20000 rows brought over"]);
     there.paid(Stage::Contract).await;
     assert_eq!(
-        (there.sql(COLUMNS), there.sql("SELECT count(*) FROM people")),
+        (there.sql(there.dialect.columns), there.sql("SELECT count(*) FROM people")),
         ("id last_name".into(), "20000".into())
     );
     // An older tree, without the migration's files.
     let folder = scene.project.folder().join("migrations");
-    for (name, _) in [EXPAND, first, CONTRACT] {
+    for name in [EXPAND, BACKFILL, CONTRACT] {
         std::fs::remove_file(folder.join(name)).unwrap();
     }
     scene
-        .deploy(&there.app("v0", "{after: 0s}", &[TABLE]))
+        .deploy(&there.app("v0", "{after: 0s}", &[table]))
         .exited(2, &["release v0 was made without migration 2"]);
     scene.serves("v2").await;
 }

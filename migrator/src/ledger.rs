@@ -1,6 +1,6 @@
 //! What the ledger in the database allows: which migrations are due, and who may run them. Pure.
 
-use cutover_core::{Epoch, JournalId, Phase, ServiceName};
+use cutover_core::{Engine, Epoch, JournalId, Phase, ServiceName};
 use cutover_migration::{Migration, Migrations, Version};
 
 use crate::Step;
@@ -109,19 +109,25 @@ pub enum Refusal {
 impl Refusal {
     /// The SQL by which an operator hands the schema of `service` over to the journal that was refused. It changes
     /// nothing once the schema belongs to a third one. None where that isn't the matter.
-    pub fn adoption(&self, service: &ServiceName) -> Option<String> {
+    pub fn adoption(&self, service: &ServiceName, engine: Engine) -> Option<String> {
         let Self::Foreign { owner, given } = self else { return None };
+        let literal = |text: &str| literal(text, engine);
         let (service, owner, given) = (literal(service.as_str()), literal(&owner.0), literal(&given.0));
+        let (fence, now) = match engine {
+            Engine::Postgresql => ("cutover_ledger.fence", "now()"),
+            Engine::Mysql | Engine::Mariadb => ("cutover_ledger_fence", "UTC_TIMESTAMP(6)"),
+        };
         Some(format!(
-            "UPDATE cutover_ledger.fence SET epoch_journal = {given}, epoch_sequence = 0, raised_at = now() \
+            "UPDATE {fence} SET epoch_journal = {given}, epoch_sequence = 0, raised_at = {now} \
              WHERE service = {service} AND epoch_journal = {owner};"
         ))
     }
 }
 
-/// A text as a constant of SQL (PostgreSQL's manual, 4.1.2.1).
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+/// A text as a constant of SQL (PostgreSQL's manual, 4.1.2.1; MySQL's, 11.1.1).
+fn literal(text: &str, engine: Engine) -> String {
+    let text = text.replace('\'', "''");
+    format!("'{}'", if engine.is_postgresql() { text } else { text.replace('\\', "\\\\") })
 }
 
 /// Whether a claim with `epoch` may act where the highest epoch so far is `fence`. The same claim may come again.
@@ -194,7 +200,7 @@ pub fn due<'a>(step: Step, migrations: &'a Migrations, entries: &[Entry]) -> Res
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_core::{Digest, Engine, MigrationFile};
+    use cutover_core::{Digest, MigrationFile};
 
     use super::*;
 
@@ -285,9 +291,15 @@ mod tests {
     fn only_what_another_journal_owns_is_there_to_adopt() {
         let service: ServiceName = "shop".parse().unwrap();
         let foreign = admit(Some(&epoch("a'; DROP TABLE posts; --", 5)), &epoch("b", 1)).unwrap_err();
-        let adoption = foreign.adoption(&service).unwrap();
+        let adoption = foreign.adoption(&service, Engine::Postgresql).unwrap();
         assert!(adoption.ends_with("AND epoch_journal = 'a''; DROP TABLE posts; --';"), "{adoption}");
-        assert_eq!(admit(Some(&epoch("a", 5)), &epoch("a", 4)).unwrap_err().adoption(&service), None);
+        assert_eq!(
+            admit(Some(&epoch("a", 5)), &epoch("a", 4)).unwrap_err().adoption(&service, Engine::Mysql),
+            None
+        );
+        let other = admit(Some(&epoch("a'\\", 5)), &epoch("b", 1)).unwrap_err();
+        let adoption = other.adoption(&service, Engine::Mariadb).unwrap();
+        assert!(adoption.ends_with(r"AND epoch_journal = 'a''\\';"), "{adoption}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Schema changes on PostgreSQL, made so that the version that serves doesn't notice.
+//! Schema changes on PostgreSQL, MySQL and MariaDB, made so that the version that serves doesn't notice.
 //!
 //! What a migration is stands in `cutover_migration`; the pure part here knows what the ledger in the database allows
 //! ([`ledger`]), how hard a lock is asked for ([`ladder`]) and how many rows a batch has ([`pace`]). The adapter ([`apply()`])
@@ -6,21 +6,29 @@
 //! it for long. A Rails application's own migrations are run by its own Rails, on a host.
 
 mod apply;
+mod backend;
 mod error;
+mod fault;
 pub mod ladder;
 pub mod ledger;
 mod limits;
+mod location;
+mod mysql;
 pub mod pace;
+mod percent;
 mod postgres;
 mod progress;
 mod rails;
+mod roots;
 mod work;
 mod worker;
 
 pub use apply::apply;
-pub use error::{Error, Location};
+pub use backend::{Backend, Backends};
+pub use error::Error;
+pub use fault::Fault;
 pub use limits::Limits;
-pub use postgres::{Backend, Backends};
+pub use location::Location;
 pub use progress::Progress;
 pub use work::{Applied, Step, Work};
 pub use worker::Migrator;

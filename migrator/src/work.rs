@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_core::{DeploymentId, Epoch, Phase, ServiceName};
+use cutover_core::{DeploymentId, Engine, Epoch, Phase, ServiceName};
 use cutover_migration::{Kind, Migration, Migrations, Version};
 
 /// What is to be done.
@@ -10,6 +10,8 @@ use cutover_migration::{Kind, Migration, Migrations, Version};
 pub struct Work {
     /// The service whose schema it is. Several may share a database; each has its own versions and its own fence.
     pub service: ServiceName,
+    /// The kind of database that the migrations are for.
+    pub engine: Engine,
     /// The deployment that asks for it.
     pub deployment: DeploymentId,
     /// The claim that this runs under.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Failure, MigrationFile, Output, Phase, ServiceName, Span, Stage};
+use cutover_core::{Engine, Failure, MigrationFile, Output, Phase, ServiceName, Span, Stage};
 use cutover_fleet::Fleet;
 use cutover_migration::{InvalidMigration, Migration, Migrations, Version};
 use cutover_store::Store;
@@ -73,6 +73,7 @@ impl Migrator {
         })?;
         let work = Work {
             service: plan.key.service.clone(),
+            engine: plan.release.settings.engine,
             deployment: plan.deployment.clone(),
             epoch: assignment.epoch.clone(),
             migrations: self.read(assignment).await?,
@@ -91,7 +92,7 @@ impl Migrator {
                 versions.dedup();
                 Ok(Done { applied: versions.iter().map(ToString::to_string).collect(), rows })
             }
-            Ok(Err(error)) => Err(failure(&error, &plan.key.service)),
+            Ok(Err(error)) => Err(failure(&error, &plan.key.service, plan.release.settings.engine)),
             Err(_) => {
                 let setting = if step.phase() == Phase::Backfill { "backfill" } else { "migrate" };
                 let took = format!("the migrations took longer than {} s", limit.as_secs());
@@ -166,18 +167,22 @@ pub(crate) async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<Pr
 }
 
 /// The error, and what to do about it. That the old version runs on is true of every one of them.
-pub(crate) fn failure(error: &Error, service: &ServiceName) -> Failure {
+pub(crate) fn failure(error: &Error, service: &ServiceName, engine: Engine) -> Failure {
     let failure = Failure::of(error, error.retryable());
     match error {
         Error::Locked { .. } | Error::Turn { .. } => failure.hint(
             "end the sessions that hold the locks, then `cutover replay`: nothing is built or shipped again",
         ),
         Error::Connect { .. } if !error.retryable() => failure.hint(
-            "correct the database's URL: its role, password, database, sslmode and sslrootcert (the file of the authority that \
-             has signed the server's certificate); then `cutover replay`",
+            "correct the database's URL: its role, password, database, and sslmode and sslrootcert, or ssl-mode and ssl-ca (the \
+             file of the authority that has signed the server's certificate); then `cutover replay`",
         ),
         Error::Connect { .. } => failure.hint("once the database answers: `cutover replay`"),
-        Error::Refused(refusal) => match refusal.adoption(service) {
+        Error::Statement { source, .. } if source.is_unsupported() => failure.hint(
+            "so that nobody has to wait it isn't done otherwise: where it says INSTANT, try ALGORITHM=INPLACE, LOCK=NONE; where \
+             that isn't supported either, make a new column and bring the rows over (change_type, rename_column)",
+        ),
+        Error::Refused(refusal) => match refusal.adoption(service, engine) {
             Some(adoption) => failure.hint(format!(
                 "if the other control plane is gone for good, run `cutover adopt` and, in the database: {adoption} \
                  Then `cutover replay`"
@@ -200,12 +205,13 @@ mod tests {
     fn whoever_is_refused_for_another_journal_is_told_how_to_adopt_the_schema() {
         let service: ServiceName = "shop".parse().unwrap();
         let refusal = Refusal::Foreign { owner: JournalId("a".into()), given: JournalId("b".into()) };
-        let hint = failure(&Error::Refused(refusal.clone()), &service).hint.unwrap();
+        let engine = Engine::Postgresql;
+        let hint = failure(&Error::Refused(refusal.clone()), &service, engine).hint.unwrap();
         assert!(
-            hint.contains("cutover adopt") && hint.contains(&refusal.adoption(&service).unwrap()),
+            hint.contains("cutover adopt") && hint.contains(&refusal.adoption(&service, engine).unwrap()),
             "{hint}"
         );
         let stale = Refusal::Stale { highest: 2, given: 1 };
-        assert_eq!(failure(&Error::Refused(stale), &service).hint, None);
+        assert_eq!(failure(&Error::Refused(stale), &service, engine).hint, None);
     }
 }

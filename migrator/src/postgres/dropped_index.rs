@@ -6,10 +6,9 @@ use std::time::Instant;
 use cutover_migration::DroppedIndex;
 
 use super::Session;
+use super::run::Run;
 use super::transaction::execute;
 use crate::Error;
-use crate::apply::Run;
-use crate::error::is_contention;
 use crate::ledger::Pending;
 
 /// Removes `index`, the only thing in `pending`.
@@ -34,7 +33,7 @@ pub(crate) async fn drop_index(
         run.ledger.forget(pending).await?;
     }
     Err(match error {
-        Error::Statement { source, .. } if is_contention(&source) => run.locked(migration, 1, since),
+        Error::Statement { source, .. } if source.is_contention() => run.locked(migration, 1, since),
         error => error,
     })
 }

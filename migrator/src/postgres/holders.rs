@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use cutover_core::Engine;
 use cutover_migration::{Migration, statements};
 
-use super::backend::COLUMNS;
-use super::{Backend, Backends, Session};
+use super::Session;
+use super::activity::COLUMNS;
 use crate::ladder::Oldest;
-use crate::{Error, Limits};
+use crate::{Backend, Backends, Error, Limits};
 
 /// What others hold.
 #[derive(Debug, Default)]

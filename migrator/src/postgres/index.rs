@@ -6,9 +6,8 @@ use std::time::Instant;
 use cutover_migration::ConcurrentIndex;
 
 use super::Session;
+use super::run::Run;
 use super::transaction::execute;
-use crate::apply::Run;
-use crate::error::is_contention;
 use crate::ledger::Pending;
 use crate::{Error, Progress};
 
@@ -53,7 +52,7 @@ pub(crate) async fn build_index(
             tracing::warn!(%error, migration = migration.file(), "an unfinished index is left; the next run drops it");
         }
         return Err(match error {
-            Error::Statement { source, .. } if is_contention(&source) => run.locked(migration, 1, since),
+            Error::Statement { source, .. } if source.is_contention() => run.locked(migration, 1, since),
             error => error,
         });
     }

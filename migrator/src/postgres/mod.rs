@@ -1,25 +1,22 @@
 //! The adapter to PostgreSQL: one direct session, its turn, the ledger, and the ways to run a migration.
 
-mod backend;
+mod activity;
 mod backfill;
 mod dropped_index;
+pub(crate) mod fault;
 mod fence;
 mod holders;
 mod index;
 mod ledger;
 mod observer;
 mod reindex;
+mod run;
 mod session;
 mod tls;
 mod transaction;
 mod url;
 
-pub use backend::{Backend, Backends};
-pub(crate) use backfill::{fill, is_filled};
-pub(crate) use dropped_index::drop_index;
-pub(crate) use index::build_index;
 pub(crate) use ledger::Ledger;
-pub(crate) use observer::Observer;
-pub(crate) use reindex::reindex;
+use observer::Observer;
+pub(crate) use run::apply;
 pub(crate) use session::Session;
-pub(crate) use transaction::run_in_transaction;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::backend::COLUMNS;
-use super::{Backend, Backends, Session};
-use crate::{Error, Limits, Progress};
+use super::Session;
+use super::activity::COLUMNS;
+use crate::{Backend, Backends, Error, Limits, Progress};
 
 /// The time to the first look.
 const SHORTEST: Duration = Duration::from_millis(8);
@@ -57,7 +57,7 @@ impl<'a> Observer<'a> {
         // More than once in the shortest wait that is watched; what takes long is looked at less and less.
         let mut pause = SHORTEST;
         // Each once: it takes a moment to be gone.
-        let mut ended = Vec::new();
+        let mut ended: Vec<i64> = Vec::new();
         tokio::pin!(work);
         loop {
             let look = async {
@@ -86,7 +86,7 @@ impl<'a> Observer<'a> {
                         Vec::new()
                     });
                     for blocker in now {
-                        ended.push(blocker.pid);
+                        ended.push(blocker.id);
                         // Nobody listening is no reason to stop.
                         let _ = progress.send(Progress::Ended { blocker });
                     }
@@ -117,11 +117,11 @@ async fn blockers(session: &Session, watched: i32) -> Result<Backends, Error> {
 /// Ends the transactions of clients that are older than `age` and that `watched` waits for: a query that runs is
 /// cancelled, which ends its transaction; a session that is idle in one has nothing to cancel, so it is closed. Whoever is
 /// in the way is asked for again in the same statement, as a moment ago it may have been somebody else.
-async fn end(session: &Session, watched: i32, age: Duration, except: &[i32]) -> Result<Vec<Backend>, Error> {
+async fn end(session: &Session, watched: i32, age: Duration, except: &[i64]) -> Result<Vec<Backend>, Error> {
     // The signals stand outside of the condition: the server is free to look at the parts of one in any order.
     let end = format!(
         "WITH a AS MATERIALIZED (SELECT * FROM pg_stat_activity a \
-         WHERE a.pid = ANY (pg_blocking_pids($1)) AND a.pid <> ALL ($3) AND a.backend_type = 'client backend' \
+         WHERE a.pid = ANY (pg_blocking_pids($1)) AND a.pid <> ALL ($3::bigint[]) AND a.backend_type = 'client backend' \
          AND clock_timestamp() - a.xact_start > $2::float8 * interval '1 second') \
          SELECT {COLUMNS}, CASE a.state WHEN 'active' THEN pg_cancel_backend(a.pid) \
          ELSE pg_terminate_backend(a.pid) END AS ended FROM a"

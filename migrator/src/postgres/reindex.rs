@@ -6,9 +6,8 @@ use cutover_migration::Reindexed;
 
 use super::Session;
 use super::index::drop_invalid;
+use super::run::Run;
 use super::transaction::execute;
-use crate::apply::Run;
-use crate::error::is_contention;
 use crate::ledger::Pending;
 use crate::{Error, Progress};
 
@@ -37,7 +36,7 @@ pub(crate) async fn reindex(run: &mut Run<'_>, pending: &Pending<'_>, what: &Rei
         }
     }
     Err(match error {
-        Error::Statement { source, .. } if is_contention(&source) => run.locked(migration, 1, since),
+        Error::Statement { source, .. } if source.is_contention() => run.locked(migration, 1, since),
         error => error,
     })
 }

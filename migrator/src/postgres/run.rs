@@ -1,4 +1,4 @@
-//! The three phases of migrations on a database.
+//! The three phases of migrations on PostgreSQL.
 
 use std::time::{Duration, Instant};
 
@@ -6,22 +6,17 @@ use cutover_migration::{Kind, Migration};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::backfill::{fill, is_filled};
+use super::dropped_index::drop_index;
+use super::index::build_index;
+use super::reindex::reindex;
+use super::transaction::run_in_transaction;
+use super::{Ledger, Observer, Session};
 use crate::ledger::{self, Pending};
-use crate::postgres::{
-    Ledger, Observer, Session, build_index, drop_index, fill, is_filled, reindex, run_in_transaction,
-};
 use crate::{Applied, Error, Limits, Progress, Step, Work};
 
-/// Applies what is due of `step`, each migration once, whoever else tries at the same time. What is done is told to
-/// `progress`; a receiver that is gone is no error.
-///
-/// Cancel-safe: dropped in mid-migration, the session is closed and the server rolls back, or leaves an unfinished index
-/// that the next run finds by its intent in the ledger; a backfill goes on from its last batch. So to pause one is to drop
-/// it, and to resume it is to ask for it again.
-///
-/// # Errors
-/// When the database can't be reached, the ledger refuses, locks aren't given in time or a statement fails; see [`Error`].
-pub async fn apply(
+/// Applies what is due of `step`; see [`crate::apply()`].
+pub(crate) async fn apply(
     database: &Secret,
     step: Step,
     work: &Work,

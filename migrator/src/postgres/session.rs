@@ -8,11 +8,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::{Client, Connection, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::backend::COLUMNS;
+use super::activity::COLUMNS;
+use super::fence;
 use super::tls::Tls;
 use super::url::Address;
-use super::{Backend, fence};
-use crate::{Error, Limits, Progress, Work};
+use crate::{Backend, Error, Limits, Progress, Work};
 
 /// The key of the advisory lock that migrators take turns by: "cutover" in ASCII, unlikely to be anyone else's.
 pub(crate) const TURN: i64 = i64::from_be_bytes(*b"\0cutover");
@@ -51,7 +51,10 @@ impl Session {
             })
         };
         let (client, connection) = match tokio::time::timeout(limit, connect).await {
-            Ok(connected) => connected.map_err(|source| Error::Connect { server: server.clone(), source })?,
+            Ok(connected) => connected.map_err(|source: tokio_postgres::Error| Error::Connect {
+                server: server.clone(),
+                source: source.into(),
+            })?,
             Err(_) => return Err(Error::Silent { server, limit }),
         };
         let connection = AbortOnDropHandle::new(connection);
@@ -79,7 +82,7 @@ impl Session {
     /// An error of something that was done to the ledger or the session.
     pub(crate) fn error(&self, doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
         let server = self.server.clone();
-        move |source| Error::Ledger { doing, server, source }
+        move |source| Error::Ledger { doing, server, source: source.into() }
     }
 
     /// Undoes whatever a migration has set for the session, and sets how long one wait for a lock and one statement

@@ -1,7 +1,6 @@
 //! TLS to the database: whom it is trusted to be talking to, and the connector on rustls.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +8,6 @@ use std::task::{Context, Poll};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -20,6 +18,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use crate::Error;
+use crate::roots::Roots;
 
 /// Who may be at the other end (libpq's `sslmode` and `sslrootcert`, manual 34.19).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,15 +29,6 @@ pub(crate) enum Trust {
     Authority(Roots),
     /// Whoever has a certificate of these authorities for the name that was connected to.
     Name(Roots),
-}
-
-/// Authorities.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Roots {
-    /// Those that this machine trusts.
-    System,
-    /// Those in a file of PEM.
-    File(PathBuf),
 }
 
 /// Makes connections over TLS.
@@ -71,33 +61,14 @@ impl Tls {
 }
 
 fn chain(roots: &Roots, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Error> {
-    let (file, certificates) = match roots {
-        Roots::System => ("of this machine".to_owned(), system()),
-        Roots::File(path) => (format!("in {}", path.display()), read(path)),
-    };
-    let failed = |source| Error::Authorities { file: file.clone(), source };
     let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(certificates.map_err(failed)?);
+    let (added, _) = store.add_parsable_certificates(roots.certificates()?);
     if added == 0 {
-        return Err(failed("there is no certificate of an authority".into()));
+        return Err(roots.error("there is no certificate of an authority".into()));
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
         .build()
-        .map_err(|source| failed(source.into()))
-}
-
-type Read = Result<Vec<CertificateDer<'static>>, Box<dyn std::error::Error + Send + Sync>>;
-
-fn read(path: &Path) -> Read {
-    Ok(CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?)
-}
-
-fn system() -> Read {
-    let found = rustls_native_certs::load_native_certs();
-    match found.errors.into_iter().next() {
-        Some(error) if found.certs.is_empty() => Err(error.into()),
-        _ => Ok(found.certs),
-    }
+        .map_err(|source| roots.error(source.into()))
 }
 
 /// Sees that the other end has the key of its certificate, and, with a chain, that an authority has signed it; for

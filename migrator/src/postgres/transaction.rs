@@ -7,9 +7,8 @@ use futures_util::StreamExt;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::holders::{self, Holders};
+use super::run::Run;
 use super::{Ledger, Session};
-use crate::apply::Run;
-use crate::error::{Location, is_contention};
 use crate::ladder::Ladder;
 use crate::ledger::Pending;
 use crate::{Error, Progress, Work};
@@ -38,7 +37,7 @@ pub(crate) async fn run_in_transaction(run: &mut Run<'_>, pending: &Pending<'_>)
         let Err(error) = ended else { return Ok(()) };
         run.session.rollback().await;
         match error {
-            Error::Statement { source, .. } if is_contention(&source) => {
+            Error::Statement { source, .. } if source.is_contention() => {
                 let mut blockers = holders.clients;
                 if rung.observed {
                     blockers = run.observer.seen();
@@ -75,9 +74,8 @@ async fn attempt(
 ) -> Result<(), Error> {
     let migration = pending.migration;
     let client = session.client();
-    let fails = |completed| {
-        move |source| Error::Statement { location: Location::of(migration, completed, &source), source }
-    };
+    let fails =
+        |completed| move |source: tokio_postgres::Error| Error::statement(migration, completed, source);
     client.batch_execute("BEGIN").await.map_err(session.error("begin a transaction"))?;
     for table in vacuumed {
         // A lock that autovacuum gives way to, and that nobody else who reads or writes has to wait for.
@@ -100,17 +98,16 @@ async fn attempt(
 /// Runs the SQL of `migration` as it is written: the server splits it, so that we can't get it wrong.
 pub(crate) async fn execute(client: &Client, migration: &Migration) -> Result<(), Error> {
     let mut completed = 0;
-    let failed = |completed, source| Error::Statement {
-        location: Location::of(migration, completed, &source),
-        source,
-    };
-    let answers = client.simple_query_raw(migration.sql()).await.map_err(|source| failed(0, source))?;
+    let answers = client
+        .simple_query_raw(migration.sql())
+        .await
+        .map_err(|source| Error::statement(migration, 0, source))?;
     let mut answers = pin!(answers);
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(SimpleQueryMessage::CommandComplete(_)) => completed += 1,
             Ok(_) => {}
-            Err(source) => return Err(failed(completed, source)),
+            Err(source) => return Err(Error::statement(migration, completed, source)),
         }
     }
     Ok(())

@@ -7,8 +7,10 @@ use cutover_secrets::Secret;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::tls::{Roots, Trust};
+use super::tls::Trust;
 use crate::Error;
+use crate::percent::unescape;
+use crate::roots::Roots;
 
 /// The parameters of a URL that are about the connection (libpq, manual 34.1.2). Others, such as Rails' `pool`, are
 /// about the application's use of it.
@@ -106,23 +108,6 @@ fn roots_in(value: &str) -> Result<Roots, Error> {
     };
     let value = unescape(value).ok_or_else(invalid)?;
     Ok(if value == "system" { Roots::System } else { Roots::File(value.into()) })
-}
-
-/// Undoes percent-encoding (RFC 3986, 2.1).
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        if first == b'%' {
-            let (digits, after) = rest.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = after;
-        } else {
-            bytes.push(first);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn describe(config: &Config) -> String {

@@ -33,6 +33,7 @@ impl Authority {
         })?;
         let work = Work {
             service: plan.key.service.clone(),
+            engine: Engine::Postgresql,
             deployment: plan.deployment.clone(),
             epoch: assignment.epoch.clone(),
             migrations: Migrations::default(),

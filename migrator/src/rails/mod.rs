@@ -13,7 +13,7 @@ mod saying;
 use std::collections::VecDeque;
 
 use cutover_bus::Assignment;
-use cutover_core::{Failure, HostName, Progress, Rails, Span, Stage};
+use cutover_core::{Engine, Failure, HostName, Progress, Rails, Span, Stage};
 use cutover_fleet::{Fleet, ImageName, LAST_LINES};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
@@ -84,7 +84,7 @@ pub(crate) async fn migrate(
     };
     let ended = Box::pin(timeout(limit.0, run)).await.unwrap_or(Err(RailsError::Late { limit }));
     ended.map_err(|error| match error {
-        RailsError::Database(error) => failure(&error, &plan.key.service),
+        RailsError::Database(error) => failure(&error, &plan.key.service, Engine::Postgresql),
         error => error.into(),
     })
 }

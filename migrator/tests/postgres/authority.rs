@@ -26,7 +26,7 @@ async fn another_journal_is_refused_until_an_operator_has_adopted_the_schema_for
     let error = database.expand(&foreign).await.unwrap_err();
     let Error::Refused(refusal @ Refusal::Foreign { .. }) = error else { panic!("{error}") };
 
-    let adoption = refusal.adoption(&foreign.service).unwrap();
+    let adoption = refusal.adoption(&foreign.service, foreign.engine).unwrap();
     assert_eq!(database.session().await.execute(adoption.as_str(), &[]).await.unwrap(), 1);
     assert_eq!(database.expand(&foreign).await.unwrap().applied.len(), 1);
     let again = database.session().await.execute(adoption.as_str(), &[]).await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cutover_migrator::{Error, Limits, Progress};
 
 use crate::support::{Database, migrations};
-use crate::victim::{Task, Victim};
+use crate::victim::{self, Task};
 
 const POSTS: &str = "CREATE TABLE posts (id int, title text); INSERT INTO posts VALUES (1, 'a'), (2, 'a')";
 const INDEX: &str = "-- cutover: transaction=off\nCREATE INDEX CONCURRENTLY posts_title ON posts (title);";
@@ -59,7 +59,7 @@ async fn a_build_that_was_killed_is_done_again() {
     // The build can't get past the first of its phases as long as this writer is at work.
     let writer = database.session().await;
     writer.batch_execute("BEGIN; INSERT INTO posts VALUES (3, 'b')").await.unwrap();
-    let mut migrator = Victim::start(database.url.expose(), Task::Index, 7);
+    let mut migrator = victim::start(database.url.expose(), Task::Index, 7);
     database.until("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'posts'::regclass)").await;
     migrator.kill();
     // The server notices that its client is gone, by itself.
@@ -107,7 +107,7 @@ async fn a_frozen_migrator_is_ended_by_a_later_claim_and_only_by_one() {
     database.expand(&migrations(&[POSTS])).await.unwrap();
     let writer = database.session().await;
     writer.batch_execute("BEGIN; INSERT INTO posts VALUES (3, 'b')").await.unwrap();
-    let migrator = Victim::start(database.url.expose(), Task::Index, 8);
+    let migrator = victim::start(database.url.expose(), Task::Index, 8);
     database.until("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'posts'::regclass)").await;
     migrator.freeze();
 

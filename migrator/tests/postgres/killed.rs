@@ -10,7 +10,7 @@ use cutover_migrator::{Step, Work};
 use crate::load::Load;
 use crate::relay::{Last, Relay};
 use crate::support::{Database, LIMIT, phases};
-use crate::victim::{Task, Victim};
+use crate::victim::{self, Task};
 
 /// All phases, in parts of every kind.
 pub(crate) const PHASES: [(&str, Phase, &str); 3] = [
@@ -131,7 +131,7 @@ async fn killed_at_random(kind: Kind) {
     for kill in 0..kills {
         let url = database.url.expose().to_owned();
         let started = tokio::task::spawn_blocking(move || {
-            let mut victim = Victim::start(&url, task, 1 + kill as u64);
+            let mut victim = victim::start(&url, task, 1 + kill as u64);
             let at_work = victim.is_at_work();
             (victim, at_work)
         });
@@ -199,7 +199,7 @@ async fn killed_after(last: Last) -> bool {
     let (server, name) = rest.split_once('/').unwrap();
     let mut relay = Relay::start(server.parse::<SocketAddr>().unwrap(), last).await;
     let url = format!("{before}@{}/{name}", relay.address);
-    let mut victim = Victim::start(&url, Task::Phases, 1);
+    let mut victim = victim::start(&url, Task::Phases, 1);
     let ended = async {
         while !victim.has_succeeded() {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -11,6 +11,9 @@ mod index;
 mod killed;
 mod load;
 mod locks;
+#[path = "../shared/victim.rs"]
+mod process;
+#[path = "../shared/relay.rs"]
 mod relay;
 mod support;
 mod tls;

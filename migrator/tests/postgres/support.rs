@@ -175,6 +175,7 @@ fn work(journal: &str, sequence: u64, files: &[(&str, Phase, &str)]) -> Work {
     };
     Work {
         service: "shop".parse().unwrap(),
+        engine: Engine::Postgresql,
         deployment: "01jd0000000000000000000000".parse().unwrap(),
         epoch: Epoch { journal: JournalId(journal.to_owned()), sequence },
         migrations: Migrations::new(files.iter().flat_map(read).collect()).unwrap(),

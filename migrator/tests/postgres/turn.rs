@@ -48,7 +48,7 @@ async fn whoever_keeps_the_turn_is_named() {
     let (outcome, _) = database.expand_within(&migrations(&["SELECT 1"]), &limits).await;
     let error = outcome.unwrap_err();
     assert!(matches!(error, Error::Turn { .. }) && error.retryable());
-    assert!(error.to_string().contains(&format!("pid {pid} ")), "{error}");
+    assert!(error.to_string().contains(&format!("session {pid} ")), "{error}");
 }
 
 #[tokio::test]

@@ -1,16 +1,13 @@
-//! A migrator in a process of its own, to be killed.
+//! What a migrator in a process of its own is to do until it is killed.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use cutover_migrator::{Limits, Progress, Step, Work, apply};
 use cutover_secrets::Secret;
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::killed::Kind;
+use crate::process::Victim;
 use crate::support::{migrations, phases};
 use crate::{index, killed};
 
@@ -70,61 +67,11 @@ impl Task {
     }
 }
 
-/// The process. It is killed when this is dropped, if it isn't yet.
-pub(crate) struct Victim {
-    process: Child,
-    out: BufReader<ChildStdout>,
-}
-
-impl Victim {
-    pub(crate) fn start(database: &str, task: Task, sequence: u64) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "victim::a_migrator_to_be_killed", "--ignored", "--nocapture"])
-            .env(DATABASE, database)
-            .env(TASK, task.name())
-            .env(SEQUENCE, sequence.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(process.stdout.take().unwrap());
-        Self { process, out }
-    }
-
-    /// Waits until it begins with a migration. False: it has ended.
-    pub(crate) fn is_at_work(&mut self) -> bool {
-        let mut line = String::new();
-        while self.out.read_line(&mut line).unwrap() > 0 {
-            if line.contains("applying") {
-                return true;
-            }
-            line.clear();
-        }
-        false
-    }
-
-    /// Whether it has ended, and done all.
-    pub(crate) fn has_succeeded(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_some_and(|status| status.success())
-    }
-
-    /// SIGSTOP.
-    pub(crate) fn freeze(&self) {
-        let pid = Pid::from_raw(self.process.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, Signal::SIGSTOP).unwrap();
-    }
-
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// A migrator that does `task` under the claim `sequence`.
+pub(crate) fn start(database: &str, task: Task, sequence: u64) -> Victim {
+    let environment =
+        [(DATABASE, database.to_owned()), (TASK, task.name()), (SEQUENCE, sequence.to_string())];
+    Victim::run("victim::a_migrator_to_be_killed", &environment)
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::ensure;
-use cutover_core::Phase;
+use cutover_core::{Engine, Phase};
 use tokio::time::sleep;
 
 use crate::load::{Latency, Load};
@@ -15,20 +15,21 @@ const FILL: &str = "-- cutover: table=posts\n-- cutover: verify=new IS NULL\n\
 const PLAIN: &str = "UPDATE posts SET new = upper(old) WHERE new IS NULL";
 
 /// Transactions per second.
-const RATE: u32 = 200;
+pub(crate) const RATE: u32 = 200;
 
 /// A way to bring rows over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     Nothing,
     Cutover,
     Plain,
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Nothing, Self::Cutover, Self::Plain];
+    pub(crate) const ALL: [Self; 3] = [Self::Nothing, Self::Cutover, Self::Plain];
 
-    const fn name(self) -> &'static str {
+    /// The name in the table.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "no backfill",
             Self::Cutover => "Cutover",
@@ -39,17 +40,27 @@ impl Way {
 
 /// Measures each way once, and prints it.
 pub(crate) async fn print(rows: u32) -> anyhow::Result<()> {
-    println!("\n{:<30}{:>9}{:>9}{:>9}{:>9}{:>9}", "a backfill, ms", "p50", "p99", "max", "s", "rows/s");
+    head("a backfill, ms");
     for way in Way::ALL {
         let (latency, took) = measure(way, rows).await?;
-        let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(|time| time.as_secs_f64() * 1e3);
-        let speed = match way {
-            Way::Nothing => format!("{:>9}{:>9}", "–", "–"),
-            _ => format!("{:>9.1}{:>9.0}", took.as_secs_f64(), f64::from(rows) / took.as_secs_f64()),
-        };
-        println!("{:<30}{p50:>9.1}{p99:>9.1}{max:>9.1}{speed}", way.name());
+        line(way, rows, latency, took);
     }
     Ok(())
+}
+
+/// Prints the head of a table.
+pub(crate) fn head(title: &str) {
+    println!("\n{title:<30}{:>9}{:>9}{:>9}{:>9}{:>9}", "p50", "p99", "max", "s", "rows/s");
+}
+
+/// Prints what was met while `rows` rows were brought over in a way.
+pub(crate) fn line(way: Way, rows: u32, latency: Latency, took: Duration) {
+    let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(|time| time.as_secs_f64() * 1e3);
+    let speed = match way {
+        Way::Nothing => format!("{:>9}{:>9}", "–", "–"),
+        _ => format!("{:>9.1}{:>9.0}", took.as_secs_f64(), f64::from(rows) / took.as_secs_f64()),
+    };
+    println!("{:<30}{p50:>9.1}{p99:>9.1}{max:>9.1}{speed}", way.name());
 }
 
 async fn measure(way: Way, rows: u32) -> anyhow::Result<(Latency, Duration)> {
@@ -84,7 +95,7 @@ async fn measure(way: Way, rows: u32) -> anyhow::Result<(Latency, Duration)> {
     let (from, begun) = (SystemTime::now(), Instant::now());
     match way {
         Way::Nothing => sleep(Duration::from_secs(20)).await,
-        Way::Cutover => work::run(server.url(), Phase::Backfill, FILL).await?,
+        Way::Cutover => work::run(server.url(), Engine::Postgresql, Phase::Backfill, FILL).await?,
         Way::Plain => session.batch_execute(PLAIN).await?,
     }
     let took = begun.elapsed();

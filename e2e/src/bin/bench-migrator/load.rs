@@ -80,7 +80,8 @@ impl Drop for Load {
 }
 
 impl Latency {
-    fn of(mut taken: Vec<Duration>) -> Option<Self> {
+    /// Of the times that transactions took; none where there were none.
+    pub(crate) fn of(mut taken: Vec<Duration>) -> Option<Self> {
         taken.sort_unstable();
         let at = |share: usize| taken.get(taken.len() * share / 100).copied();
         Some(Self { p50: at(50)?, p99: at(99)?, max: taken.last().copied()? })

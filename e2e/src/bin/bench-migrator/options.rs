@@ -8,6 +8,9 @@ pub(crate) struct Options {
     /// Only this table.
     #[arg(value_enum)]
     table: Option<Table>,
+    /// Only on this server.
+    #[arg(long, value_enum)]
+    server: Option<Server>,
     /// How often each way is measured; medians are shown. Of the backfill there is one round.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: usize,
@@ -25,9 +28,18 @@ pub(crate) enum Table {
     Backfill,
 }
 
+/// A server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Server {
+    /// PostgreSQL.
+    Postgresql,
+    /// MariaDB.
+    Mariadb,
+}
+
 impl Options {
-    /// Whether a table is wanted.
-    pub(crate) fn shows(&self, table: Table) -> bool {
-        self.table.is_none_or(|only| only == table)
+    /// Whether a table of a server is wanted.
+    pub(crate) fn shows(&self, table: Table, server: Server) -> bool {
+        self.table.is_none_or(|only| only == table) && self.server.is_none_or(|only| only == server)
     }
 }

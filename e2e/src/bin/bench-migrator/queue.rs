@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use cutover_core::Phase;
+use cutover_core::{Engine, Phase};
 use tokio::time::sleep;
 
-use crate::load::{Latency, Load};
+use crate::load::Load;
+use crate::rounds::{OPEN, RATE, Round, report};
 use crate::server::Server;
 use crate::work;
 
@@ -18,11 +19,6 @@ UPDATE posts SET visits = visits + 1 WHERE id = :id;
 SELECT visits FROM posts WHERE id = :id;
 END;
 ";
-/// Transactions per second.
-const RATE: u32 = 300;
-/// How long the old transaction is open.
-const OPEN: Duration = Duration::from_secs(8);
-
 /// A way to make the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -49,7 +45,7 @@ impl Way {
         let session = server.session().await?;
         match self {
             Self::Nothing => {}
-            Self::Cutover => work::run(server.url(), Phase::Expand, CHANGE).await?,
+            Self::Cutover => work::run(server.url(), Engine::Postgresql, Phase::Expand, CHANGE).await?,
             Self::Plain => session.batch_execute(CHANGE).await?,
             Self::Retried => {
                 session.batch_execute("SET lock_timeout = '500ms'").await?;
@@ -64,44 +60,21 @@ impl Way {
     }
 }
 
-/// What was met in one round.
-struct Round {
-    way: Way,
-    latency: Latency,
-    /// How long after the old transaction's end the change was there.
-    landed: Duration,
-}
-
 /// Measures each way so often, one after the other in each round, and prints medians.
 pub(crate) async fn print(rounds: usize) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for _ in 0..rounds {
         for way in Way::ALL {
-            all.push(measure(way).await?);
+            all.push((way, measure(way).await?));
         }
     }
-    println!(
-        "\n{:<48}{:>9}{:>9}{:>9}{:>18}",
-        "a change behind an 8 s reader, ms", "p50", "p99", "max", "after its end"
+    report(
+        "a change behind an 8 s reader, ms",
+        &Way::ALL.map(|way| {
+            let of_way = all.iter().filter(|(of, _)| *of == way).map(|(_, round)| *round);
+            (way.name(), way != Way::Nothing, of_way.collect())
+        }),
     );
-    for way in Way::ALL {
-        let median = |of: fn(&Round) -> Duration| {
-            let mut all: Vec<Duration> = all.iter().filter(|round| round.way == way).map(of).collect();
-            all.sort_unstable();
-            all.get(all.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e3)
-        };
-        let landed = match way {
-            Way::Nothing => "–".to_owned(),
-            _ => format!("{:.0}", median(|round| round.landed)),
-        };
-        println!(
-            "{:<48}{:>9.1}{:>9.1}{:>9.1}{landed:>18}",
-            way.name(),
-            median(|round| round.latency.p50),
-            median(|round| round.latency.p99),
-            median(|round| round.latency.max),
-        );
-    }
     Ok(())
 }
 
@@ -129,5 +102,5 @@ async fn measure(way: Way) -> anyhow::Result<Round> {
     let landed = changed?.saturating_duration_since(read?);
     sleep(Duration::from_secs(1)).await;
     let latency = load.stop(from, SystemTime::now())?;
-    Ok(Round { way, latency, landed })
+    Ok(Round { latency, landed })
 }

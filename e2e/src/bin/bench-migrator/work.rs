@@ -8,13 +8,14 @@ use cutover_secrets::Secret;
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Runs one migration as a worker does. An error says how far it came.
-pub(crate) async fn run(url: &str, phase: Phase, sql: &str) -> anyhow::Result<()> {
+pub(crate) async fn run(url: &str, engine: Engine, phase: Phase, sql: &str) -> anyhow::Result<()> {
     let file = MigrationFile { phase, ..MigrationFile::expand("1", "measured", Digest::of(sql.as_bytes())) };
     let work = Work {
         service: "bench".parse()?,
+        engine,
         deployment: "01jd0000000000000000000000".parse()?,
         epoch: Epoch { journal: JournalId("bench".to_owned()), sequence: 1 },
-        migrations: Migrations::new(Migration::read(&file, sql, Engine::Postgresql)?)?,
+        migrations: Migrations::new(Migration::read(&file, sql, engine)?)?,
     };
     let step = if phase.is_expand() { Step::Expand } else { Step::Backfill };
     let (progress, mut told) = unbounded_channel::<Progress>();

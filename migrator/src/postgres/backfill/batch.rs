@@ -65,9 +65,9 @@ impl Batches<'_> {
         let range = self.key.range(state.reached.as_deref(), &end.place);
         // In one message, so that the rows' locks don't wait for the network.
         let statement = format!("{}\n;COMMIT", self.backfill.statement(&range));
-        session.client().batch_execute(&statement).await.map_err(|source| Error::Statement {
-            location: Location::within(migration, &statement, &source),
-            source,
+        session.client().batch_execute(&statement).await.map_err(|source| {
+            let source = source.into();
+            Error::Statement { location: Location::within(migration, &statement, &source), source }
         })?;
         Ok(Some(Done { end, took: begun.elapsed() }))
     }

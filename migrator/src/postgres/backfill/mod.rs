@@ -16,8 +16,7 @@ use self::key::Key;
 use self::replicas::Replicas;
 use self::state::{State, estimate};
 use super::Session;
-use crate::apply::Run;
-use crate::error::{is_cancelled, is_contention};
+use super::run::Run;
 use crate::ledger::Pending;
 use crate::pace::{Meter, Pace};
 use crate::{Error, Progress};
@@ -142,7 +141,7 @@ async fn walk(run: &mut Run<'_>, batches: &Batches<'_>, state: &mut State) -> Re
                 tokio::time::sleep(took.mul_f64(limits.rest)).await;
             }
             Err(Error::Statement { source, .. } | Error::Ledger { source, .. })
-                if is_contention(&source) || is_cancelled(&source) =>
+                if source.is_contention() || source.is_cancelled() =>
             {
                 session.rollback().await;
                 pace.failed();
@@ -184,10 +183,8 @@ async fn left(
         LEFT + 1
     );
     let row = session.client().query_one(&count, &[]).await;
-    let left: i64 = row.and_then(|row| row.try_get(0)).map_err(|source| Error::Statement {
-        location: crate::Location::of(migration, 0, &source),
-        source,
-    })?;
+    let left: i64 =
+        row.and_then(|row| row.try_get(0)).map_err(|source| Error::statement(migration, 0, source))?;
     Ok(match left {
         0 => None,
         left if left > LEFT => Some(format!("more than {LEFT}")),

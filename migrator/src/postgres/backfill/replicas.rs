@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::Session;
-use crate::apply::Run;
+use super::super::run::Run;
 use crate::ledger::Pending;
 use crate::{Error, Limits, Progress};
 

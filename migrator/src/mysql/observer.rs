@@ -1,0 +1,138 @@
+//! A second session that sees who is in the way of the first, and ends its statements in time: a session that waits can't look
+//! for itself, and MySQL's limits are whole seconds, or none.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use cutover_core::Engine;
+use cutover_secrets::Secret;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Session;
+use super::holders::{Sight, holders};
+use super::looks::Looks;
+use crate::{Backends, Error, Fault, Limits, Progress};
+
+/// The time to the first look, where others may have to wait meanwhile.
+pub(super) const SHORTEST: Duration = Duration::from_millis(4);
+
+/// What a watched statement is, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch<'a> {
+    /// The tables that it changes: whoever holds locks on them is in its way.
+    pub(super) tables: &'a [String],
+    /// How long it may wait for its locks.
+    pub(super) lock: Duration,
+    /// How long it may take in all.
+    pub(super) statement: Duration,
+    /// Whether it goes on without a lock once it has had one, and to end it would cost all that it has done.
+    pub(super) builds: bool,
+    /// The time to the first look.
+    pub(super) first: Duration,
+}
+
+/// Looks at one session from another one, which is opened only once it is needed.
+pub(super) struct Observer<'a> {
+    database: &'a Secret,
+    engine: Engine,
+    limits: &'a Limits,
+    watched: u32,
+    session: Option<(Session, Sight)>,
+    seen: Backends,
+}
+
+impl<'a> Observer<'a> {
+    /// An observer of `watched`, not looking yet.
+    pub(super) fn new(database: &'a Secret, watched: &Session, limits: &'a Limits) -> Self {
+        let (engine, watched) = (watched.server().engine, watched.id());
+        Self { database, engine, limits, watched, session: None, seen: Backends::default() }
+    }
+
+    /// The sessions that were last seen in the way.
+    pub(super) fn seen(&self) -> Backends {
+        self.seen.clone()
+    }
+
+    /// Ends its session.
+    pub(super) async fn close(self) {
+        if let Some((session, _)) = self.session {
+            session.close().await;
+        }
+    }
+
+    /// Who holds locks on `tables`. That it can't be seen is no reason to fail.
+    pub(super) async fn holders(&mut self, tables: &[String]) -> Result<Backends, Error> {
+        let watched = i64::from(self.watched);
+        let (session, sight) = self.attend().await?;
+        let found = holders(session, *sight, tables).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "holders of locks can't be seen before the migration");
+            Backends::default()
+        });
+        let found = Backends(found.0.into_iter().filter(|backend| backend.id != watched).collect());
+        if !found.0.is_empty() {
+            self.seen = found.clone();
+        }
+        Ok(found)
+    }
+
+    /// Does `work` on the watched session, looks meanwhile who is in its way, and ends its statement where that takes longer
+    /// than `watch` lets it. Ends those who have been in the way for longer than the limits allow, and tells each once it is
+    /// done.
+    ///
+    /// The second value says why the statement was ended, if it was; its error is then that it was cancelled. The watched
+    /// session may have a demand to stop left over after that; see [`Session::settle`].
+    pub(super) async fn watch<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        watch: Watch<'_>,
+        progress: &UnboundedSender<Progress>,
+    ) -> Result<(T, Option<Fault>), Error> {
+        let (limits, watched) = (self.limits, self.watched);
+        let (session, sight) = self.attend().await?;
+        let mut looks = Looks::new(session, *sight, watched, watch, limits.end_blockers);
+        let mut work = pin!(work);
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut work => break done,
+                () = looks.pause() => {}
+            }
+            // A look isn't left halfway: its session would be of no use afterwards.
+            let mut look = pin!(looks.look(progress));
+            tokio::select! {
+                biased;
+                done = &mut work => {
+                    look.await;
+                    break done;
+                }
+                () = &mut look => {}
+            }
+        };
+        let Looks { seen, cut, .. } = looks;
+        if !seen.0.is_empty() {
+            self.seen = seen;
+        }
+        Ok((done, cut))
+    }
+
+    async fn attend(&mut self) -> Result<&mut (Session, Sight), Error> {
+        let there = match self.session.take() {
+            Some(there) => there,
+            None => {
+                let mut session = Session::open(self.database, self.engine, self.limits).await?;
+                let sight = Sight::of(&mut session).await;
+                (session, sight)
+            }
+        };
+        Ok(self.session.insert(there))
+    }
+}
+
+/// Why a statement failed, of which its observer has said why it was ended, if it was.
+pub(super) fn explain(cut: Option<Fault>, fault: Fault) -> Fault {
+    match cut {
+        Some(cut) if fault.is_cancelled() => cut,
+        _ => fault,
+    }
+}
