@@ -15,6 +15,20 @@ class CutoverMigrate
     AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
   SQL
 
+  # The tables on which a transaction holds a lock that has been open for longer than any wait.
+  HELD = <<~SQL.freeze
+    SELECT DISTINCT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.granted AND c.relkind IN ('r', 'p') AND l.pid <> pg_backend_pid()
+    AND a.xact_start < clock_timestamp() - interval '300 ms'
+  SQL
+
+  # Waits that others hardly notice, in milliseconds: each tenth is the longer one, as what is old may be in nobody's way.
+  TOUCH = 1
+  PROBE = 20
+  # From one of them to the next, in milliseconds.
+  TOUCHES = 100
+
   # The sessions that an earlier attempt has left at work.
   LEFT = "FROM pg_stat_activity WHERE application_name = current_setting('application_name') " \
          "AND usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()".freeze
@@ -99,7 +113,7 @@ class CutoverMigrate
 
   # Room for all that has queued, by chance one to four times the wait.
   def pause
-    sleep @lock / 1000.0 * (1 + 3 * rand)
+    sleep((@lock <= PROBE ? TOUCHES : @lock * (1 + 3 * rand)) / 1000.0)
   end
 
   def connection
@@ -159,7 +173,7 @@ class CutoverMigrate
     begin
       spent = clock - began
       tries += 1
-      prepare(migration, spent)
+      prepare(migration, spent, tries)
       @changes = 0
       # Each further try would say the same again.
       ActiveRecord::Migration.verbose = tries == 1
@@ -187,11 +201,13 @@ class CutoverMigrate
     rests(migration).each { |rest| fail_with "#{name(migration)} left the index #{rest} INVALID" }
   end
 
-  def prepare(migration, spent)
+  def prepare(migration, spent, tries)
     # One wait for a lock, longer as patience ends; two who collide part by chance.
-    longest = spent < @limits["patience"] / 2 ? @limits["lock"] : @limits["longest_lock"]
-    @lock = (longest * (0.5 + 0.5 * rand)).ceil
+    early = spent < @limits["patience"] / 2
+    @lock = ((early ? @limits["lock"] : @limits["longest_lock"]) * (0.5 + 0.5 * rand)).ceil
     if postgresql?
+      # As long as an old transaction has what is needed, a wait is of no use to anybody.
+      @lock = (tries % 10).zero? ? PROBE : TOUCH if early && held?(migration)
       connection.execute(limits(@lock, "statement"))
       rests(migration).each do |rest|
         puts "cutover: dropping the INVALID index #{rest}, to build it again"
@@ -202,6 +218,14 @@ class CutoverMigrate
       @lock = 1000
       connection.execute("SET SESSION lock_wait_timeout = 1")
     end
+  end
+
+  # Whether an old transaction has a lock on what a migration names that is tried again as a whole.
+  def held?(migration)
+    return false unless transactional?(migration)
+
+    text = File.read(migration.filename)
+    connection.select_values(HELD).any? { |table| text.include?(table) }
   end
 
   # The INVALID indexes on what a migration names that runs outside of a transaction.
