@@ -94,6 +94,8 @@ pub(crate) enum Verb {
     Migrations(Migrations),
     /// Let the contract phase of what is live begin at once: older releases can't be gone back to then
     Approve,
+    /// End the hold of the canary that runs: on to its next step, or all the way
+    Promote(Promote),
     /// Show what the replicas write, of all hosts together, or what the tasks of a deployment wrote
     Logs(Logs),
     /// Go on with a deployment that failed, from where it failed
@@ -282,6 +284,17 @@ pub(crate) enum HostsAction {
         #[arg(value_name = "HOST")]
         host: HostName,
     },
+}
+
+/// Options of `promote`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Promote {
+    /// Skip all steps that are left: the switch comes next
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Don't watch how it goes on
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// Options of `abort`.

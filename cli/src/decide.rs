@@ -37,6 +37,7 @@ pub(crate) async fn decide(
         Decision::Aborted { .. } => "aborting",
         Decision::Replayed { .. } => "replaying",
         Decision::Approved { .. } => "approved",
+        Decision::Promoted { .. } => "promoted",
         Decision::Forgiven { .. } => "forgiven",
     };
     session.journal.decide(&mut log, decision).await.map_err(refused)?;

@@ -23,6 +23,10 @@ pub(crate) fn deploy(
     if !service.schema.misses_rows_of(&release) {
         stages.retain(|stage| *stage != Stage::Backfill);
     }
+    if service.live().is_none() {
+        // There is nothing beside which it could get a share.
+        stages.retain(|stage| *stage != Stage::Canary);
+    }
     Ok(Plan {
         protocol: protocol(service, &release),
         deployment: new_id()?,
@@ -40,7 +44,7 @@ pub(crate) fn deploy(
 
 /// The plan that makes a kept release live again. Nothing is built, and the schema is not changed: it was live, and what it needs is still there, but for rows that another version may have written past
 /// it since.
-/// Nothing is soaked: what a bad soak would bring back is what is being left. With its replicas still warm, nothing is booted
+/// There is no canary and no soak: what a bad one would bring back is what is being left. With its replicas still warm, nothing is booted
 /// either.
 ///
 /// # Errors
@@ -57,7 +61,7 @@ pub(crate) fn rollback(
     let mut stages = Plan::stages_for(&kept.release, image.as_ref());
     let misses_rows = service.schema.misses_rows_of(&kept.release);
     stages.retain(|stage| match stage {
-        Stage::Expand | Stage::Soak => false,
+        Stage::Expand | Stage::Canary | Stage::Soak => false,
         Stage::Backfill => misses_rows,
         _ => true,
     });

@@ -14,6 +14,7 @@ mod maintenance;
 mod migrations;
 mod pause;
 mod plan;
+mod promote;
 mod provenance;
 mod proxy;
 mod replay;
@@ -65,10 +66,11 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Lint(args) => lint::run(options, args, console).await,
         Verb::Migrations(args) => migrations::run(options, args, console).await,
         Verb::Approve => approve::run(options, console).await,
-        Verb::Logs(args) => logs::run(options, &args, console).await,
+        Verb::Promote(args) => Box::pin(promote::run(options, args, console)).await,
+        Verb::Logs(args) => Box::pin(logs::run(options, &args, console)).await,
         Verb::Replay(args) => Box::pin(replay::run(options, args, console)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
-        Verb::Provenance(args) => provenance::run(options, &args, console).await,
+        Verb::Provenance(args) => Box::pin(provenance::run(options, &args, console)).await,
         Verb::Abort(args) => Box::pin(abort::run(options, args, console)).await,
         Verb::Supervise => Ok(Exit::Ok),
     }

@@ -111,16 +111,24 @@ impl ControlPlane {
     }
 
     fn started(self, scale: impl Fn(Program) -> usize) -> anyhow::Result<Self> {
-        let plane = self;
+        self.start(scale)?;
+        Ok(self)
+    }
+
+    /// Starts so many of each program as are missing.
+    ///
+    /// # Errors
+    /// What `cutover up` says.
+    pub fn start(&self, scale: impl Fn(Program) -> usize) -> anyhow::Result<()> {
         let scale = Program::ALL.map(|program| format!("--scale={program}={}", scale(program)));
         let server = format!("--nats-server={NATS_SERVER}");
         let arguments: Vec<&str> =
             ["up", &server].into_iter().chain(scale.iter().map(String::as_str)).collect();
-        let up = plane.run(Path::new("/"), &arguments)?;
+        let up = self.run(Path::new("/"), &arguments)?;
         if up.code != Some(0) {
             bail!("cutover up: {}{}", up.out, up.err);
         }
-        Ok(plane)
+        Ok(())
     }
 
     /// The command `cutover` with these arguments, in this folder, on this control plane.

@@ -37,6 +37,8 @@ pub struct App {
     pub migrations: Vec<(&'static str, &'static str)>,
     /// When their last phase may begin, in one line; none: the usual.
     pub contract: Option<&'static str>,
+    /// What the deploy file says under `canary:`, in one line.
+    pub canary: Option<String>,
     /// How long it is watched once it has the traffic.
     pub soak: &'static str,
     /// How long it may take until it is ready.
@@ -63,6 +65,7 @@ impl App {
             engine: None,
             migrations: Vec::new(),
             contract: None,
+            canary: None,
             soak: "3s",
             ready: "5s",
             warm: None,
@@ -93,6 +96,9 @@ impl App {
             let env: Vec<String> =
                 self.env.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
             let _ = writeln!(text, "env: {{clear: {{{}}}}}", env.join(", "));
+        }
+        if let Some(canary) = &self.canary {
+            let _ = writeln!(text, "canary: {canary}");
         }
         if let Some(warm) = self.warm {
             let _ = writeln!(text, "warm: {warm}");

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use cutover_core::{ApplicationProtocol, Readiness, Replica, Span};
 use cutover_fleet::{Answer, LAST_LINES, Machine, NoAnswer};
+use cutover_watch::{Charge, first_trouble};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::candidate::Candidate;
-use crate::replica_watch::{Charge, first_trouble};
 use crate::{Error, Late, Step};
 
 /// However late a task is taken over, the replicas are asked for this long: they may have been ready for long.
@@ -49,7 +49,7 @@ impl Probe<'_> {
         let patience = Duration::MAX;
         tokio::select! {
             asked = self.ready(step) => asked,
-            trouble = first_trouble(self.machine, self.replicas.iter().map(Charge::from), LOOK_EVERY, patience) => Err(trouble),
+            trouble = first_trouble(self.machine, self.replicas.iter().map(Charge::from), LOOK_EVERY, patience) => Err(trouble.into()),
         }
     }
 

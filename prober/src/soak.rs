@@ -2,173 +2,37 @@
 
 use std::time::Duration;
 
-use cutover_control::ServiceStatus;
-use cutover_core::{DeploymentId, Evidence, HostName, Replica, ServiceKey};
-use cutover_fleet::{LAST_LINES, Machine, Proxy};
-use futures_util::StreamExt;
-use futures_util::future::{pending, try_join, try_join_all};
-use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep, sleep_until};
+use cutover_core::Evidence;
+use cutover_watch::{Error, Watch};
+use tokio::time::{Instant, sleep_until};
 
-use crate::reading::reading;
-use crate::replica_watch::{Charge, first_trouble, look};
-use crate::verdict::{Tally, TooManyErrors, counted, judge};
-use crate::{Error, Step};
+use crate::Step;
 
-/// From one reading of a proxy's counts to the next.
-const COUNT_EVERY: Duration = Duration::from_millis(200);
-/// From one look at a replica to the next.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// For how long a host may say nothing.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A host in a soak.
-#[derive(Clone, Debug)]
-pub struct Watched<'a> {
-    /// The host.
-    pub machine: &'a Machine,
-    /// Its proxy.
-    pub proxy: Proxy<'a>,
-    /// The new replicas on it that get traffic.
-    pub replicas: &'a [Replica],
-    /// The names of those that get none.
-    pub jobs: Vec<String>,
-}
-
-impl<'a> Watched<'a> {
-    /// A host, with its proxy where it is on every host.
-    pub fn new(machine: &'a Machine, replicas: &'a [Replica]) -> Self {
-        Self { machine, proxy: machine.proxy(), replicas, jobs: Vec::new() }
-    }
-
-    /// All that is watched.
-    fn charges(&self) -> impl Iterator<Item = Charge<'_>> {
-        self.replicas.iter().map(Charge::from).chain(self.jobs.iter().map(Charge::from))
-    }
-}
-
-/// The watch over a deployment that has the traffic.
+/// The watch over a deployment that has all of the traffic.
 #[derive(Clone, Debug)]
 pub struct Soak<'a> {
-    /// The service.
-    pub key: &'a ServiceKey,
-    /// The deployment.
-    pub deployment: &'a DeploymentId,
-    /// The hosts that it has the traffic of.
-    pub hosts: Vec<Watched<'a>>,
-    /// For how long, and by what measure.
-    pub guard: &'a cutover_core::Soak,
+    /// What is watched; its guard says for how long.
+    pub watch: Watch<'a>,
     /// How much of the time has passed, under workers that are gone.
     pub elapsed: Duration,
 }
-
-/// What the hosts have counted, in their order.
-type Board = Vec<(HostName, Tally)>;
 
 impl Soak<'_> {
     /// Watches for the time that is left, takes a last look at everything, and answers with what was counted.
     ///
     /// # Errors
-    /// At once, where a replica can't serve any more, there are too many errors, or a proxy serves something else; after
-    /// 5 s, where a host can't be watched.
+    /// Those of [`Watch::run`].
     pub async fn run(&self, step: &Step) -> Result<Evidence, Error> {
-        let end = Instant::now() + self.guard.time.0.saturating_sub(self.elapsed);
-        let mut board: Board =
-            self.hosts.iter().map(|host| (host.machine.name().clone(), Tally::default())).collect();
-        tokio::select! {
-            error = self.first_trouble() => return Err(error),
-            error = self.count(&mut board, end, step) => return Err(error),
-            () = sleep_until(end) => {}
-        }
-        let services = try_join_all(self.hosts.iter().map(|host| self.last_look(host))).await?;
-        for (index, service) in services.iter().enumerate() {
-            self.take(&mut board, index, service.as_ref())?;
-        }
-        match judge(self.guard, &board) {
-            Ok(evidence) => Ok(evidence),
-            Err(verdict) => Err(self.condemn(verdict).await),
-        }
-    }
-
-    /// Counts on every host at its own pace, and judges after each reading. Returns only where that fails.
-    async fn count(&self, board: &mut Board, end: Instant, step: &Step) -> Error {
-        let first = self.hosts.iter().enumerate();
-        let mut readings: FuturesUnordered<_> =
-            first.map(|(index, host)| self.read(index, host, Duration::ZERO)).collect();
-        while let Some((index, service)) = readings.next().await {
-            let taken = service.and_then(|service| self.take(board, index, service.as_ref()));
-            if let Err(error) = taken {
-                return error;
-            }
-            match judge(self.guard, board) {
-                Ok(Evidence { requests, errors }) => {
-                    let left = end.saturating_duration_since(Instant::now()).as_secs();
-                    step.say(format!("{requests} requests, {errors} failed; {left} s to go"));
-                }
-                Err(verdict) => return self.condemn(verdict).await,
-            }
-            if let Some(host) = self.hosts.get(index) {
-                readings.push(self.read(index, host, COUNT_EVERY));
-            }
-        }
-        pending().await
-    }
-
-    /// Reads a host's proxy once, after a wait.
-    async fn read(
-        &self,
-        index: usize,
-        host: &Watched<'_>,
-        wait: Duration,
-    ) -> (usize, Result<Option<ServiceStatus>, Error>) {
-        sleep(wait).await;
-        (index, self.service(host).await)
-    }
-
-    /// What a host's proxy says of the service.
-    async fn service(&self, host: &Watched<'_>) -> Result<Option<ServiceStatus>, Error> {
-        reading(host.machine, "what its proxy counts", PATIENCE, || host.proxy.service(self.key)).await
-    }
-
-    /// Looks at a host once more: what its proxy says, and whether its replicas live.
-    async fn last_look(&self, host: &Watched<'_>) -> Result<Option<ServiceStatus>, Error> {
-        let looks = host.charges().map(|charge| look(host.machine, charge, PATIENCE));
-        let (service, _) = try_join(self.service(host), try_join_all(looks)).await?;
-        Ok(service)
-    }
-
-    /// Takes in what a host's proxy says.
-    fn take(&self, board: &mut Board, index: usize, service: Option<&ServiceStatus>) -> Result<(), Error> {
-        let Some((host, tally)) = board.get_mut(index) else { return Ok(()) };
-        let counted = counted(service, self.deployment).map_err(|serving| Error::NotServing {
-            host: host.clone(),
-            deployment: self.deployment.clone(),
-            serving,
-        })?;
-        tally.take(counted);
-        Ok(())
-    }
-
-    /// Watches the replicas on all hosts. Returns only once one can't serve any more, or can't be watched.
-    async fn first_trouble(&self) -> Error {
-        let hosts = self.hosts.iter();
-        let mut watches: FuturesUnordered<_> =
-            hosts.map(|host| first_trouble(host.machine, host.charges(), LOOK_EVERY, PATIENCE)).collect();
-        match watches.next().await {
-            Some(error) => error,
-            None => pending().await,
-        }
-    }
-
-    /// The verdict, with the last lines of a replica on the host with the most errors.
-    async fn condemn(&self, verdict: TooManyErrors) -> Error {
-        let worst = self.hosts.iter().find(|host| Some(host.machine.name()) == verdict.worst());
-        let replica = worst.and_then(|host| Some((host.machine, host.replicas.first()?)));
-        let last_lines = match replica {
-            Some((machine, replica)) => machine.last_lines(&replica.name, LAST_LINES).await,
-            None => Vec::new(),
+        let end = Instant::now() + self.watch.guard.time.0.saturating_sub(self.elapsed);
+        let over = async {
+            sleep_until(end).await;
+            Ok(())
         };
-        Error::TooManyErrors { verdict, last_lines }
+        let counting = |Evidence { requests, errors }| {
+            let left = end.saturating_duration_since(Instant::now()).as_secs();
+            step.say(format!("{requests} requests, {errors} failed; {left} s to go"));
+        };
+        self.watch.run(over, counting).await
     }
 }
 

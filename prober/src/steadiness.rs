@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use cutover_fleet::Machine;
+use cutover_watch::{Charge, Error, first_trouble, look};
 use tokio::time::sleep;
-
-use crate::Error;
-use crate::replica_watch::{Charge, first_trouble, look};
 
 /// From one look at a replica's container to the next.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

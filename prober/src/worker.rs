@@ -7,10 +7,11 @@ use std::time::Duration;
 use cutover_bus::{Assignment, Performer};
 use cutover_core::{Failure, Output, Plan, Progress, Stage};
 use cutover_fleet::{Fleet, Machine, Member};
+use cutover_watch::{Part, Watch, Watched};
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
-use crate::{Error, Probe, Soak, Steadiness, Step, Watched};
+use crate::{Error, Probe, Soak, Steadiness, Step};
 
 /// From one step that is recorded to the next.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -45,14 +46,15 @@ impl Prober {
             jobs: jobs(plan, machine),
             ..Watched::new(machine, assignment.deployment().replicas(machine.name()))
         };
-        let soak = Soak {
+        let watch = Watch {
             key: &plan.key,
             deployment: &plan.deployment,
+            part: Part::Active,
+            from_now_on: plan.stages.contains(&Stage::Canary),
             hosts: machines.iter().map(watched).collect(),
             guard: &plan.release.settings.soak,
-            elapsed: elapsed(assignment),
         };
-        soak.run(step).await
+        Ok(Soak { watch, elapsed: elapsed(assignment) }.run(step).await?)
     }
 }
 
@@ -78,11 +80,12 @@ async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Resul
         jobs: jobs(assignment.plan(), machine),
         time: steady.saturating_sub(elapsed(assignment)),
     };
-    let ready = async { tokio::try_join!(probe.run(step), admits, steadiness.run()) };
+    let steady = async { Ok(steadiness.run().await?) };
+    let ready = async { tokio::try_join!(probe.run(step), admits, steady) };
     let (asked, (), ()) = tokio::select! {
         ready = ready => ready?,
         // Also those that were steady, while the others are not ready yet.
-        trouble = steadiness.first_trouble() => return Err(trouble),
+        trouble = steadiness.first_trouble() => return Err(trouble.into()),
     };
     Ok(asked)
 }

@@ -43,6 +43,7 @@ pub(crate) fn settings() -> Settings {
             successes: 1,
         },
         proxy: Routing::default(),
+        canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         repository: None,

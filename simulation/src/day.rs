@@ -13,6 +13,7 @@ use crate::invariant::{self, Violation};
 use crate::person;
 use crate::plans::host_name;
 use crate::process::Role;
+use crate::proxy::Proxy;
 use crate::schedule::{Schedule, crew};
 use crate::tally::Tally;
 use crate::trouble::strike;
@@ -42,8 +43,12 @@ pub struct Report {
 pub fn run(seed: u64, flaw: Option<Flaw>, trace: bool) -> Report {
     let mut chance = Chance::new(seed);
     let hosts = 1 + chance.below(4);
-    let unfenced = flaw == Some(Flaw::NoFence);
-    let hosts = (0..hosts).map(|number| Host::new(host_name(number), unfenced)).collect();
+    let proxy = || Proxy {
+        unfenced: flaw == Some(Flaw::NoFence),
+        keeps_canaries: flaw == Some(Flaw::CanaryStays),
+        ..Proxy::default()
+    };
+    let hosts = (0..hosts).map(|number| Host::new(host_name(number), proxy())).collect();
     let mut day = Day { schedule: Schedule::new(Rc::new(World::new(chance, hosts, flaw, trace))) };
     let violation = day.pass().err();
     let world = &day.schedule.world;

@@ -27,6 +27,8 @@ pub enum Flaw {
     StoredIsTaken,
     /// A boot, or a discard, removes replicas before a stale switch to them is fenced off.
     RemovalUnfenced,
+    /// A restore leaves the share of a canary.
+    CanaryStays,
     /// A switch doesn't take back first what could not be taken back before.
     DebtsUnpaid,
     /// A discard doesn't wait for the requests that are in flight.

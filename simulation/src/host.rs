@@ -37,8 +37,7 @@ pub(crate) struct Host {
 pub(crate) struct NameTaken;
 
 impl Host {
-    pub(crate) fn new(name: HostName, unfenced: bool) -> Self {
-        let proxy = Proxy { unfenced, ..Proxy::default() };
+    pub(crate) fn new(name: HostName, proxy: Proxy) -> Self {
         let (containers, images, lost_until) = (Vec::new(), BTreeSet::new(), Timestamp(0));
         Self { name, proxy, containers, images, lost_until, forgiven: false, made: 0 }
     }

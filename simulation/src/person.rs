@@ -1,6 +1,6 @@
 //! People who deploy, abort, replay, roll back and forgive, without asking each other.
 
-use cutover_core::{Decision, Outcome, Refused, Service};
+use cutover_core::{Decision, Outcome, Refused, Service, Stage};
 
 use crate::journal::DecideError;
 use crate::process::{Connection, Role};
@@ -56,6 +56,10 @@ fn whim(world: &World, by: &str, service: &Service) -> Option<Decision> {
         (0..4, true) => Some(abort()),
         (0..4, false) if !is_live => Some(plans::replay(world, by, current.id())),
         (0..5, false) if let Some(warm) = warm => accept(plans::rollback(world, by, service, warm)),
+        (5 | 6, true) if current.plan.stages.contains(&Stage::Canary) => {
+            let step = world.draw(|chance, _| chance.pick(&[None, Some(0), Some(1)])).flatten();
+            Some(Decision::Promoted { deployment: current.id().clone(), by: by.to_owned(), step })
+        }
         (7, _) if let Some(owed) = service.obligations.iter().find(|owed| owed.gives_way()) => {
             Some(Decision::Approved { deployment: owed.deployment.clone(), by: by.to_owned() })
         }
@@ -111,6 +115,7 @@ pub(crate) fn describe(decision: &Decision) -> String {
         Decision::Accepted(plan) => format!("deployment {id} of {}", plan.release.version),
         Decision::Approved { .. } => format!("approval of the contract of {id}"),
         Decision::Forgiven { host, .. } => format!("what {host} owes is forgiven"),
+        Decision::Promoted { .. } => format!("promotion of the canary of {id}"),
         Decision::Aborted { .. } => format!("abort of {id}"),
         Decision::Replayed { from: Some(stage), .. } => format!("replay of {id} from {stage}"),
         Decision::Replayed { from: None, .. } => format!("replay of {id}"),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Container, ContractTerms, Decision, DeploymentId, Digest, HostName, HostSpec, Intent, KeptRelease,
-    MigrationFile, PROTOCOL, Phase, Plan, Readiness, Release, Resources, Routing, Service, ServiceKey,
-    Settings, Soak, Source, Span, Stage, Timeouts, When,
+    Canary, CanaryStep, Container, ContractTerms, Decision, DeploymentId, Digest, Hold, HostName, HostSpec,
+    Intent, KeptRelease, MigrationFile, PROTOCOL, Phase, Plan, Readiness, Release, Resources, Routing,
+    Service, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, When,
 };
 
 use crate::chance::Chance;
@@ -31,7 +31,8 @@ pub(crate) fn deploy(world: &World, by: &str, good: bool) -> Plan {
     let mut release = world.draw(|chance, _| release(number, chance));
     release.migrations = migrations(world, number, good);
     let plan = plan(world, by, number, release, None);
-    let stages = [Stage::Build, Stage::Boot, Stage::Probe, Stage::Soak, Stage::Soak, Stage::Soak];
+    let stages =
+        [Stage::Build, Stage::Boot, Stage::Probe, Stage::Canary, Stage::Soak, Stage::Soak, Stage::Soak];
     let bad = world.draw(|chance, odds| chance.one_in(odds.bad).then(|| chance.pick(&stages)).flatten());
     if let Some(stage) = bad.filter(|_| !good) {
         world.bad.borrow_mut().insert(plan.deployment.clone(), stage);
@@ -114,6 +115,9 @@ fn release(number: u32, chance: &mut Chance) -> Release {
     let warm = chance.pick(&[0, 0, 5, 60, 3_600]).unwrap_or_default();
     let retain = chance.pick(&[0, 1, 2, 2]).unwrap_or_default();
     let after = Span::seconds(chance.pick(&[0, 0, 20, 3_600]).unwrap_or_default());
+    let step = |weight| CanaryStep { weight, mirror: 0, hold: Hold::For(Span::seconds(1)) };
+    let steps = chance.pick(&[vec![], vec![], vec![step(50)], vec![step(50), step(250)]]).unwrap_or_default();
+    let canary = Canary { steps, ..Canary::default() };
     let contract = ContractTerms { after, when: chance.pick(&When::ALL).unwrap_or_default() };
     let settings = Settings {
         port: 3000,
@@ -131,6 +135,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
             successes: 1,
         },
         proxy: Routing::default(),
+        canary,
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,

@@ -27,6 +27,10 @@ pub(crate) struct Proxy {
     pub(crate) active: Option<Set>,
     pub(crate) previous: Option<Set>,
     pub(crate) draining: Vec<Set>,
+    /// What has a share beside the active set.
+    pub(crate) canary: Option<Set>,
+    /// Whether a restore leaves a canary where it is.
+    pub(crate) keeps_canaries: bool,
     /// Whether stale claims pass.
     pub(crate) unfenced: bool,
 }
@@ -53,6 +57,9 @@ impl Proxy {
         busy_until: Timestamp,
     ) -> Result<Option<DeploymentId>, Refusal> {
         self.raise(claim)?;
+        // It is promoted, or another one displaces it.
+        let tried = self.canary.take().filter(|set| set.deployment != *deployment);
+        self.draining.extend(tried.map(|set| Set { busy_until, ..set }));
         let next = Set { deployment: deployment.clone(), targets: targets.to_vec(), busy_until };
         match &mut self.active {
             Some(active) if active.deployment == *deployment => {
@@ -68,7 +75,25 @@ impl Proxy {
         Ok(self.previous.as_ref().map(|previous| previous.deployment.clone()))
     }
 
-    /// Takes a deployment back, if it is active; raises the fence in any case.
+    /// Gives a deployment a share beside the active one. Answers whether there is one beside which it could be.
+    pub(crate) fn canary(
+        &mut self,
+        claim: u64,
+        deployment: &DeploymentId,
+        targets: &[Replica],
+        busy_until: Timestamp,
+    ) -> Result<bool, Refusal> {
+        self.raise(claim)?;
+        if self.serving().is_none_or(|serving| serving == deployment) {
+            return Ok(false);
+        }
+        let next = Set { deployment: deployment.clone(), targets: targets.to_vec(), busy_until };
+        let displaced = self.canary.replace(next).filter(|set| set.deployment != *deployment);
+        self.draining.extend(displaced.map(|set| Set { busy_until, ..set }));
+        Ok(true)
+    }
+
+    /// Takes a deployment back, if it is active or a canary; raises the fence in any case.
     pub(crate) fn restore(
         &mut self,
         claim: u64,
@@ -76,6 +101,10 @@ impl Proxy {
         busy_until: Timestamp,
     ) -> Result<Option<DeploymentId>, Refusal> {
         self.raise(claim)?;
+        if !self.keeps_canaries {
+            let tried = self.canary.take_if(|set| set.deployment == *deployment);
+            self.draining.extend(tried.map(|set| Set { busy_until, ..set }));
+        }
         if self.serving() == Some(deployment) {
             let taken_back = std::mem::replace(&mut self.active, self.previous.take());
             self.draining.extend(taken_back.map(|set| Set { busy_until, ..set }));
@@ -94,7 +123,7 @@ impl Proxy {
     }
 
     pub(crate) fn serves(&self, replica: &Replica) -> bool {
-        self.active.iter().any(|set| set.targets.contains(replica))
+        self.active.iter().chain(&self.canary).any(|set| set.targets.contains(replica))
     }
 
     /// Whether a replica that was displaced for good still has requests in flight.
@@ -112,6 +141,6 @@ impl Proxy {
     /// The sets that it names in any way.
     pub(crate) fn sets(&self, now: Timestamp) -> impl Iterator<Item = &Set> {
         let draining = self.draining.iter().filter(move |set| set.busy_until > now);
-        self.active.iter().chain(&self.previous).chain(draining)
+        self.active.iter().chain(&self.canary).chain(&self.previous).chain(draining)
     }
 }

@@ -73,6 +73,10 @@ pub enum Happening {
     Contracted,
     /// A contract was approved.
     Approved,
+    /// A canary got its share of a host's traffic.
+    Shared,
+    /// A canary was promoted.
+    Promoted,
     /// Somebody swept.
     Swept,
     /// Somebody was woken at the time that was asked for.
@@ -98,7 +102,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    const ALL: [Self; 45] = [
+    const ALL: [Self; 47] = [
         Self::Step,
         Self::Entry,
         Self::Duplicate,
@@ -133,6 +137,8 @@ impl Happening {
         Self::Migrated,
         Self::Contracted,
         Self::Approved,
+        Self::Shared,
+        Self::Promoted,
         Self::Swept,
         Self::Woken,
         Self::TimerLost,
@@ -182,6 +188,8 @@ impl Happening {
             Self::Migrated => "backfills and contracts that were owed",
             Self::Contracted => "contracts done",
             Self::Approved => "contracts approved",
+            Self::Shared => "shares given to canaries, by host",
+            Self::Promoted => "canaries promoted",
             Self::Swept => "sweeps",
             Self::Woken => "scheduled messages delivered",
             Self::TimerLost => "scheduled messages lost",

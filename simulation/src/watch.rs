@@ -50,12 +50,15 @@ impl Watch {
         self.claims.get(&claim).is_some_and(|claimed| claimed.owed)
     }
 
-    /// The last claim under which somebody has begun to switch a host to what a deployment has booted; 0: there is none.
+    /// The last claim under which somebody has begun to send traffic of a host to what a deployment has booted; 0: there is none.
     pub(crate) fn last_switch(&self, host: &HostName, deployment: &DeploymentId) -> u64 {
         let switch = Task { stage: Stage::Switch, host: Some(host.clone()) };
+        let canary = switch.beside(Stage::Canary);
         let is_it = |claim: &&u64| {
             let claimed = self.claims.get(claim);
-            claimed.is_some_and(|claimed| claimed.booted_by == *deployment && claimed.task == switch)
+            claimed.is_some_and(|claimed| {
+                claimed.booted_by == *deployment && (claimed.task == switch || claimed.task == canary)
+            })
         };
         self.holders.keys().filter(is_it).max().copied().unwrap_or(0)
     }
@@ -174,6 +177,10 @@ impl Watch {
             }
             Decision::Approved { .. } => {
                 world.count(Happening::Approved);
+                return Ok(());
+            }
+            Decision::Promoted { .. } => {
+                world.count(Happening::Promoted);
                 return Ok(());
             }
             Decision::Forgiven { host, .. } => {

@@ -41,6 +41,8 @@ fn the_invariants_hold() {
         Happening::Woken,
         Happening::TimerLost,
         Happening::Settling,
+        Happening::Shared,
+        Happening::Promoted,
         Happening::Overtaken,
         Happening::EndedLive,
         Happening::EndedTakenBack,

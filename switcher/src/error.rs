@@ -9,6 +9,9 @@ pub enum Error {
     /// The host, or its proxy.
     #[error(transparent)]
     Fleet(#[from] cutover_fleet::Error),
+    /// The new replicas under their share of the traffic.
+    #[error(transparent)]
+    Watch(#[from] cutover_watch::Error),
     /// The journal names no replicas on the host.
     #[error(
         "the journal names no replicas of deployment {deployment} on {host}: there is nothing to send traffic to"
@@ -85,6 +88,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Fleet(source) => source.retryable(),
+            Self::Watch(source) => source.retryable(),
             Self::NotReady { .. } | Self::NotServing { .. } | Self::StillServing { .. } => true,
             Self::NoReplicas { .. }
             | Self::Secret { .. }
@@ -99,6 +103,7 @@ impl From<Error> for Failure {
         let failure = Self::of(&error, error.retryable());
         match error {
             Error::Fleet(source) => source.into(),
+            Error::Watch(source) => source.into(),
             Error::Trouble(trouble) => Self { message: failure.message, ..(*trouble).into() },
             Error::NotReady { last_lines, .. } => failure.tail(last_lines),
             Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),

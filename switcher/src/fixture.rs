@@ -72,6 +72,7 @@ pub(crate) fn plan() -> Plan {
                 hsts: Span::seconds(60),
             }),
         },
+        canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 10, min_requests: 20 },
         timeouts: Timeouts {
             drain: Span::seconds(0),

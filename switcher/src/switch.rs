@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use cutover_control::{
-    ApplicationProtocol, Ejection, HealthCheck, Port, Refusal, Route, ServiceStatus, Switch, Target,
-    Timeouts, TlsPolicy, Upstream,
+    ApplicationProtocol, Canary, Choice, Ejection, HealthCheck, Port, Refusal, Route, ServiceStatus, Switch,
+    Target, Timeouts, TlsPolicy, Upstream,
 };
-use cutover_core::{Epoch, Plan, Replica, Settings, Span};
+use cutover_core::{CanaryStep, Epoch, Plan, Replica, Settings, Span};
 use cutover_fleet::{LAST_LINES, Machine, epoch_of, key_of};
 
 use crate::Error;
@@ -23,17 +23,28 @@ pub(crate) async fn switch(
         let (deployment, host) = (plan.deployment.clone(), machine.name().clone());
         return Err(Error::NoReplicas { deployment, host });
     }
-    let switched = machine.proxy().switch(call(plan, epoch, replicas)).await;
-    match switched {
-        Ok((previous, Some(serving))) if serving == plan.deployment.as_str() => Ok(previous),
-        Ok((_, serving)) => {
+    let call = call(plan, epoch, replicas);
+    match set_traffic(machine, plan, replicas, machine.proxy().switch(call)).await? {
+        (previous, Some(serving)) if serving == plan.deployment.as_str() => Ok(previous),
+        (_, serving) => {
             let (deployment, host) = (plan.deployment.clone(), machine.name().clone());
             Err(Error::NotServing { host, deployment, serving })
         }
+    }
+}
+
+/// Has the proxy send traffic to `replicas`; where it refuses as one of them isn't ready any more, the error says why.
+pub(crate) async fn set_traffic<T>(
+    machine: &Machine,
+    plan: &Plan,
+    replicas: &[Replica],
+    asked: impl Future<Output = Result<T, cutover_fleet::Error>>,
+) -> Result<T, Error> {
+    match asked.await {
         Err(cutover_fleet::Error::Refused { refusal: Refusal::Unready { replica, found }, .. }) => {
             Err(unready(machine, plan, replicas, replica, found).await?)
         }
-        Err(error) => Err(error.into()),
+        asked => Ok(asked?),
     }
 }
 
@@ -58,6 +69,32 @@ async fn unready(
 /// The deployment that gets the traffic.
 pub(crate) fn serving(status: Option<&ServiceStatus>) -> Option<&str> {
     status?.active.as_ref().map(|active| active.deployment.as_str())
+}
+
+/// A step of a canary as the proxy is told of it.
+pub(crate) fn canary_call(
+    plan: &Plan,
+    epoch: &Epoch,
+    replicas: &[Replica],
+    step: &CanaryStep,
+    hold: Span,
+) -> Canary {
+    let canary = &plan.release.settings.canary;
+    Canary {
+        switch: call(plan, epoch, replicas),
+        weight: step.weight,
+        hold_ms: millis(hold.0),
+        sticky: canary.sticky,
+        choose: canary.choose.as_ref().map(chosen),
+        mirror: step.mirror,
+    }
+}
+
+fn chosen(choice: &cutover_core::Choice) -> Choice {
+    match choice.clone() {
+        cutover_core::Choice::Header { name, value } => Choice::Header { name, value },
+        cutover_core::Choice::Cookie { name, value } => Choice::Cookie { name, value },
+    }
 }
 
 /// The switch as the proxy is told of it.

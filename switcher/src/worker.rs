@@ -1,14 +1,15 @@
-//! The stages of the switcher: switch and restore.
+//! The stages of the switcher: canary, switch and restore.
 
 use cutover_bus::{Assignment, Performer};
 use cutover_core::{Failure, Output, Stage};
 use cutover_fleet::Fleet;
 
+use crate::canary::canary;
 use crate::own_certificate::certify;
 use crate::restore::restore;
 use crate::switch::switch;
 
-/// Does the switch and restore stages.
+/// Does the canary, switch and restore stages.
 #[derive(Debug)]
 pub struct Switcher {
     fleet: Fleet,
@@ -23,6 +24,9 @@ impl Switcher {
 
 impl Performer for Switcher {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
+        if assignment.task.stage == Stage::Canary {
+            return Ok(Output::Canaried(Box::pin(canary(assignment, &self.fleet)).await?));
+        }
         let (plan, epoch) = (assignment.plan(), &assignment.epoch);
         let machine = self.fleet.machine(assignment.host()?);
         match assignment.task.stage {

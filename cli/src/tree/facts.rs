@@ -28,7 +28,7 @@ pub(crate) fn output(output: &Output) -> String {
         }
         Output::Switched { previous: Some(_) } => "traffic old → new".to_owned(),
         Output::Switched { previous: None } => "first traffic".to_owned(),
-        Output::Soaked(evidence) => format!(
+        Output::Canaried(evidence) | Output::Soaked(evidence) => format!(
             "{}, {}",
             count(evidence.requests, "request", "requests"),
             count(evidence.errors, "server error", "server errors")
@@ -97,7 +97,7 @@ pub(crate) fn progress(progress: &Progress, elapsed: Duration) -> String {
             }
         }
         Progress::Bytes { done, .. } => bytes(*done),
-        Progress::Step(step) => printable(step),
+        Progress::Step(text) | Progress::Canary { text, .. } => printable(text),
     }
 }
 

@@ -147,7 +147,8 @@ fn row(stage: &str, host: &str, what: &str) -> String {
 /// What a stage would do, on each host where it has hosts.
 fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
     let release = &plan.release;
-    let Settings { replicas, readiness, soak, timeouts, roles, models, repository, .. } = &release.settings;
+    let Settings { replicas, readiness, canary, soak, timeouts, roles, models, repository, .. } =
+        &release.settings;
     let early = roles.iter().filter(|role| role.overlap);
     let late = roles.iter().filter(|role| !role.overlap);
     match stage {
@@ -185,6 +186,7 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
             format!("{replicas} new {new} beside the old{jobs}")
         }
         Stage::Probe => format!("GET {} must answer 2xx within {}", readiness.path, timeouts.ready),
+        Stage::Canary => canary.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then "),
         Stage::Switch => before.map_or_else(
             || format!("traffic to {}", release.version),
             |old| format!("traffic {old} → {}", release.version),

@@ -11,7 +11,7 @@ use cutover_core::{
 use tokio::time::Instant;
 
 use crate::append::{Message, append};
-use crate::{Error, Journal};
+use crate::{Error, Journal, ServiceLog};
 
 /// Progress is recorded at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ pub struct Assignment {
     deployment: Deployment,
     journal: Journal,
     last_progress: Mutex<Option<Instant>>,
+    /// What was read of the log when it was asked for last.
+    read: tokio::sync::Mutex<Option<ServiceLog>>,
 }
 
 impl Assignment {
@@ -48,7 +50,15 @@ impl Assignment {
         claim: u64,
     ) -> Self {
         let epoch = Epoch { journal: journal.id().clone(), sequence: claim };
-        Self { task, epoch, service, deployment, journal, last_progress: Mutex::new(None) }
+        Self {
+            task,
+            epoch,
+            service,
+            deployment,
+            journal,
+            last_progress: Mutex::new(None),
+            read: tokio::sync::Mutex::new(None),
+        }
     }
 
     /// The deployment.
@@ -80,12 +90,21 @@ impl Assignment {
         self.deployment.state(&self.task).began.unwrap_or(self.deployment.last)
     }
 
-    /// The service as it is now: others may have decided since the task was claimed.
+    /// The service as it is now: others may have decided since the task was claimed. After the first time, only what is new is
+    /// read.
     ///
     /// # Errors
     /// A bus that doesn't answer, or a snapshot that can't be read.
     pub async fn service_now(&self) -> Result<Service, Error> {
-        Ok(self.journal.service(self.key()).await?.service().clone())
+        let mut read = self.read.lock().await;
+        let log = match read.take() {
+            Some(mut log) => {
+                self.journal.catch_up(&mut log).await?;
+                log
+            }
+            None => self.journal.service(self.key()).await?,
+        };
+        Ok(read.insert(log).service().clone())
     }
 
     /// Records how far the task has come, at most once a second. A failure to do so fails nothing.

@@ -84,8 +84,22 @@ impl Bus {
         if !self.has_consumer(TIMER, WAKE).await? {
             self.create_consumer(TIMER, WAKE, "cutover.timer.due.>".to_owned(), DeliverPolicy::All).await?;
         }
+        self.make_consumers(&journal, Stage::ALL).await?;
+        Ok(journal.id().clone())
+    }
+
+    /// Makes the consumers of these stages that aren't there: a journal that was set up by an earlier version has none for what is
+    /// new. They begin with the oldest deployment that runs or owes something.
+    ///
+    /// # Errors
+    /// A server that refuses, or doesn't answer.
+    pub async fn make_consumers(
+        &self,
+        journal: &Journal,
+        stages: impl IntoIterator<Item = Stage>,
+    ) -> Result<(), Error> {
         let mut lost = Vec::new();
-        for stage in Stage::ALL {
+        for stage in stages {
             if !self.has_consumer(LOG, &consumer_of(stage)).await? {
                 lost.push(stage);
             }
@@ -97,7 +111,7 @@ impl Bus {
                 self.create_consumer(LOG, &consumer_of(stage), Subject::runs_of(stage), from).await?;
             }
         }
-        Ok(journal.id().clone())
+        Ok(())
     }
 
     /// On how many servers a stream is kept; none where it isn't there.

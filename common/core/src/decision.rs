@@ -33,6 +33,15 @@ pub enum Decision {
         /// Who has approved it.
         by: String,
     },
+    /// The canary of the running deployment needn't hold any longer.
+    Promoted {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Who has decided it.
+        by: String,
+        /// The step that ends, from 0; none: all of them.
+        step: Option<u32>,
+    },
     /// What a host owes is forgotten: it is gone for good, or was put right by hand.
     Forgiven {
         /// The deployment that was the last one when this was decided.
@@ -52,6 +61,7 @@ impl Decision {
             Self::Aborted { deployment, .. }
             | Self::Replayed { deployment, .. }
             | Self::Approved { deployment, .. }
+            | Self::Promoted { deployment, .. }
             | Self::Forgiven { deployment, .. } => deployment,
         }
     }

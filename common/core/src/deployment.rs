@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_state::{Applied, IllegalFact};
 use crate::{
-    Claim, DeploymentId, Digest, Fact, Failure, HostName, Obligation, Output, Plan, Replica, ReplicaSet,
-    Stage, Status, Task, TaskState, Timestamp,
+    Claim, DeploymentId, Digest, Fact, Failure, HostName, Obligation, Output, Plan, Promotion, Replica,
+    ReplicaSet, Stage, Status, Task, TaskState, Timestamp,
 };
 
 /// A deployment, folded from its facts.
@@ -33,6 +33,9 @@ pub struct Deployment {
     pub round_at: Timestamp,
     /// The abort of this round.
     pub abort: Option<Abort>,
+    /// What was decided of the canary in this round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promotions: Vec<Promotion>,
     /// When the last fact came.
     pub last: Timestamp,
     #[serde(with = "task_list")]
@@ -126,6 +129,7 @@ impl Deployment {
             round_after: after,
             round_at: at,
             abort: None,
+            promotions: Vec::new(),
             last: at,
             tasks: BTreeMap::new(),
         }
@@ -256,12 +260,21 @@ impl Deployment {
         self.round_at = at;
         self.last = at;
         self.abort = None;
+        self.promotions.clear();
         for (task, state) in &mut self.tasks {
             let kept = task.stage.output_is_kept() && from.is_none_or(|from| task.stage < from);
             if !(kept && state.is_finished()) {
                 *state = state.in_new_round();
             }
         }
+    }
+
+    /// Whether a promotion ends anything: all steps of a canary that isn't over, or the one that it has come to.
+    pub(crate) fn is_promotable(&self, step: Option<u32>) -> bool {
+        let canary = Task { stage: Stage::Canary, host: None };
+        let is_ahead =
+            self.plan.stages.contains(&Stage::Canary) && self.cause().is_none() && !self.is_finished(&canary);
+        is_ahead && step.is_none_or(|step| self.state(&canary).reached == Some(step))
     }
 
     /// Whether the old replicas may be gone already: from then on it can't be aborted.
@@ -283,13 +296,16 @@ impl Deployment {
         failed.min_by_key(|(at, ..)| *at).map(|(_, task, failure)| Cause::Failed(task, failure))
     }
 
-    /// The tasks that take back what was done: wherever a switch was claimed a restore, wherever a boot was a discard.
+    /// Whether the new replicas may have traffic on the task's host: a switch was claimed there, or a canary anywhere.
+    fn may_have_traffic(&self, task: &Task) -> bool {
+        [Stage::Canary, Stage::Switch].iter().any(|stage| self.was_claimed(&task.beside(*stage)))
+    }
+
+    /// The tasks that take back what was done: wherever there may be traffic a restore, wherever a boot was claimed a discard.
     fn undo(&self) -> Vec<Task> {
-        let claimed = |stage: Stage| self.plan.tasks_of(stage).filter(|task| self.was_claimed(task));
-        claimed(Stage::Switch)
-            .map(|task| task.beside(Stage::Restore))
-            .chain(claimed(Stage::Boot).map(|task| task.beside(Stage::Discard)))
-            .collect()
+        let restores = self.plan.tasks_of(Stage::Restore).filter(|task| self.may_have_traffic(task));
+        let is_booted = |task: &Task| self.was_claimed(&task.beside(Stage::Boot));
+        restores.chain(self.plan.tasks_of(Stage::Discard).filter(is_booted)).collect()
     }
 
     /// The tasks that are due, in the order of the pipeline. A task that a worker has is not among them.
@@ -335,8 +351,9 @@ impl Deployment {
             Stage::Backfill => all(Stage::Expand),
             Stage::Boot => own(Stage::Ship) && all(Stage::Expand) && all(Stage::Backfill),
             Stage::Probe => own(Stage::Boot),
-            // No host switches before every host is ready.
-            Stage::Switch => all(Stage::Probe),
+            // No host has traffic for it before every host is ready.
+            Stage::Canary => all(Stage::Probe),
+            Stage::Switch => all(Stage::Probe) && all(Stage::Canary),
             Stage::Soak => all(Stage::Switch),
             Stage::Retire => all(Stage::Switch) && all(Stage::Soak),
             Stage::Cool | Stage::Contract | Stage::Restore | Stage::Discard => false,
@@ -352,7 +369,7 @@ impl Deployment {
         let all_back = !self.has_open_claims() && restores().all(settled);
         let own_back = |task: &Task| {
             let restore = task.beside(Stage::Restore);
-            self.is_finished(&restore) || !self.was_claimed(&task.beside(Stage::Switch))
+            self.is_finished(&restore) || !self.may_have_traffic(task)
         };
         let may = |task: &&Task| task.stage == Stage::Restore || (all_back && own_back(task));
         undo.iter().filter(may).cloned().collect()

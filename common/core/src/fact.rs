@@ -63,6 +63,13 @@ pub enum Progress {
     },
     /// The step that runs now.
     Step(String),
+    /// The step that a canary holds.
+    Canary {
+        /// Its number, from 0.
+        step: u32,
+        /// What is counted.
+        text: String,
+    },
 }
 
 /// What a finished task made.
@@ -113,6 +120,8 @@ pub enum Output {
         /// Questions asked until they were.
         asked: u32,
     },
+    /// They have had their share of the traffic, and this is what was seen.
+    Canaried(Evidence),
     /// The proxy sends traffic to them.
     Switched {
         /// The deployment that served before on this host.
@@ -151,7 +160,7 @@ pub struct Replica {
     pub address: std::net::SocketAddr,
 }
 
-/// What was counted in a soak.
+/// What was counted in a canary or a soak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Requests that the new replicas answered.

@@ -2,6 +2,7 @@
 //! what the deploy file says, and what a migration declares. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
 
 mod bytes;
+mod canary;
 mod certificate_note;
 mod container;
 mod decision;
@@ -46,6 +47,7 @@ mod tls;
 mod warning;
 
 pub use bytes::{Bytes, InvalidSize};
+pub use canary::{Canary, CanaryStep, Choice, Hold, Promotion};
 pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use container::{Container, Logging, Volume};
 pub use decision::Decision;

@@ -10,7 +10,8 @@ use crate::{
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
 /// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
-/// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of Rails.
+/// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of
+/// Rails, and canaries.
 pub const PROTOCOL: u32 = 6;
 
 /// What all plans need.
@@ -83,7 +84,8 @@ pub enum InvalidPlan {
 }
 
 impl Plan {
-    /// The stages that a release needs: no build where the image is known, no expand without migrations, no soak of no time.
+    /// The stages that a release needs: no build where the image is known, no expand without migrations, no canary
+    /// without steps, no soak of no time.
     pub fn stages_for(release: &Release, image: Option<&Digest>) -> Vec<Stage> {
         Stage::ALL
             .into_iter()
@@ -91,6 +93,7 @@ impl Plan {
                 Stage::Build => image.is_none(),
                 Stage::Expand => release.migrations.iter().any(|file| file.phase.is_expand()),
                 Stage::Backfill => release.backfills().any(|file| file.before_switch),
+                Stage::Canary => !release.settings.canary.is_absent(),
                 Stage::Soak => !release.settings.soak.time.is_zero(),
                 stage => stage.is_planned(),
             })

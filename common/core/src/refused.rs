@@ -58,6 +58,9 @@ pub enum Refused {
     /// No contract waits there.
     #[error("deployment {} has nothing that waits for approval", .0.short())]
     NothingToApprove(DeploymentId),
+    /// No canary holds there.
+    #[error("deployment {} has no canary that holds this step", .0.short())]
+    NothingToPromote(DeploymentId),
     /// Nothing is owed there.
     #[error("host {0} owes nothing")]
     OwesNothing(HostName),

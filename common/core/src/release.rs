@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Container, ContractTerms, Digest, Engine, MigrationFile, Model, Rails, Recipe, Reference, RegistryLogin,
-    ReleaseId, Repository, Resources, Role, Routing, Span,
+    Canary, Container, ContractTerms, Digest, Engine, MigrationFile, Model, Rails, Recipe, Reference,
+    RegistryLogin, ReleaseId, Repository, Resources, Role, Routing, Span,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -99,7 +99,11 @@ pub struct Settings {
     pub readiness: Readiness,
     /// How traffic reaches it.
     pub proxy: Routing,
-    /// How long, and by what measure, it is watched once it has the traffic.
+    /// The steps in which it gets the traffic. It isn't written where there are none, so that the release's id is the one that
+    /// it had before there was this setting.
+    #[serde(default, skip_serializing_if = "Canary::is_absent")]
+    pub canary: Canary,
+    /// How long, and by what measure, it is watched once it has the traffic; the measure is that of a canary, too.
     pub soak: Soak,
     /// Limits of the waits.
     pub timeouts: Timeouts,
@@ -220,9 +224,9 @@ impl Settings {
         !self.roles.is_empty() || self.resources.needs_protocol_4() || self.container.needs_protocol_4()
     }
 
-    /// Whether a worker that knows protocol 5 of the journal would take migrations of Rails for SQL.
-    pub(crate) const fn needs_protocol_6(&self) -> bool {
-        self.rails.is_some()
+    /// Whether a worker that knows protocol 5 of the journal would take migrations of Rails for SQL, or leave out a canary.
+    pub(crate) fn needs_protocol_6(&self) -> bool {
+        self.rails.is_some() || !self.canary.is_absent()
     }
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.

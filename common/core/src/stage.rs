@@ -22,6 +22,8 @@ pub enum Stage {
     Boot,
     /// Are the new replicas ready, seen from inside the host's network?
     Probe,
+    /// A share of the traffic to the new replicas, step by step, where the release says so.
+    Canary,
     /// Traffic to the new replicas.
     Switch,
     /// Errors and liveness of the new version under real traffic, for a declared time.
@@ -57,18 +59,21 @@ pub enum Program {
 
 /// A name that is no stage's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a stage: one of build, ship, expand, backfill, boot, probe, switch, soak, retire")]
+#[error(
+    "'{0}' is not a stage: one of build, ship, expand, backfill, boot, probe, canary, switch, soak, retire"
+)]
 pub struct UnknownStage(String);
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Build,
         Self::Ship,
         Self::Expand,
         Self::Backfill,
         Self::Boot,
         Self::Probe,
+        Self::Canary,
         Self::Switch,
         Self::Soak,
         Self::Retire,
@@ -85,13 +90,16 @@ impl Stage {
             Self::Ship | Self::Boot | Self::Retire | Self::Cool | Self::Discard => Program::Shipper,
             Self::Expand | Self::Backfill | Self::Contract => Program::Migrator,
             Self::Probe | Self::Soak => Program::Prober,
-            Self::Switch | Self::Restore => Program::Switcher,
+            Self::Canary | Self::Switch | Self::Restore => Program::Switcher,
         }
     }
 
     /// Whether there is one task for each host, or one task in all.
     pub const fn per_host(self) -> bool {
-        !matches!(self, Self::Build | Self::Expand | Self::Backfill | Self::Soak | Self::Contract)
+        !matches!(
+            self,
+            Self::Build | Self::Expand | Self::Backfill | Self::Canary | Self::Soak | Self::Contract
+        )
     }
 
     /// Whether the stage takes something back.
@@ -110,9 +118,14 @@ impl Stage {
     }
 
     /// How many claims a task of this stage may have in one round, crashes of workers included. What takes back tries
-    /// longer: giving up there leaves a host that owes something.
+    /// longer: giving up there leaves a host that owes something. A canary may hold for days, in which programs are replaced
+    /// more than once.
     pub const fn attempts(self) -> u32 {
-        if self.takes_back() { 6 } else { 4 }
+        match self {
+            Self::Canary => 100,
+            _ if self.takes_back() => 6,
+            _ => 4,
+        }
     }
 
     /// The name in subjects and in front of people.
@@ -124,6 +137,7 @@ impl Stage {
             Self::Backfill => "backfill",
             Self::Boot => "boot",
             Self::Probe => "probe",
+            Self::Canary => "canary",
             Self::Switch => "switch",
             Self::Soak => "soak",
             Self::Retire => "retire",

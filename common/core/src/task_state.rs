@@ -19,6 +19,10 @@ pub struct TaskState {
     pub in_force: u64,
     /// When it was first claimed in this round.
     pub began: Option<Timestamp>,
+    /// The step that a canary has come to in this round: whoever takes it over goes on from there, so that no client is sent back
+    /// to the old version because a worker is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<u32>,
     /// The state itself.
     pub status: Status,
 }
@@ -112,6 +116,9 @@ impl TaskState {
             _ if ahead => Err(illegal),
             (Status::Claimed { progress, .. }, Fact::Progressed { progress: further, .. }) => {
                 *progress = Some(further.clone());
+                if let Progress::Canary { step, .. } = further {
+                    self.reached = Some(*step);
+                }
                 Ok(Applied::Changed)
             }
             (Status::Claimed { .. }, Fact::Finished { output, .. }) => {

@@ -3,6 +3,8 @@
 
 #[path = "deploy_file/builder.rs"]
 mod builder;
+#[path = "deploy_file/canary.rs"]
+mod canary;
 #[path = "deploy_file/container.rs"]
 mod container;
 #[path = "deploy_file/migrations.rs"]
@@ -138,6 +140,7 @@ fn a_file_of_five_lines_is_enough() {
             successes: 1,
         },
         proxy: Routing::default(),
+        canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         repository: None,
@@ -218,6 +221,7 @@ fn the_sample_says_what_its_comments_say() {
             tls: Some(own("file:///run/secrets/tls.pem", "env://TLS_KEY")),
             ..plain.settings.proxy.clone()
         },
+        canary: canary::sample(),
         soak: Soak { time: Span::seconds(60), ..plain.settings.soak.clone() },
         timeouts: Timeouts { drain_streams: Some(Span::seconds(600)), ..plain.settings.timeouts.clone() },
         repository: Some(Repository {

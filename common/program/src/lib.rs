@@ -78,7 +78,7 @@ async fn start(
 ) -> Result<(), Error> {
     let telemetry = Telemetry::start(&program.binary(), Config::from_environment()?).await?;
     let stop = stop_on_signal()?;
-    if let Some(journal) = open(&arguments.nats_url, &program.binary(), &stop).await? {
+    if let Some(journal) = open(&arguments.nats_url, program, &stop).await? {
         let options = WorkerOptions {
             program,
             version: version.to_owned(),
@@ -93,9 +93,14 @@ async fn start(
 }
 
 /// The journal, once it is there; none when the program is told to stop before.
-async fn open(url: &str, name: &str, stop: &CancellationToken) -> Result<Option<Journal>, Error> {
+async fn open(url: &str, program: Program, stop: &CancellationToken) -> Result<Option<Journal>, Error> {
     for tries in 0_u32.. {
-        let opened = async { Bus::connect(url, name).await?.open().await };
+        let opened = async {
+            let bus = Bus::connect(url, &program.binary()).await?;
+            let journal = bus.open().await?;
+            bus.make_consumers(&journal, program.stages()).await?;
+            Ok::<_, cutover_bus::Error>(journal)
+        };
         let error = tokio::select! {
             opened = opened => match opened {
                 Ok(journal) => return Ok(Some(journal)),

@@ -239,6 +239,7 @@ fn settings(version: &str) -> Settings {
             successes: 1,
         },
         proxy: Routing::default(),
+        canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
         repository: None,

@@ -1,8 +1,10 @@
 use std::path::PathBuf;
 
-use cutover_control::{Call, Epoch, Request, Response, SetStatus, encode_reply};
-use cutover_core::{Failure, Span};
+use cutover_control::{Call, Epoch, Request, Response, ServiceStatus, SetStatus, encode_reply};
+use cutover_core::{Failure, ServiceKey, Span};
+use cutover_fleet::Machine;
 use cutover_host::{Hosts, SshOptions};
+use cutover_watch::{Part, Watched};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
@@ -76,7 +78,15 @@ async fn soak(sites: &[Site], time: Span, elapsed: Duration) -> Result<Evidence,
         Watched { machine, proxy: machine.proxy_at(socket), replicas: &[], jobs: Vec::new() }
     };
     let hosts = sites.iter().zip(&sockets).map(watched).collect();
-    let soak = Soak { key: &key, deployment: &deployment, hosts, guard: &guard, elapsed };
+    let watch = Watch {
+        key: &key,
+        deployment: &deployment,
+        part: Part::Active,
+        from_now_on: false,
+        hosts,
+        guard: &guard,
+    };
+    let soak = Soak { watch, elapsed };
     tokio::time::timeout(LIMIT, soak.run(&Step::default())).await.expect("the soak never ended")
 }
 

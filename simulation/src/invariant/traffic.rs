@@ -1,6 +1,6 @@
 //! Traffic: what hosts serve.
 
-use cutover_core::{Outcome, Service, Stage};
+use cutover_core::{Outcome, Service, Stage, Task};
 
 use super::owed::cooling;
 use super::{Violation, require};
@@ -15,7 +15,8 @@ pub(crate) fn a_stale_switch_takes_no_effect(
     assignment: &Assignment,
 ) -> Result<(), Violation> {
     let wanted = service.running().is_some_and(|running| {
-        let restore = running.state(&assignment.task.beside(Stage::Restore));
+        let restore = Task { stage: Stage::Restore, host: Some(host.name.clone()) };
+        let restore = running.state(&restore);
         running.id() == assignment.deployment.id()
             && running.round_began < assignment.claim
             && !restore.is_finished()
@@ -62,7 +63,7 @@ pub(crate) fn the_way_back_leads_to_what_is_live(
 
 /// What the proxy sends traffic to runs.
 pub(crate) fn traffic_goes_to_what_runs(host: &Host) -> Result<(), Violation> {
-    let targets = host.proxy.active.iter().flat_map(|active| &active.targets);
+    let targets = host.proxy.active.iter().chain(&host.proxy.canary).flat_map(|set| &set.targets);
     let gone: Vec<&str> =
         targets.filter(|target| !host.runs(target)).map(|target| target.name.as_str()).collect();
     require(gone.is_empty(), "traffic goes to what runs", || format!("{gone:?} are gone from {}", host.name))
@@ -72,7 +73,8 @@ pub(crate) fn traffic_goes_to_what_runs(host: &Host) -> Result<(), Violation> {
 /// the host.
 pub(crate) fn traffic_is_whole(service: &Service, host: &Host) -> Result<(), Violation> {
     let (live, serving) = (service.live().map(|live| &live.deployment), host.proxy.serving());
-    let holds = serving == live || service.running().is_some() || is_named(service, host);
+    let is_whole = serving == live && host.proxy.canary.is_none();
+    let holds = is_whole || service.running().is_some() || is_named(service, host);
     require(holds, "traffic is whole", || format!("{} serves {serving:?}, and {live:?} is live", host.name))
 }
 

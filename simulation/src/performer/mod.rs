@@ -44,6 +44,7 @@ pub(crate) async fn perform(bus: &Connection, assignment: &Assignment) -> Result
         Stage::Discard => shipper::discard(&hand).await,
         Stage::Probe => prober::probe(&hand).await,
         Stage::Soak => prober::soak(&hand).await,
+        Stage::Canary => switcher::canary(&hand).await,
         Stage::Switch => switcher::switch(&hand).await,
         Stage::Restore => switcher::restore(&hand).await,
     }
@@ -109,7 +110,16 @@ impl Hand<'_> {
 
     /// Changes something on the task's host; says so, and looks whether it may.
     async fn change<T>(&self, what: &str, act: impl FnOnce(&mut Host) -> T) -> Result<T, Failure> {
-        let host = self.host()?;
+        self.change_on(self.host()?, what, act).await
+    }
+
+    /// The same on any host.
+    async fn change_on<T>(
+        &self,
+        host: &HostName,
+        what: &str,
+        act: impl FnOnce(&mut Host) -> T,
+    ) -> Result<T, Failure> {
         self.on(host, |there| {
             let world = &self.bus.world;
             self.bus.say(|| format!("{what} on {host}, by claim {}", self.assignment.claim));

@@ -124,6 +124,7 @@ impl Performer for Stages {
                 }],
             },
             Stage::Probe => Output::Probed { asked: 1 },
+            Stage::Canary => Output::Canaried(Evidence::default()),
             Stage::Soak => Output::Soaked(Evidence::default()),
             Stage::Retire => Output::Retired { stopped: 0 },
             Stage::Cool => Output::Cooled { stopped: 0 },
@@ -158,6 +159,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
             tls: Some(tls),
             ..Routing::default()
         },
+        canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::default(), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         repository: None,

@@ -143,6 +143,7 @@ fn settings() -> Settings {
             successes: 1,
         },
         proxy: Routing::default(),
+        canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(1), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         repository: None,

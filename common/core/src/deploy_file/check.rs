@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::builder;
+use super::canary::canary;
 use super::container::container;
 use super::error::{Problem, Problems};
 use super::interpolation::Interpolation;
@@ -147,6 +148,10 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
         resources: section
             .section("resources", problems)
             .map(|section| resources(section, problems))
+            .unwrap_or_default(),
+        canary: section
+            .section("canary", problems)
+            .map(|section| canary(section, problems))
             .unwrap_or_default(),
         soak: section.section("soak", problems).map(|section| soak(section, problems)).unwrap_or_default(),
         warm: section.value("warm", span, problems),

@@ -5,6 +5,7 @@
 //! the defaults, into a [`Target`]. Whatever was wrong on the way is told at once, in the order of the file.
 
 mod builder;
+mod canary;
 mod check;
 mod container;
 pub(crate) mod error;

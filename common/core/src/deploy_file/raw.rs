@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::canary;
 use super::error::Place;
 use super::migrations::Migrations;
 use super::models::{self, Models};
@@ -46,6 +47,7 @@ pub(super) struct Layer {
     pub(super) env: BTreeMap<String, Variable>,
     pub(super) proxy: Proxy,
     pub(super) resources: Resources,
+    pub(super) canary: canary::Wanted,
     pub(super) soak: Soak,
     pub(super) warm: Option<Span>,
     pub(super) migrations: Migrations,
@@ -193,6 +195,7 @@ impl Layer {
                 tls: self.proxy.tls.over(under.proxy.tls),
             },
             resources: self.resources.over(under.resources),
+            canary: self.canary.over(under.canary),
             soak: Soak {
                 time: self.soak.time.or(under.soak.time),
                 max_errors_per_mille: self.soak.max_errors_per_mille.or(under.soak.max_errors_per_mille),

@@ -126,6 +126,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             successes: probe.successes.unwrap_or(1),
         },
         proxy,
+        canary: layer.canary.resolved(),
         soak: Soak {
             time: layer.soak.time.unwrap_or(Span::seconds(10)),
             max_errors_per_mille: layer.soak.max_errors_per_mille.unwrap_or(50),

@@ -1,8 +1,8 @@
 //! Which decisions may be taken, and what they change.
 
 use crate::{
-    Decision, Deployment, DeploymentId, KeptRelease, Obligation, Outcome, Plan, Refused, Service, Stage,
-    Timestamp,
+    Decision, Deployment, DeploymentId, KeptRelease, Obligation, Outcome, Plan, Promotion, Refused, Service,
+    Stage, Timestamp,
 };
 
 impl Service {
@@ -34,6 +34,9 @@ impl Service {
             (Decision::Aborted { .. }, Some(_)) => Err(Refused::HasEnded(id.clone())),
             (Decision::Aborted { .. }, None) if current.is_past_return() => {
                 Err(Refused::PastReturn(id.clone()))
+            }
+            (Decision::Promoted { step, .. }, _) if !current.is_promotable(*step) => {
+                Err(Refused::NothingToPromote(id.clone()))
             }
             (Decision::Replayed { .. }, None) => Err(Refused::StillRuns(id.clone())),
             (Decision::Replayed { .. }, Some(Outcome::Live | Outcome::Degraded { live: true })) => {
@@ -99,6 +102,9 @@ impl Service {
             }
             (Decision::Aborted { by, .. }, Some(current)) if current.abort.is_none() => {
                 current.abort(sequence, by)
+            }
+            (Decision::Promoted { by, step, .. }, Some(current)) => {
+                current.promotions.push(Promotion { by: by.clone(), step: *step });
             }
             (Decision::Replayed { from, .. }, Some(current)) => current.replay(sequence, after, at, *from),
             (Decision::Approved { deployment, by }, _) => {

@@ -77,6 +77,7 @@ pub fn release(number: u8) -> Release {
             successes: 1,
         },
         proxy: Routing::default(),
+        canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         repository: None,

@@ -12,7 +12,7 @@ pub(crate) fn holder(deployment: &Deployment, stage: Stage) -> Option<Pid> {
 pub(crate) fn at_work(deployment: &Deployment, stage: Stage) -> Option<Pid> {
     held(deployment, stage, |progress| match progress {
         Some(Progress::Bytes { done, total }) => 0 < *done && done < total,
-        Some(Progress::Step(_)) => true,
+        Some(Progress::Step(_) | Progress::Canary { .. }) => true,
         None => false,
     })
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use cutover_control::ServiceStatus;
-use cutover_core::{DeploymentId, Evidence, HostName, Soak};
+use cutover_control::{CanaryStatus, MirrorStatus, SetStatus};
+use cutover_core::{Evidence, HostName, Soak};
 
-/// What one host's proxy has counted for the deployment since the switch, restarts of the proxy included.
+/// What one host's proxy has counted for a deployment since that has traffic, restarts of the proxy included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// What was counted before it began.
+    start: Evidence,
     /// What proxies had counted before they were started anew.
     before: Evidence,
     /// What the one that runs says.
@@ -15,36 +17,41 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One that begins now: what the proxy says at first was counted under other conditions, and would hide what comes.
+    pub fn from_now_on(counted: Evidence) -> Self {
+        Self { start: counted, last: counted, ..Self::default() }
+    }
+
     /// Takes in what the proxy says now. A proxy that was started anew counts from nothing: lower numbers than the last
     /// ones are added to those.
     pub fn take(&mut self, counted: Evidence) {
         if counted.requests < self.last.requests || counted.errors < self.last.errors {
-            self.before = self.all();
+            self.before = sum([self.before, self.last]);
         }
         self.last = counted;
     }
 
-    /// What was counted in all.
+    /// What was counted in all, since it began.
     pub fn all(&self) -> Evidence {
-        sum([self.before, self.last])
+        let Evidence { requests, errors } = sum([self.before, self.last]);
+        Evidence {
+            requests: requests.saturating_sub(self.start.requests),
+            errors: errors.saturating_sub(self.start.errors),
+        }
     }
 }
 
-/// What a proxy says that it has counted for a deployment.
-///
-/// # Errors
-/// The deployment doesn't serve there; another one does, or none.
-pub fn counted(
-    service: Option<&ServiceStatus>,
-    deployment: &DeploymentId,
-) -> Result<Evidence, Option<String>> {
-    let active = service.and_then(|service| service.active.as_ref()).ok_or(None)?;
-    if active.deployment != deployment.as_str() {
-        return Err(Some(active.deployment.clone()));
-    }
+/// What a proxy has counted for one set of replicas.
+pub fn counted(set: &SetStatus) -> Evidence {
     // An answer that the application began with a 5xx and then cut off was counted twice.
-    let errors = active.server_errors.saturating_add(active.proxy_errors).min(active.requests);
-    Ok(Evidence { requests: active.requests, errors })
+    let errors = set.server_errors.saturating_add(set.proxy_errors).min(set.requests);
+    Evidence { requests: set.requests, errors }
+}
+
+/// What a proxy has counted of the requests that were only mirrored to a canary.
+pub fn mirrored(canary: &CanaryStatus) -> Evidence {
+    let MirrorStatus { requests, server_errors, failures, .. } = canary.mirrored;
+    Evidence { requests, errors: server_errors.saturating_add(failures).min(requests) }
 }
 
 /// Judges what the hosts have counted together; answers with the sum.

@@ -1,4 +1,3 @@
-use cutover_control::{Epoch, ServiceKey, SetStatus};
 use cutover_core::Span;
 
 use super::*;
@@ -90,27 +89,23 @@ fn a_proxy_that_starts_anew_loses_no_count() {
 }
 
 #[test]
-fn only_what_the_deployment_itself_answered_is_counted() {
-    let deployment: DeploymentId = "01jd0000000000000000000000".parse().unwrap();
-    let set = |deployment: &str| SetStatus {
+fn what_was_good_before_hides_nothing_that_comes() {
+    let mut tally = Tally::from_now_on(evidence((1_000_000, 7)));
+    tally.take(evidence((1_000_030, 37)));
+    assert_eq!(tally.all(), evidence((30, 30)));
+    // The proxy is started anew.
+    tally.take(evidence((5, 1)));
+    assert_eq!(tally.all(), evidence((35, 31)));
+}
+
+#[test]
+fn what_was_begun_with_a_5xx_and_cut_off_is_one_error() {
+    let set = SetStatus {
         requests: 40,
         server_errors: 2,
         proxy_errors: 1,
-        ..SetStatus::new(deployment, "0123456789ab")
+        ..SetStatus::new("new", "0123456789ab")
     };
-    let service = |active: Option<SetStatus>| ServiceStatus {
-        active,
-        previous: Some(set(deployment.as_str())),
-        ..ServiceStatus::new(
-            ServiceKey::new("production", "hello"),
-            Epoch { journal: "j".into(), sequence: 7 },
-        )
-    };
-    let of = |active| counted(Some(&service(active)), &deployment);
-    assert_eq!(of(Some(set(deployment.as_str()))), Ok(evidence((40, 3))));
-    assert_eq!(of(Some(set("before"))), Err(Some("before".to_owned())));
-    assert_eq!(of(None), Err(None));
-    assert_eq!(counted(None, &deployment), Err(None));
-    let twice = SetStatus { server_errors: 40, proxy_errors: 10, ..set(deployment.as_str()) };
-    assert_eq!(of(Some(twice)), Ok(evidence((40, 40))));
+    assert_eq!(counted(&set), evidence((40, 3)));
+    assert_eq!(counted(&SetStatus { server_errors: 40, proxy_errors: 10, ..set }), evidence((40, 40)));
 }

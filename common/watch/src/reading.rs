@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`Error::Unread`] after `limit`, with the last failure.
-pub(crate) async fn reading<T, F>(
+pub async fn reading<T, F>(
     machine: &Machine,
     what: &str,
     limit: Duration,

@@ -15,11 +15,11 @@ use crate::reading::reading;
 
 /// A replica that is watched.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Charge<'a> {
+pub struct Charge<'a> {
     /// The container's name.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// Where requests go to it; none: it gets none.
-    pub(crate) address: Option<IpAddr>,
+    pub address: Option<IpAddr>,
 }
 
 impl<'a> From<&'a Replica> for Charge<'a> {
@@ -36,7 +36,7 @@ impl<'a> From<&'a String> for Charge<'a> {
 
 /// Watches replicas of a host, with a look at each `every` so often. Returns only once one of them can't serve any
 /// more, or can't be looked at for longer than `patience`.
-pub(crate) async fn first_trouble(
+pub async fn first_trouble(
     machine: &Machine,
     charges: impl Iterator<Item = Charge<'_>>,
     every: Duration,
@@ -63,7 +63,7 @@ async fn trouble(machine: &Machine, charge: Charge<'_>, every: Duration, patienc
 ///
 /// # Errors
 /// [`Error::Trouble`] where it can't serve any more; [`Error::Unread`] where nobody can say for longer than `patience`.
-pub(crate) async fn look(machine: &Machine, charge: Charge<'_>, patience: Duration) -> Result<(), Error> {
+pub async fn look(machine: &Machine, charge: Charge<'_>, patience: Duration) -> Result<(), Error> {
     let Charge { name, address } = charge;
     let what = format!("the condition of {name}");
     match reading(machine, &what, patience, || machine.trouble_of(name, address)).await? {

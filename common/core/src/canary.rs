@@ -1,0 +1,148 @@
+//! A canary: the new replicas get a share of the traffic, step by step, before they get all of it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Span;
+
+/// How the new replicas get their share. The last step is none of these: a switch gives them all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// One after the other; none: there is no canary.
+    pub steps: Vec<CanaryStep>,
+    /// Whether who was sent to one of the two versions stays there, by a cookie; as the share rises, clients only ever move
+    /// to the new one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sticky: bool,
+    /// What marks the requests that get the new version whatever its share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choose: Option<Choice>,
+}
+
+/// A share, and how long it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryStep {
+    /// Of the new requests, in thousandths: below 1,000, as that is a switch.
+    pub weight: u16,
+    /// Of the requests that the old version answers, how many the new one gets too, in thousandths. Nobody sees its answers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mirror: u16,
+    /// Until when.
+    pub hold: Hold,
+}
+
+/// How long a step holds. Whichever it is, a promotion ends it at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hold {
+    /// For that time.
+    For(Span),
+    /// Until somebody promotes it.
+    Promoted,
+}
+
+/// What marks the requests of those who test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// A header field with this value.
+    Header {
+        /// Its name, compared without case.
+        name: String,
+        /// Its value, compared as it is.
+        value: String,
+    },
+    /// A cookie with this value.
+    Cookie {
+        /// Its name, compared as it is.
+        name: String,
+        /// Its value, compared as it is.
+        value: String,
+    },
+}
+
+/// A decision that a canary needn't hold any longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// Who decided it.
+    pub by: String,
+    /// The step that it ends, from 0; none: all of them.
+    pub step: Option<u32>,
+}
+
+impl Canary {
+    /// Whether there is none.
+    pub fn is_absent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Promotion {
+    /// Whether it ends this step.
+    pub fn ends(&self, step: u32) -> bool {
+        self.step.is_none_or(|ended| ended >= step)
+    }
+}
+
+impl fmt::Display for CanaryStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Thousandths(self.weight))?;
+        if self.mirror > 0 {
+            write!(f, ", mirrored {}", Thousandths(self.mirror))?;
+        }
+        match self.hold {
+            Hold::For(span) => write!(f, " for {span}"),
+            Hold::Promoted => f.write_str(" until `cutover promote`"),
+        }
+    }
+}
+
+/// Thousandths, as people write them.
+pub(crate) struct Thousandths(pub(crate) u16);
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 10, self.0 % 10) {
+            (whole, 0) => write!(f, "{whole} %"),
+            (whole, rest) => write!(f, "{whole}.{rest} %"),
+        }
+    }
+}
+
+fn is_zero(share: &u16) -> bool {
+    *share == 0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_reads_as_it_is_written() {
+        let step = |weight, mirror, hold| CanaryStep { weight, mirror, hold }.to_string();
+        assert_eq!(step(50, 0, Hold::For(Span::seconds(120))), "5 % for 2m");
+        assert_eq!(step(0, 255, Hold::Promoted), "0 %, mirrored 25.5 % until `cutover promote`");
+    }
+
+    #[test]
+    fn a_promotion_ends_its_step_and_those_before() {
+        let of = |step| Promotion { by: "anna".into(), step };
+        assert!(of(Some(1)).ends(0) && of(Some(1)).ends(1) && !of(Some(1)).ends(2));
+        assert!(of(None).ends(7));
+    }
+
+    #[test]
+    fn a_canary_is_written_and_read_back() {
+        let choose = Some(Choice::Header { name: "X-Canary".into(), value: "yes".into() });
+        let step = CanaryStep { weight: 50, mirror: 0, hold: Hold::Promoted };
+        let canary = Canary { steps: vec![step], sticky: true, choose };
+        let text = serde_json::to_string(&canary).unwrap();
+        assert_eq!(
+            text,
+            r#"{"steps":[{"weight":50,"hold":"promoted"}],"sticky":true,"choose":{"header":{"name":"X-Canary","value":"yes"}}}"#
+        );
+        assert_eq!(serde_json::from_str::<Canary>(&text).unwrap(), canary);
+    }
+}

@@ -1,0 +1,139 @@
+//! The section `canary`: the steps in which the new replicas get their share.
+
+use super::error::{Problem, Problems};
+use super::node::{Node, Value};
+use super::section::{Section, scalar};
+use super::units::{InvalidNumber, flag, percent, span};
+use crate::canary::Thousandths;
+use crate::{Canary, CanaryStep, Choice, Hold, Span};
+
+/// The section as it stands in the file.
+#[derive(Clone, Default)]
+pub(super) struct Wanted {
+    steps: Option<Vec<CanaryStep>>,
+    sticky: Option<bool>,
+    choose: Option<Choice>,
+}
+
+/// Reads the section.
+pub(super) fn canary(mut section: Section<'_>, problems: &mut Problems) -> Wanted {
+    let steps = section.list("steps", problems).map(|items| steps(&items, problems));
+    let sticky = section.value("sticky", flag, problems);
+    let header = section.section("header", problems).and_then(|pair| one(&pair, problems));
+    let cookie = section.section("cookie", problems).and_then(|pair| one(&pair, problems));
+    let choose = match (header, cookie) {
+        (Some(_), Some(_)) => {
+            let path = section.path_of("cookie");
+            problems.add(Problem::new(&path, section.place, "there is a `header` already: one of both"));
+            None
+        }
+        (Some((name, value)), None) => Some(Choice::Header { name, value }),
+        (None, Some((name, value))) => Some(Choice::Cookie { name, value }),
+        (None, None) => None,
+    };
+    section.done(problems);
+    Wanted { steps, sticky, choose }
+}
+
+impl Wanted {
+    /// This, and the other where it says nothing.
+    pub(super) fn over(self, under: Self) -> Self {
+        Self {
+            steps: self.steps.or(under.steps),
+            sticky: self.sticky.or(under.sticky),
+            choose: self.choose.or(under.choose),
+        }
+    }
+
+    /// What it means. Without steps, there is no canary.
+    pub(super) fn resolved(self) -> Canary {
+        match self.steps {
+            Some(steps) if !steps.is_empty() => {
+                Canary { steps, sticky: self.sticky.unwrap_or_default(), choose: self.choose }
+            }
+            _ => Canary::default(),
+        }
+    }
+}
+
+/// The steps. A share that one doesn't name is that of the one before.
+fn steps(items: &[(String, &Node)], problems: &mut Problems) -> Vec<CanaryStep> {
+    let (mut weight, mut mirror) = (0, 0);
+    let mut step = |(path, node): &(String, &Node)| {
+        let mut section = Section::of(path.clone(), node, problems)?;
+        let (said, mirrored) =
+            (section.value("weight", share, problems), section.value("mirror", share, problems));
+        let held = section.value("hold", hold, problems);
+        let paused = section.node("pause").and_then(|node| pause(&section.path_of("pause"), node, problems));
+        let is_named = section.entries.iter().any(|entry| entry.key != "hold");
+        section.done(problems);
+        let mut wrong = |key: &str, message: String, hint: &str| {
+            problems.add(Problem::new(&format!("{path}{key}"), Some(node.place), message).hint(hint));
+        };
+        if let Some(lower) = said.filter(|said| *said < weight) {
+            wrong(
+                ".weight",
+                format!("the share would fall from {} to {}", Thousandths(weight), Thousandths(lower)),
+                "steps go up: clients would be sent back to the old version",
+            );
+        }
+        if held.is_some() && paused.is_some() {
+            wrong(".pause", "the step holds already".to_owned(), "leave out `hold` or `pause`");
+        }
+        if !is_named {
+            wrong("", "the step says nothing".to_owned(), "give it a `weight`, a `mirror` or a `pause`");
+        }
+        weight = said.unwrap_or(weight);
+        mirror = mirrored.unwrap_or(mirror);
+        Some(CanaryStep { weight, mirror, hold: held.or(paused).unwrap_or(Hold::For(Span::default())) })
+    };
+    items.iter().filter_map(&mut step).collect()
+}
+
+/// A share of the requests, in thousandths. All of them are no step.
+fn share(text: &str) -> Result<u16, String> {
+    let share = percent(text).map_err(|error| error.to_string())?;
+    match u16::try_from(share) {
+        Ok(share) if share < 1000 => Ok(share),
+        _ => Err("all of the requests are no step: the switch comes after the last one by itself".to_owned()),
+    }
+}
+
+/// How long a step holds.
+fn hold(text: &str) -> Result<Hold, InvalidNumber> {
+    if text == "promoted" { Ok(Hold::Promoted) } else { span(text).map(Hold::For) }
+}
+
+/// A pause: nothing in it, `{}`, lasts until somebody promotes it.
+fn pause(path: &str, node: &Node, problems: &mut Problems) -> Option<Hold> {
+    match &node.value {
+        Value::Map(entries) if entries.is_empty() => Some(Hold::Promoted),
+        Value::Null => Some(Hold::Promoted),
+        _ => scalar(path, node, span, problems).map(Hold::For),
+    }
+}
+
+/// The name and the value of a section that has one of each.
+fn one(section: &Section<'_>, problems: &mut Problems) -> Option<(String, String)> {
+    match section.texts(problems).as_slice() {
+        [(entry, value)] => {
+            let name = is_token(&entry.key).then(|| (entry.key.clone(), (*value).to_owned()));
+            if name.is_none() {
+                let message = format!("'{}' can't be the name of one", entry.key);
+                problems.add(Problem::new(&section.path, entry.place, message));
+            }
+            name
+        }
+        _ => {
+            let wrong = Problem::new(&section.path, section.place, "expected one name with its value");
+            problems.add(wrong.hint("as in {X-Canary: \"yes\"}"));
+            None
+        }
+    }
+}
+
+/// Whether it may name a header field or a cookie (RFC 9110, section 5.6.2; RFC 6265, section 4.1.1).
+fn is_token(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token)
+}

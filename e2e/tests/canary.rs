@@ -1,0 +1,108 @@
+//! A share of the traffic first, on two hosts under load: a good version goes through its steps, a bad one is taken back from its
+//! first, and people end holds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use cutover_core::{Deployment, Outcome, Progress, Stage, Status, Task};
+use cutover_e2e::{App, LoadReport};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{Expect, Scene, load_on};
+use tokio::time::sleep;
+
+fn canary() -> Task {
+    Task { stage: Stage::Canary, host: None }
+}
+
+/// The steps, each until it is promoted.
+fn in_steps(scene: &Scene, version: &str) -> App {
+    let canary = Some("{steps: [{weight: 10%, hold: promoted}, {weight: 50%, hold: promoted}]}".to_owned());
+    App { canary, ..scene.app(version) }
+}
+
+/// Waits until that step holds, and has counted something; answers with the process that holds it.
+async fn holds(scene: &Scene, wanted: u32) -> Pid {
+    let holder = |current: &Deployment| match current.state(&canary()).status {
+        Status::Claimed { claim, progress: Some(Progress::Canary { step, text }) } => {
+            let process = claim.worker.rsplit(':').next().and_then(|id| id.parse().ok());
+            process.map(Pid::from_raw).filter(|_| step == wanted && !text.contains(": 0 requests"))
+        }
+        _ => None,
+    };
+    holder(&scene.until(|current| holder(current).is_some()).await).unwrap()
+}
+
+/// How many answers a version has given.
+fn answers(report: &LoadReport, version: &str) -> u64 {
+    report.by_version.get(&Some(version.to_owned())).map_or(0, |version| version.answered)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_version_gets_its_share_step_by_step_and_all_of_it_in_the_end() {
+    let scene = Scene::set_with("canary", 1);
+    // Beside nothing, there is no share.
+    scene.deploy(&in_steps(&scene, "v1")).succeeded();
+    assert!(scene.until(|current| current.outcome().is_some()).await.state(&canary()).claims == 0);
+    let load = load_on(&scene.host);
+    let other = load_on(&scene.others[0]);
+
+    scene.project.write(&in_steps(&scene, "v2")).unwrap();
+    scene.cutover(&["plan", "--version", "v2"]).exited(1, &["10 % until `cutover promote`, then 50 %"]);
+    scene.cutover(&["deploy", "--version", "v2", "--detach"]).succeeded();
+    holds(&scene, 0).await;
+    let before = load.snapshot();
+    sleep(Duration::from_secs(3)).await;
+    let after = load.snapshot();
+    let share = |version| (answers(&after, version) - answers(&before, version)) as f64;
+    let share = share("v2") / (share("v1") + share("v2"));
+    // Of 600 requests on this host, 10 %: far outside of what chance makes of that is another share.
+    assert!((0.03..0.2).contains(&share), "{share}");
+    scene.cutover(&["status"]).exited(0, &["10 % until `cutover promote`: "]);
+
+    // The program is replaced in the middle: whoever takes over goes on with the step that it was.
+    scene.cutover(&["promote", "--detach"]).succeeded();
+    let holder = holds(&scene, 1).await;
+    kill(holder, Signal::SIGKILL).unwrap();
+    scene.plane.start(|_| 1).unwrap();
+    scene.until(|current| current.state(&canary()).claims == 2).await;
+    holds(&scene, 1).await;
+    scene.cutover(&["promote"]).succeeded();
+    scene.serves("v2").await;
+    scene.serves_on(&scene.others[0], "v2").await;
+    scene.cutover(&["promote"]).exited(2, &["no canary that holds"]);
+    for load in [load, other] {
+        let report = load.stop().await;
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_version_is_taken_back_from_its_share_and_an_aborted_one_leaves_none() {
+    let scene = Scene::set("canary-bad");
+    scene.deploy(&scene.app("v1")).succeeded();
+    let load = scene.load();
+
+    let bad = App { env: vec![("FAIL_RATE", "0.5".to_owned())], ..in_steps(&scene, "v2") };
+    scene.deploy(&bad).exited(4, &["requests failed", "at most 5.0 % are allowed"]);
+    scene.serves("v1").await;
+    let seen = load.snapshot();
+    // It has had 20 requests when it is judged, and those that came until it was taken back.
+    assert!((1..40).contains(&seen.failed.len()), "{} failed", seen.failed.len());
+    assert!(seen.failed.iter().all(|failed| failed.version.as_deref() == Some("v2")), "{:?}", seen.failed);
+    assert_eq!(scene.replicas().len(), 2, "the new ones are gone");
+
+    scene.project.write(&in_steps(&scene, "v3")).unwrap();
+    scene.cutover(&["deploy", "--version", "v3", "--detach"]).succeeded();
+    holds(&scene, 0).await;
+    scene.cutover(&["abort"]).succeeded();
+    let ended = scene.until(|current| current.outcome().is_some()).await;
+    assert_eq!(ended.outcome(), Some(Outcome::Aborted));
+    scene.serves("v1").await;
+    let report = load.stop().await;
+    assert_eq!(report.failed.len(), seen.failed.len(), "{:?}", report.failed);
+    assert!(answers(&report, "v3") > 0);
+}

@@ -1,0 +1,204 @@
+//! A share of the traffic to the new replicas of all hosts, step by step, watched meanwhile.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use cutover_bus::Assignment;
+use cutover_core::{CanaryStep, Evidence, Failure, Hold, Progress, Replica, Span};
+use cutover_fleet::{Fleet, Machine, Member};
+use cutover_watch::{Part, Watch, Watched, reading};
+use futures_util::future::try_join_all;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::Error;
+use crate::restore::restore;
+use crate::switch::{canary_call, serving, set_traffic};
+
+/// For how long a share holds that nobody renews. All of the traffic goes to the old version then: nobody is watching.
+const HOLD: Span = Span::seconds(20);
+/// From one renewal to the next.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// For how long a host may refuse to renew.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// From one record of what a step has counted to the next.
+const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// From one look whether somebody has promoted it to the next.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Goes through the steps that are left of the canary, and answers with what was counted in it. What the worker before this one
+/// was at when it ended is begun anew.
+///
+/// # Errors
+/// At once, where a replica can't serve, or more requests fail than may; after 5 s, where a host can't be reached.
+pub(crate) async fn canary(assignment: &Assignment, fleet: &Fleet) -> Result<Evidence, Failure> {
+    let plan = assignment.plan();
+    let machines: Vec<Machine> = plan.hosts.iter().map(|spec| fleet.machine(spec)).collect();
+    let replicas = |machine: &Machine| assignment.deployment().replicas(machine.name());
+    let hosts = machines.iter().map(|machine| Host { machine, replicas: replicas(machine) });
+    let walk = Walk { assignment, hosts: having_another(assignment, hosts.collect()).await? };
+    let (said, told) = watch::channel(None);
+    tokio::select! {
+        ended = walk.run(&said) => ended.map_err(lasting),
+        never = tell(assignment, told) => match never {},
+    }
+}
+
+/// A host that can't be watched ends a canary, where a soak would wait for it: to go back costs little here.
+fn lasting(error: Error) -> Failure {
+    let watched = matches!(error, Error::Watch(_));
+    let failure = Failure::from(error);
+    Failure { retry: failure.retry && !watched, ..failure }
+}
+
+/// A host, and the new replicas on it.
+#[derive(Clone, Copy)]
+struct Host<'a> {
+    machine: &'a Machine,
+    replicas: &'a [Replica],
+}
+
+/// The hosts on which another version serves: where none does, there is nothing to have a share of. What earlier deployments
+/// owe there is taken back first, as by a switch.
+async fn having_another<'a>(assignment: &Assignment, hosts: Vec<Host<'a>>) -> Result<Vec<Host<'a>>, Error> {
+    let (plan, epoch) = (assignment.plan(), &assignment.epoch);
+    let looks = hosts.into_iter().map(async |host| {
+        for deployment in assignment.service.to_take_back_on(host.machine.name()) {
+            restore(host.machine, plan, epoch, deployment).await?;
+        }
+        let status = host.machine.proxy().service(&plan.key).await?;
+        let has_another = serving(status.as_ref()).is_some_and(|other| other != plan.deployment.as_str());
+        Ok::<_, Error>(has_another.then_some(host))
+    });
+    Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+}
+
+/// The way through the steps.
+struct Walk<'a> {
+    assignment: &'a Assignment,
+    hosts: Vec<Host<'a>>,
+}
+
+/// What is told of the step that holds.
+type Said = watch::Sender<Option<(u32, String)>>;
+
+impl<'a> Walk<'a> {
+    async fn run(&self, said: &Said) -> Result<Evidence, Error> {
+        let (steps, mut seen) = (&self.assignment.plan().release.settings.canary.steps, Evidence::default());
+        let reached = self.assignment.deployment().state(&self.assignment.task).reached;
+        for (number, step) in (0..).zip(steps).skip(reached.unwrap_or_default() as usize) {
+            if !(self.hosts.is_empty() || self.is_promoted(number).await) {
+                let Evidence { requests, errors } = Box::pin(self.hold(number, step, said)).await?;
+                seen.requests = seen.requests.saturating_add(requests);
+                seen.errors = seen.errors.saturating_add(errors);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Gives the new replicas their share, and watches them until the step is over.
+    async fn hold(&self, number: u32, step: &CanaryStep, said: &Said) -> Result<Evidence, Error> {
+        try_join_all(self.hosts.iter().map(|host| self.give(host, step))).await?;
+        let plan = self.assignment.plan();
+        let part = if step.weight == 0 && step.mirror > 0 { Part::Mirror } else { Part::Canary };
+        let watched = |host: &Host<'a>| Watched {
+            jobs: Member::early_jobs(plan, host.machine.name()).into_iter().map(|job| job.name).collect(),
+            ..Watched::new(host.machine, host.replicas)
+        };
+        let watch = Watch {
+            key: &plan.key,
+            deployment: &plan.deployment,
+            part,
+            from_now_on: true,
+            hosts: self.hosts.iter().map(watched).collect(),
+            guard: &plan.release.settings.soak,
+        };
+        let end = match step.hold {
+            Hold::For(span) => Some(Instant::now() + span.0),
+            Hold::Promoted => None,
+        };
+        let counting = |Evidence { requests, errors }| {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()).as_secs());
+            let left = left.map(|left| format!("; {left} s to go")).unwrap_or_default();
+            let text = format!("{step}: {requests} requests, {errors} failed{left}");
+            said.send_replace(Some((number, text)));
+        };
+        let over = async {
+            tokio::select! {
+                () = self.is_over(number, end) => Ok(()),
+                renewed = self.renew(step) => renewed.map(|never| match never {}),
+            }
+        };
+        Box::pin(watch.run(over, counting)).await
+    }
+
+    /// Gives the new replicas of a host their share.
+    async fn give(&self, host: &Host<'_>, step: &CanaryStep) -> Result<(), Error> {
+        let (plan, epoch) = (self.assignment.plan(), &self.assignment.epoch);
+        let call = canary_call(plan, epoch, host.replicas, step, HOLD);
+        set_traffic(host.machine, plan, host.replicas, host.machine.proxy().canary(call)).await?;
+        Ok(())
+    }
+
+    /// Renews the share on all hosts. Returns only where that fails for too long.
+    async fn renew(&self, step: &CanaryStep) -> Result<Infallible, Error> {
+        let (plan, epoch) = (self.assignment.plan(), &self.assignment.epoch);
+        loop {
+            sleep(RENEW_EVERY).await;
+            let renewals = self.hosts.iter().map(|host| {
+                let call = canary_call(plan, epoch, host.replicas, step, HOLD);
+                reading(host.machine, "whether its canary goes on", PATIENCE, move || {
+                    let call = call.clone();
+                    async move { host.machine.proxy().canary(call).await }
+                })
+            });
+            try_join_all(renewals).await?;
+        }
+    }
+
+    /// Returns once the step's time is over, or somebody has promoted it.
+    async fn is_over(&self, number: u32, end: Option<Instant>) {
+        let promoted = async {
+            while !self.is_promoted(number).await {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        let time = async {
+            match end {
+                Some(end) => sleep_until(end).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = promoted => {}
+            () = time => {}
+        }
+    }
+
+    /// Whether somebody has promoted the step. A bus that doesn't answer now does so later; until then it holds.
+    async fn is_promoted(&self, number: u32) -> bool {
+        let service = self.assignment.service_now().await;
+        let current = service.ok().and_then(|service| service.current);
+        current.is_some_and(|current| current.promotions.iter().any(|promotion| promotion.ends(number)))
+    }
+}
+
+/// Records which step holds, as long as one does: at once where it is another one, and else now and then. The journal keeps
+/// each.
+async fn tell(assignment: &Assignment, mut told: watch::Receiver<Option<(u32, String)>>) -> Infallible {
+    let mut recorded: Option<(u32, Instant)> = None;
+    while told.changed().await.is_ok() {
+        let Some((step, text)) = told.borrow_and_update().clone() else { continue };
+        if recorded.is_some_and(|(last, at)| last == step && at.elapsed() < RECORD_EVERY) {
+            continue;
+        }
+        if let Some((_, at)) = recorded {
+            // One that came sooner would be left out.
+            sleep_until(at + LOOK_EVERY).await;
+        }
+        recorded = Some((step, Instant::now()));
+        assignment.progress(Progress::Canary { step, text }).await;
+    }
+    pending().await
+}
