@@ -121,7 +121,7 @@ impl Backfill {
         if !statement.begins_with(&["UPDATE"]) && !statement.begins_with(&["INSERT"]) {
             return Err(InvalidBackfill::Statement(line));
         }
-        let place = place(statement)?;
+        let place = place(statement, engine)?;
         let alias = alias(statement, &table, engine)
             .ok_or_else(|| InvalidBackfill::OtherTable { line, table: table.clone() })?;
         let part = |range: std::ops::Range<usize>| sql.get(range).unwrap_or_default();
@@ -157,7 +157,7 @@ fn name(text: &str, engine: Engine, qualified: bool) -> Option<String> {
 }
 
 /// Where the placeholder stands, in bytes.
-fn place(statement: &Statement<'_>) -> Result<usize, InvalidBackfill> {
+fn place(statement: &Statement<'_>, engine: Engine) -> Result<usize, InvalidBackfill> {
     let tokens = &statement.tokens;
     let line = statement.line();
     let is_placeholder = |(at, pair): &(usize, &[Token<'_>])| {
@@ -171,7 +171,7 @@ fn place(statement: &Statement<'_>) -> Result<usize, InvalidBackfill> {
     };
     let (before, after) = tokens.split_at(at);
     let conjunct = before.last().is_some_and(|token| token.is("WHERE") || token.is("AND"));
-    if conjunct && !beside(before.iter().rev(), "(") && !beside(after.iter(), ")") {
+    if conjunct && !beside(before.iter().rev(), "(", engine) && !beside(after.iter(), ")", engine) {
         Ok(colon.at)
     } else {
         Err(InvalidBackfill::Unlimited(colon.line))
@@ -179,7 +179,11 @@ fn place(statement: &Statement<'_>) -> Result<usize, InvalidBackfill> {
 }
 
 /// Whether there is an OR among `tokens` before the parenthesis around them ends, at `out`.
-fn beside<'a>(tokens: impl Iterator<Item = &'a Token<'a>>, out: &str) -> bool {
+fn beside<'a>(tokens: impl Iterator<Item = &'a Token<'a>>, out: &str, engine: Engine) -> bool {
+    // PostgreSQL puts texts together with it.
+    let is_or = |token: &Token<'_>| {
+        token.is("OR") || token.is("XOR") || !engine.is_postgresql() && token.is_symbol("|")
+    };
     let back = if out == "(" { ")" } else { "(" };
     let mut depth = 0_usize;
     for token in tokens {
@@ -190,7 +194,7 @@ fn beside<'a>(tokens: impl Iterator<Item = &'a Token<'a>>, out: &str) -> bool {
                 Some(less) => depth = less,
                 None => return false,
             }
-        } else if depth == 0 && (token.is("OR") || token.is("XOR")) {
+        } else if depth == 0 && is_or(token) {
             return true;
         }
     }
@@ -292,6 +296,11 @@ mod tests {
         ] {
             assert_eq!(place(sql), Err(InvalidBackfill::Placeholder(1)), "{sql}");
         }
+        // It puts texts together on PostgreSQL, and is an OR elsewhere.
+        let texts = "UPDATE app.users SET a = 1 WHERE :batch AND x || y = 'z'";
+        assert_eq!(place(texts), Ok(()));
+        let statement = &statements(texts, Engine::Mariadb)[0];
+        assert_eq!(super::place(statement, Engine::Mariadb), Err(InvalidBackfill::Unlimited(1)));
         assert_eq!(place("UPDATE app.users SET a = 1 WHERE (x OR y) AND :batch AND (z OR (v))"), Ok(()));
         let within = "INSERT INTO b SELECT * FROM (SELECT * FROM app.users WHERE :batch) u WHERE a OR b";
         assert_eq!(place(within), Ok(()));

@@ -57,6 +57,9 @@ async fn became(
         (Some(definition), Some(before)) => {
             let now = look(run, definition).await?;
             match definition.outcome(now.fingerprint != before, &now.holds) {
+                Outcome::Unknown if definition.marks.is_empty() => {
+                    "its table has changed since, and what it does has no name to be known by"
+                }
                 Outcome::Unknown => "of what it does some is there and some isn't",
                 outcome => return Ok(outcome),
             }
@@ -96,8 +99,10 @@ async fn climb(run: &mut Run<'_>, pending: &Pending<'_>, definition: &Definition
         };
         let Run { session, observer, progress, .. } = run;
         let (ended, cut) = observer.watch(session.run(migration.sql()), watch, progress).await?;
+        if cut.is_some() || ended.is_err() {
+            run.session.settle().await;
+        }
         let Err(error) = ended else { return Ok(()) };
-        run.session.settle().await;
         let fault = explain(cut, error.into());
         if rung.observed && fault.is_contention() {
             ladder.observed(run.observer.seen().0.iter().any(|backend| backend.is_older_than(limits.lock)));

@@ -156,7 +156,7 @@ impl Session {
         let settings = format!(
             "USE `{database}`; SET NAMES utf8mb4; SET SESSION TRANSACTION ISOLATION LEVEL {isolation}; \
              SET SESSION autocommit = 1, sql_mode = '{MODE}', foreign_key_checks = 1, unique_checks = 1, \
-             lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, wait_timeout = 28800, {limits}"
+             time_zone = DEFAULT, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, wait_timeout = 28800, {limits}"
         );
         let set = self.run(&settings).await;
         set.map_err(self.error("set the limits of the session"))

@@ -29,8 +29,10 @@ pub(super) async fn run_in_transaction(run: &mut Run<'_>, pending: &Pending<'_>)
             first: SHORTEST,
         };
         let (ended, cut) = observer.watch(attempt, watch, progress).await?;
+        if cut.is_some() || ended.is_err() {
+            run.session.settle().await;
+        }
         let Err(error) = ended else { return Ok(()) };
-        run.session.settle().await;
         run.session.rollback().await;
         run.give_up_or_wait(migration, explain(cut, error.into()), tries, begun).await?;
         tokio::time::sleep(limits.lock.mul_f64(1.0 + 3.0 * fastrand::f64())).await;

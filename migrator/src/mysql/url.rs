@@ -53,6 +53,10 @@ impl Address {
             return Err(Error::Url(EXPECTED));
         }
         let decoded = |text: &str| unescape(text).ok_or(Error::Url(EXPECTED));
+        // What isn't escaped in a password ends up here, and would be told as the database's name.
+        if url.path().trim_start_matches('/').contains(['/', '@', ':']) {
+            return Err(Error::Url(EXPECTED));
+        }
         let database = decoded(url.path().trim_start_matches('/'))?;
         if database.is_empty() {
             return Err(Error::Url("it names no database: mysql://user:password@host:port/database"));

@@ -5,6 +5,8 @@
 class CutoverMigrate
   # sysexits(3): the same may go better later.
   TEMPORARY = 75
+  # What is said in the end, so that nobody takes another program's success for this one's.
+  DONE = "cutover: all is applied".freeze
 
   # What PostgreSQL was building when its client was killed, and nobody builds any more. A partitioned table's own indexes are
   # INVALID for as long as they have not all their parts, and are no rest of anything.
@@ -76,9 +78,12 @@ class CutoverMigrate
     missing = @wanted - context.migrations.map(&:version)
     fail_with "the image lacks #{list(missing)}, which the release has in db/migrate or db/post_migrate" if missing.any?
 
+    fail_with "the image has #{list(strangers)} in db/post_migrate, which the release doesn't know of: deploy from the folder that the image was built of" if strangers.any?
+
     due.each { |migration| up(migration) }
     left = due.map(&:version)
     fail_with "#{list(left)} still not applied" if left.any?
+    puts DONE
   rescue ActiveRecord::ConcurrentMigrationError => error
     fail_with "another process migrates this database: #{error.message}", TEMPORARY
   end
@@ -146,7 +151,18 @@ class CutoverMigrate
     end
   end
 
+  # What is meant for after the switch by its folder, and was not there when the release was made.
+  def strangers
+    folder = File.join(File.expand_path("db/post_migrate", Rails.root), "")
+    due.select { |migration| File.expand_path(migration.filename).start_with?(folder) && !@wanted.include?(migration.version) }
+       .map(&:version)
+  end
+
   def set_up
+    # Its limits would take the place of these.
+    if defined?(StrongMigrations)
+      %i[lock_timeout= statement_timeout=].each { |set| StrongMigrations.public_send(set, nil) if StrongMigrations.respond_to?(set) }
+    end
     if postgresql?
       connection.execute("SET application_name = #{connection.quote(@session)}")
       end_what_is_left

@@ -28,6 +28,10 @@ use saying::{Announced, verdict};
 
 /// What runs in Rails.
 const SCRIPT: &str = include_str!("migrate.rb");
+/// What it says when all is applied.
+const DONE: &str = "cutover: all is applied";
+/// What is kept of a line, in characters: Rails shows statements, which may be long.
+const LINE: usize = 500;
 /// The task that it adds.
 const TASK: &str = "cutover:migrate";
 /// Where it finds what is to be done.
@@ -94,6 +98,7 @@ pub(crate) async fn migrate(
 struct Said {
     applied: Vec<String>,
     verdict: Option<String>,
+    is_done: bool,
     last_lines: VecDeque<String>,
 }
 
@@ -102,21 +107,26 @@ impl Said {
         if let Some(announced) = Announced::of(line).filter(Announced::is_applied) {
             self.applied.push(announced.version.to_owned());
         }
+        self.is_done |= line.trim_end() == DONE;
         if let Some(verdict) = verdict(line) {
-            self.verdict = Some(verdict.to_owned());
+            self.verdict = Some(cut(verdict));
         }
         if self.last_lines.len() == LAST_LINES as usize {
             self.last_lines.pop_front();
         }
-        self.last_lines.push_back(line.to_owned());
+        self.last_lines.push_back(cut(line));
     }
 
     /// The versions that were applied, where all were.
     fn judge(self, ending: Ending, host: HostName) -> Result<Vec<String>, RailsError> {
-        if ending.succeeded {
-            return Ok(self.applied);
-        }
-        let reason = self.verdict.unwrap_or_else(|| "the migrations could not be run".to_owned());
+        let reason = match self.verdict {
+            _ if ending.succeeded && self.is_done => return Ok(self.applied),
+            _ if ending.succeeded => {
+                "nothing was migrated: the image's entrypoint doesn't run the command that it is given"
+                    .to_owned()
+            }
+            verdict => verdict.unwrap_or_else(|| "the migrations could not be run".to_owned()),
+        };
         let passing = ending.code == TEMPORARY;
         Err(RailsError::Ended {
             reason,
@@ -126,6 +136,11 @@ impl Said {
             last_lines: self.last_lines.into(),
         })
     }
+}
+
+/// The beginning of a line.
+fn cut(line: &str) -> String {
+    line.chars().take(LINE).collect()
 }
 
 /// Tells what is said in the deployment's output and, as the step that runs, in the journal.
@@ -160,8 +175,13 @@ mod tests {
             "== 1 AddName: migrating ===",
             "== 1 AddName: migrated (0.1s) ===",
             "== 2 DropName: migrating ===",
+            DONE,
         ];
         assert_eq!(judged(&lines, 0).unwrap(), ["1"]);
+        assert!(SCRIPT.contains(DONE));
+        // Another program has ended well in its place.
+        let failure = judged(&lines[..2], 0).unwrap_err();
+        assert!(failure.message.contains("the image's entrypoint") && !failure.retry, "{failure:?}");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::statement::listed;
 const REPEATABLE: [&str; 9] =
     ["MODIFY", "ALTER", "ALGORITHM", "LOCK", "COMMENT", "CONVERT", "DEFAULT", "ENGINE", "FORCE"];
 
+/// Actions that the catalog doesn't show.
+const HIDDEN: [&str; 4] = ["EXCHANGE", "TRUNCATE", "DISCARD", "IMPORT"];
+
 /// Reads what stands behind ALTER TABLE.
 pub(super) fn read(mut words: Words<'_>) -> Option<Definition> {
     words.condition();
@@ -20,10 +23,13 @@ pub(super) fn read(mut words: Words<'_>) -> Option<Definition> {
         if words.is_empty() || REPEATABLE.into_iter().any(|word| words.begins(&[word])) {
             continue;
         }
+        if HIDDEN.into_iter().any(|word| words.begins(&[word])) {
+            return None;
+        }
         match (Action { table: &table, words }).marks() {
             Some(marks) if marks.is_empty() => {}
             marks => {
-                // Where there are none, what it does is seen in what the catalog says of the table.
+                // Where there are none, all that is seen is that the table has changed.
                 definition.repeatable = false;
                 definition.marks.extend(marks.unwrap_or_default());
             }

@@ -52,6 +52,10 @@ impl<'a> Reader<'a> {
                 None => drop(self.words.next()?),
             }
         };
+        // Done again, it would empty what has been written since.
+        if replaces && kind == "TABLE" {
+            return None;
+        }
         let repeatable = self.words.condition() || replaces;
         let thing = self.thing(kind)?;
         let mut tables: Vec<Name> = thing.table().into_iter().cloned().collect();

@@ -105,6 +105,7 @@ impl<'a> Words<'a> {
             return if drop { vec![Rule::DROP] } else { Vec::new() };
         };
         match (kind, drop) {
+            ("TABLE", false) if self.begins(&["CREATE", "OR", "REPLACE"]) => vec![Rule::DROP_TABLE],
             ("TABLE", false) => {
                 if !self.is(at, "IF") {
                     known.make_table(&self.name(at).0);

@@ -170,7 +170,7 @@ async fn next(
     let limits = run.limits;
     let whole = if run.session.is_mariadb() && !again { 0 } else { 1 };
     let (first, lock) =
-        if again { (SHORTEST, limits.lock) } else { (limits.longest_batch, limits.longest_batch) };
+        if whole > 0 { (SHORTEST, limits.lock) } else { (limits.longest_batch, limits.longest_batch) };
     let watch = Watch { tables: &[], lock, statement: limits.longest_batch, builds: false, first };
     let Run { session, observer, ledger, work, progress, .. } = run;
     observer.watch(batches.next(session, *ledger, work, state, whole), watch, progress).await
