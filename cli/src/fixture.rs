@@ -91,7 +91,9 @@ pub(crate) fn output(stage: Stage) -> Output {
         Stage::Boot => Output::Booted { replicas: vec![replica()] },
         Stage::Probe => Output::Probed { asked: 3 },
         Stage::Switch => Output::Switched { previous: Some("old".to_owned()) },
-        Stage::Canary => Output::Canaried(cutover_core::Evidence { requests: 212, errors: 0 }),
+        Stage::Canary => {
+            Output::Canaried { seen: cutover_core::Evidence { requests: 212, errors: 0 }, verdict: None }
+        }
         Stage::Soak => Output::Soaked(cutover_core::Evidence { requests: 5_012, errors: 1 }),
         Stage::Retire => Output::Retired { stopped: 1 },
         Stage::Cool => Output::Cooled { stopped: 1 },

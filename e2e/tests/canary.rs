@@ -7,8 +7,9 @@ mod support;
 
 use std::time::Duration;
 
-use cutover_core::{Deployment, Outcome, Progress, Stage, Status, Task};
+use cutover_core::{Deployment, Outcome, Output, Progress, Stage, Status, Task};
 use cutover_e2e::{App, LoadReport};
+use cutover_verdict::Outcome as Judged;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::{Expect, Scene, load_on};
@@ -87,7 +88,8 @@ async fn a_bad_version_is_taken_back_from_its_share_and_an_aborted_one_leaves_no
     let load = scene.load();
 
     let bad = App { env: vec![("FAIL_RATE", "0.5".to_owned())], ..in_steps(&scene, "v2") };
-    scene.deploy(&bad).exited(4, &["requests failed", "at most 5.0 % are allowed"]);
+    // By the verdict or by the measure of the soak, whichever is first.
+    scene.deploy(&bad).exited(4, &["requests failed"]);
     scene.serves("v1").await;
     let seen = load.snapshot();
     // It has had 20 requests when it is judged, and those that came until it was taken back.
@@ -105,4 +107,36 @@ async fn a_bad_version_is_taken_back_from_its_share_and_an_aborted_one_leaves_no
     let report = load.stop().await;
     assert_eq!(report.failed.len(), seen.failed.len(), "{:?}", report.failed);
     assert!(answers(&report, "v3") > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slightly_worse_version_is_caught_beside_the_old_one_and_a_good_one_goes_on_by_its_time() {
+    let scene = Scene::set("canary-judged");
+    scene.deploy(&scene.app("v1")).succeeded();
+    let load = scene.load();
+    let judged = |version| {
+        let canary = Some("{steps: [{weight: 30%, hold: 30s}, {weight: 60%, hold: 2s}]}".to_owned());
+        App { canary, ..scene.app(version) }
+    };
+    // Fewer than the 5 % that a soak allows.
+    let worse = App { env: vec![("FAIL_RATE", "0.04".to_owned())], ..judged("v2") };
+    scene.deploy(&worse).exited(
+        4,
+        &["is judged, beside the old version: fail", "more requests failed than is tolerated", "e-value"],
+    );
+    scene.serves("v1").await;
+    let seen = load.snapshot();
+    assert!((1..40).contains(&seen.failed.len()), "{} failed", seen.failed.len());
+
+    scene.deploy(&judged("v3")).succeeded();
+    scene.serves("v3").await;
+    let ended = scene.until(|current| current.outcome().is_some()).await;
+    let Status::Finished { output: Output::Canaried { seen: counted, verdict }, .. } =
+        ended.state(&canary()).status
+    else {
+        panic!("{:?}", ended.state(&canary()))
+    };
+    assert!(counted.requests > 100 && verdict.is_some_and(|verdict| verdict.outcome == Judged::Pass));
+    let report = load.stop().await;
+    assert_eq!(report.failed.len(), seen.failed.len(), "{:?}", report.failed);
 }

@@ -2,6 +2,7 @@
 
 use cutover_core::{DeploymentId, Failure, HostName};
 use cutover_fleet::Trouble;
+use cutover_verdict::Verdict;
 
 /// A reason why traffic was not moved, or not for sure.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum Error {
     /// The new replicas under their share of the traffic.
     #[error(transparent)]
     Watch(#[from] cutover_watch::Error),
+    /// The new version is judged to be worse than the old one beside it.
+    #[error("the canary is judged, beside the old version: {}: {}", .0.outcome, reasons(.0))]
+    Condemned(Box<Verdict>),
     /// The journal names no replicas on the host.
     #[error(
         "the journal names no replicas of deployment {deployment} on {host}: there is nothing to send traffic to"
@@ -91,6 +95,7 @@ impl Error {
             Self::Watch(source) => source.retryable(),
             Self::NotReady { .. } | Self::NotServing { .. } | Self::StillServing { .. } => true,
             Self::NoReplicas { .. }
+            | Self::Condemned(_)
             | Self::Secret { .. }
             | Self::OtherCertificate { .. }
             | Self::Trouble(_) => false,
@@ -106,6 +111,9 @@ impl From<Error> for Failure {
             Error::Watch(source) => source.into(),
             Error::Trouble(trouble) => Self { message: failure.message, ..(*trouble).into() },
             Error::NotReady { last_lines, .. } => failure.tail(last_lines),
+            Error::Condemned(verdict) => {
+                failure.tail(verdict.evidence.to_string().lines().map(str::to_owned).collect())
+            }
             Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),
             Error::Secret { .. } => failure.hint(
                 "the switcher reads it: set the variable or put the file where it runs, and start it again where that was a \
@@ -118,6 +126,11 @@ impl From<Error> for Failure {
             Error::NotServing { .. } | Error::StillServing { .. } => failure,
         }
     }
+}
+
+/// Why a verdict is what it is, in one line.
+pub(crate) fn reasons(verdict: &Verdict) -> String {
+    verdict.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn named(serving: &Option<String>) -> String {

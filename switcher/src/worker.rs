@@ -25,7 +25,7 @@ impl Switcher {
 impl Performer for Switcher {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
         if assignment.task.stage == Stage::Canary {
-            return Ok(Output::Canaried(Box::pin(canary(assignment, &self.fleet)).await?));
+            return Box::pin(canary(assignment, &self.fleet)).await;
         }
         let (plan, epoch) = (assignment.plan(), &assignment.epoch);
         let machine = self.fleet.machine(assignment.host()?);

@@ -28,7 +28,7 @@ pub(crate) fn output(output: &Output) -> String {
         }
         Output::Switched { previous: Some(_) } => "traffic old → new".to_owned(),
         Output::Switched { previous: None } => "first traffic".to_owned(),
-        Output::Canaried(evidence) | Output::Soaked(evidence) => format!(
+        Output::Canaried { seen: evidence, .. } | Output::Soaked(evidence) => format!(
             "{}, {}",
             count(evidence.requests, "request", "requests"),
             count(evidence.errors, "server error", "server errors")

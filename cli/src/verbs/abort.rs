@@ -15,9 +15,14 @@ pub(super) async fn run(options: &Global, args: Abort, console: Console) -> anyh
     let session = Session::look(options, console).await?;
     let log = session.journal.service(&project.target.key).await?;
     let deployment = choice::deployment(&log, args.deployment.as_deref())?;
-    let ended =
-        decide(&session, log, Decision::Aborted { deployment, by: person::by() }, args.detach, console)
-            .await?;
+    let ended = Box::pin(decide(
+        &session,
+        log,
+        Decision::Aborted { deployment, by: person::by() },
+        args.detach,
+        console,
+    ))
+    .await?;
     // That it was aborted is what was asked for.
     Ok(if ended == Exit::Aborted { Exit::Ok } else { ended })
 }

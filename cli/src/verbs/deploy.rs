@@ -72,7 +72,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     }
     let plan = planning::deploy(log.service(), &project.target, release, image, person::by())?;
     require_programs(&session, &plan).await?;
-    decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console).await
+    Box::pin(decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console)).await
 }
 
 /// The image that needs no build: one that was built of the same source, and is still there.

@@ -22,5 +22,5 @@ pub(super) async fn run(options: &Global, args: Promote, console: Console) -> an
     // The step that is seen, and no later one that may have begun meanwhile. Before the first there is none.
     let step = (!args.full).then(|| reached.unwrap_or_default());
     let promoted = Decision::Promoted { deployment, by: person::by(), step };
-    decide(&session, log, promoted, args.detach, console).await
+    Box::pin(decide(&session, log, promoted, args.detach, console)).await
 }

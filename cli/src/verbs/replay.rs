@@ -32,7 +32,7 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     {
         console.note(format_args!("goes on at {entry}"));
     }
-    decide(&session, log, decision, args.detach, console).await
+    Box::pin(decide(&session, log, decision, args.detach, console)).await
 }
 
 /// Whether the image that the deployment built was removed from the store: then it is built again.

@@ -79,7 +79,7 @@ async fn decided(
     let Target { key, hosts, .. } = project.target.clone();
     let plan = planning::rollback(log.service(), key, hosts, kept, warm, person::by())?;
     require_programs(session, &plan).await?;
-    decide(session, log, Decision::Accepted(Box::new(plan)), detach, console).await
+    Box::pin(decide(session, log, Decision::Accepted(Box::new(plan)), detach, console)).await
 }
 
 fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use cutover_verdict::Terms;
 use serde::{Deserialize, Serialize};
 
 use crate::Span;
@@ -18,6 +19,9 @@ pub struct Canary {
     /// What marks the requests that get the new version whatever its share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choose: Option<Choice>,
+    /// By what the new version is judged beside the old one; none: by the measure of the soak alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Terms>,
 }
 
 /// A share, and how long it holds.
@@ -137,7 +141,7 @@ mod tests {
     fn a_canary_is_written_and_read_back() {
         let choose = Some(Choice::Header { name: "X-Canary".into(), value: "yes".into() });
         let step = CanaryStep { weight: 50, mirror: 0, hold: Hold::Promoted };
-        let canary = Canary { steps: vec![step], sticky: true, choose };
+        let canary = Canary { steps: vec![step], sticky: true, choose, verdict: None };
         let text = serde_json::to_string(&canary).unwrap();
         assert_eq!(
             text,

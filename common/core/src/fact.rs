@@ -1,5 +1,6 @@
 //! Facts: what happened to a task, as the worker that did it wrote it down.
 
+use cutover_verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
@@ -120,8 +121,14 @@ pub enum Output {
         /// Questions asked until they were.
         asked: u32,
     },
-    /// They have had their share of the traffic, and this is what was seen.
-    Canaried(Evidence),
+    /// They have had their share of the traffic.
+    Canaried {
+        /// What was counted.
+        seen: Evidence,
+        /// What was made of it at the end of the last step that was judged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verdict: Option<Box<Verdict>>,
+    },
     /// The proxy sends traffic to them.
     Switched {
         /// The deployment that served before on this host.

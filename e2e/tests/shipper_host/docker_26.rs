@@ -20,7 +20,7 @@ async fn everything(test: &str, containerd_store: bool) {
     assert!(store.starts_with("26."), "{store}");
     assert_eq!(store.contains("io.containerd.snapshotter"), containerd_store, "{store}");
 
-    registry::through_a_registry(&bench).await;
+    Box::pin(registry::through_a_registry(&bench)).await;
     ship::small_changes(&bench).await;
     ship::interruption(&bench).await;
 

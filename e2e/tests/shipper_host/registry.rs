@@ -51,7 +51,7 @@ fn through(plan: &mut Plan, repository: &Repository) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_is_put_between_the_store_and_the_hosts() {
-    through_a_registry(&Bench::up("ship-registry").await).await;
+    Box::pin(through_a_registry(&Bench::up("ship-registry").await)).await;
 }
 
 /// The first time, a layer that changed, and a password that is none.

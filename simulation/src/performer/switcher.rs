@@ -49,7 +49,7 @@ pub(super) async fn canary(hand: &Hand<'_>) -> Result<Output, Failure> {
             hand.bus.world.sleep(RENEW_EVERY).await;
         }
     }
-    Ok(Output::Canaried(Evidence::default()))
+    Ok(Output::Canaried { seen: Evidence::default(), verdict: None })
 }
 
 pub(super) async fn switch(hand: &Hand<'_>) -> Result<Output, Failure> {

@@ -104,7 +104,7 @@ mod tests {
             Stage::Boot => Output::Booted { replicas: Vec::new() },
             Stage::Probe => Output::Probed { asked: 1 },
             Stage::Switch => Output::Switched { previous: None },
-            Stage::Canary => Output::Canaried(Evidence::default()),
+            Stage::Canary => Output::Canaried { seen: Evidence::default(), verdict: None },
             Stage::Soak => Output::Soaked(Evidence::default()),
             Stage::Retire => Output::Retired { stopped: 0 },
             Stage::Restore => Output::Restored { serving: None },

@@ -124,7 +124,7 @@ impl Performer for Stages {
                 }],
             },
             Stage::Probe => Output::Probed { asked: 1 },
-            Stage::Canary => Output::Canaried(Evidence::default()),
+            Stage::Canary => Output::Canaried { seen: Evidence::default(), verdict: None },
             Stage::Soak => Output::Soaked(Evidence::default()),
             Stage::Retire => Output::Retired { stopped: 0 },
             Stage::Cool => Output::Cooled { stopped: 0 },

@@ -68,7 +68,7 @@ pub(crate) fn output(stage: Stage) -> Output {
         },
         Stage::Probe => Output::Probed { asked: 1 },
         Stage::Switch => Output::Switched { previous: None },
-        Stage::Canary => Output::Canaried(Evidence::default()),
+        Stage::Canary => Output::Canaried { seen: Evidence::default(), verdict: None },
         Stage::Soak => Output::Soaked(Evidence::default()),
         Stage::Retire => Output::Retired { stopped: 0 },
         Stage::Cool => Output::Cooled { stopped: 1 },

@@ -1,9 +1,12 @@
 //! The section `canary`: the steps in which the new replicas get their share.
 
+use cutover_verdict::Terms;
+
 use super::error::{Problem, Problems};
 use super::node::{Node, Value};
 use super::section::{Section, scalar};
 use super::units::{InvalidNumber, flag, percent, span};
+use super::verdict::{usual, verdict};
 use crate::canary::Thousandths;
 use crate::{Canary, CanaryStep, Choice, Hold, Span};
 
@@ -13,6 +16,8 @@ pub(super) struct Wanted {
     steps: Option<Vec<CanaryStep>>,
     sticky: Option<bool>,
     choose: Option<Choice>,
+    /// None: nothing is said; none in it: by the measure of the soak alone.
+    verdict: Option<Option<Terms>>,
 }
 
 /// Reads the section.
@@ -31,8 +36,9 @@ pub(super) fn canary(mut section: Section<'_>, problems: &mut Problems) -> Wante
         (None, Some((name, value))) => Some(Choice::Cookie { name, value }),
         (None, None) => None,
     };
+    let judged = section.node("verdict").map(|node| verdict(&section.path_of("verdict"), node, problems));
     section.done(problems);
-    Wanted { steps, sticky, choose }
+    Wanted { steps, sticky, choose, verdict: judged }
 }
 
 impl Wanted {
@@ -42,6 +48,7 @@ impl Wanted {
             steps: self.steps.or(under.steps),
             sticky: self.sticky.or(under.sticky),
             choose: self.choose.or(under.choose),
+            verdict: self.verdict.or(under.verdict),
         }
     }
 
@@ -49,7 +56,8 @@ impl Wanted {
     pub(super) fn resolved(self) -> Canary {
         match self.steps {
             Some(steps) if !steps.is_empty() => {
-                Canary { steps, sticky: self.sticky.unwrap_or_default(), choose: self.choose }
+                let verdict = self.verdict.unwrap_or_else(|| Some(usual()));
+                Canary { steps, sticky: self.sticky.unwrap_or_default(), choose: self.choose, verdict }
             }
             _ => Canary::default(),
         }

@@ -28,6 +28,7 @@ mod target;
 mod text;
 mod tls;
 pub(crate) mod units;
+mod verdict;
 
 pub use error::{DeployFileError, Place, Problem};
 pub use models::{ModelSource, WantedModel};

@@ -2,6 +2,8 @@
 
 use cutover_core::{Canary, CanaryStep, Choice, Hold, Span};
 
+use cutover_verdict::{Action, Policy, Proof, Share};
+
 use super::{parse, with};
 
 fn step(weight: u16, mirror: u16, hold: Hold) -> CanaryStep {
@@ -19,7 +21,9 @@ pub fn sample() -> Canary {
         step(500, 0, Hold::Promoted),
     ];
     let choose = Some(Choice::Header { name: "X-Canary".into(), value: "yes".into() });
-    Canary { steps, sticky: true, choose }
+    // What it says of the verdict is the default.
+    let verdict = with("canary: {steps: [{weight: 5%}]}").settings.canary.verdict;
+    Canary { steps, sticky: true, choose, verdict }
 }
 
 #[test]
@@ -48,6 +52,28 @@ fn steps_are_read_in_their_order_and_keep_what_they_dont_say() {
 }
 
 #[test]
+fn the_terms_of_the_verdict_are_read_and_may_be_none() {
+    let terms = |verdict: &str| {
+        with(&format!("canary: {{steps: [{{weight: 5%}}], verdict: {verdict}}}")).settings.canary.verdict
+    };
+    let usual = terms("true").unwrap();
+    assert_eq!(terms("{}"), Some(usual.clone()));
+    assert_eq!(terms("false"), None);
+    let told = terms(
+        "{level: 5%, failures: {difference: 0.5%}, latency: false, min_requests: 20, proof: bound, early: true, \
+         inconclusive: back, silent: hold, patience: 1m}",
+    )
+    .unwrap();
+    assert_eq!((told.alpha, told.failures.difference), (Share::percent(5), Share::millionths(5_000)));
+    assert_eq!((told.latency, told.minimum, told.proof, told.early), (None, 20, Proof::Bound, true));
+    let then = told.policies;
+    assert_eq!((then.inconclusive.then, then.metrics_down.then), (Action::GoBack, Action::Hold));
+    assert_eq!(then.no_traffic, Policy { patience: then.inconclusive.patience, ..usual.policies.no_traffic });
+    assert_eq!(then.inconclusive.patience.as_secs(), 60);
+    assert_eq!(terms("{latency: {ratio: 2, quantiles: [99%]}}").unwrap().latency.unwrap().quantiles.len(), 1);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let table = [
         ("steps: [{weight: 100%}]", "all of the requests are no step"),
@@ -60,6 +86,11 @@ fn what_makes_no_sense_is_refused() {
         ("steps: [{weight: 5%}], header: {}", "expected one name with its value"),
         ("steps: [{weight: 5%}], header: {\"a b\": c}", "can't be the name of one"),
         ("step: [{weight: 5%}]", "did you mean 'steps'?"),
+        ("steps: [{weight: 5%}], verdict: {level: 60%}", "at most at 50 %"),
+        ("steps: [{weight: 5%}], verdict: {proof: some}", "one of quiet, bound"),
+        ("steps: [{weight: 5%}], verdict: {silent: shout}", "one of hold, proceed, back"),
+        ("steps: [{weight: 5%}], verdict: {latency: {ratio: 0.5}}", "at least 1"),
+        ("steps: [{weight: 5%}], verdict: maybe", "neither true nor false"),
     ];
     for (canary, expected) in table {
         let text =

@@ -303,7 +303,7 @@ pub fn output(id: &DeploymentId, task: &Task) -> Output {
         }
         Stage::Probe => Output::Probed { asked: 3 },
         Stage::Switch => Output::Switched { previous: None },
-        Stage::Canary => Output::Canaried(Evidence { requests: 10, errors: 0 }),
+        Stage::Canary => Output::Canaried { seen: Evidence { requests: 10, errors: 0 }, verdict: None },
         Stage::Soak => Output::Soaked(Evidence { requests: 100, errors: 0 }),
         Stage::Retire => Output::Retired { stopped: 1 },
         Stage::Cool => Output::Cooled { stopped: 1 },

@@ -1,20 +1,26 @@
 //! A share of the traffic to the new replicas of all hosts, step by step, watched meanwhile.
 
+mod judging;
+
 use std::convert::Infallible;
 use std::future::pending;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cutover_bus::Assignment;
-use cutover_core::{CanaryStep, Evidence, Failure, Hold, Progress, Replica, Span};
+use cutover_core::{CanaryStep, Evidence, Failure, Hold, Output, Progress, Replica, Span};
 use cutover_fleet::{Fleet, Machine, Member};
+use cutover_verdict::Verdict;
 use cutover_watch::{Part, Watch, Watched, reading};
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Error;
+use crate::error::reasons;
 use crate::restore::restore;
 use crate::switch::{canary_call, serving, set_traffic};
+use judging::Judging;
 
 /// For how long a share holds that nobody renews. All of the traffic goes to the old version then: nobody is watching.
 const HOLD: Span = Span::seconds(20);
@@ -27,12 +33,12 @@ const RECORD_EVERY: Duration = Duration::from_secs(5);
 /// From one look whether somebody has promoted it to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Goes through the steps that are left of the canary, and answers with what was counted in it. What the worker before this one
+/// Goes through the steps that are left of the canary, and answers with what was seen of it. What the worker before this one
 /// was at when it ended is begun anew.
 ///
 /// # Errors
-/// At once, where a replica can't serve, or more requests fail than may; after 5 s, where a host can't be reached.
-pub(crate) async fn canary(assignment: &Assignment, fleet: &Fleet) -> Result<Evidence, Failure> {
+/// At once, where a replica can't serve, more requests fail than may, or the verdict is to go back; after 5 s, where a host can't be reached.
+pub(crate) async fn canary(assignment: &Assignment, fleet: &Fleet) -> Result<Output, Failure> {
     let plan = assignment.plan();
     let machines: Vec<Machine> = plan.hosts.iter().map(|spec| fleet.machine(spec)).collect();
     let replicas = |machine: &Machine| assignment.deployment().replicas(machine.name());
@@ -84,21 +90,32 @@ struct Walk<'a> {
 type Said = watch::Sender<Option<(u32, String)>>;
 
 impl<'a> Walk<'a> {
-    async fn run(&self, said: &Said) -> Result<Evidence, Error> {
-        let (steps, mut seen) = (&self.assignment.plan().release.settings.canary.steps, Evidence::default());
+    async fn run(&self, said: &Said) -> Result<Output, Error> {
+        let canary = &self.assignment.plan().release.settings.canary;
+        let mut judging = canary.verdict.clone().map(Judging::new);
+        let (mut seen, mut verdict) = (Evidence::default(), None);
         let reached = self.assignment.deployment().state(&self.assignment.task).reached;
-        for (number, step) in (0..).zip(steps).skip(reached.unwrap_or_default() as usize) {
+        for (number, step) in (0..).zip(&canary.steps).skip(reached.unwrap_or_default() as usize) {
             if !(self.hosts.is_empty() || self.is_promoted(number).await) {
-                let Evidence { requests, errors } = Box::pin(self.hold(number, step, said)).await?;
+                let held = Box::pin(self.hold(number, step, judging.as_mut(), said)).await?;
+                let (Evidence { requests, errors }, judged) = held;
+                verdict = judged.map(Box::new).or(verdict);
                 seen.requests = seen.requests.saturating_add(requests);
                 seen.errors = seen.errors.saturating_add(errors);
             }
         }
-        Ok(seen)
+        Ok(Output::Canaried { seen, verdict })
     }
 
-    /// Gives the new replicas their share, and watches them until the step is over.
-    async fn hold(&self, number: u32, step: &CanaryStep, said: &Said) -> Result<Evidence, Error> {
+    /// Gives the new replicas their share, and watches them until the step is over: by its time and the verdict, or as somebody
+    /// promotes it.
+    async fn hold(
+        &self,
+        number: u32,
+        step: &CanaryStep,
+        judging: Option<&mut Judging>,
+        said: &Said,
+    ) -> Result<(Evidence, Option<Verdict>), Error> {
         try_join_all(self.hosts.iter().map(|host| self.give(host, step))).await?;
         let plan = self.assignment.plan();
         let part = if step.weight == 0 && step.mirror > 0 { Part::Mirror } else { Part::Canary };
@@ -114,23 +131,44 @@ impl<'a> Walk<'a> {
             hosts: self.hosts.iter().map(watched).collect(),
             guard: &plan.release.settings.soak,
         };
-        let end = match step.hold {
-            Hold::For(span) => Some(Instant::now() + span.0),
+        let time = match step.hold {
+            Hold::For(span) => Some(span.0),
             Hold::Promoted => None,
         };
+        let end = time.map(|time| Instant::now() + time);
+        // What gets no requests of its own, or no time, has nothing to be judged by.
+        let judging = judging.filter(|_| step.weight > 0 && time.is_none_or(|time| !time.is_zero()));
+        let (standing, mut verdict) = (Mutex::new(String::new()), None);
         let counting = |Evidence { requests, errors }| {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()).as_secs());
             let left = left.map(|left| format!("; {left} s to go")).unwrap_or_default();
-            let text = format!("{step}: {requests} requests, {errors} failed{left}");
+            let standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
+            let text = format!("{step}: {requests} requests, {errors} failed{left}{standing}");
             said.send_replace(Some((number, text)));
+        };
+        let judged = async {
+            match (judging, end) {
+                (Some(judging), _) => {
+                    let tell = |verdict: &Verdict| {
+                        let text = format!("; {}: {}", verdict.outcome, reasons(verdict));
+                        *standing.lock().unwrap_or_else(PoisonError::into_inner) = text;
+                    };
+                    verdict = Some(judging.run(plan, &self.hosts, time, tell).await?);
+                }
+                (None, Some(end)) => sleep_until(end).await,
+                (None, None) => pending().await,
+            }
+            Ok(())
         };
         let over = async {
             tokio::select! {
-                () = self.is_over(number, end) => Ok(()),
+                judged = judged => judged,
+                () = self.promoted(number) => Ok(()),
                 renewed = self.renew(step) => renewed.map(|never| match never {}),
             }
         };
-        Box::pin(watch.run(over, counting)).await
+        let seen = Box::pin(watch.run(over, counting)).await?;
+        Ok((seen, verdict))
     }
 
     /// Gives the new replicas of a host their share.
@@ -157,22 +195,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Returns once the step's time is over, or somebody has promoted it.
-    async fn is_over(&self, number: u32, end: Option<Instant>) {
-        let promoted = async {
-            while !self.is_promoted(number).await {
-                sleep(LOOK_EVERY).await;
-            }
-        };
-        let time = async {
-            match end {
-                Some(end) => sleep_until(end).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = promoted => {}
-            () = time => {}
+    /// Returns once somebody has promoted the step.
+    async fn promoted(&self, number: u32) {
+        while !self.is_promoted(number).await {
+            sleep(LOOK_EVERY).await;
         }
     }
 

@@ -1,0 +1,105 @@
+//! The section `canary.verdict`: by what a new version is judged beside the old one.
+
+use cutover_verdict::{Action, LatencyTerms, Margin, Policies, Policy, Proof, Ratio, Share, Terms};
+
+use super::error::{Problem, Problems};
+use super::node::{Node, Value};
+use super::section::{Section, scalar};
+use super::units::{flag, limit, whole};
+
+/// What it means that a section stands there, or `false`, which is none.
+pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Option<Terms> {
+    if let Value::Text(_) = &node.value {
+        if scalar(path, node, flag, problems) == Some(true) {
+            return Some(usual());
+        }
+        return None;
+    }
+    let mut section = Section::of(path.to_owned(), node, problems)?;
+    let usual = usual();
+    let failures = section.section("failures", problems).map(|margin| failures(margin, problems));
+    let latency = match section.node("latency") {
+        Some(node) if matches!(node.value, Value::Text(_)) => {
+            let on = scalar(&section.path_of("latency"), node, flag, problems);
+            on.and_then(|on| on.then(LatencyTerms::default))
+        }
+        Some(_) => section.section("latency", problems).map(|latency| self::latency(latency, problems)),
+        None => usual.latency.clone(),
+    };
+    let patience = section.value("patience", limit, problems).map(|span| span.0);
+    let mut policy = |key, usual: Policy, problems: &mut Problems| Policy {
+        patience: patience.unwrap_or(usual.patience),
+        then: section.value(key, action, problems).unwrap_or(usual.then),
+        ..usual
+    };
+    let policies = Policies {
+        inconclusive: policy("inconclusive", usual.policies.inconclusive, problems),
+        no_traffic: policy("no_traffic", usual.policies.no_traffic, problems),
+        metrics_down: policy("silent", usual.policies.metrics_down, problems),
+    };
+    let terms = Terms {
+        alpha: section.value("level", str::parse, problems).unwrap_or(usual.alpha),
+        failures: failures.unwrap_or(usual.failures),
+        latency,
+        minimum: section.value("min_requests", whole(0..=u64::MAX), problems).unwrap_or(usual.minimum),
+        proof: section.value("proof", proof, problems).unwrap_or(usual.proof),
+        early: section.value("early", flag, problems).unwrap_or(usual.early),
+        policies,
+        ..usual
+    };
+    let place = section.place;
+    section.done(problems);
+    if let Err(error) = terms.check() {
+        problems.add(Problem::new(path, place, error.to_string()));
+    }
+    Some(terms)
+}
+
+/// What holds where nothing is said. Nobody sends requests on a canary's behalf.
+pub(super) fn usual() -> Terms {
+    let terms = Terms::default();
+    let no_traffic = Policy { meanwhile: Action::Hold, ..terms.policies.no_traffic };
+    Terms { policies: Policies { no_traffic, ..terms.policies }, ..terms }
+}
+
+fn failures(mut section: Section<'_>, problems: &mut Problems) -> Margin {
+    let usual = Terms::default().failures;
+    let margin = Margin {
+        ratio: section.value("ratio", str::parse::<Ratio>, problems).unwrap_or(usual.ratio),
+        difference: section.value("difference", str::parse::<Share>, problems).unwrap_or(usual.difference),
+    };
+    section.done(problems);
+    margin
+}
+
+fn latency(mut section: Section<'_>, problems: &mut Problems) -> LatencyTerms {
+    let usual = LatencyTerms::default();
+    let quantiles = section.list("quantiles", problems).map(|items| {
+        let read = |(path, node): (String, &Node)| scalar(&path, node, str::parse::<Share>, problems);
+        items.into_iter().filter_map(read).collect()
+    });
+    let terms = LatencyTerms {
+        tolerated: section.value("ratio", str::parse::<Ratio>, problems).unwrap_or(usual.tolerated),
+        quantiles: quantiles.unwrap_or(usual.quantiles),
+        ..usual
+    };
+    section.done(problems);
+    terms
+}
+
+fn proof(text: &str) -> Result<Proof, String> {
+    match text {
+        "quiet" => Ok(Proof::Quiet),
+        "bound" => Ok(Proof::Bound),
+        other => Err(format!("'{other}' is no proof: one of quiet, bound")),
+    }
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    match text {
+        "hold" => Ok(Action::Hold),
+        "proceed" => Ok(Action::Proceed),
+        "back" => Ok(Action::GoBack),
+        other => Err(format!("'{other}' can't be done then: one of hold, proceed, back")),
+    }
+}
