@@ -98,8 +98,10 @@ async fn measure(way: Way, rows: u32) -> anyhow::Result<(Latency, Duration)> {
         Way::Cutover => work::run(server.url(), Engine::Postgresql, Phase::Backfill, FILL).await?,
         Way::Plain => session.batch_execute(PLAIN).await?,
     }
-    let took = begun.elapsed();
-    let latency = load.stop(from, SystemTime::now())?;
+    let (took, to) = (begun.elapsed(), SystemTime::now());
+    // What has waited for it until now ends, and is written down.
+    sleep(Duration::from_secs(3)).await;
+    let latency = load.stop(from, to)?;
     if way != Way::Nothing {
         let left = session
             .query_one("SELECT count(*) FROM posts WHERE new IS DISTINCT FROM upper(old)", &[])
