@@ -209,7 +209,9 @@ impl Switch {
 
     /// The oldest version in which it is all said.
     fn protocol(&self) -> u32 {
-        if self.needs_protocol_5() {
+        if self.health.as_ref().is_some_and(|check| check.connect_only) {
+            6
+        } else if self.needs_protocol_5() {
             5
         } else if self.needs_protocol_4() {
             4
@@ -267,12 +269,15 @@ pub struct Target {
     pub address: SocketAddr,
 }
 
-/// An active check: `GET path` must answer 2xx. So many failures in a row take a target out, so many successes
-/// bring it back.
+/// An active check: `GET path` must answer 2xx, or only a connection be accepted. So many failures in a row take a target
+/// out, so many successes bring it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
     /// An absolute path, query included.
     pub path: String,
+    /// Whether nothing is asked over a connection that was accepted: `path` says nothing then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub connect_only: bool,
     /// From one check to the next, in milliseconds.
     pub interval_ms: u64,
     /// How long one check may take, in milliseconds.
@@ -298,13 +303,30 @@ impl HealthCheck {
     /// A check with the usual thresholds.
     pub fn new(path: &str, interval_ms: u64, timeout_ms: u64) -> Self {
         let (failures, successes) = (Self::FAILURES, Self::SUCCESSES);
-        Self { path: path.to_owned(), interval_ms, timeout_ms, first_timeout_ms: None, failures, successes }
+        Self {
+            path: path.to_owned(),
+            connect_only: false,
+            interval_ms,
+            timeout_ms,
+            first_timeout_ms: None,
+            failures,
+            successes,
+        }
+    }
+
+    /// One that only connects, with the usual thresholds.
+    pub fn of_connection(interval_ms: u64, timeout_ms: u64) -> Self {
+        Self { connect_only: true, ..Self::new("", interval_ms, timeout_ms) }
     }
 
     /// How long the check before the first request may take, in milliseconds.
     pub fn first_limit_ms(&self) -> u64 {
         self.first_timeout_ms.unwrap_or(self.timeout_ms)
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 const fn failures() -> u32 {

@@ -62,8 +62,9 @@ pub use upstream::Upstream;
 /// The newest version of this protocol. 3 has what 2 has, and path prefixes, all timeouts but that of the response, and the
 /// limit of a request's body; 4 has certificates and TLS, a limit of its own for the drain of streams, canaries, pauses and
 /// maintenance, a limit of a response as a whole, thresholds of health checks, and how replicas are dealt with and
-/// what is spoken to them; 5 has several ports of a replica, and terms of their ejection.
-pub const PROTOCOL: u32 = 5;
+/// what is spoken to them; 5 has several ports of a replica, and terms of their ejection; 6 has health checks by a connection
+/// alone.
+pub const PROTOCOL: u32 = 6;
 
 /// The oldest version that is still understood; every [`Call`] names the one it is in.
 pub const OLDEST_PROTOCOL: u32 = 2;

@@ -304,6 +304,17 @@ fn a_limit_of_the_first_check_is_asked_in_protocol_5() {
 }
 
 #[test]
+fn a_check_by_a_connection_is_asked_in_protocol_6() {
+    let health = Some(HealthCheck::of_connection(1000, 500));
+    let call = Call::new(Request::Switch(Box::new(Switch { health, ..switch() })));
+    let line = call.to_line().unwrap();
+    for part in [r#"{"protocol":6,"#, r#""path":"","connect_only":true,"interval_ms":1000"#] {
+        assert!(text(&line).contains(part), "{part} in {}", text(&line));
+    }
+    assert_eq!(Call::from_line(&line).unwrap(), call);
+}
+
+#[test]
 fn what_an_older_proxy_says_of_a_target_is_read() {
     let said = r#"{"replica":"app-web-1","address":"172.18.0.2:3000","healthy":true,"in_flight":2}"#;
     let target: TargetStatus = serde_json::from_str(said).unwrap();

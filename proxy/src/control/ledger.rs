@@ -263,6 +263,7 @@ impl Deployed {
             return Err(invalid("response_ms and connect_ms must be at least 1"));
         }
         if let Some(check) = &switch.health
+            && !check.connect_only
             && (!check.path.starts_with('/') || check.path.parse::<hyper::Uri>().is_err())
         {
             return Err(invalid("the path of the health check must be an absolute path, for example /up"));

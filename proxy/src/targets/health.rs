@@ -42,7 +42,7 @@ async fn watch(target: Arc<Target>, protocol: ApplicationProtocol, check: Health
     loop {
         ticks.tick().await;
         let asked = Instant::now();
-        match check_once(target.address(), protocol, &check.path, check.timeout_ms).await {
+        match check_once(target.address(), protocol, &check, check.timeout_ms).await {
             Ok(()) => {
                 (failures, successes) = (0, successes.saturating_add(1));
                 let recovered = successes >= check.successes && target.set_healthy(true);
@@ -74,7 +74,7 @@ pub(crate) async fn look(
 ) -> Result<(), Refusal> {
     let Some(check) = check else { return Ok(()) };
     let looks = targets.iter().map(async |target| {
-        let passed = check_once(target.address, protocol, &check.path, check.first_limit_ms()).await;
+        let passed = check_once(target.address, protocol, check, check.first_limit_ms()).await;
         passed.map_err(|found| Refusal::Unready { replica: target.replica.clone(), found })
     });
     try_join_all(looks).await.map(drop)
@@ -84,10 +84,15 @@ pub(crate) async fn look(
 async fn check_once(
     address: SocketAddr,
     protocol: ApplicationProtocol,
-    path: &str,
+    check: &HealthCheck,
     limit_ms: u64,
 ) -> Result<(), String> {
-    let limit = Duration::from_millis(limit_ms);
+    let (path, limit) = (&check.path, Duration::from_millis(limit_ms));
+    if check.connect_only {
+        let connected = timeout(limit, TcpStream::connect(address)).await;
+        let late = |_| format!("no connection within {limit:?}");
+        return connected.map_err(late)?.map(drop).map_err(|error| error.to_string());
+    }
     let asked = async {
         match protocol {
             ApplicationProtocol::Http1 => ask(address, path).await,

@@ -351,6 +351,32 @@ async fn what_fails_its_health_check_never_gets_traffic_and_what_serves_is_not_a
 }
 
 #[tokio::test]
+async fn a_check_by_a_connection_asks_nothing_and_finds_who_does_not_listen() {
+    let sick = Application::serve(|_| async { text(StatusCode::SERVICE_UNAVAILABLE, "sick") }).await;
+    let proxy = Proxy::start().await;
+    let checked = |sequence, targets: &[cutover_control::Target]| {
+        let health = Some(HealthCheck { failures: 1, ..HealthCheck::of_connection(5, 5_000) });
+        Request::Switch(Box::new(cutover_control::Switch { health, ..switch(sequence, targets) }))
+    };
+    let refused = proxy.call(checked(1, &[target(nobody().await)])).await;
+    assert!(
+        matches!(&refused, Err(Refusal::Unready { found, .. }) if found.contains("refused")),
+        "{refused:?}"
+    );
+    // What it would answer doesn't matter.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = target(listener.local_addr().unwrap());
+    proxy.call(checked(1, &[sick.target(), gone])).await.unwrap();
+    drop(listener);
+    proxy
+        .until(|status| {
+            let targets = &status.active.as_ref().unwrap().targets;
+            targets.iter().map(|target| target.healthy).eq([true, false])
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_claim_that_comes_during_the_health_check_overtakes_it() {
     let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (told, wait) = (Arc::clone(&asked), Arc::clone(&go));
