@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Claim, Container, Decision, DeploymentId, Digest, Entry, Event, Fact, Failure, HostSpec, Intent,
-    KeptRelease, MigrationFile, Output, PROTOCOL, Plan, Readiness, Release, Replica, ReplicaSet, Resources,
-    Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Task, Timeouts, Timestamp,
+    KeptRelease, MigrationFile, Output, PROTOCOL, Plan, ProbeSpec, Probes, Release, Replica, ReplicaSet,
+    Resources, Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Task, Timeouts, Timestamp,
 };
 
 /// A service, and the time that its journal has come to.
@@ -27,13 +27,8 @@ pub(crate) fn release(version: &str) -> Release {
         secrets: BTreeMap::new(),
         resources: Resources::default(),
         container: Container::default(),
-        readiness: Readiness {
-            path: "/up".to_owned(),
-            initial_delay: Span::seconds(0),
-            period: Span::seconds(1),
-            timeout: Span::seconds(5),
-            successes: 1,
-        },
+        readiness: ProbeSpec::http("/up"),
+        probes: Probes::default(),
         proxy: Routing::default(),
         canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },

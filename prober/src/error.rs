@@ -30,6 +30,22 @@ pub enum Error {
         /// Why not.
         source: Box<NoAnswer>,
     },
+    /// A replica has failed a probe as often in a row as is enough.
+    #[error("{replica} on {host} failed {probe} {times} times in a row: {said}")]
+    Failed {
+        /// The key of the probe in the deploy file.
+        probe: &'static str,
+        /// The replica.
+        replica: String,
+        /// Its host.
+        host: HostName,
+        /// How often.
+        times: u32,
+        /// What it said last.
+        said: String,
+        /// The last lines that it wrote.
+        last_lines: Vec<String>,
+    },
     /// Replicas are not ready in time.
     #[error(transparent)]
     Late(Box<Late>),
@@ -41,7 +57,7 @@ impl Error {
         match self {
             Self::Proxy(source) => source.retryable(),
             Self::Watch(source) => source.retryable(),
-            Self::NoReplicas { .. } | Self::Unaskable { .. } | Self::Late(_) => false,
+            Self::NoReplicas { .. } | Self::Unaskable { .. } | Self::Failed { .. } | Self::Late(_) => false,
         }
     }
 }
@@ -53,11 +69,15 @@ impl From<Error> for Failure {
             Error::NoReplicas { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
             Error::Proxy(source) => (*source).into(),
             Error::Watch(source) => source.into(),
-            Error::Unaskable { source, .. } if matches!(*source, NoAnswer::Path { .. }) => {
-                failure.hint("mend readiness_probe.path in the deploy file")
-            }
+            Error::Unaskable { source, .. } => match *source {
+                NoAnswer::Question { .. } => failure.hint("mend the path of the probe in the deploy file"),
+                NoAnswer::NoHealthCheck { .. } => failure.hint(
+                    "give the Dockerfile a HEALTHCHECK, or let the probe ask something else in the deploy file",
+                ),
+                _ => failure,
+            },
+            Error::Failed { last_lines, .. } => failure.tail(last_lines),
             Error::Late(late) => failure.hint(late.hint()).tail(late.last_lines),
-            Error::Unaskable { .. } => failure,
         }
     }
 }

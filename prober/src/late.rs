@@ -14,8 +14,10 @@ pub struct Late {
     pub replicas: usize,
     /// The limit.
     pub limit: Span,
-    /// What they were asked.
+    /// What they were asked, and what must come of it.
     pub question: String,
+    /// The key of that in the deploy file.
+    pub probe: &'static str,
     /// What they said last.
     pub said: String,
     /// Whether it was the host that could not be reached in the end.
@@ -33,9 +35,8 @@ impl Late {
                 .to_owned();
         }
         format!(
-            "{} must answer 2xx: check readiness_probe.path and port in the deploy file, or raise timeouts.ready if it \
-             only needs longer",
-            self.question
+            "{}: check {} and port in the deploy file, or raise timeouts.ready if it only needs longer",
+            self.question, self.probe
         )
     }
 }

@@ -7,16 +7,22 @@
 mod candidate;
 mod error;
 mod late;
+mod liveness;
 mod probe;
+mod questions;
+mod round;
 mod schedule;
 mod soak;
 mod steadiness;
 mod step;
+mod streak;
 mod worker;
 
 pub use error::Error;
 pub use late::Late;
+pub use liveness::Liveness;
 pub use probe::Probe;
+pub use questions::Questions;
 pub use schedule::Schedule;
 pub use soak::Soak;
 pub use steadiness::Steadiness;

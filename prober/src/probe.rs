@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use cutover_core::{ApplicationProtocol, Readiness, Replica, Span};
-use cutover_fleet::{Answer, LAST_LINES, Machine, NoAnswer};
+use cutover_core::{ApplicationProtocol, Replica, Span};
+use cutover_fleet::{LAST_LINES, Machine};
 use cutover_watch::{Charge, first_trouble};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::candidate::Candidate;
-use crate::{Error, Late, Step};
+use crate::candidate::{Candidate, GivenUp, Heard, Next};
+use crate::questions::Asked;
+use crate::round::round;
+use crate::{Error, Late, Liveness, Questions, Step};
 
 /// However late a task is taken over, the replicas are asked for this long: they may have been ready for long.
 const AT_LEAST: Duration = Duration::from_secs(5);
@@ -26,8 +29,8 @@ pub struct Probe<'a> {
     pub machine: &'a Machine,
     /// Its new replicas.
     pub replicas: &'a [Replica],
-    /// When a replica is ready.
-    pub readiness: &'a Readiness,
+    /// What they are asked.
+    pub questions: Questions<'a>,
     /// What they speak.
     pub protocol: ApplicationProtocol,
     /// How long it may take, all in all.
@@ -36,11 +39,12 @@ pub struct Probe<'a> {
     pub elapsed: Duration,
 }
 
-impl Probe<'_> {
+impl<'a> Probe<'a> {
     /// Waits until all replicas are ready; answers with the number of questions that it took.
     ///
     /// # Errors
-    /// A replica that can't serve any more, at once; replicas that are not ready within the limit.
+    /// A replica that can't serve any more, at once, or has failed as often as is enough; replicas that are not ready within the
+    /// limit.
     pub async fn run(&self, step: &Step) -> Result<u32, Error> {
         if self.replicas.is_empty() {
             return Err(Error::NoReplicas { host: self.machine.name().clone() });
@@ -53,16 +57,18 @@ impl Probe<'_> {
         }
     }
 
-    /// The same without a look at the containers: needs no Docker.
+    /// The same without a look at the containers: needs no Docker, unless it is asked.
     ///
     /// # Errors
-    /// Replicas that are not ready within the limit.
+    /// The same.
     pub async fn ready(&self, step: &Step) -> Result<u32, Error> {
         let deadline = Instant::now() + self.left();
         let mut candidates: Vec<_> =
-            self.replicas.iter().map(|replica| Candidate::new(replica, self.readiness)).collect();
+            self.replicas.iter().map(|replica| Candidate::new(replica, self.questions)).collect();
+        let started = Notify::new();
         tokio::select! {
-            ready = self.ask_until_ready(&mut candidates, step) => ready?,
+            ready = self.ask_until_ready(&mut candidates, &started, step) => ready?,
+            error = self.first_death(&started) => return Err(error),
             () = sleep_until(deadline) => return Err(Error::Late(Box::new(self.late(&candidates).await))),
         }
         Ok(candidates.iter().map(|candidate| candidate.asked).sum())
@@ -73,41 +79,67 @@ impl Probe<'_> {
         self.limit.0.saturating_sub(self.elapsed).max(self.limit.0.min(AT_LEAST))
     }
 
+    /// Watches whether they go on living, once all have started.
+    async fn first_death(&self, started: &Notify) -> Error {
+        let Some(spec) = self.questions.liveness else { return std::future::pending().await };
+        started.notified().await;
+        let Self { machine, replicas, protocol, elapsed, .. } = *self;
+        Liveness { machine, replicas, spec, protocol, elapsed }.first_death().await
+    }
+
     /// Asks all side by side, each at its own pace.
-    async fn ask_until_ready(&self, candidates: &mut [Candidate<'_>], step: &Step) -> Result<(), Error> {
-        let delay = self.readiness.initial_delay.0.saturating_sub(self.elapsed);
-        let mut answers: FuturesUnordered<_> = self
-            .replicas
-            .iter()
-            .enumerate()
-            .map(|(index, replica)| self.ask(index, replica, delay))
-            .collect();
-        while let Some((index, answer)) = answers.next().await {
+    async fn ask_until_ready(
+        &self,
+        candidates: &mut [Candidate<'a>],
+        started: &Notify,
+        step: &Step,
+    ) -> Result<(), Error> {
+        let began = Instant::now();
+        let mut answers = FuturesUnordered::new();
+        for (index, candidate) in candidates.iter_mut().enumerate() {
+            if let Next::Ask(asked, wait) = candidate.begin(self.elapsed) {
+                answers.push(self.ask(index, candidate.replica, asked, wait));
+            }
+        }
+        loop {
+            if candidates.iter().all(Candidate::has_started) {
+                started.notify_one();
+            }
+            let Some((index, heard)) = answers.next().await else { return Ok(()) };
             let Some(candidate) = candidates.get_mut(index) else { continue };
-            let replica = candidate.replica;
-            let again = candidate.hear(answer).map_err(|source| Error::Unaskable {
-                replica: replica.name.clone(),
-                host: self.machine.name().clone(),
-                source: Box::new(source),
-            })?;
-            if let Some(wait) = again {
-                answers.push(self.ask(index, replica, wait));
+            match candidate.hear(heard, self.elapsed + began.elapsed()) {
+                Ok(Next::Ask(asked, wait)) => answers.push(self.ask(index, candidate.replica, asked, wait)),
+                Ok(Next::Ready) => {}
+                Err(given_up) => return Err(self.given_up(candidate.replica, given_up).await),
             }
             step.say(progress(candidates));
         }
-        Ok(())
     }
 
     /// One question, after a wait.
-    async fn ask(
-        &self,
-        index: usize,
-        replica: &Replica,
-        wait: Duration,
-    ) -> (usize, Result<Answer, NoAnswer>) {
+    async fn ask(&self, index: usize, replica: &Replica, asked: Asked<'_>, wait: Duration) -> (usize, Heard) {
         sleep(wait).await;
-        let Readiness { path, timeout, .. } = self.readiness;
-        (index, self.machine.ask(replica.address, self.protocol, path, timeout.0).await)
+        let heard = match asked {
+            Asked::Startup(spec) | Asked::Readiness(spec) => {
+                let checked = self.machine.check(replica, self.protocol, &spec.check, spec.timeout.0);
+                Heard::Check(Box::pin(checked).await)
+            }
+            Asked::Inference(spec) => {
+                Heard::Round(Box::pin(round(self.machine, replica, self.protocol, spec)).await)
+            }
+        };
+        (index, heard)
+    }
+
+    async fn given_up(&self, replica: &Replica, given_up: GivenUp) -> Error {
+        let (replica, host) = (replica.name.clone(), self.machine.name().clone());
+        match given_up {
+            GivenUp::Unaskable(source) => Error::Unaskable { replica, host, source: Box::new(source) },
+            GivenUp::Failed { key: probe, times, said } => {
+                let last_lines = self.machine.last_lines(&replica, LAST_LINES).await;
+                Error::Failed { probe, replica, host, times, said, last_lines }
+            }
+        }
     }
 
     /// That the limit has passed, and what the replicas said last.
@@ -123,12 +155,14 @@ impl Probe<'_> {
             Some(first) => self.machine.last_lines(&first.replica.name, LAST_LINES).await,
             None => Vec::new(),
         };
+        let asked = unready.first().map_or_else(|| self.questions.first(), |first| first.asked_now());
         Late {
             host: self.machine.name().clone(),
             unready: unready.len(),
             replicas: candidates.len(),
             limit: self.limit,
-            question: format!("GET {} on port {}", self.readiness.path, self.port()),
+            question: asked.words(self.port()),
+            probe: asked.key(),
             said: said.join("; "),
             out_of_reach,
             last_lines,

@@ -20,6 +20,11 @@ impl Schedule {
         Self { next: FIRST, longest }
     }
 
+    /// A schedule whose waits are all alike.
+    pub const fn every(period: Duration) -> Self {
+        Self { next: period, longest: period }
+    }
+
     /// The next wait.
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.next.min(self.longest);
@@ -45,5 +50,11 @@ mod tests {
     #[test]
     fn a_period_shorter_than_the_first_wait_is_kept_from_the_start() {
         assert_eq!(waits(10, 3), [10, 10, 10]);
+    }
+
+    #[test]
+    fn waits_of_a_fixed_schedule_are_all_alike() {
+        let mut schedule = Schedule::every(Duration::from_secs(2));
+        assert_eq!([(); 3].map(|()| schedule.next_wait().as_secs()), [2, 2, 2]);
     }
 }

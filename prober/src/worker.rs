@@ -11,7 +11,7 @@ use cutover_watch::{Part, Watch, Watched};
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
-use crate::{Error, Probe, Soak, Steadiness, Step};
+use crate::{Error, Liveness, Probe, Questions, Soak, Steadiness, Step};
 
 /// From one step that is recorded to the next.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -54,7 +54,19 @@ impl Prober {
             hosts: machines.iter().map(watched).collect(),
             guard: &plan.release.settings.soak,
         };
-        Ok(Soak { watch, elapsed: elapsed(assignment) }.run(step).await?)
+        let settings = &plan.release.settings;
+        let mut liveness = Vec::new();
+        if let Some(spec) = &settings.probes.liveness {
+            liveness.extend(machines.iter().map(|machine| Liveness {
+                machine,
+                replicas: assignment.deployment().replicas(machine.name()),
+                spec,
+                protocol: settings.proxy.protocol,
+                // They have been asked since they started.
+                elapsed: Duration::MAX,
+            }));
+        }
+        Soak { watch, elapsed: elapsed(assignment), liveness }.run(step).await
     }
 }
 
@@ -63,7 +75,7 @@ async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Resul
     let probe = Probe {
         machine,
         replicas: assignment.deployment().replicas(machine.name()),
-        readiness: &settings.readiness,
+        questions: Questions::of(settings),
         protocol: settings.proxy.protocol,
         limit: settings.timeouts.ready,
         elapsed: elapsed(assignment),

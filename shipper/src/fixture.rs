@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Container, DeploymentId, Digest, Epoch, HostSpec, Intent, JournalId, PROTOCOL, Plan, Readiness, Release,
-    Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
+    Container, DeploymentId, Digest, Epoch, HostSpec, Intent, JournalId, PROTOCOL, Plan, ProbeSpec, Probes,
+    Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
 };
 use cutover_fleet::Labels;
 
@@ -35,13 +35,8 @@ pub(crate) fn settings() -> Settings {
         secrets: BTreeMap::new(),
         resources: Resources::default(),
         container: Container::default(),
-        readiness: Readiness {
-            path: "/up".to_owned(),
-            initial_delay: Span::seconds(0),
-            period: Span::seconds(1),
-            timeout: Span::seconds(5),
-            successes: 1,
-        },
+        readiness: ProbeSpec::http("/up"),
+        probes: Probes::default(),
         proxy: Routing::default(),
         canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },

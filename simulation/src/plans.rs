@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Canary, CanaryStep, Container, ContractTerms, Decision, DeploymentId, Digest, Hold, HostName, HostSpec,
-    Intent, KeptRelease, MigrationFile, PROTOCOL, Phase, Plan, Readiness, Release, Resources, Routing,
-    Service, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, When,
+    Intent, KeptRelease, MigrationFile, PROTOCOL, Phase, Plan, ProbeSpec, Probes, Release, Resources,
+    Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, When,
 };
 
 use crate::chance::Chance;
@@ -127,13 +127,8 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         secrets: BTreeMap::new(),
         resources: Resources::default(),
         container: Container::default(),
-        readiness: Readiness {
-            path: "/up".into(),
-            initial_delay: Span::seconds(0),
-            period: Span::seconds(1),
-            timeout: Span::seconds(5),
-            successes: 1,
-        },
+        readiness: ProbeSpec::http("/up"),
+        probes: Probes::default(),
         proxy: Routing::default(),
         canary,
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },

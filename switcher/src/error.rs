@@ -51,14 +51,14 @@ pub enum Error {
     #[error("{0} after it was ready, and before it had any traffic")]
     Trouble(Box<Trouble>),
     /// A replica that was ready failed the proxy's health check.
-    #[error("{replica} on {host} was ready, and now fails its health check GET {path}: {found}")]
+    #[error("{replica} on {host} was ready, and now fails its health check, {check}: {found}")]
     NotReady {
         /// The replica.
         replica: String,
         /// Its host.
         host: HostName,
-        /// The readiness path.
-        path: String,
+        /// What the proxy asks.
+        check: String,
         /// What it answered, or why it didn't.
         found: String,
         /// The last lines that it wrote.

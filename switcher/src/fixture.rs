@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cutover_core::{
     ApplicationProtocol, CertificateSource, Container, Ejection, HealthCheck, HostSpec, Intent, PROTOCOL,
-    Plan, Port, Readiness, Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage,
-    Timeouts, Tls,
+    Plan, Port, ProbeSpec, Probes, Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span,
+    Stage, Timeouts, Tls,
 };
 
 /// A plan that says everything.
@@ -20,13 +20,12 @@ pub(crate) fn plan() -> Plan {
         secrets: BTreeMap::new(),
         resources: Resources::default(),
         container: Container::default(),
-        readiness: Readiness {
-            path: "/up?deep=1".into(),
+        readiness: ProbeSpec {
             initial_delay: Span::seconds(2),
-            period: Span::seconds(1),
             timeout: Span(Duration::from_micros(500)),
-            successes: 1,
+            ..ProbeSpec::http("/up?deep=1")
         },
+        probes: Probes::default(),
         proxy: Routing {
             hosts: vec!["shop.example.com".into()],
             path_prefixes: vec!["/shop".into()],

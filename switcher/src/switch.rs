@@ -62,8 +62,10 @@ async fn unready(
         return Ok(Error::Trouble(Box::new(trouble)));
     }
     let last_lines = machine.last_lines(&replica, LAST_LINES).await;
-    let (host, path) = (machine.name().clone(), plan.release.settings.readiness.path.clone());
-    Ok(Error::NotReady { replica, host, path, found, last_lines })
+    let host = machine.name().clone();
+    let check = plan.release.settings.readiness.check.plain_path();
+    let check = check.map_or_else(|| "a connection to its port".to_owned(), |path| format!("GET {path}"));
+    Ok(Error::NotReady { replica, host, check, found, last_lines })
 }
 
 /// The deployment that gets the traffic.
@@ -145,14 +147,19 @@ fn call(plan: &Plan, epoch: &Epoch, replicas: &[Replica]) -> Switch {
 
 fn health_check(settings: &Settings) -> HealthCheck {
     let (readiness, check) = (&settings.readiness, &settings.proxy.health_check);
+    let interval_ms = at_least_1_ms(check.period.unwrap_or(readiness.period));
+    let timeout_ms = at_least_1_ms(check.timeout.unwrap_or(readiness.timeout));
+    // What a proxy can't ask, it leaves to the prober.
+    let asked = readiness.check.plain_path().map_or_else(
+        || HealthCheck::of_connection(interval_ms, timeout_ms),
+        |path| HealthCheck::new(path, interval_ms, timeout_ms),
+    );
     HealthCheck {
-        path: readiness.path.clone(),
-        interval_ms: at_least_1_ms(check.period.unwrap_or(readiness.period)),
-        timeout_ms: at_least_1_ms(check.timeout.unwrap_or(readiness.timeout)),
         // What doesn't serve yet has the time that readiness has.
         first_timeout_ms: check.timeout.map(|_| at_least_1_ms(readiness.timeout)),
         failures: check.failures,
         successes: check.successes,
+        ..asked
     }
 }
 
@@ -238,6 +245,21 @@ mod tests {
         };
         assert_eq!(switch.upstream, upstream);
         assert_eq!(switch.tls, Some(TlsPolicy { redirect: true, hsts_seconds: 60 }));
+    }
+
+    #[test]
+    fn a_proxy_connects_where_it_can_not_ask_the_same() {
+        let mut plan = plan();
+        let asked = |plan: &Plan| health_check(&plan.release.settings);
+        assert!(!asked(&plan).connect_only);
+        plan.release.settings.readiness.check = cutover_core::Check::Tcp { port: Some(5432) };
+        let expected = HealthCheck {
+            first_timeout_ms: Some(1),
+            failures: 5,
+            successes: 2,
+            ..HealthCheck::of_connection(2_000, 3_000)
+        };
+        assert_eq!(asked(&plan), expected);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `cutover plan`: what a deployment would do.
 
 use cutover_core::{
-    HostName, MigrationFile, Model, Plan, PrivateImage, Program, Repository, Role, Service, Settings, Source,
-    Stage,
+    Check, HostName, MigrationFile, Model, Plan, PrivateImage, ProbeSpec, Program, Repository, Role, Service,
+    Settings, Source, Stage,
 };
 use serde::Serialize;
 
@@ -147,8 +147,7 @@ fn row(stage: &str, host: &str, what: &str) -> String {
 /// What a stage would do, on each host where it has hosts.
 fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
     let release = &plan.release;
-    let Settings { replicas, readiness, canary, soak, timeouts, roles, models, repository, .. } =
-        &release.settings;
+    let Settings { replicas, canary, soak, timeouts, roles, models, repository, .. } = &release.settings;
     let early = roles.iter().filter(|role| role.overlap);
     let late = roles.iter().filter(|role| !role.overlap);
     match stage {
@@ -185,7 +184,7 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
             let jobs: String = early.map(|role| format!(", and {}", some_of(role))).collect();
             format!("{replicas} new {new} beside the old{jobs}")
         }
-        Stage::Probe => format!("GET {} must answer 2xx within {}", readiness.path, timeouts.ready),
+        Stage::Probe => probing(&release.settings),
         Stage::Canary => canary.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then "),
         Stage::Switch => before.map_or_else(
             || format!("traffic to {}", release.version),
@@ -201,6 +200,22 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
         }
         Stage::Cool | Stage::Contract | Stage::Restore | Stage::Discard => String::new(),
     }
+}
+
+/// What the new replicas are asked, in its order.
+fn probing(settings: &Settings) -> String {
+    let Settings { port, readiness, probes, timeouts, .. } = settings;
+    let words = |spec: &ProbeSpec| match &spec.check {
+        Check::Http(http) => format!("{http} {}", spec.check.wanted()),
+        other => format!("{} {}", other.question(*port), other.wanted()),
+    };
+    let startup = probes.startup.as_ref().map(|spec| words(spec) + ", then ").unwrap_or_default();
+    let inference = probes.inference.as_ref().map(|spec| {
+        let within = spec.p95.map(|p95| format!(", {p95} at p95")).unwrap_or_default();
+        format!(", then {} calls of {} go well{within}", spec.warm_up + spec.calls, spec.request)
+    });
+    let inference = inference.unwrap_or_default();
+    format!("{startup}{}{inference} within {}", words(readiness), timeouts.ready)
 }
 
 /// The replicas of a role that gets no traffic.

@@ -28,6 +28,7 @@ mod obligation;
 mod orders;
 mod plan;
 mod port;
+mod probe;
 mod rails;
 mod recipe;
 mod reference;
@@ -80,13 +81,15 @@ pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use plan::{Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use port::Port;
+pub use probe::{
+    Body, Check, GrpcCheck, HttpCheck, InferenceSpec, InvalidPredicate, InvalidStatusSet, Latencies, Method,
+    Predicate, ProbeSpec, Probes, StatusSet, TooSlow, Unmet,
+};
 pub use rails::Rails;
 pub use recipe::{InvalidSshKeys, Recipe, RegistryLogin, SshKeys, origin};
 pub use reference::{InvalidReference, Reference};
 pub use refused::{Illegal, Refused};
-pub use release::{
-    BuildContext, GitSource, PrivateImage, Readiness, Release, Settings, Soak, Source, Timeouts,
-};
+pub use release::{BuildContext, GitSource, PrivateImage, Release, Settings, Soak, Source, Timeouts};
 pub use repository::Repository;
 pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;

@@ -11,8 +11,8 @@ use crate::{
 /// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
 /// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of
-/// Rails, and canaries.
-pub const PROTOCOL: u32 = 6;
+/// Rails, and canaries; 7 has other probes than `GET path`, and more than one.
+pub const PROTOCOL: u32 = 7;
 
 /// What all plans need.
 const USUAL_PROTOCOL: u32 = 2;
@@ -102,7 +102,9 @@ impl Plan {
 
     /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
     pub fn protocol_for(release: &Release) -> u32 {
-        if release.settings.needs_protocol_6() {
+        if release.settings.needs_protocol_7() {
+            7
+        } else if release.settings.needs_protocol_6() {
             6
         } else if release.needs_protocol_5() {
             5

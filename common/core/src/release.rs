@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::probe::need_protocol_7;
 use crate::{
-    Canary, Container, ContractTerms, Digest, Engine, MigrationFile, Model, Rails, Recipe, Reference,
-    RegistryLogin, ReleaseId, Repository, Resources, Role, Routing, Span,
+    Canary, Container, ContractTerms, Digest, Engine, MigrationFile, Model, ProbeSpec, Probes, Rails, Recipe,
+    Reference, RegistryLogin, ReleaseId, Repository, Resources, Role, Routing, Span,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -96,7 +97,11 @@ pub struct Settings {
     /// How its container is made.
     pub container: Container,
     /// When a replica is ready.
-    pub readiness: Readiness,
+    pub readiness: ProbeSpec,
+    /// What it is asked beside that. It isn't written where there is nothing, so that the release's id is the one that it had
+    /// before there was this setting.
+    #[serde(default, skip_serializing_if = "Probes::are_absent")]
+    pub probes: Probes,
     /// How traffic reaches it.
     pub proxy: Routing,
     /// The steps in which it gets the traffic. It isn't written where there are none, so that the release's id is the one that
@@ -135,21 +140,6 @@ pub struct Settings {
     pub warm: Span,
     /// Releases kept for rollback, the live one not counted.
     pub retain: u32,
-}
-
-/// When a replica is ready: an HTTP GET that answers 2xx, so many times in a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Readiness {
-    /// The path asked for.
-    pub path: String,
-    /// How long nothing is asked after the start.
-    pub initial_delay: Span,
-    /// The longest wait between two probes: the first ones come faster.
-    pub period: Span,
-    /// The limit of one answer.
-    pub timeout: Span,
-    /// Answers in a row that make it ready.
-    pub successes: u32,
 }
 
 /// How a release is watched once it has the traffic.
@@ -227,6 +217,11 @@ impl Settings {
     /// Whether a worker that knows protocol 5 of the journal would take migrations of Rails for SQL, or leave out a canary.
     pub(crate) fn needs_protocol_6(&self) -> bool {
         self.rails.is_some() || !self.canary.is_absent()
+    }
+
+    /// Whether a worker that knows protocol 6 of the journal would ask replicas something else, or less.
+    pub(crate) fn needs_protocol_7(&self) -> bool {
+        need_protocol_7(&self.readiness, &self.probes)
     }
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.

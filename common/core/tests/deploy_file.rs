@@ -11,6 +11,8 @@ mod container;
 mod migrations;
 #[path = "deploy_file/models.rs"]
 mod models;
+#[path = "deploy_file/probes.rs"]
+mod probes;
 #[path = "deploy_file/proxy.rs"]
 mod proxy;
 #[path = "deploy_file/roles.rs"]
@@ -21,10 +23,10 @@ mod tls;
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Acme, ApplicationProtocol, CertificateSource, Container, DeployFile, DeployFileError, Ejection,
-    GitRepository, HealthCheck, HostSpec, ImageSource, LETS_ENCRYPT, MigrationSource, Plan, Port, Proof,
-    Readiness, Recipe, Reference, RegistryLogin, Release, Repository, Resources, Routing, Settings, Soak,
-    Source, Span, SshKeys, Target, Timeouts, Tls,
+    Acme, ApplicationProtocol, CertificateSource, Check, Container, DeployFile, DeployFileError, Ejection,
+    GitRepository, GrpcCheck, HealthCheck, HostSpec, HttpCheck, ImageSource, InferenceSpec, LETS_ENCRYPT,
+    Method, MigrationSource, Plan, Port, ProbeSpec, Probes, Proof, Recipe, Reference, RegistryLogin, Release,
+    Repository, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -132,13 +134,8 @@ fn a_file_of_five_lines_is_enough() {
         secrets: BTreeMap::new(),
         resources: Resources::default(),
         container: Container::default(),
-        readiness: Readiness {
-            path: "/up".into(),
-            initial_delay: Span::seconds(0),
-            period: Span::seconds(1),
-            timeout: Span::seconds(5),
-            successes: 1,
-        },
+        readiness: ProbeSpec::http("/up"),
+        probes: Probes::default(),
         proxy: Routing::default(),
         canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
@@ -222,6 +219,8 @@ fn the_sample_says_what_its_comments_say() {
             ..plain.settings.proxy.clone()
         },
         canary: canary::sample(),
+        readiness: probes::sample_readiness(),
+        probes: probes::sample(),
         soak: Soak { time: Span::seconds(60), ..plain.settings.soak.clone() },
         timeouts: Timeouts { drain_streams: Some(Span::seconds(600)), ..plain.settings.timeouts.clone() },
         repository: Some(Repository {

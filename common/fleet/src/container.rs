@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use cutover_core::ServiceKey;
 use futures_util::StreamExt;
@@ -54,6 +54,38 @@ pub struct Condition {
     /// Its address on the host's own networks: of a replica on that of its service, of another container on the first by
     /// name.
     pub address: Option<IpAddr>,
+    /// What Docker has found by the HEALTHCHECK of its image; none: it has none.
+    pub health: Option<Health>,
+}
+
+/// What Docker has found by a HEALTHCHECK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing yet.
+    Starting,
+    /// The last check was good.
+    Healthy,
+    /// So many of the last ones were bad as the image says.
+    Unhealthy {
+        /// The last line that the last check wrote.
+        last_line: Option<String>,
+    },
+}
+
+impl Health {
+    fn of(health: bollard::models::Health) -> Option<Self> {
+        match health.status? {
+            HealthStatusEnum::STARTING => Some(Self::Starting),
+            HealthStatusEnum::HEALTHY => Some(Self::Healthy),
+            HealthStatusEnum::UNHEALTHY => {
+                let output = health.log.and_then(|mut log| log.pop()?.output).unwrap_or_default();
+                let last = output.lines().rfind(|line| !line.trim().is_empty());
+                let last_line = last.map(|line| line.trim().chars().take(LINE_LIMIT).collect());
+                Some(Self::Unhealthy { last_line })
+            }
+            HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
+        }
+    }
 }
 
 impl Condition {
@@ -78,6 +110,7 @@ impl Condition {
             out_of_memory: state.oom_killed.unwrap_or_default(),
             stop_timeout: stop_timeout.map(Duration::from_secs),
             error: state.error.filter(|error| !error.is_empty()),
+            health: state.health.and_then(Health::of),
             address: networks.into_values().find_map(|network| network.ip_address?.parse().ok()),
         }
     }

@@ -2,12 +2,15 @@
 //! answer, and the proxy in front of them.
 
 mod address_pool;
+mod check;
 mod container;
 mod control_lines;
 mod environment;
 mod error;
+mod exec;
 #[cfg(test)]
 mod fixture;
+mod grpc;
 mod host_config;
 mod image_name;
 mod label;
@@ -20,9 +23,11 @@ mod removal;
 mod room;
 mod trouble;
 
-pub use container::{Condition, Container};
+pub use check::Checked;
+pub use container::{Condition, Container, Health};
 pub use environment::environment;
 pub use error::Error;
+pub use exec::Exited;
 pub use host_config::{host_config, restart_policy};
 pub use image_name::ImageName;
 pub use label::{Labels, network_name};

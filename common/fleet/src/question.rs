@@ -1,22 +1,22 @@
-//! One HTTP question to an application, over the host's own network.
+//! One question over HTTP to an application, over the host's own network.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cutover_core::ApplicationProtocol;
-use http_body_util::{BodyExt, Empty, Limited};
+use cutover_core::{ApplicationProtocol, Body, HttpCheck, Unmet};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::Machine;
 
-/// Bytes of an answer that are read.
-const BODY_LIMIT: usize = 64 << 10;
+/// Bytes of an answer that are read: enough for the embeddings of some dozens of texts.
+const BODY_LIMIT: usize = 1 << 20;
 /// Characters of an answer that are shown.
 const SHOWN: usize = 120;
 
@@ -25,8 +25,22 @@ const SHOWN: usize = 120;
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
-    /// Its body, up to 64 KiB.
+    /// Its body, up to 1 MiB.
     pub body: Bytes,
+    /// Whether that is all of it: it was not longer, and did not break off. Of one that wasn't, nothing is there.
+    pub is_whole: bool,
+    /// How long it took, from the request on a connection that was there to the end of the body.
+    pub took: Duration,
+}
+
+impl Answer {
+    /// Judges it.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn judge(&self, check: &HttpCheck) -> Result<(), Unmet> {
+        check.judge(self.status.as_u16(), if self.is_whole { Body::Whole(&self.body) } else { Body::Part })
+    }
 }
 
 /// Why there was none.
@@ -39,12 +53,29 @@ pub enum NoAnswer {
     #[error(transparent)]
     Host(#[from] cutover_host::Error),
     /// It took longer than allowed.
-    #[error("no answer from {address} within {limit:?}")]
+    #[error("no answer from {asked} within {limit:?}")]
     Late {
         /// Who was asked.
-        address: SocketAddr,
+        asked: String,
         /// The limit.
         limit: Duration,
+    },
+    /// What came is no answer of gRPC.
+    #[error("{address} doesn't answer as a server of gRPC does: {found}")]
+    Grpc {
+        /// Who was asked.
+        address: SocketAddr,
+        /// What came.
+        found: String,
+    },
+    /// Docker can't say.
+    #[error(transparent)]
+    Docker(Box<crate::Error>),
+    /// There is nothing to ask.
+    #[error("{container} has no HEALTHCHECK: its image says none")]
+    NoHealthCheck {
+        /// The container.
+        container: String,
     },
     /// What came is not HTTP, or the connection broke.
     #[error("{address} gave no proper HTTP answer")]
@@ -54,11 +85,11 @@ pub enum NoAnswer {
         /// Why not.
         source: hyper::Error,
     },
-    /// The path can't be asked for.
-    #[error("'{path}' can't be asked for")]
-    Path {
-        /// The path.
-        path: String,
+    /// The request can't be made.
+    #[error("'{question}' can't be asked for")]
+    Question {
+        /// The method and the path.
+        question: String,
         /// Why not.
         source: hyper::http::Error,
     },
@@ -70,14 +101,23 @@ impl NoAnswer {
         match self {
             Self::OutOfReach(source) => source.retryable(),
             Self::Host(source) => source.retryable(),
-            Self::Late { .. } | Self::Http { .. } => true,
-            Self::Path { .. } => false,
+            Self::Docker(source) => source.retryable(),
+            Self::Late { .. } | Self::Http { .. } | Self::Grpc { .. } => true,
+            Self::Question { .. } | Self::NoHealthCheck { .. } => false,
         }
     }
 }
 
+impl NoAnswer {
+    /// Whether the question did not even come to the host: nothing is said of the application by that.
+    pub const fn is_out_of_reach(&self) -> bool {
+        use cutover_host::Error::Disconnected;
+        matches!(self, Self::OutOfReach(_) | Self::Host(Disconnected { .. }))
+    }
+}
+
 impl Machine {
-    /// Asks `GET path` of `address` on the host's own network, on a connection of its own and in what is spoken there;
+    /// Asks `address` on the host's own network what `question` says, on a connection of its own and in what is spoken there;
     /// redirects are not followed. `limit` counts once the host itself is connected, which has a limit of its own.
     ///
     /// # Errors
@@ -86,44 +126,72 @@ impl Machine {
         &self,
         address: SocketAddr,
         protocol: ApplicationProtocol,
-        path: &str,
+        question: &HttpCheck,
         limit: Duration,
     ) -> Result<Answer, NoAnswer> {
-        let question = match protocol {
-            ApplicationProtocol::Http1 => {
-                Request::get(path).header(HOST, address.to_string()).header(CONNECTION, "close")
-            }
-            ApplicationProtocol::H2c => Request::get(format!("http://{address}{path}")),
-        };
-        let question = question
-            .header(USER_AGENT, "cutover-probe")
-            .body(Empty::<Bytes>::new())
-            .map_err(|source| NoAnswer::Path { path: path.to_owned(), source })?;
+        let request = request(address, protocol, question)?;
         let http = |source| NoAnswer::Http { address, source };
-        self.host().connect().await.map_err(|source| NoAnswer::OutOfReach(Box::new(source)))?;
-        let ask = async {
+        self.within(address, limit, async {
             let stream = TokioIo::new(self.host().connect_tcp(address, limit).await?);
             match protocol {
                 ApplicationProtocol::Http1 => {
                     let (mut sender, connection) = http1::handshake(stream).await.map_err(http)?;
-                    driven(connection, read(sender.send_request(question))).await.map_err(http)
+                    driven(connection, read(sender.send_request(request))).await.map_err(http)
                 }
                 ApplicationProtocol::H2c => {
                     let handshake = http2::handshake(TokioExecutor::new(), stream);
                     let (mut sender, connection) = handshake.await.map_err(http)?;
-                    driven(connection, read(sender.send_request(question))).await.map_err(http)
+                    driven(connection, read(sender.send_request(request))).await.map_err(http)
                 }
             }
-        };
-        tokio::time::timeout(limit, ask).await.unwrap_or(Err(NoAnswer::Late { address, limit }))
+        })
+        .await
+    }
+
+    /// Connects the host, and then asks within `limit`.
+    pub(crate) async fn within<T>(
+        &self,
+        asked: impl ToString,
+        limit: Duration,
+        ask: impl Future<Output = Result<T, NoAnswer>>,
+    ) -> Result<T, NoAnswer> {
+        self.host().connect().await.map_err(|source| NoAnswer::OutOfReach(Box::new(source)))?;
+        let late = |_| NoAnswer::Late { asked: asked.to_string(), limit };
+        tokio::time::timeout(limit, ask).await.map_err(late)?
     }
 }
 
+fn request(
+    address: SocketAddr,
+    protocol: ApplicationProtocol,
+    question: &HttpCheck,
+) -> Result<Request<Full<Bytes>>, NoAnswer> {
+    let own = question.headers.get(HOST.as_str());
+    let authority = own.cloned().unwrap_or_else(|| address.to_string());
+    let mut request =
+        Request::builder().method(question.method().as_str()).header(USER_AGENT, "cutover-probe");
+    request = match protocol {
+        ApplicationProtocol::Http1 => {
+            request.uri(&question.path).header(HOST, authority).header(CONNECTION, "close")
+        }
+        ApplicationProtocol::H2c => request.uri(format!("http://{authority}{}", question.path)),
+    };
+    if let Some(headers) = request.headers_mut() {
+        for (name, value) in question.headers.iter().filter(|(name, _)| *name != HOST.as_str()) {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+                headers.insert(name, value);
+            }
+        }
+    }
+    let body = Full::from(question.body.clone().unwrap_or_default());
+    request.body(body).map_err(|source| NoAnswer::Question { question: question.to_string(), source })
+}
+
 /// Waits for an answer on a connection, which is driven until then.
-async fn driven(
+pub(crate) async fn driven<T>(
     connection: impl Future<Output = hyper::Result<()>>,
-    answer: impl Future<Output = hyper::Result<Answer>>,
-) -> hyper::Result<Answer> {
+    answer: impl Future<Output = hyper::Result<T>>,
+) -> hyper::Result<T> {
     tokio::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,
@@ -135,11 +203,13 @@ async fn driven(
 }
 
 async fn read(response: impl Future<Output = hyper::Result<Response<Incoming>>>) -> hyper::Result<Answer> {
+    let asked = Instant::now();
     let answer = response.await?;
     let status = answer.status();
     // A body that breaks off, or is too long, doesn't take the status away.
-    let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
-    Ok(Answer { status, body: body.map(|body| body.to_bytes()).unwrap_or_default() })
+    let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await.map(|body| body.to_bytes());
+    let is_whole = body.is_ok();
+    Ok(Answer { status, body: body.unwrap_or_default(), is_whole, took: asked.elapsed() })
 }
 
 impl fmt::Display for Answer {

@@ -95,6 +95,7 @@ mod tests {
             stop_timeout: None,
             error: None,
             address: Some([172, 17, 0, 2].into()),
+            health: None,
         }
     }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use cutover_core::{
-    ApplicationProtocol, Container, DeploymentId, Digest, Epoch, Failure, HostSpec, Intent, JournalId,
-    PROTOCOL, Plan, Progress, Readiness, Release, Replica, Resources, Routing, ServiceKey, Settings, Soak,
-    Source, Span, Timeouts,
+    ApplicationProtocol, Container, DeploymentId, Digest, Epoch, Failure, HostSpec, HttpCheck, Intent,
+    JournalId, PROTOCOL, Plan, ProbeSpec, Probes, Progress, Release, Replica, Resources, Routing, ServiceKey,
+    Settings, Soak, Source, Span, Timeouts,
 };
 use cutover_e2e::{Host, dist};
 use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
@@ -190,7 +190,7 @@ impl Bench {
         let answers = async {
             while !self
                 .machine
-                .ask(address, ApplicationProtocol::Http1, "/up", limit)
+                .ask(address, ApplicationProtocol::Http1, &HttpCheck::get("/up"), limit)
                 .await
                 .is_ok_and(|answer| answer.status.is_success())
             {
@@ -231,13 +231,8 @@ fn settings(version: &str) -> Settings {
             ..Resources::default()
         },
         container: Container { read_only: true, ..Container::default() },
-        readiness: Readiness {
-            path: "/up".to_owned(),
-            initial_delay: Span::seconds(0),
-            period: Span::seconds(1),
-            timeout: Span::seconds(5),
-            successes: 1,
-        },
+        readiness: ProbeSpec::http("/up"),
+        probes: Probes::default(),
         proxy: Routing::default(),
         canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(0), max_errors_per_mille: 50, min_requests: 20 },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cutover_core::{Plan, Replica, ReplicaSet, Resources, Role, Span, Stage};
+use cutover_core::{HttpCheck, Plan, Replica, ReplicaSet, Resources, Role, Span, Stage};
 
 use crate::bench::{Bench, deployment, key};
 use crate::image::{application, image};
@@ -76,7 +76,9 @@ async fn jobs_change_hands_with_the_release_and_end_in_their_own_time() {
     let (machine, job) = (bench.machine.clone(), address(&bench, "aaaaaa-jobs-1"));
     let work = tokio::spawn(async move {
         let limit = std::time::Duration::from_secs(30);
-        machine.ask(job, cutover_core::ApplicationProtocol::Http1, "/slow?ms=8000", limit).await
+        machine
+            .ask(job, cutover_core::ApplicationProtocol::Http1, &HttpCheck::get("/slow?ms=8000"), limit)
+            .await
     });
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     bench.retire(&b, 6, &[]).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use cutover_core::{ApplicationProtocol, Failure};
+use cutover_core::{Check, Failure, HttpCheck, InferenceSpec, ProbeSpec};
 use cutover_host::{Hosts, SshOptions};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -56,22 +56,25 @@ async fn replica(name: &str, list: &'static [u16]) -> Replica {
     Replica { name: name.into(), address }
 }
 
-fn readiness(successes: u32) -> Readiness {
-    Readiness {
-        path: "/up".into(),
-        initial_delay: Span::millis(0),
-        period: Span::millis(100),
-        timeout: Span::seconds(30),
-        successes,
-    }
+fn readiness(successes: u32) -> ProbeSpec {
+    let (period, timeout) = (Span::millis(100), Span::seconds(30));
+    ProbeSpec { period, timeout, successes, ..ProbeSpec::http("/up") }
 }
 
-async fn ready(replicas: &[Replica], readiness: &Readiness, limit: Span) -> Result<u32, Error> {
+fn only(readiness: &ProbeSpec) -> Questions<'_> {
+    Questions { startup: None, readiness, inference: None, liveness: None }
+}
+
+async fn ready(replicas: &[Replica], readiness: &ProbeSpec, limit: Span) -> Result<u32, Error> {
+    ready_by(replicas, only(readiness), limit).await
+}
+
+async fn ready_by(replicas: &[Replica], questions: Questions<'_>, limit: Span) -> Result<u32, Error> {
     let machine = machine();
     let probe = Probe {
         machine: &machine,
         replicas,
-        readiness,
+        questions,
         protocol: ApplicationProtocol::Http1,
         limit,
         elapsed: Duration::ZERO,
@@ -106,7 +109,7 @@ async fn nobody_listening_and_no_answer_are_asked_again() {
         answer(listener, &[0, 200]).await;
     };
     let replicas = [Replica { name: "a".into(), address }];
-    let readiness = Readiness { timeout: Span::millis(200), ..readiness(1) };
+    let readiness = ProbeSpec { timeout: Span::millis(200), ..readiness(1) };
     tokio::select! {
         asked = ready(&replicas, &readiness, Span::seconds(60)) => assert!(asked.unwrap() >= 3),
         () = late_start => unreachable!("the application never ends"),
@@ -134,7 +137,11 @@ async fn who_is_late_is_named_with_the_last_answer() {
     assert!(message.contains(&format!("; c: nothing on this machine listens on {address}; ")), "{message}");
     assert!(message.ends_with("; d: no answer yet; and 1 more"), "{message}");
     let hint = failure.hint.unwrap();
-    assert!(hint.starts_with("GET /up on port ") && hint.contains("timeouts.ready"), "{hint}");
+    assert!(
+        hint.starts_with("GET /up on port ")
+            && hint.contains(" must answer 2xx: check readiness_probe and port in"),
+        "{hint}"
+    );
 }
 
 #[tokio::test]
@@ -145,7 +152,7 @@ async fn a_worker_that_takes_over_after_the_limit_asks_all_the_same() {
     let probe = Probe {
         machine: &machine,
         replicas: &replicas,
-        readiness: &readiness,
+        questions: only(&readiness),
         protocol: ApplicationProtocol::Http1,
         limit,
         elapsed: limit.0 * 2,
@@ -155,11 +162,11 @@ async fn a_worker_that_takes_over_after_the_limit_asks_all_the_same() {
 
 #[tokio::test]
 async fn what_can_never_be_asked_ends_it_at_once() {
-    let readiness = Readiness { path: "/a b".into(), ..readiness(1) };
+    let readiness = ProbeSpec::http("/a b");
     let replicas = [replica("a", &[200]).await];
     let error = ready(&replicas, &readiness, Span::seconds(600)).await.unwrap_err();
     assert!(matches!(&error, Error::Unaskable { replica, .. } if replica == "a"), "{error}");
-    assert!(Failure::from(error).hint.unwrap().contains("readiness_probe.path"));
+    assert!(Failure::from(error).hint.unwrap().contains("the path of the probe"));
 }
 
 #[tokio::test]
@@ -169,7 +176,7 @@ async fn no_replicas_are_not_ready_replicas() {
     let probe = Probe {
         machine: &machine,
         replicas: &[],
-        readiness: &readiness,
+        questions: only(&readiness),
         protocol: ApplicationProtocol::Http1,
         limit,
         elapsed: Duration::ZERO,
@@ -185,7 +192,7 @@ async fn the_step_says_how_many_are_ready_and_what_one_that_is_not_says() {
     let probe = Probe {
         machine: &machine,
         replicas: &replicas,
-        readiness: &readiness,
+        questions: only(&readiness),
         protocol: ApplicationProtocol::Http1,
         limit,
         elapsed: Duration::ZERO,
@@ -196,4 +203,125 @@ async fn the_step_says_how_many_are_ready_and_what_one_that_is_not_says() {
         told = tokio::time::timeout(LIMIT, told) => { told.expect("it was never told").unwrap(); }
         ready = probe.ready(&step) => panic!("{ready:?}"),
     }
+}
+
+/// A replica with a model, which answers `/embed` with what comes of the call's number, from 0 on: a status, a body, and how long
+/// that takes.
+async fn model(answer: fn(u32) -> (u16, &'static str, u64)) -> Replica {
+    let (listener, address) = listener().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let is_call = request.uri().path() == "/embed";
+        let nth = if is_call { asked.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        let (status, body, millis) = if is_call { answer(nth as u32) } else { (200, "up", 0) };
+        async move {
+            sleep(Duration::from_millis(millis)).await;
+            let mut response = Response::new(Full::<Bytes>::from(body));
+            *response.status_mut() = status.try_into().unwrap();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone()));
+        }
+    });
+    Replica { name: "a".into(), address }
+}
+
+fn inference(p95: u64) -> InferenceSpec {
+    InferenceSpec {
+        request: HttpCheck {
+            body: Some("{}".to_owned()),
+            json: vec!["length($.embedding) == 2".parse().unwrap()],
+            ..HttpCheck::get("/embed")
+        },
+        timeout: Span::seconds(30),
+        warm_up: 1,
+        calls: 3,
+        p95: Some(Span::millis(p95)),
+        period: Span::millis(10),
+        failures: 2,
+    }
+}
+
+async fn inferred(answer: fn(u32) -> (u16, &'static str, u64), spec: &InferenceSpec) -> Result<u32, Error> {
+    let readiness = readiness(1);
+    let questions = Questions { inference: Some(spec), ..only(&readiness) };
+    ready_by(&[model(answer).await], questions, Span::seconds(60)).await
+}
+
+const GOOD: &str = r#"{"embedding": [0.5, 0.25]}"#;
+
+#[tokio::test]
+async fn a_model_that_loads_late_is_waited_for_and_one_that_warms_up_is_let() {
+    // Ten times another status, then a call that is slow, as the first one of its first round, and only warms up.
+    let answer = |nth| match nth {
+        0..10 => (503, "loading", 0),
+        10 => (200, GOOD, 900),
+        _ => (200, GOOD, 0),
+    };
+    assert_eq!(inferred(answer, &inference(600)).await.unwrap(), 1 + 10 + 1);
+}
+
+#[tokio::test]
+async fn a_model_that_answers_wrongly_is_given_up_with_what_it_said() {
+    let answer = |_| (200, r#"{"embedding": [0.5]}"#, 0);
+    let error = inferred(answer, &inference(30_000)).await.unwrap_err();
+    assert!(!error.retryable());
+    assert_eq!(
+        error.to_string(),
+        "a on localhost failed inference_probe 2 times in a row: 200 OK \"{\"embedding\": [0.5]}\": \
+         `length($.embedding) == 2` is not true: it is 1"
+    );
+}
+
+#[tokio::test]
+async fn a_model_that_stays_slow_is_given_up_with_what_was_measured() {
+    let error = inferred(|_| (200, GOOD, 50), &inference(40)).await.unwrap_err().to_string();
+    let begin = "a on localhost failed inference_probe 2 times in a row: its answers are too slow: p50 ";
+    assert!(error.starts_with(begin) && error.ends_with(" of 3 calls, where p95 may be 40ms"), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_else_is_asked_before_the_start_is_over() {
+    // The one listens, and the other one never will.
+    let (starting, address) = listener().await;
+    let port = Some(address.port());
+    let startup = ProbeSpec { period: Span::millis(50), ..ProbeSpec::new(Check::Tcp { port }) };
+    drop(starting);
+    let replicas = [replica("a", &[200]).await];
+    let (readiness, never) = (readiness(1), ProbeSpec { failures: Some(1), ..ProbeSpec::http("/gone") });
+    let questions = Questions { startup: Some(&startup), liveness: Some(&never), ..only(&readiness) };
+    let error = ready_by(&replicas, questions, Span::millis(400)).await.unwrap_err();
+    let failure = Failure::from(error);
+    assert!(failure.message.contains("a: startup_probe: nothing on this machine listens on"), "{failure:?}");
+    assert!(failure.hint.unwrap().contains("must be accepted: check startup_probe"));
+    // Once it has started, the rest is asked.
+    let _listener = TcpListener::bind(address).await.unwrap();
+    let questions = Questions { liveness: None, ..questions };
+    assert_eq!(ready_by(&replicas, questions, Span::seconds(60)).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_replica_that_fails_as_often_as_is_enough_is_not_waited_for() {
+    let readiness = ProbeSpec { failures: Some(3), period: Span::millis(20), ..readiness(1) };
+    let replicas = [replica("a", &[200]).await, replica("b", &[503]).await];
+    let error = ready(&replicas, &readiness, Span::seconds(600)).await.unwrap_err();
+    let begin = "b on localhost failed readiness_probe 3 times in a row: 503 Service Unavailable";
+    assert!(error.to_string().starts_with(begin), "{error}");
+    assert!(!error.retryable());
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_while_another_is_waited_for_is_named() {
+    let readiness = readiness(1);
+    let dies = ProbeSpec { failures: Some(2), period: Span::millis(20), ..ProbeSpec::http("/alive") };
+    let questions = Questions { liveness: Some(&dies), ..only(&readiness) };
+    // One question is for readiness, all others are whether it lives.
+    let replicas = [replica("a", &[200, 200, 500]).await, replica("b", &[503]).await];
+    let error = ready_by(&replicas[..1], questions, Span::seconds(600)).await;
+    assert!(error.is_ok(), "it was ready before");
+    let error = ready_by(&replicas, questions, Span::seconds(600)).await.unwrap_err();
+    assert!(error.to_string().contains(" failed liveness_probe 2 times in a row: 50"), "{error}");
 }

@@ -86,7 +86,7 @@ async fn soak(sites: &[Site], time: Span, elapsed: Duration) -> Result<Evidence,
         hosts,
         guard: &guard,
     };
-    let soak = Soak { watch, elapsed };
+    let soak = Soak { watch, elapsed, liveness: Vec::new() };
     tokio::time::timeout(LIMIT, soak.run(&Step::default())).await.expect("the soak never ended")
 }
 
@@ -134,7 +134,10 @@ async fn a_worker_that_takes_over_after_the_end_looks_all_the_same() {
     let evidence = soak(&[site], Span(over), over).await.unwrap();
     assert_eq!(evidence, Evidence { requests: 40, errors: 0 });
     let site = Site::new("one").saying(vec![serving(DEPLOYMENT, 40, 40, 0)]);
-    assert!(matches!(soak(&[site], Span(over), over).await, Err(Error::TooManyErrors { .. })));
+    assert!(matches!(
+        soak(&[site], Span(over), over).await,
+        Err(Error::Watch(cutover_watch::Error::TooManyErrors { .. }))
+    ));
 }
 
 #[tokio::test]

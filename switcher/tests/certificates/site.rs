@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use cutover_bus::{Assignment, Performer, WorkerOptions, hold, work};
 use cutover_core::{
     Acme, CertificateNote, CertificateSource, Container, Decision, Deployment, Digest, Duty, Evidence,
-    Failure, HostSpec, Intent, Output, PROTOCOL, Plan, Program, Proof, Readiness, Release, Replica,
+    Failure, HostSpec, Intent, Output, PROTOCOL, Plan, ProbeSpec, Probes, Program, Proof, Release, Replica,
     Resources, Routing, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
 };
 use cutover_fleet::Fleet;
@@ -147,13 +147,8 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         secrets: BTreeMap::new(),
         resources: Resources::default(),
         container: Container::default(),
-        readiness: Readiness {
-            path: "/up".into(),
-            initial_delay: Span::default(),
-            period: Span::seconds(1),
-            timeout: Span::seconds(5),
-            successes: 1,
-        },
+        readiness: ProbeSpec::http("/up"),
+        probes: Probes::default(),
         proxy: Routing {
             hosts: names.iter().map(ToString::to_string).collect(),
             tls: Some(tls),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cutover_bus::{Bus, Copies, DecideError, Journal};
 use cutover_core::{
-    Container, Decision, Deployment, HostSpec, Intent, PROTOCOL, Plan, Readiness, Release, Resources,
+    Container, Decision, Deployment, HostSpec, Intent, PROTOCOL, Plan, ProbeSpec, Probes, Release, Resources,
     Routing, Service, ServiceKey, Settings, Soak, Source, Span, Timeouts,
 };
 use node::Node;
@@ -135,13 +135,8 @@ fn settings() -> Settings {
         secrets: BTreeMap::new(),
         resources: Resources::default(),
         container: Container::default(),
-        readiness: Readiness {
-            path: "/up".into(),
-            initial_delay: Span::seconds(0),
-            period: Span::seconds(1),
-            timeout: Span::seconds(1),
-            successes: 1,
-        },
+        readiness: ProbeSpec { timeout: Span::seconds(1), ..ProbeSpec::http("/up") },
+        probes: Probes::default(),
         proxy: Routing::default(),
         canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(1), max_errors_per_mille: 50, min_requests: 20 },

@@ -10,12 +10,13 @@ use super::interpolation::Interpolation;
 use super::migrations::migrations;
 use super::models::models;
 use super::node::{Entry, Node, Value};
-use super::raw::{Destination, Host, Layer, Probe, Raw, Soak, Ssh, Timeouts, Variable};
+use super::probe;
+use super::raw::{Destination, Host, Layer, Raw, Soak, Ssh, Timeouts, Variable};
 use super::resources::resources;
 use super::roles::roles;
 use super::routing::routing;
 use super::section::{Section, scalar};
-use super::text::{filled, url_path, user, variable_name, words};
+use super::text::{filled, user, variable_name, words};
 use super::units::{limit, percent, port_number, span, whole};
 use crate::Reference;
 
@@ -29,7 +30,8 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let (image, repository) = builder::source(&mut section, problems);
     let port = section.value("port", port_number, problems);
     let command = command(&mut section, problems);
-    let readiness = readiness(&mut section, problems);
+    let readiness = probe::readiness(&mut section, problems);
+    let probes = probe::others(&mut section, problems);
     let container = section
         .section("container", problems)
         .map(|section| container(section, problems))
@@ -39,7 +41,19 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
     let destinations = destinations(&mut section, problems);
     section.done(problems);
     let service = service?;
-    Some(Raw { service, image, repository, port, command, readiness, container, retain, base, destinations })
+    Some(Raw {
+        service,
+        image,
+        repository,
+        port,
+        command,
+        readiness,
+        probes,
+        container,
+        retain,
+        base,
+        destinations,
+    })
 }
 
 pub(super) fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {
@@ -50,19 +64,6 @@ pub(super) fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<St
     } else {
         scalar(&file.path_of("command"), node, words, problems).unwrap_or_default()
     }
-}
-
-fn readiness(file: &mut Section<'_>, problems: &mut Problems) -> Probe {
-    let Some(mut section) = file.section("readiness_probe", problems) else { return Probe::default() };
-    let probe = Probe {
-        path: section.value("path", url_path, problems),
-        initial_delay: section.value("initial_delay", span, problems),
-        period: section.value("period", limit, problems),
-        timeout: section.value("timeout", limit, problems),
-        successes: section.value("successes", whole(1..=100), problems),
-    };
-    section.done(problems);
-    probe
 }
 
 fn destinations(file: &mut Section<'_>, problems: &mut Problems) -> Vec<Destination> {

@@ -17,6 +17,7 @@ mod nearest;
 pub(crate) mod node;
 mod option;
 mod ports;
+mod probe;
 mod rails;
 mod raw;
 mod resources;

@@ -9,8 +9,8 @@ use super::models::{self, Models};
 use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
-    ApplicationProtocol, Container, DestinationName, HostName, Proof, Reference, Repository, Resources,
-    ServiceName, Span,
+    ApplicationProtocol, Container, DestinationName, HostName, ProbeSpec, Probes, Proof, Reference,
+    Repository, Resources, ServiceName, Span,
 };
 
 /// The whole file.
@@ -20,7 +20,8 @@ pub(super) struct Raw {
     pub(super) repository: Option<Repository>,
     pub(super) port: Option<u16>,
     pub(super) command: Vec<String>,
-    pub(super) readiness: Probe,
+    pub(super) readiness: ProbeSpec,
+    pub(super) probes: Probes,
     pub(super) container: Container,
     pub(super) retain: Option<u32>,
     pub(super) base: Layer,
@@ -156,16 +157,6 @@ pub(super) struct Timeouts {
 pub(super) struct Ssh {
     pub(super) user: Option<String>,
     pub(super) port: Option<u16>,
-}
-
-/// When a replica is ready.
-#[derive(Default)]
-pub(super) struct Probe {
-    pub(super) path: Option<String>,
-    pub(super) initial_delay: Option<Span>,
-    pub(super) period: Option<Span>,
-    pub(super) timeout: Option<Span>,
-    pub(super) successes: Option<u32>,
 }
 
 impl Layer {

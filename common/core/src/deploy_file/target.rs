@@ -6,9 +6,7 @@ use super::error::Problems;
 use super::models::WantedModel;
 use super::raw::{self, Raw, Variable};
 use super::{models, roles, routing};
-use crate::{
-    HostSpec, PrivateImage, Readiness, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts,
-};
+use crate::{HostSpec, PrivateImage, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts};
 
 /// Where a service runs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +102,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             Variable::Secret(reference) => drop(secrets.insert(name, reference)),
         }
     }
-    let (probe, usual) = (&raw.readiness, Timeouts::default());
+    let usual = Timeouts::default();
     let port = raw.port.unwrap_or(80);
     let proxy = routing::resolved(layer.proxy, &there.layer.proxy, port, there.name.as_str(), problems);
     let models = models::resolved(layer.models, &raw.container, there.name.as_str(), problems);
@@ -118,13 +116,8 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         secrets,
         resources: layer.resources,
         container: raw.container.clone(),
-        readiness: Readiness {
-            path: probe.path.clone().unwrap_or_else(|| "/up".into()),
-            initial_delay: probe.initial_delay.unwrap_or(Span::seconds(0)),
-            period: probe.period.unwrap_or(Span::seconds(1)),
-            timeout: probe.timeout.unwrap_or(Span::seconds(5)),
-            successes: probe.successes.unwrap_or(1),
-        },
+        readiness: raw.readiness.clone(),
+        probes: raw.probes.clone(),
         proxy,
         canary: layer.canary.resolved(),
         soak: Soak {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    DeploymentId, Digest, HostName, HostSpec, Intent, KeptRelease, PROTOCOL, Plan, Readiness, Release,
-    Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+    DeploymentId, Digest, HostName, HostSpec, Intent, KeptRelease, PROTOCOL, Plan, ProbeSpec, Probes,
+    Release, Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
 };
 
 /// A plan of every stage but expand, on these hosts. `number` tells deployments and releases apart.
@@ -69,13 +69,8 @@ pub fn release(number: u8) -> Release {
         secrets: BTreeMap::new(),
         resources: cutover_core::Resources::default(),
         container: cutover_core::Container::default(),
-        readiness: Readiness {
-            path: "/up".into(),
-            initial_delay: Span::seconds(0),
-            period: Span::seconds(1),
-            timeout: Span::seconds(5),
-            successes: 1,
-        },
+        readiness: ProbeSpec::http("/up"),
+        probes: Probes::default(),
         proxy: Routing::default(),
         canary: cutover_core::Canary::default(),
         soak: Soak { time: Span::seconds(10), max_errors_per_mille: 50, min_requests: 20 },
