@@ -96,6 +96,8 @@ pub(crate) enum Verb {
     Approve,
     /// End the hold of the canary that runs: on to its next step, or all the way
     Promote(Promote),
+    /// Judge the canary of a past deployment again, by what the journal keeps of it
+    Analyze(Analyze),
     /// Show what the replicas write, of all hosts together, or what the tasks of a deployment wrote
     Logs(Logs),
     /// Go on with a deployment that failed, from where it failed
@@ -295,6 +297,16 @@ pub(crate) struct Promote {
     /// Don't watch how it goes on
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// Options of `analyze`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Analyze {
+    /// The deployment's id, or its end [default: the last one]
+    pub(crate) deployment: Option<String>,
+    /// By the terms of the deploy file as it is now, instead of those that it was judged by
+    #[arg(long)]
+    pub(crate) by_file: bool,
 }
 
 /// Options of `abort`.

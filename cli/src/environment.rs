@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use cutover_core::{CertificateSource, Recipe, Reference, Settings, SshKeys, Tls};
+use cutover_core::{CertificateSource, Login, Recipe, Reference, Settings, SshKeys, Tls};
 use serde::Serialize;
 
 /// The environment of a process.
@@ -95,12 +95,24 @@ pub(crate) fn unresolved(
             SshKeys::Agent => None,
         }))
     });
+    let judges = settings.canary.judges.iter().flat_map(|judges| {
+        let server = judges.metrics.as_ref().and_then(|server| server.login.as_ref());
+        let server = server.map(|login| match login {
+            Login::Basic { password, .. } => ("canary.verdict.prometheus.password".to_owned(), password),
+            Login::Bearer(token) => ("canary.verdict.prometheus.token".to_owned(), token),
+        });
+        let keys = judges.webhooks.iter().filter_map(|webhook| {
+            Some((format!("canary.verdict.queries.{}.key", webhook.query), webhook.key.as_ref()?))
+        });
+        server.into_iter().chain(keys)
+    });
     // The builder enters it, or the shipper, or both.
     let login = settings.repository.as_ref().map(|repository| &repository.registry);
     let login = login.or_else(|| recipe?.registry.as_ref());
     secrets
         .chain(built)
         .chain(login.map(|login| ("registry.password".to_owned(), &login.password)))
+        .chain(judges)
         .chain(tls.map(|(key, reference)| (format!("proxy.tls.{key}"), reference)))
         .chain(database.map(|reference| ("migrations.database".to_owned(), reference)))
         .filter_map(|(key, reference)| {

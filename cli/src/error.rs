@@ -112,6 +112,14 @@ pub(crate) enum Error {
         /// Which release.
         release: String,
     },
+    /// A canary that was not judged, or whose evidence is gone.
+    #[error("the journal has nothing that a canary of deployment {} was judged by: {why}", .deployment.short())]
+    NothingJudged {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Why not.
+        why: &'static str,
+    },
     /// References to variables that the programs would find unset, or with another value.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unresolved(Vec<Unresolved>),

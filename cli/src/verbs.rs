@@ -2,6 +2,7 @@
 
 mod abort;
 mod adopt;
+mod analyze;
 mod approve;
 mod deploy;
 mod down;
@@ -67,6 +68,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Migrations(args) => migrations::run(options, args, console).await,
         Verb::Approve => approve::run(options, console).await,
         Verb::Promote(args) => Box::pin(promote::run(options, args, console)).await,
+        Verb::Analyze(args) => Box::pin(analyze::run(options, &args, console)).await,
         Verb::Logs(args) => Box::pin(logs::run(options, &args, console)).await,
         Verb::Replay(args) => Box::pin(replay::run(options, args, console)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,

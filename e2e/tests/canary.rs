@@ -28,7 +28,7 @@ fn in_steps(scene: &Scene, version: &str) -> App {
 /// Waits until that step holds, and has counted something; answers with the process that holds it.
 async fn holds(scene: &Scene, wanted: u32) -> Pid {
     let holder = |current: &Deployment| match current.state(&canary()).status {
-        Status::Claimed { claim, progress: Some(Progress::Canary { step, text }) } => {
+        Status::Claimed { claim, progress: Some(Progress::Canary { step, text, .. }) } => {
             let process = claim.worker.rsplit(':').next().and_then(|id| id.parse().ok());
             process.map(Pid::from_raw).filter(|_| step == wanted && !text.contains(": 0 requests"))
         }

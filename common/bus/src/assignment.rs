@@ -116,6 +116,12 @@ impl Assignment {
             }
             *last = Some(Instant::now());
         }
+        self.record(progress).await;
+    }
+
+    /// Records how far the task has come, however short ago that was done last, and says whether it was recorded. A failure to do
+    /// so fails nothing.
+    pub async fn record(&self, progress: Progress) -> bool {
         let fact = Fact::Progressed { claim: self.epoch.sequence, progress };
         let subject = Subject::Fact {
             key: self.key().clone(),
@@ -124,10 +130,13 @@ impl Assignment {
             kind: fact.kind(),
         };
         let id = self.journal.bus().client.new_inbox();
-        if let Ok(message) = Message::new(subject.to_string(), &id, &fact)
-            && let Err(error) = append(&self.journal.bus().client, "recording progress", vec![message]).await
-        {
-            tracing::debug!(%error, "progress was not recorded");
+        let Ok(message) = Message::new(subject.to_string(), &id, &fact) else { return false };
+        match append(&self.journal.bus().client, "recording progress", vec![message]).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(%error, "progress was not recorded");
+                false
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cutover_core::{Service, ServiceKey, Subject};
+use cutover_core::{DeploymentId, Entry, Service, ServiceKey, Subject, Task};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::service_log::Taken;
@@ -80,6 +80,39 @@ impl Journal {
         };
         log.go_on_from(ahead);
         Ok(true)
+    }
+
+    /// What was decided on a service, and what is known of one task of one of its deployments, in the order that it came in: as it
+    /// was written, where a fold has only what follows from it. Of what was purged there is nothing.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer.
+    pub async fn entries(
+        &self,
+        key: &ServiceKey,
+        deployment: &DeploymentId,
+        task: &Task,
+    ) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        for filter in [Subject::Decisions(key.clone()).to_string(), Subject::facts_of(key, deployment, task)]
+        {
+            let mut from = 1;
+            while let Some(stored) = Stored::next(self.bus(), from, &filter).await? {
+                // As far as whichever replica answers has them; the leader says whether there are more.
+                let mut many = Stored::many(self.bus(), stored.sequence, &filter).await?;
+                if many.is_empty() {
+                    many.push(stored);
+                }
+                for stored in many {
+                    from = stored.sequence + 1;
+                    // What can't be read was said when the log was read.
+                    let entry = Entry::decode(&stored.subject, stored.sequence, stored.at, &stored.content);
+                    entries.extend(entry.ok());
+                }
+            }
+        }
+        entries.sort_by_key(|entry| entry.sequence);
+        Ok(entries)
     }
 
     /// The service as it was when its last snapshot was written.

@@ -21,6 +21,9 @@ use crate::{AtPoint, Error, Journal, Pace, Performer, Point};
 /// How long tasks may go on after the worker was told to stop; then others take them over.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// So many times as many of the tasks that watch.
+const WATCHES: usize = 8;
+
 /// How a worker works.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
@@ -88,7 +91,9 @@ pub async fn work_at<P: Performer>(
     slots.spawn(async move { hold_at(pace, known, &name, sweep, told).await });
     let shared = Arc::new(Shared { journal, performer, options, metrics, logs });
     for stage in shared.options.program.stages() {
-        for _ in 0..shared.options.slots {
+        // Who mostly waits, for a person perhaps, is in nobody's way.
+        let side_by_side = shared.options.slots * if stage.is_watch() { WATCHES } else { 1 };
+        for _ in 0..side_by_side {
             slots.spawn(slot(Arc::clone(&shared), stage, stop.clone(), hand_back.clone()));
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use cutover_verdict::Terms;
 use serde::{Deserialize, Serialize};
 
-use crate::Span;
+use crate::{Judges, Span};
 
 /// How the new replicas get their share. The last step is none of these: a switch gives them all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,13 +22,19 @@ pub struct Canary {
     /// By what the new version is judged beside the old one; none: by the measure of the soak alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Terms>,
+    /// Whom its queries are put to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judges: Option<Judges>,
 }
 
 /// A share, and how long it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CanaryStep {
-    /// Of the new requests, in thousandths: below 1,000, as that is a switch.
+    /// Of the new requests, in thousandths: below 1,000 where it is so on all hosts, as that is a switch.
     pub weight: u16,
+    /// On how many hosts, the first of the destination; none: on all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u16>,
     /// Of the requests that the old version answers, how many the new one gets too, in thousandths. Nobody sees its answers.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mirror: u16,
@@ -80,6 +86,19 @@ impl Canary {
     pub fn is_absent(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether a worker that knows protocol 6 of the journal would give it to other hosts, or act where it is only to look.
+    pub(crate) fn needs_protocol_7(&self) -> bool {
+        self.steps.iter().any(|step| step.hosts.is_some())
+            || self.verdict.as_ref().is_some_and(|terms| terms.dry_run || !terms.queries.is_empty())
+    }
+}
+
+impl CanaryStep {
+    /// Whether the old version gets requests beside the new one, by which that could be judged.
+    pub fn is_beside(&self) -> bool {
+        (1..1000).contains(&self.weight)
+    }
 }
 
 impl Promotion {
@@ -92,6 +111,11 @@ impl Promotion {
 impl fmt::Display for CanaryStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Thousandths(self.weight))?;
+        match self.hosts {
+            Some(1) => f.write_str(" on one host")?,
+            Some(hosts) => write!(f, " on {hosts} hosts")?,
+            None => {}
+        }
         if self.mirror > 0 {
             write!(f, ", mirrored {}", Thousandths(self.mirror))?;
         }
@@ -125,9 +149,12 @@ mod tests {
 
     #[test]
     fn a_step_reads_as_it_is_written() {
-        let step = |weight, mirror, hold| CanaryStep { weight, mirror, hold }.to_string();
+        let step = |weight, mirror, hold| CanaryStep { weight, mirror, hold, hosts: None }.to_string();
         assert_eq!(step(50, 0, Hold::For(Span::seconds(120))), "5 % for 2m");
         assert_eq!(step(0, 255, Hold::Promoted), "0 %, mirrored 25.5 % until `cutover promote`");
+        let on = |hosts| CanaryStep { weight: 1000, mirror: 0, hosts: Some(hosts), hold: Hold::Promoted };
+        assert_eq!(on(1).to_string(), "100 % on one host until `cutover promote`");
+        assert_eq!(on(3).to_string(), "100 % on 3 hosts until `cutover promote`");
     }
 
     #[test]
@@ -140,8 +167,8 @@ mod tests {
     #[test]
     fn a_canary_is_written_and_read_back() {
         let choose = Some(Choice::Header { name: "X-Canary".into(), value: "yes".into() });
-        let step = CanaryStep { weight: 50, mirror: 0, hold: Hold::Promoted };
-        let canary = Canary { steps: vec![step], sticky: true, choose, verdict: None };
+        let step = CanaryStep { weight: 50, mirror: 0, hosts: None, hold: Hold::Promoted };
+        let canary = Canary { steps: vec![step], sticky: true, choose, ..Canary::default() };
         let text = serde_json::to_string(&canary).unwrap();
         assert_eq!(
             text,

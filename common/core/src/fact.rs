@@ -1,6 +1,6 @@
 //! Facts: what happened to a task, as the worker that did it wrote it down.
 
-use cutover_verdict::Verdict;
+use cutover_verdict::{Observed, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
@@ -70,7 +70,20 @@ pub enum Progress {
         step: u32,
         /// What is counted.
         text: String,
+        /// What was observed since the record before, and is judged by. It is read from the journal, and kept nowhere else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Box<Observed>>,
     },
+}
+
+impl Progress {
+    /// How it stands, without what only the journal keeps.
+    pub(crate) fn standing(&self) -> Self {
+        match self {
+            Self::Canary { step, text, .. } => Self::Canary { step: *step, text: text.clone(), seen: None },
+            other => other.clone(),
+        }
+    }
 }
 
 /// What a finished task made.

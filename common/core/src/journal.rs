@@ -100,6 +100,12 @@ impl Subject {
         format!("cutover.log.{}.{}.>", key.destination, key.service)
     }
 
+    /// All facts of a task.
+    pub fn facts_of(key: &ServiceKey, deployment: &DeploymentId, task: &Task) -> String {
+        let host = host_token(task.host.as_ref());
+        format!("cutover.log.{}.{}.{deployment}.{}.{host}.*", key.destination, key.service, task.stage)
+    }
+
     /// The subjects of the work of one stage, as a filter.
     pub fn runs_of(stage: Stage) -> String {
         format!("cutover.run.{stage}.>")

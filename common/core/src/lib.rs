@@ -3,6 +3,7 @@
 
 mod bytes;
 mod canary;
+mod canary_record;
 mod certificate_note;
 mod container;
 mod decision;
@@ -18,6 +19,7 @@ mod fact;
 mod health_check;
 mod host_spec;
 mod journal;
+mod judges;
 mod kept;
 mod lease;
 mod migrations;
@@ -49,6 +51,7 @@ mod warning;
 
 pub use bytes::{Bytes, InvalidSize};
 pub use canary::{Canary, CanaryStep, Choice, Hold, Promotion};
+pub use canary_record::{Attempt, CanaryRecord, Part};
 pub use certificate_note::{CertificateNote, ShownCertificate};
 pub use container::{Container, Logging, Volume};
 pub use decision::Decision;
@@ -67,6 +70,7 @@ pub use fact::{Claim, Evidence, Fact, FactKind, Failure, Output, Progress, Repli
 pub use health_check::HealthCheck;
 pub use host_spec::{HostSpec, InvalidHostUrl};
 pub use journal::{DecodeError, Entry, Event, STREAM_SUBJECTS, Subject, UnknownSubject};
+pub use judges::{Judges, Login, MetricsServer, Names, UnknownPlaceholder, Webhook};
 pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
 pub use migrations::{

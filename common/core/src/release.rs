@@ -219,9 +219,9 @@ impl Settings {
         self.rails.is_some() || !self.canary.is_absent()
     }
 
-    /// Whether a worker that knows protocol 6 of the journal would ask replicas something else, or less.
+    /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, or would take a canary otherwise.
     pub(crate) fn needs_protocol_7(&self) -> bool {
-        need_protocol_7(&self.readiness, &self.probes)
+        need_protocol_7(&self.readiness, &self.probes) || self.canary.needs_protocol_7()
     }
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.

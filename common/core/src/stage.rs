@@ -65,6 +65,11 @@ pub enum Program {
 pub struct UnknownStage(String);
 
 impl Stage {
+    /// Whether whoever does it mostly watches how something goes.
+    pub const fn is_watch(self) -> bool {
+        matches!(self, Self::Canary | Self::Soak)
+    }
+
     /// Every stage.
     pub const ALL: [Self; 14] = [
         Self::Build,

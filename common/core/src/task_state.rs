@@ -115,10 +115,10 @@ impl TaskState {
             }
             _ if ahead => Err(illegal),
             (Status::Claimed { progress, .. }, Fact::Progressed { progress: further, .. }) => {
-                *progress = Some(further.clone());
                 if let Progress::Canary { step, .. } = further {
                     self.reached = Some(*step);
                 }
+                *progress = Some(further.standing());
                 Ok(Applied::Changed)
             }
             (Status::Claimed { .. }, Fact::Finished { output, .. }) => {

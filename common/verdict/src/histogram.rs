@@ -34,6 +34,11 @@ impl FromIterator<(u64, u64)> for Histogram {
 }
 
 impl Histogram {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many there are.
     pub fn total(&self) -> u64 {
         self.0.iter().map(|(_, count)| count).sum()

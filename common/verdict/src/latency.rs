@@ -48,6 +48,14 @@ impl Latency {
         Self { terms, alpha, reference, comparisons, new, old }
     }
 
+    /// What the old version did before the trial.
+    pub(crate) fn know(&mut self, before: &Histogram) {
+        if self.comparisons.is_empty() {
+            self.reference = self.reference.plus(before);
+            self.choose();
+        }
+    }
+
     pub(crate) fn update(&mut self, window: &Window) {
         if window.new.requests > 0 {
             self.new = self.new.plus(&window.new.latency);
@@ -154,6 +162,18 @@ mod tests {
         assert_eq!(tested(&[window(20), window(20)]), Some(10_000));
         // What is printed of their speed is what was seen side by side.
         assert_eq!(after(&[window(0), window(20)]).seen().1.total(), 10_000);
+    }
+
+    #[test]
+    fn what_was_before_the_trial_says_where_to_compare_too() {
+        let mut latency = Latency::new(LatencyTerms::default(), 0.01);
+        latency.know(&before());
+        latency.update(&window(20));
+        assert_eq!(latency.findings().map(|finding| finding.old.seen.of).max(), Some(10_000));
+        // Too little of it isn't lost.
+        let mut latency = Latency::new(LatencyTerms::default(), 0.01);
+        latency.know(&[(10, 499), (25, 0)].into_iter().collect());
+        assert_eq!(latency.missing(), Some((499, 500)));
     }
 
     #[test]

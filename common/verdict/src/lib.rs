@@ -56,7 +56,7 @@ mod trial;
 mod verdict;
 mod window;
 
-pub use answer::Answer;
+pub use answer::{Answer, Judgement};
 pub use counts::Counts;
 pub use decimal::InvalidDecimal;
 pub use evidence::{Evidence, Speed};

@@ -2,15 +2,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Read};
+use crate::answer::{Answer, Judgement, Read};
 use crate::{Limit, Ratio};
 
-/// A question to a metrics server, in its own language, and which answers are good.
+/// A question to a metrics server, in its own language, or to somebody who judges himself, and which answers are good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     /// Its name.
     pub name: String,
-    /// The expression; for a comparison, the same one is asked of both versions.
+    /// The expression; for a comparison, the same one is asked of both versions. For a judgement, who is asked.
     pub expression: String,
     /// Which answers are good.
     pub condition: Condition,
@@ -33,6 +33,8 @@ pub enum Condition {
         /// And so much more.
         difference: Limit,
     },
+    /// What is answered is a judgement.
+    Judged,
 }
 
 /// A query and what was answered, in the order of time.
@@ -66,6 +68,8 @@ pub enum Standing {
     Bad(String),
     /// The last one is no number that could be judged.
     NoNumber(String),
+    /// Whoever judges doesn't know yet.
+    Undecided(String),
     /// Nothing is measured.
     Unmeasured,
     /// The server didn't answer.
@@ -79,6 +83,7 @@ impl fmt::Display for Standing {
             Self::Failing(what) => write!(f, "failing: {what}"),
             Self::Bad(what) => write!(f, "bad: {what}"),
             Self::NoNumber(value) => write!(f, "'{value}' is no number that could be judged"),
+            Self::Undecided(why) => write!(f, "undecided: {why}"),
             Self::Unmeasured => f.write_str("no series: nothing is measured under this name"),
             Self::Down(why) => write!(f, "no answer: {why}"),
         }
@@ -97,6 +102,15 @@ impl Query {
     }
 
     fn of(&self, round: &Round) -> Standing {
+        if self.condition == Condition::Judged {
+            return match round.new.read() {
+                Read::Said(Judgement::Pass(_)) => Standing::Good,
+                Read::Said(Judgement::Fail(why)) => Standing::Bad(why.clone()),
+                Read::Said(Judgement::Inconclusive(why)) => Standing::Undecided(why.clone()),
+                Read::Down(why) => Standing::Down(why.to_owned()),
+                Read::Numbers(_) | Read::NoNumber(_) | Read::Empty => Standing::Unmeasured,
+            };
+        }
         let new = match number(&round.new) {
             Ok(numbers) => numbers,
             Err(standing) => return standing,
@@ -115,6 +129,7 @@ impl Query {
                 let tolerated = ratio.number() * old + difference.number();
                 (most <= tolerated, format!("{most} > {tolerated}, beside {old}"))
             }
+            Condition::Judged => return Standing::Unmeasured,
         };
         if good { Standing::Good } else { Standing::Bad(what) }
     }
@@ -124,7 +139,7 @@ fn number(answer: &Answer) -> Result<Vec<f64>, Standing> {
     match answer.read() {
         Read::Numbers(numbers) => Ok(numbers),
         Read::NoNumber(value) => Err(Standing::NoNumber(value.to_owned())),
-        Read::Empty => Err(Standing::Unmeasured),
+        Read::Empty | Read::Said(_) => Err(Standing::Unmeasured),
         Read::Down(why) => Err(Standing::Down(why.to_owned())),
     }
 }
@@ -193,6 +208,22 @@ mod tests {
         let at_least = Condition::AtLeast(limit(0.5));
         let one = [(values(&["0.9", "0.4"]), None)];
         assert_eq!(standing(at_least, &one), Standing::Bad("0.4 < 0.5".into()));
+    }
+
+    #[test]
+    fn a_judgement_is_taken_as_it_is_and_a_number_is_none() {
+        let said = |judgement| (Answer::Said(judgement), None);
+        let (pass, fail) = (said(Judgement::Pass("fine".into())), said(Judgement::Fail("slow".into())));
+        let unsure = said(Judgement::Inconclusive("too early".into()));
+        assert_eq!(standing(Condition::Judged, &[fail.clone(), pass]), Standing::Good);
+        assert_eq!(standing(Condition::Judged, &[unsure.clone()]), Standing::Undecided("too early".into()));
+        assert_eq!(standing(Condition::Judged, &[unsure, fail.clone()]), Standing::Bad("slow".into()));
+        assert_eq!(
+            standing(Condition::Judged, &[fail.clone(), fail.clone()]),
+            Standing::Failing("slow".into())
+        );
+        assert_eq!(standing(Condition::Judged, &[(values(&["1"]), None)]), Standing::Unmeasured);
+        assert_eq!(standing(Condition::AtMost(limit(1.0)), &[fail]), Standing::Unmeasured);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Terms {
     pub proof: Proof,
     /// Whether a step ends before its time once the new version is proven harmless.
     pub early: bool,
+    /// Whether nothing is done of what the verdict says: a step ends by its time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Rules without statistics.
     pub guards: Guards,
     /// Questions to a metrics server.
@@ -41,6 +44,7 @@ impl Default for Terms {
             minimum: 100,
             proof: Proof::Quiet,
             early: false,
+            dry_run: false,
             guards: Guards::default(),
             queries: Vec::new(),
             silence: Duration::from_secs(30),

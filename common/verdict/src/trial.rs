@@ -2,8 +2,8 @@ use crate::comparison::Comparison;
 use crate::guard::Watch;
 use crate::latency::Latency;
 use crate::{
-    Action, Asked, Evidence, Finding, Moment, Outcome, Proof, Reason, Speed, Standing, Subject, Terms,
-    Verdict, Window,
+    Action, Asked, Evidence, Finding, Histogram, Moment, Outcome, Proof, Reason, Speed, Standing, Subject,
+    Terms, Verdict, Window,
 };
 
 /// A new version on trial beside an old one: takes windows as they come, and can be asked for a verdict at any time.
@@ -29,6 +29,14 @@ impl Trial {
             new: 0,
             old: 0,
             terms,
+        }
+    }
+
+    /// How long the old version's requests took before the trial, as far as its proxies know: where to compare latencies needn't be
+    /// learnt then.
+    pub fn know(&mut self, before: &Histogram) {
+        if let Some(latency) = &mut self.latency {
+            latency.know(before);
         }
     }
 
@@ -65,6 +73,8 @@ impl Trial {
         let (outcome, reasons) = self.outcome(moment, &findings, &queries);
         let policies = self.terms.policies;
         let action = match outcome {
+            _ if self.terms.dry_run && moment.elapsed < moment.hold => Action::Hold,
+            _ if self.terms.dry_run => Action::Proceed,
             Outcome::Fail => Action::GoBack,
             Outcome::Pass if self.terms.early || moment.elapsed >= moment.hold => Action::Proceed,
             Outcome::Pass => Action::Hold,
@@ -115,7 +125,9 @@ impl Trial {
         let minimum = self.terms.minimum;
         let few = (self.new < minimum).then_some(Reason::TooFew { requests: self.new, minimum });
         let alone = (self.old == 0).then_some(Reason::NothingBeside);
-        let bad = queries_that(|standing| matches!(standing, Standing::Bad(_) | Standing::NoNumber(_)));
+        let bad = queries_that(|standing| {
+            matches!(standing, Standing::Bad(_) | Standing::NoNumber(_) | Standing::Undecided(_))
+        });
         let missing: Vec<_> = few.into_iter().chain(alone).chain(bad).collect();
         let reference = self.latency.as_ref().and_then(Latency::missing);
         let reference = reference.map(|(requests, wanted)| Reason::NoReference { requests, wanted });

@@ -29,6 +29,7 @@ impl fmt::Display for Verdict {
 /// Who judges every second keeps a [`Trial`] instead, which says the same and remembers the windows.
 pub fn judge(terms: &Terms, observed: &Observed) -> Verdict {
     let mut trial = Trial::new(terms.clone());
+    trial.know(&observed.before);
     for window in &observed.windows {
         trial.observe(window);
     }

@@ -159,7 +159,11 @@ fn a_query_is_never_passed_over() {
     let judged = |answers: Vec<Answer>| {
         let rounds = answers.into_iter().map(|new| Round { new, old: None }).collect();
         let asked = vec![Asked { name: "lag".into(), rounds }];
-        judge(&terms, &Observed { windows: seconds(600, 0, 0), moment: at(600, 120), asked }).outcome
+        judge(
+            &terms,
+            &Observed { windows: seconds(600, 0, 0), moment: at(600, 120), asked, ..Observed::default() },
+        )
+        .outcome
     };
     assert_eq!(judged(vec![values("9"), values("4")]), Outcome::Pass);
     assert_eq!(judged(vec![values("4"), values("9")]), Outcome::Inconclusive);
@@ -168,6 +172,35 @@ fn a_query_is_never_passed_over() {
     assert_eq!(judged(vec![values("4"), Answer::Values(Vec::new())]), Outcome::MetricsDown);
     assert_eq!(judged(vec![values("4"), Answer::Down("connection refused".into())]), Outcome::MetricsDown);
     assert_eq!(judged(Vec::new()), Outcome::MetricsDown);
+}
+
+#[test]
+fn a_dry_run_says_the_same_and_does_nothing_of_it() {
+    let terms = Terms { dry_run: true, ..failures() };
+    let bad = |elapsed| said(&judged(&terms, seconds(1_200, 600, 1_140), at(elapsed, 3_600)));
+    assert_eq!(bad(1_200), (Outcome::Fail, Action::Hold));
+    assert_eq!(bad(3_600), (Outcome::Fail, Action::Proceed));
+}
+
+#[test]
+fn what_is_observed_piece_by_piece_is_judged_as_the_whole() {
+    let values = |value: &str| Round { new: Answer::Values(vec![value.into()]), old: None };
+    let mut whole = Observed { windows: seconds(100, 250, 0), moment: at(100, 600), ..Observed::default() };
+    whole.answered("lag", [values("1"), values("2")]);
+    whole.answered("depth", [values("3")]);
+    let mut pieces = Observed::default();
+    assert!(pieces.is_empty());
+    for (number, windows) in whole.windows.chunks(30).enumerate() {
+        let mut piece = Observed { windows: windows.to_vec(), moment: whole.moment, ..Observed::default() };
+        match number {
+            0 => piece.answered("lag", [values("1")]),
+            1 => piece.answered("lag", [values("2")]),
+            2 => piece.answered("depth", [values("3")]),
+            _ => {}
+        }
+        pieces.extend(piece);
+    }
+    assert_eq!(pieces, whole);
 }
 
 /// 100 requests of each version: the old one's latencies, and those moved up by a bucket.

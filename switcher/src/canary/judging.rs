@@ -1,34 +1,46 @@
 //! The new version judged beside the old one, by what the proxies count of both.
 
+use std::future::pending;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cutover_control::{ServiceStatus, SetStatus};
-use cutover_core::Plan;
+use cutover_core::{CanaryStep, Plan};
 use cutover_fleet::key_of;
-use cutover_verdict::{Action, Counts, Incidents, Meter, Moment, Reading, Terms, Trial, Verdict};
+use cutover_verdict::{
+    Action, Counts, Histogram, Incidents, Meter, Moment, Observed, Reading, Round, Terms, Trial, Verdict,
+};
 use cutover_watch::tally::counted;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Host;
+use super::record::Record;
+use super::{Asking, Host};
 use crate::Error;
 
 /// From one reading of the counts to the next.
 const READ_EVERY: Duration = Duration::from_secs(1);
+/// The longest time that can be written down.
+const FOR_EVER: Duration = Duration::from_millis(u64::MAX);
 
 /// The trial of a new version, over all steps.
-pub(super) struct Judging {
+pub(super) struct Judging<'a> {
     meter: Meter,
     trial: Trial,
+    asking: Option<Asking<'a>>,
+    /// What was answered so far.
+    asked: Mutex<Observed>,
+    record: &'a Record<'a>,
     began: Instant,
     heard: Instant,
 }
 
-impl Judging {
-    /// A trial by these terms.
-    pub(super) fn new(terms: Terms) -> Self {
+impl<'a> Judging<'a> {
+    /// A trial by these terms, whose evidence goes into the record.
+    pub(super) fn new(terms: Terms, asking: Option<Asking<'a>>, record: &'a Record<'a>) -> Self {
         let now = Instant::now();
-        Self { meter: Meter::default(), trial: Trial::new(terms), began: now, heard: now }
+        let (meter, trial, asked) = (Meter::default(), Trial::new(terms), Mutex::default());
+        Self { meter, trial, asking, asked, record, began: now, heard: now }
     }
 
     /// Judges once a second, until the verdict lets the step end that is to hold for that time; none: never by itself. What is known
@@ -40,43 +52,83 @@ impl Judging {
         &mut self,
         plan: &Plan,
         hosts: &[Host<'_>],
+        step: (u32, &CanaryStep),
         hold: Option<Duration>,
         said: impl Fn(&Verdict),
     ) -> Result<Verdict, Error> {
-        let began = Instant::now();
-        loop {
-            self.read(plan, hosts).await;
-            let moment = Moment {
-                elapsed: began.elapsed(),
-                hold: hold.unwrap_or(Duration::MAX),
-                silent: self.heard.elapsed(),
-            };
-            let verdict = self.trial.verdict(moment, &[]);
-            match verdict.action {
-                Action::GoBack => return Err(Error::Condemned(Box::new(verdict))),
-                Action::Proceed if hold.is_some() => return Ok(verdict),
-                Action::Proceed | Action::Hold | Action::Drive => said(&verdict),
-            }
-            sleep(READ_EVERY).await;
-        }
-    }
-
-    /// Takes in what the proxies have counted by now. One that doesn't answer is left out, and what it counts meanwhile comes later.
-    async fn read(&mut self, plan: &Plan, hosts: &[Host<'_>]) {
-        let read = async |host: &Host<'_>| {
-            let proxy = host.machine.proxy();
-            let status = timeout(READ_EVERY, proxy.service(&plan.key)).await.ok()?.ok()??;
-            Some(reading(host.machine.name().as_str(), plan, &status))
+        let Self { meter, trial, asking, asked, record, began, heard } = self;
+        let tell = |query: &str, round: Round| {
+            record.answered(query, round.clone());
+            asked.lock().unwrap_or_else(PoisonError::into_inner).answered(query, [round]);
         };
-        let readings: Vec<Reading> = join_all(hosts.iter().map(read)).await.into_iter().flatten().collect();
-        if !readings.is_empty() {
-            self.heard = Instant::now();
-        }
-        let window = self.meter.read(self.began.elapsed(), readings, Incidents::default());
-        if let Some(window) = window {
-            self.trial.observe(&window);
+        let asks = async {
+            match asking {
+                Some(asking) => asking.run(step, tell).await,
+                None => pending().await,
+            }
+        };
+        let judges = async {
+            let entered = Instant::now();
+            loop {
+                let readings = read(plan, hosts).await;
+                if !readings.is_empty() {
+                    *heard = Instant::now();
+                }
+                observe(meter, trial, record, whole_millis(began.elapsed()), readings);
+                let moment = Moment {
+                    elapsed: whole_millis(entered.elapsed()),
+                    hold: hold.unwrap_or(FOR_EVER),
+                    silent: whole_millis(heard.elapsed()),
+                };
+                record.judged(moment);
+                let verdict = {
+                    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                    trial.verdict(moment, &asked.asked)
+                };
+                match verdict.action {
+                    Action::GoBack => return Err(Error::Condemned(Box::new(verdict))),
+                    Action::Proceed if hold.is_some() => return Ok(verdict),
+                    Action::Proceed | Action::Hold | Action::Drive => said(&verdict),
+                }
+                sleep(READ_EVERY).await;
+            }
+        };
+        tokio::select! {
+            judged = judges => judged,
+            never = asks => match never {},
         }
     }
+}
+
+/// What the proxies have counted by now. One that doesn't answer is left out, and what it counts meanwhile comes later.
+async fn read(plan: &Plan, hosts: &[Host<'_>]) -> Vec<Reading> {
+    let read = async |host: &Host<'_>| {
+        let proxy = host.machine.proxy();
+        let status = timeout(READ_EVERY, proxy.service(&plan.key)).await.ok()?.ok()??;
+        Some(reading(host.machine.name().as_str(), plan, &status))
+    };
+    join_all(hosts.iter().map(read)).await.into_iter().flatten().collect()
+}
+
+/// Takes in what was read. What the first readings have of the old version is from before.
+fn observe(meter: &mut Meter, trial: &mut Trial, record: &Record<'_>, at: Duration, readings: Vec<Reading>) {
+    let known = readings.iter().filter_map(|reading| Some(&reading.old.as_ref()?.latency));
+    let before = known.fold(Histogram::default(), |sum, latency| sum.plus(latency));
+    match meter.read(at, readings, Incidents::default()) {
+        Some(window) => {
+            trial.observe(&window);
+            record.window(window);
+        }
+        None => {
+            trial.know(&before);
+            record.before(&before);
+        }
+    }
+}
+
+/// As it is written down: what is judged later is the same.
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What a proxy shows of both versions.

@@ -1,6 +1,11 @@
 //! A share of the traffic to the new replicas of all hosts, step by step, watched meanwhile.
 
+mod asking;
+mod http;
 mod judging;
+mod prometheus;
+mod record;
+mod webhook;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -8,19 +13,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cutover_bus::Assignment;
-use cutover_core::{CanaryStep, Evidence, Failure, Hold, Output, Progress, Replica, Span};
+use cutover_core::{CanaryStep, Evidence, Failure, Hold, Output, Replica, Span};
 use cutover_fleet::{Fleet, Machine, Member};
 use cutover_verdict::Verdict;
 use cutover_watch::{Part, Watch, Watched, reading};
 use futures_util::future::try_join_all;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Error;
 use crate::error::reasons;
 use crate::restore::restore;
 use crate::switch::{canary_call, serving, set_traffic};
+use asking::Asking;
 use judging::Judging;
+use record::Record;
 
 /// For how long a share holds that nobody renews. All of the traffic goes to the old version then: nobody is watching.
 const HOLD: Span = Span::seconds(20);
@@ -28,8 +34,6 @@ const HOLD: Span = Span::seconds(20);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// For how long a host may refuse to renew.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// From one record of what a step has counted to the next.
-const RECORD_EVERY: Duration = Duration::from_secs(5);
 /// From one look whether somebody has promoted it to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,12 +47,10 @@ pub(crate) async fn canary(assignment: &Assignment, fleet: &Fleet) -> Result<Out
     let machines: Vec<Machine> = plan.hosts.iter().map(|spec| fleet.machine(spec)).collect();
     let replicas = |machine: &Machine| assignment.deployment().replicas(machine.name());
     let hosts = machines.iter().map(|machine| Host { machine, replicas: replicas(machine) });
-    let walk = Walk { assignment, hosts: having_another(assignment, hosts.collect()).await? };
-    let (said, told) = watch::channel(None);
-    tokio::select! {
-        ended = walk.run(&said) => ended.map_err(lasting),
-        never = tell(assignment, told) => match never {},
-    }
+    let record = Record::new(assignment);
+    let walk =
+        Walk { assignment, hosts: having_another(assignment, hosts.collect()).await?, record: &record };
+    record.beside(Box::pin(walk.run())).await.map_err(lasting)
 }
 
 /// A host that can't be watched ends a canary, where a soak would wait for it: to go back costs little here.
@@ -84,20 +86,21 @@ async fn having_another<'a>(assignment: &Assignment, hosts: Vec<Host<'a>>) -> Re
 struct Walk<'a> {
     assignment: &'a Assignment,
     hosts: Vec<Host<'a>>,
+    record: &'a Record<'a>,
 }
 
-/// What is told of the step that holds.
-type Said = watch::Sender<Option<(u32, String)>>;
-
 impl<'a> Walk<'a> {
-    async fn run(&self, said: &Said) -> Result<Output, Error> {
+    async fn run(&self) -> Result<Output, Error> {
         let canary = &self.assignment.plan().release.settings.canary;
-        let mut judging = canary.verdict.clone().map(Judging::new);
+        let mut judging = canary
+            .verdict
+            .clone()
+            .map(|terms| Judging::new(terms, Asking::new(self.assignment), self.record));
         let (mut seen, mut verdict) = (Evidence::default(), None);
         let reached = self.assignment.deployment().state(&self.assignment.task).reached;
         for (number, step) in (0..).zip(&canary.steps).skip(reached.unwrap_or_default() as usize) {
             if !(self.hosts.is_empty() || self.is_promoted(number).await) {
-                let held = Box::pin(self.hold(number, step, judging.as_mut(), said)).await?;
+                let held = Box::pin(self.hold(number, step, judging.as_mut())).await?;
                 let (Evidence { requests, errors }, judged) = held;
                 verdict = judged.map(Box::new).or(verdict);
                 seen.requests = seen.requests.saturating_add(requests);
@@ -113,10 +116,11 @@ impl<'a> Walk<'a> {
         &self,
         number: u32,
         step: &CanaryStep,
-        judging: Option<&mut Judging>,
-        said: &Said,
+        judging: Option<&mut Judging<'_>>,
     ) -> Result<(Evidence, Option<Verdict>), Error> {
-        try_join_all(self.hosts.iter().map(|host| self.give(host, step))).await?;
+        let hosts = self.on(step);
+        self.record.say(number, step.to_string());
+        try_join_all(hosts.iter().map(|host| self.give(host, step))).await?;
         let plan = self.assignment.plan();
         let part = if step.weight == 0 && step.mirror > 0 { Part::Mirror } else { Part::Canary };
         let watched = |host: &Host<'a>| Watched {
@@ -128,7 +132,7 @@ impl<'a> Walk<'a> {
             deployment: &plan.deployment,
             part,
             from_now_on: true,
-            hosts: self.hosts.iter().map(watched).collect(),
+            hosts: hosts.iter().map(watched).collect(),
             guard: &plan.release.settings.soak,
         };
         let time = match step.hold {
@@ -136,15 +140,14 @@ impl<'a> Walk<'a> {
             Hold::Promoted => None,
         };
         let end = time.map(|time| Instant::now() + time);
-        // What gets no requests of its own, or no time, has nothing to be judged by.
-        let judging = judging.filter(|_| step.weight > 0 && time.is_none_or(|time| !time.is_zero()));
+        // What gets no requests, or all, or no time, has nothing to be judged by.
+        let judging = judging.filter(|_| step.is_beside() && time.is_none_or(|time| !time.is_zero()));
         let (standing, mut verdict) = (Mutex::new(String::new()), None);
         let counting = |Evidence { requests, errors }| {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()).as_secs());
             let left = left.map(|left| format!("; {left} s to go")).unwrap_or_default();
             let standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
-            let text = format!("{step}: {requests} requests, {errors} failed{left}{standing}");
-            said.send_replace(Some((number, text)));
+            self.record.say(number, format!("{step}: {requests} requests, {errors} failed{left}{standing}"));
         };
         let judged = async {
             match (judging, end) {
@@ -153,7 +156,7 @@ impl<'a> Walk<'a> {
                         let text = format!("; {}: {}", verdict.outcome, reasons(verdict));
                         *standing.lock().unwrap_or_else(PoisonError::into_inner) = text;
                     };
-                    verdict = Some(judging.run(plan, &self.hosts, time, tell).await?);
+                    verdict = Some(judging.run(plan, hosts, (number, step), time, tell).await?);
                 }
                 (None, Some(end)) => sleep_until(end).await,
                 (None, None) => pending().await,
@@ -171,6 +174,12 @@ impl<'a> Walk<'a> {
         Ok((seen, verdict))
     }
 
+    /// The hosts on which there is a share in that step.
+    fn on(&self, step: &CanaryStep) -> &[Host<'a>] {
+        let all = self.hosts.len();
+        self.hosts.get(..step.hosts.map_or(all, |hosts| all.min(hosts.into()))).unwrap_or(&self.hosts)
+    }
+
     /// Gives the new replicas of a host their share.
     async fn give(&self, host: &Host<'_>, step: &CanaryStep) -> Result<(), Error> {
         let (plan, epoch) = (self.assignment.plan(), &self.assignment.epoch);
@@ -184,7 +193,7 @@ impl<'a> Walk<'a> {
         let (plan, epoch) = (self.assignment.plan(), &self.assignment.epoch);
         loop {
             sleep(RENEW_EVERY).await;
-            let renewals = self.hosts.iter().map(|host| {
+            let renewals = self.on(step).iter().map(|host| {
                 let call = canary_call(plan, epoch, host.replicas, step, HOLD);
                 reading(host.machine, "whether its canary goes on", PATIENCE, move || {
                     let call = call.clone();
@@ -208,23 +217,4 @@ impl<'a> Walk<'a> {
         let current = service.ok().and_then(|service| service.current);
         current.is_some_and(|current| current.promotions.iter().any(|promotion| promotion.ends(number)))
     }
-}
-
-/// Records which step holds, as long as one does: at once where it is another one, and else now and then. The journal keeps
-/// each.
-async fn tell(assignment: &Assignment, mut told: watch::Receiver<Option<(u32, String)>>) -> Infallible {
-    let mut recorded: Option<(u32, Instant)> = None;
-    while told.changed().await.is_ok() {
-        let Some((step, text)) = told.borrow_and_update().clone() else { continue };
-        if recorded.is_some_and(|(last, at)| last == step && at.elapsed() < RECORD_EVERY) {
-            continue;
-        }
-        if let Some((_, at)) = recorded {
-            // One that came sooner would be left out.
-            sleep_until(at + LOOK_EVERY).await;
-        }
-        recorded = Some((step, Instant::now()));
-        assignment.progress(Progress::Canary { step, text }).await;
-    }
-    pending().await
 }

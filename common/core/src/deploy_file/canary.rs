@@ -1,12 +1,10 @@
 //! The section `canary`: the steps in which the new replicas get their share.
 
-use cutover_verdict::Terms;
-
 use super::error::{Problem, Problems};
 use super::node::{Node, Value};
 use super::section::{Section, scalar};
-use super::units::{InvalidNumber, flag, percent, span};
-use super::verdict::{usual, verdict};
+use super::units::{InvalidNumber, flag, percent, span, whole};
+use super::verdict::{Judged, verdict};
 use crate::canary::Thousandths;
 use crate::{Canary, CanaryStep, Choice, Hold, Span};
 
@@ -16,8 +14,7 @@ pub(super) struct Wanted {
     steps: Option<Vec<CanaryStep>>,
     sticky: Option<bool>,
     choose: Option<Choice>,
-    /// None: nothing is said; none in it: by the measure of the soak alone.
-    verdict: Option<Option<Terms>>,
+    verdict: Option<Judged>,
 }
 
 /// Reads the section.
@@ -36,7 +33,8 @@ pub(super) fn canary(mut section: Section<'_>, problems: &mut Problems) -> Wante
         (None, Some((name, value))) => Some(Choice::Cookie { name, value }),
         (None, None) => None,
     };
-    let judged = section.node("verdict").map(|node| verdict(&section.path_of("verdict"), node, problems));
+    let judged =
+        section.node("verdict").and_then(|node| verdict(&section.path_of("verdict"), node, problems));
     section.done(problems);
     Wanted { steps, sticky, choose, verdict: judged }
 }
@@ -56,21 +54,28 @@ impl Wanted {
     pub(super) fn resolved(self) -> Canary {
         match self.steps {
             Some(steps) if !steps.is_empty() => {
-                let verdict = self.verdict.unwrap_or_else(|| Some(usual()));
-                Canary { steps, sticky: self.sticky.unwrap_or_default(), choose: self.choose, verdict }
+                let Judged { terms: verdict, judges } = self.verdict.unwrap_or_default();
+                Canary {
+                    steps,
+                    sticky: self.sticky.unwrap_or_default(),
+                    choose: self.choose,
+                    verdict,
+                    judges,
+                }
             }
             _ => Canary::default(),
         }
     }
 }
 
-/// The steps. A share that one doesn't name is that of the one before.
+/// The steps. What one doesn't name is that of the one before: its share, what is mirrored, and on how many hosts.
 fn steps(items: &[(String, &Node)], problems: &mut Problems) -> Vec<CanaryStep> {
-    let (mut weight, mut mirror) = (0, 0);
+    let mut before: Option<CanaryStep> = None;
     let mut step = |(path, node): &(String, &Node)| {
         let mut section = Section::of(path.clone(), node, problems)?;
         let (said, mirrored) =
             (section.value("weight", share, problems), section.value("mirror", share, problems));
+        let on = section.value("hosts", hosts, problems);
         let held = section.value("hold", hold, problems);
         let paused = section.node("pause").and_then(|node| pause(&section.path_of("pause"), node, problems));
         let is_named = section.entries.iter().any(|entry| entry.key != "hold");
@@ -78,10 +83,32 @@ fn steps(items: &[(String, &Node)], problems: &mut Problems) -> Vec<CanaryStep> 
         let mut wrong = |key: &str, message: String, hint: &str| {
             problems.add(Problem::new(&format!("{path}{key}"), Some(node.place), message).hint(hint));
         };
-        if let Some(lower) = said.filter(|said| *said < weight) {
+        let least = before.as_ref().map_or(0, |before| before.weight);
+        let mirror = mirrored.or(before.as_ref().map(|before| before.mirror)).unwrap_or_default();
+        // Some hosts and nothing else: all that these have.
+        let whole = on.flatten().filter(|_| least == 0 && mirror == 0).map(|_| 1000);
+        let weight = said.or(whole).unwrap_or(least);
+        let were = before.as_ref().map(|before| before.hosts);
+        let hosts = on.or(were).flatten();
+        if weight < least {
             wrong(
                 ".weight",
-                format!("the share would fall from {} to {}", Thousandths(weight), Thousandths(lower)),
+                format!("the share would fall from {} to {}", Thousandths(least), Thousandths(weight)),
+                "steps go up: clients would be sent back to the old version",
+            );
+        }
+        if weight == 1000 && hosts.is_none() || mirror == 1000 {
+            wrong(
+                ".weight",
+                "all of the requests are no step: the switch comes after the last one by itself".to_owned(),
+                "name fewer, or the `hosts` where it is so",
+            );
+        }
+        let fell = were.is_some_and(|were| hosts.is_some_and(|now| were.is_none_or(|were| now < were)));
+        if fell {
+            wrong(
+                ".hosts",
+                "these are fewer hosts than those of the step before".to_owned(),
                 "steps go up: clients would be sent back to the old version",
             );
         }
@@ -89,22 +116,29 @@ fn steps(items: &[(String, &Node)], problems: &mut Problems) -> Vec<CanaryStep> 
             wrong(".pause", "the step holds already".to_owned(), "leave out `hold` or `pause`");
         }
         if !is_named {
-            wrong("", "the step says nothing".to_owned(), "give it a `weight`, a `mirror` or a `pause`");
+            wrong(
+                "",
+                "the step says nothing".to_owned(),
+                "give it a `weight`, a `mirror`, `hosts` or a `pause`",
+            );
         }
-        weight = said.unwrap_or(weight);
-        mirror = mirrored.unwrap_or(mirror);
-        Some(CanaryStep { weight, mirror, hold: held.or(paused).unwrap_or(Hold::For(Span::default())) })
+        let hold = held.or(paused).unwrap_or(Hold::For(Span::default()));
+        let step = CanaryStep { weight, mirror, hosts, hold };
+        before = Some(step.clone());
+        Some(step)
     };
     items.iter().filter_map(&mut step).collect()
 }
 
-/// A share of the requests, in thousandths. All of them are no step.
+/// A share of the requests, in thousandths.
 fn share(text: &str) -> Result<u16, String> {
     let share = percent(text).map_err(|error| error.to_string())?;
-    match u16::try_from(share) {
-        Ok(share) if share < 1000 => Ok(share),
-        _ => Err("all of the requests are no step: the switch comes after the last one by itself".to_owned()),
-    }
+    u16::try_from(share).map_err(|error| error.to_string())
+}
+
+/// On how many hosts; none: on all.
+fn hosts(text: &str) -> Result<Option<u16>, InvalidNumber> {
+    if text == "all" { Ok(None) } else { whole(1..=1000)(text).map(Some) }
 }
 
 /// How long a step holds.

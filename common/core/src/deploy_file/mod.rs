@@ -11,6 +11,7 @@ mod container;
 pub(crate) mod error;
 mod health;
 mod interpolation;
+mod judges;
 mod migrations;
 mod models;
 mod nearest;

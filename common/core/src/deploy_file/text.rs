@@ -54,6 +54,10 @@ pub(super) enum InvalidText {
         "'{0}' is not a repository: write its name without the registry's and without a tag, in lower case, as in acme/hello"
     )]
     Repository(String),
+    #[error(
+        "not the address of a server: write its URL, as in https://prometheus.example.com, without a password"
+    )]
+    WebUrl,
     #[error("'{0}' is not an id of a mount: letters, digits, _, - and .")]
     MountId(String),
     #[error(
@@ -176,6 +180,15 @@ pub(super) fn git_url(text: &str) -> Result<Option<String>, InvalidText> {
         None => !text.contains("::") && (text.starts_with('/') || text.contains(':')),
     };
     if word && known { Ok(Some(text.to_owned())) } else { Err(InvalidText::GitUrl) }
+}
+
+/// The URL of a server that speaks HTTP. One with a password is not repeated in an error.
+pub(super) fn web_url(text: &str) -> Result<String, InvalidText> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+    let valid = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
+        && text.bytes().all(|b| b.is_ascii_graphic());
+    if valid { Ok(text.trim_end_matches('/').to_owned()) } else { Err(InvalidText::WebUrl) }
 }
 
 /// The name of a branch, a tag or a commit (git-check-ref-format(1), as far as it could be mistaken for something else).

@@ -1,19 +1,38 @@
 //! The section `canary.verdict`: by what a new version is judged beside the old one.
 
-use cutover_verdict::{Action, LatencyTerms, Margin, Policies, Policy, Proof, Ratio, Share, Terms};
+use cutover_verdict::{
+    Action, Condition, LatencyTerms, Margin, Policies, Policy, Proof, Ratio, Share, Terms,
+};
 
 use super::error::{Problem, Problems};
+use super::judges::{metrics_server, queries};
 use super::node::{Node, Value};
 use super::section::{Section, scalar};
 use super::units::{flag, limit, whole};
+use crate::{Judges, Span};
+
+/// How long nobody is asked again.
+const EVERY: Span = Span::seconds(15);
+
+/// By what, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// None: by the measure of the soak alone.
+    pub(super) terms: Option<Terms>,
+    pub(super) judges: Option<Judges>,
+}
+
+impl Default for Judged {
+    fn default() -> Self {
+        Self { terms: Some(usual()), judges: None }
+    }
+}
 
 /// What it means that a section stands there, or `false`, which is none.
-pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Option<Terms> {
+pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Option<Judged> {
     if let Value::Text(_) = &node.value {
-        if scalar(path, node, flag, problems) == Some(true) {
-            return Some(usual());
-        }
-        return None;
+        let on = scalar(path, node, flag, problems)?;
+        return Some(Judged { terms: on.then(usual), judges: None });
     }
     let mut section = Section::of(path.to_owned(), node, problems)?;
     let usual = usual();
@@ -37,6 +56,20 @@ pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Optio
         no_traffic: policy("no_traffic", usual.policies.no_traffic, problems),
         metrics_down: policy("silent", usual.policies.metrics_down, problems),
     };
+    let every = section.value("every", limit, problems).unwrap_or(EVERY);
+    let metrics = section.section("prometheus", problems).and_then(|part| metrics_server(part, problems));
+    let (queries, webhooks): (Vec<_>, Vec<_>) = section
+        .section("queries", problems)
+        .map(|part| queries(&part, metrics.is_some(), problems))
+        .unwrap_or_default()
+        .into_iter()
+        .unzip();
+    let webhooks: Vec<_> = webhooks.into_iter().flatten().collect();
+    if metrics.is_some() && queries.iter().all(|query| query.condition == Condition::Judged) {
+        let idle = Problem::new(&section.path_of("prometheus"), section.place, "nothing is asked of it");
+        problems.add(idle.hint("name a query, as in `queries: {errors: {query: …, at_most: 0.5}}`"));
+    }
+    let judges = (!queries.is_empty()).then_some(Judges { every, metrics, webhooks });
     let terms = Terms {
         alpha: section.value("level", str::parse, problems).unwrap_or(usual.alpha),
         failures: failures.unwrap_or(usual.failures),
@@ -44,6 +77,8 @@ pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Optio
         minimum: section.value("min_requests", whole(0..=u64::MAX), problems).unwrap_or(usual.minimum),
         proof: section.value("proof", proof, problems).unwrap_or(usual.proof),
         early: section.value("early", flag, problems).unwrap_or(usual.early),
+        dry_run: section.value("dry_run", flag, problems).unwrap_or(usual.dry_run),
+        queries,
         policies,
         ..usual
     };
@@ -52,7 +87,7 @@ pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Optio
     if let Err(error) = terms.check() {
         problems.add(Problem::new(path, place, error.to_string()));
     }
-    Some(terms)
+    Some(Judged { terms: Some(terms), judges })
 }
 
 /// What holds where nothing is said. Nobody sends requests on a canary's behalf.

@@ -1,13 +1,14 @@
 //! What a deploy file says of canaries.
 
-use cutover_core::{Canary, CanaryStep, Choice, Hold, Span};
-
-use cutover_verdict::{Action, Policy, Proof, Share};
+use cutover_core::{
+    Canary, CanaryStep, Choice, Hold, Judges, Login, MetricsServer, Plan, Release, Source, Span, Webhook,
+};
+use cutover_verdict::{Action, Condition, Limit, Policy, Proof, Query, Ratio, Share, Terms};
 
 use super::{parse, with};
 
 fn step(weight: u16, mirror: u16, hold: Hold) -> CanaryStep {
-    CanaryStep { weight, mirror, hold }
+    CanaryStep { weight, mirror, hosts: None, hold }
 }
 
 /// What the sample says.
@@ -23,7 +24,35 @@ pub fn sample() -> Canary {
     let choose = Some(Choice::Header { name: "X-Canary".into(), value: "yes".into() });
     // What it says of the verdict is the default.
     let verdict = with("canary: {steps: [{weight: 5%}]}").settings.canary.verdict;
-    Canary { steps, sticky: true, choose, verdict }
+    let judges = Some(Judges {
+        every: Span::seconds(15),
+        metrics: Some(MetricsServer {
+            url: "http://prometheus.example.com:9090".into(),
+            login: Some(Login::Bearer("env://PROMETHEUS_TOKEN".parse().unwrap())),
+        }),
+        webhooks: vec![Webhook {
+            query: "acceptance".into(),
+            url: "https://ci.example.com/judge".into(),
+            key: Some("env://JUDGE_KEY".parse().unwrap()),
+        }],
+    });
+    let query = |name: &str, expression: &str, condition| Query {
+        name: name.into(),
+        expression: expression.into(),
+        condition,
+        strikes: 2,
+    };
+    let limit = |number| Limit::try_from(number).unwrap();
+    let queries = vec![
+        query(
+            "search_errors",
+            "sum(rate(search_errors_total{version=\"{{version}}\"}[1m]))",
+            Condition::Beside { ratio: Ratio::thousandths(1_200), difference: limit(0.1) },
+        ),
+        query("queue", "max(queue_length{service=\"{{service}}\"})", Condition::AtMost(limit(1000.0))),
+        query("acceptance", "https://ci.example.com/judge", Condition::Judged),
+    ];
+    Canary { steps, sticky: true, choose, verdict: verdict.map(|terms| Terms { queries, ..terms }), judges }
 }
 
 #[test]
@@ -74,9 +103,67 @@ fn the_terms_of_the_verdict_are_read_and_may_be_none() {
 }
 
 #[test]
+fn some_hosts_come_first_and_have_all_of_their_traffic_where_no_share_is_named() {
+    let canary = with("canary: {steps: [{hosts: 1, hold: 5m}, {hosts: 3}]}").settings.canary;
+    let of = |hosts, seconds| CanaryStep {
+        weight: 1000,
+        mirror: 0,
+        hosts: Some(hosts),
+        hold: Hold::For(Span::seconds(seconds)),
+    };
+    assert_eq!(canary.steps, [of(1, 300), of(3, 0)]);
+    assert!(canary.steps.iter().all(|step| !step.is_beside()));
+    let canary =
+        with("canary: {steps: [{weight: 5%, hosts: 1}, {weight: 10%}, {hosts: all}]}").settings.canary;
+    let of: Vec<_> = canary.steps.iter().map(|step| (step.weight, step.hosts)).collect();
+    assert_eq!(of, [(50, Some(1)), (100, Some(1)), (100, None)]);
+}
+
+#[test]
+fn what_an_older_worker_would_do_otherwise_needs_the_seventh_protocol() {
+    let protocol = |canary: &str| {
+        let settings = with(&format!("canary: {{{canary}}}")).settings;
+        let source = Source::Image("hello:1".into());
+        Plan::protocol_for(&Release { version: "v1".into(), source, settings, migrations: Vec::new() })
+    };
+    assert_eq!(protocol("steps: [{weight: 5%}]"), 6);
+    assert_eq!(protocol("steps: [{weight: 5%, hosts: 1}]"), 7);
+    assert_eq!(protocol("steps: [{weight: 5%}], verdict: {dry_run: true}"), 7);
+    let asked = "steps: [{weight: 5%}], verdict: {queries: {a: {webhook: \"http://judge\"}}}";
+    assert_eq!(protocol(asked), 7);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let table = [
         ("steps: [{weight: 100%}]", "all of the requests are no step"),
+        ("steps: [{hosts: 1, mirror: 100%}]", "all of the requests are no step"),
+        ("steps: [{weight: 5%, hosts: 2}, {hosts: 1}]", "these are fewer hosts"),
+        ("steps: [{weight: 5%}, {hosts: 1}]", "these are fewer hosts"),
+        ("steps: [{hosts: 1}, {hosts: all}]", "all of the requests are no step"),
+        ("steps: [{hosts: 1}, {weight: 50%}]", "the share would fall from 100 % to 50 %"),
+        ("steps: [{hosts: 0}]", "1 to 1000"),
+        ("steps: [{weight: 5%}], verdict: {prometheus: {url: \"http://p\"}}", "nothing is asked of it"),
+        ("steps: [{weight: 5%}], verdict: {prometheus: {url: \"http://u:p@h\"}}", "without a password"),
+        (
+            "steps: [{weight: 5%}], verdict: {prometheus: {url: \"http://p\", username: u}}",
+            "by `username` and `password`, or by a `token`",
+        ),
+        (
+            "steps: [{weight: 5%}], verdict: {queries: {a: {query: up, at_most: 1}}}",
+            "nobody is there to be asked",
+        ),
+        ("steps: [{weight: 5%}], verdict: {queries: {a: {query: up}}}", "which answers are good?"),
+        ("steps: [{weight: 5%}], verdict: {queries: {a: {query: up, at_most: NaN}}}", "a finite number"),
+        (
+            "steps: [{weight: 5%}], verdict: {prometheus: {url: \"http://p\"}, queries: {a: {query: up, beside: {}}}}",
+            "it asks the same of both versions",
+        ),
+        (
+            "steps: [{weight: 5%}], verdict: {prometheus: {url: \"http://p\"}, queries: {a: {query: \"{{pod}}\", at_most: 1}}}",
+            "nothing is known as '{{pod}}'",
+        ),
+        ("steps: [{weight: 5%}], verdict: {queries: {a: {webhook: there}}}", "not the address of a server"),
         ("steps: [{weight: 25%, hold: 1m}, {weight: 5%}]", "the share would fall from 25 % to 5 %"),
         ("steps: [{weight: 5%, hold: 1m, pause: {}}]", "the step holds already"),
         ("steps: [{hold: 1m}]", "the step says nothing"),
