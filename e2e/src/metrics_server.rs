@@ -21,6 +21,7 @@ impl MetricsServer {
     ///
     /// # Errors
     /// A server that isn't installed, or doesn't answer within 30 s.
+    #[allow(clippy::disallowed_methods)]
     pub fn start(target: SocketAddr) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let config = folder.path().join("prometheus.yml");

@@ -49,6 +49,10 @@ pub struct App {
     pub proxy: Option<String>,
     /// What it says under `roles:`, in one line.
     pub roles: Option<String>,
+    /// What it says under `readiness_probe:`, in one line; none: the usual.
+    pub readiness: Option<&'static str>,
+    /// Lines of it as they are, with the probes beside that.
+    pub probes: Vec<&'static str>,
 }
 
 impl App {
@@ -71,6 +75,8 @@ impl App {
             warm: None,
             proxy: None,
             roles: None,
+            readiness: None,
+            probes: Vec::new(),
         }
     }
 
@@ -80,7 +86,7 @@ impl App {
              builder: {{context: ., args: {{VERSION: {version}, PAYLOAD: \"{payload}\"}}}}\n\
              port: 3000\n\
              replicas: {replicas}\n\
-             readiness_probe: {{path: /up, period: 250ms, timeout: 1s}}\n\
+             readiness_probe: {readiness}\n\
              resources: {{memory: 64m, pids: 64}}\n\
              container: {{read_only: true}}\n\
              soak: {{time: {soak}, max_errors: 5%, min_requests: 20}}\n\
@@ -91,7 +97,11 @@ impl App {
             replicas = self.replicas,
             soak = self.soak,
             ready = self.ready,
+            readiness = self.readiness.unwrap_or("{path: /up, period: 250ms, timeout: 1s}"),
         );
+        for probe in &self.probes {
+            let _ = writeln!(text, "{probe}");
+        }
         if !self.env.is_empty() {
             let env: Vec<String> =
                 self.env.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();

@@ -115,7 +115,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
     let warm = chance.pick(&[0, 0, 5, 60, 3_600]).unwrap_or_default();
     let retain = chance.pick(&[0, 1, 2, 2]).unwrap_or_default();
     let after = Span::seconds(chance.pick(&[0, 0, 20, 3_600]).unwrap_or_default());
-    let step = |weight| CanaryStep { weight, mirror: 0, hold: Hold::For(Span::seconds(1)) };
+    let step = |weight| CanaryStep { weight, mirror: 0, hosts: None, hold: Hold::For(Span::seconds(1)) };
     let steps = chance.pick(&[vec![], vec![], vec![step(50)], vec![step(50), step(250)]]).unwrap_or_default();
     let canary = Canary { steps, ..Canary::default() };
     let contract = ContractTerms { after, when: chance.pick(&When::ALL).unwrap_or_default() };

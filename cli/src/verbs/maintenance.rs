@@ -13,8 +13,8 @@ use crate::exit::Exit;
 
 pub(super) async fn run(options: &Global, args: args::Maintenance, console: Console) -> anyhow::Result<Exit> {
     match args.action {
-        MaintenanceAction::On(args) => on(options, args, console).await,
-        MaintenanceAction::Off(args) => off(options, args, console).await,
+        MaintenanceAction::On(args) => Box::pin(on(options, args, console)).await,
+        MaintenanceAction::Off(args) => Box::pin(off(options, args, console)).await,
     }
 }
 

@@ -216,7 +216,10 @@ mod tests {
         let (pass, fail) = (said(Judgement::Pass("fine".into())), said(Judgement::Fail("slow".into())));
         let unsure = said(Judgement::Inconclusive("too early".into()));
         assert_eq!(standing(Condition::Judged, &[fail.clone(), pass]), Standing::Good);
-        assert_eq!(standing(Condition::Judged, &[unsure.clone()]), Standing::Undecided("too early".into()));
+        assert_eq!(
+            standing(Condition::Judged, std::slice::from_ref(&unsure)),
+            Standing::Undecided("too early".into())
+        );
         assert_eq!(standing(Condition::Judged, &[unsure, fail.clone()]), Standing::Bad("slow".into()));
         assert_eq!(
             standing(Condition::Judged, &[fail.clone(), fail.clone()]),

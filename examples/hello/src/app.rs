@@ -58,6 +58,9 @@ impl App {
             "/" => self.greet(),
             "/up" if self.is_ready() => text(StatusCode::OK, "ready\n"),
             "/up" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/alive" if self.is_dead() => text(StatusCode::INTERNAL_SERVER_ERROR, "dead\n"),
+            "/alive" => text(StatusCode::OK, "alive\n"),
+            "/embed" => self.embed(request).await,
             "/slow" => {
                 let wait = milliseconds(&query);
                 tokio::time::sleep(wait).await;
@@ -85,6 +88,22 @@ impl App {
         self.settings.ready_after.is_some_and(|after| self.started.elapsed() >= after)
     }
 
+    fn is_dead(&self) -> bool {
+        self.settings.dead_after.is_some_and(|after| self.started.elapsed() >= after)
+    }
+
+    async fn embed(&self, request: Request<Incoming>) -> Response<Body> {
+        if self.started.elapsed() < self.settings.model_after {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the model is not loaded\n");
+        }
+        let Ok(body) = request.into_body().collect().await else {
+            return text(StatusCode::BAD_REQUEST, "the text broke off\n");
+        };
+        let numbers = embedding(&body.to_bytes(), self.settings.model_dimensions);
+        let numbers: Vec<String> = numbers.iter().map(|number| format!("{number:.6}")).collect();
+        text(StatusCode::OK, format!("{{\"embedding\": [{}]}}", numbers.join(", ")))
+    }
+
     /// Switches to whatever protocol was asked for, and sends every byte back.
     fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
         let Some(protocol) = request.headers().get(UPGRADE).cloned() else {
@@ -103,6 +122,26 @@ impl App {
         response.headers_mut().insert(UPGRADE, protocol);
         response
     }
+}
+
+/// A text as a vector by the hashing trick: so often each of its trigrams comes, at the place that the hash (FNV-1a) of that
+/// says; of length 1.
+fn embedding(text: &[u8], dimensions: u64) -> Vec<f64> {
+    let mut counts = vec![0.0_f64; usize::try_from(dimensions).unwrap_or(usize::MAX)];
+    for trigram in text.windows(3) {
+        let hash = trigram.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let place = usize::try_from(hash % dimensions.max(1)).unwrap_or(usize::MAX);
+        if let Some(count) = counts.get_mut(place) {
+            *count += 1.0;
+        }
+    }
+    let length = counts.iter().map(|count| count * count).sum::<f64>().sqrt();
+    if length > 0.0 {
+        counts.iter_mut().for_each(|count| *count /= length);
+    }
+    counts
 }
 
 /// Whether number `n` of a sequence is in a share of it, spread evenly: of a quarter, every fourth.

@@ -18,6 +18,12 @@ pub(crate) struct Settings {
     pub(crate) fail_rate: f64,
     pub(crate) fail_after: Duration,
     pub(crate) crash: Option<Crash>,
+    /// When `/alive` turns red, counted from the start; `None` is never.
+    pub(crate) dead_after: Option<Duration>,
+    /// When `/embed` begins to answer, counted from the start.
+    pub(crate) model_after: Duration,
+    /// How many numbers an embedding has.
+    pub(crate) model_dimensions: u64,
     pub(crate) hoard: Option<Hoard>,
 }
 
@@ -51,6 +57,9 @@ impl Settings {
             },
             fail_rate,
             fail_after: duration("FAIL_AFTER")?.unwrap_or_default(),
+            dead_after: duration("DEAD_AFTER")?,
+            model_after: duration("MODEL_AFTER")?.unwrap_or_default(),
+            model_dimensions: parsed("MODEL_DIMENSIONS")?.unwrap_or(384),
             hoard: parsed("HOARD")?
                 .map(|mebibytes| {
                     anyhow::Ok(Hoard { mebibytes, after: duration("HOARD_AFTER")?.unwrap_or_default() })

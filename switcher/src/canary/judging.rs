@@ -57,6 +57,7 @@ impl<'a> Judging<'a> {
         said: impl Fn(&Verdict),
     ) -> Result<Verdict, Error> {
         let Self { meter, trial, asking, asked, record, began, heard } = self;
+        let asked = &*asked;
         let tell = |query: &str, round: Round| {
             record.answered(query, round.clone());
             asked.lock().unwrap_or_else(PoisonError::into_inner).answered(query, [round]);
