@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
         judging: Option<&mut Judging<'_>>,
     ) -> Result<(Evidence, Option<Verdict>), Error> {
         let hosts = self.on(step);
-        self.record.say(number, step.to_string());
+        self.record.say(number, format!("{step}: 0 requests, 0 failed"));
         try_join_all(hosts.iter().map(|host| self.give(host, step))).await?;
         let plan = self.assignment.plan();
         let part = if step.weight == 0 && step.mirror > 0 { Part::Mirror } else { Part::Canary };
