@@ -38,6 +38,8 @@ pub(crate) fn release(version: &str) -> Release {
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),
+        locks: cutover_core::LockTerms::default(),
+        backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
         warm: Span::default(),

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-/// Rows per batch, at most: each has a lock until the batch ends.
-const MOST: u32 = 100_000;
-
 /// The pace of a backfill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pace {
     target: Duration,
+    most: u32,
     rows: u32,
 }
 
 impl Pace {
-    /// Begins with batches of `rows`, which are to take `target` each.
-    pub fn new(rows: u32, target: Duration) -> Self {
-        Self { target, rows: rows.clamp(1, MOST) }
+    /// Begins with batches of `rows`, which are to take `target` each, and never have more than `most`.
+    pub fn new(rows: u32, target: Duration, most: u32) -> Self {
+        let most = most.max(1);
+        Self { target, most, rows: rows.clamp(1, most) }
     }
 
     /// Rows in the next batch.
@@ -38,7 +37,7 @@ impl Pace {
 
     fn set(&mut self, rows: f64) {
         // The cast saturates.
-        self.rows = (rows.round() as u32).clamp(1, MOST);
+        self.rows = (rows.round() as u32).clamp(1, self.most);
     }
 }
 
@@ -68,10 +67,11 @@ mod tests {
     use super::*;
 
     const TARGET: Duration = Duration::from_millis(50);
+    const MOST: u32 = 100_000;
 
     #[test]
     fn batches_come_to_take_the_time_that_they_are_given() {
-        let mut pace = Pace::new(1_000, TARGET);
+        let mut pace = Pace::new(1_000, TARGET, MOST);
         // 10 µs a row: 5,000 rows take 50 ms.
         for _ in 0..20 {
             let rows = pace.rows();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn one_batch_changes_little_and_one_that_was_not_full_makes_none_larger() {
-        let mut pace = Pace::new(1_000, TARGET);
+        let mut pace = Pace::new(1_000, TARGET, MOST);
         pace.took(1_000, Duration::from_secs(60));
         assert_eq!(pace.rows(), 500);
         pace.took(500, Duration::ZERO);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_batch_never_gets_empty_nor_endless() {
-        let mut pace = Pace::new(3, TARGET);
+        let mut pace = Pace::new(3, TARGET, MOST);
         (0..9).for_each(|_| pace.failed());
         assert_eq!(pace.rows(), 1);
         (0..99).for_each(|_| pace.took(pace.rows(), Duration::ZERO));

@@ -35,6 +35,8 @@ pub enum Progress {
     Ended {
         /// Its session, as it was.
         blocker: Backend,
+        /// Whether the session was ended with it, as its query could not be cancelled, or was to no avail.
+        closed: bool,
     },
     /// An index that was left invalid is dropped, to be built again.
     Rebuilding {
@@ -99,7 +101,12 @@ impl fmt::Display for Progress {
             Self::Blocked { version, tries, blockers } => {
                 write!(f, "{version}: no lock after {tries} tries; held by {blockers}")
             }
-            Self::Ended { blocker } => write!(f, "ended the transaction that was in the way: {blocker}"),
+            Self::Ended { blocker, closed: false } => {
+                write!(f, "cancelled the query that was in the way: {blocker}")
+            }
+            Self::Ended { blocker, closed: true } => {
+                write!(f, "closed the session that was in the way: {blocker}")
+            }
             Self::Rebuilding { version, index } => {
                 write!(f, "{version}: dropping the invalid index {index}, to build it again")
             }

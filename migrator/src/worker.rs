@@ -79,8 +79,9 @@ impl Migrator {
             migrations: self.read(assignment).await?,
         };
         let (progress, told) = unbounded_channel();
+        let settings = &plan.release.settings;
         // Another service of the same database may be at work, for as long as this one may.
-        let limits = Limits { turn: limit.mul_f64(0.9), ..Limits::default() };
+        let limits = Limits { turn: limit.mul_f64(0.9), ..Limits::of(&settings.locks, &settings.backfill) };
         let run = async move {
             tokio::time::timeout(limit, apply(&database, step, &work, &limits, &progress)).await
         };

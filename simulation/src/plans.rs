@@ -137,6 +137,8 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         engine: cutover_core::Engine::default(),
         rails: None,
         contract,
+        locks: cutover_core::LockTerms::default(),
+        backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
         repository: None,

@@ -83,6 +83,8 @@ pub(crate) fn plan() -> Plan {
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),
+        locks: cutover_core::LockTerms::default(),
+        backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
         warm: Span::default(),

@@ -28,6 +28,7 @@ mod name;
 mod needed;
 mod obligation;
 mod orders;
+mod pacing;
 mod plan;
 mod port;
 mod probe;
@@ -83,6 +84,7 @@ pub use name::{
 pub use needed::Needed;
 pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
+pub use pacing::{BackfillTerms, LockTerms};
 pub use plan::{Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use port::Port;
 pub use probe::{

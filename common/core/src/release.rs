@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::probe::need_protocol_7;
 use crate::{
-    Canary, Container, ContractTerms, Digest, Engine, MigrationFile, Model, ProbeSpec, Probes, Rails, Recipe,
-    Reference, RegistryLogin, ReleaseId, Repository, Resources, Role, Routing, Span,
+    BackfillTerms, Canary, Container, ContractTerms, Digest, Engine, LockTerms, MigrationFile, Model,
+    ProbeSpec, Probes, Rails, Recipe, Reference, RegistryLogin, ReleaseId, Repository, Resources, Role,
+    Routing, Span,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -127,6 +128,12 @@ pub struct Settings {
     /// When the last phase of migrations may begin.
     #[serde(default, skip_serializing_if = "ContractTerms::are_usual")]
     pub contract: ContractTerms,
+    /// How hard migrations ask for locks.
+    #[serde(default, skip_serializing_if = "LockTerms::are_usual")]
+    pub locks: LockTerms,
+    /// How backfills work beside the traffic.
+    #[serde(default, skip_serializing_if = "BackfillTerms::are_usual")]
+    pub backfill: BackfillTerms,
     /// Roles beside the one that gets traffic, no two of a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
@@ -219,9 +226,13 @@ impl Settings {
         self.rails.is_some() || !self.canary.is_absent()
     }
 
-    /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, or would take a canary otherwise.
+    /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, would take a canary
+    /// otherwise, or would ask for locks and bring rows over by its own measure.
     pub(crate) fn needs_protocol_7(&self) -> bool {
-        need_protocol_7(&self.readiness, &self.probes) || self.canary.needs_protocol_7()
+        need_protocol_7(&self.readiness, &self.probes)
+            || self.canary.needs_protocol_7()
+            || !self.locks.are_usual()
+            || !self.backfill.are_usual()
     }
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.

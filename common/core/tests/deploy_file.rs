@@ -145,6 +145,8 @@ fn a_file_of_five_lines_is_enough() {
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),
+        locks: cutover_core::LockTerms::default(),
+        backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
         warm: Span::default(),

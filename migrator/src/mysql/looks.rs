@@ -119,7 +119,7 @@ impl<'a> Looks<'a> {
             // All of it: to end what it runs would leave its transaction open.
             match self.session.run(&format!("KILL {}", blocker.id)).await {
                 // Nobody listening is no reason to stop.
-                Ok(()) => drop(progress.send(Progress::Ended { blocker: blocker.clone() })),
+                Ok(()) => drop(progress.send(Progress::Ended { blocker: blocker.clone(), closed: true })),
                 Err(error) => tracing::warn!(%error, "what is in the way stays in the way"),
             }
         }

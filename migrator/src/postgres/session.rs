@@ -69,6 +69,11 @@ impl Session {
         &self.client
     }
 
+    /// Whether it has come to its end.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     /// The session's process id on the server.
     pub(crate) fn pid(&self) -> i32 {
         self.pid

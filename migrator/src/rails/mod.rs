@@ -13,7 +13,7 @@ mod saying;
 use std::collections::VecDeque;
 
 use cutover_bus::Assignment;
-use cutover_core::{Engine, Failure, HostName, Progress, Rails, Span, Stage};
+use cutover_core::{Engine, Failure, HostName, Progress, Rails, Settings, Span, Stage};
 use cutover_fleet::{Fleet, ImageName, LAST_LINES};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
@@ -53,7 +53,8 @@ pub(crate) async fn migrate(
     limit: Span,
 ) -> Result<Vec<String>, Failure> {
     let plan = assignment.plan();
-    let limits = Limits { turn: limit.0.mul_f64(0.9), ..Limits::default() };
+    let Settings { locks, backfill, .. } = &plan.release.settings;
+    let limits = Limits { turn: limit.0.mul_f64(0.9), ..Limits::of(locks, backfill) };
     let (Some(host), Some(image)) = (plan.hosts.first(), assignment.deployment().image()) else {
         return Err(Failure::lasting(format!("{}: the journal names no image or no host", assignment.task)));
     };

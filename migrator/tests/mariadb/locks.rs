@@ -120,7 +120,7 @@ async fn blockers_are_ended_once_they_are_older_than_they_may_be_and_others_are_
             assert_eq!(changed.unwrap().applied.len(), 1);
             let mut ended = Vec::new();
             while let Ok(progress) = told.try_recv() {
-                if let Progress::Ended { blocker } = progress {
+                if let Progress::Ended { blocker, closed: true } = progress {
                     ended.push((blocker.id, blocker.transaction.unwrap() > Duration::from_secs(1)));
                 }
             }

@@ -105,7 +105,8 @@ async fn blockers_are_ended_once_they_are_older_than_they_may_be_and_others_are_
         assert_eq!(changed.unwrap().applied.len(), 1);
         let mut ended = Vec::new();
         while let Ok(progress) = told.try_recv() {
-            if let Progress::Ended { blocker } = progress {
+            if let Progress::Ended { blocker, closed } = progress {
+                assert_eq!(closed, !at_work);
                 ended.push((blocker.application, blocker.transaction.unwrap() > Duration::from_secs(1)));
             }
         }
@@ -119,6 +120,36 @@ async fn blockers_are_ended_once_they_are_older_than_they_may_be_and_others_are_
         );
         other.batch_execute("SELECT * FROM tags; COMMIT").await.unwrap();
     }
+}
+
+/// What stood before its savepoint keeps its locks.
+#[tokio::test]
+async fn a_blocker_whose_query_is_cancelled_to_no_avail_is_closed() {
+    let database = Database::new().await;
+    database.expand(&migrations(&[POSTS])).await.unwrap();
+    let blocker = database.session().await;
+    let begun = "SET application_name = 'stubborn'; BEGIN; SELECT * FROM posts; SAVEPOINT s";
+    blocker.batch_execute(begun).await.unwrap();
+    let blocked = tokio::spawn(async move {
+        while blocker.batch_execute("SELECT pg_sleep(600)").await.is_err()
+            && blocker.batch_execute("ROLLBACK TO s").await.is_ok()
+        {}
+        blocker.is_closed()
+    });
+    let limits = Limits { end_blockers: Some(Duration::from_millis(500)), ..Limits::default() };
+    let (changed, mut told) = database.expand_within(&migrations(&[POSTS, CHANGE]), &limits).await;
+    assert_eq!(changed.unwrap().applied.len(), 1);
+    let mut ended = Vec::new();
+    while let Ok(progress) = told.try_recv() {
+        if let Progress::Ended { blocker, closed } = &progress {
+            let text = progress.to_string();
+            assert!(text.contains("stubborn") && !text.contains("pg_sleep"), "{text}");
+            ended.push((blocker.application.clone(), *closed));
+        }
+    }
+    let stubborn = || Some("stubborn".to_owned());
+    assert_eq!(ended, [(stubborn(), false), (stubborn(), true)]);
+    assert!(blocked.await.unwrap());
 }
 
 /// Without that, a change would have to wait until all of a large table is vacuumed: autovacuum gives way only to those who

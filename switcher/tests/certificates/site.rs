@@ -162,6 +162,8 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),
+        locks: cutover_core::LockTerms::default(),
+        backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
         warm: Span::default(),

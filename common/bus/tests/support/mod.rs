@@ -146,6 +146,8 @@ fn settings() -> Settings {
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),
+        locks: cutover_core::LockTerms::default(),
+        backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
         warm: Span::default(),

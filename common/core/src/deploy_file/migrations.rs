@@ -1,6 +1,7 @@
 //! The section `migrations`: where they are, what they run on, and when their last phase may begin.
 
 use super::error::{Place, Problem, Problems};
+use super::pacing::{Backfill, Locks, backfill, locks};
 use super::rails::{Rails, rails};
 use super::section::Section;
 use super::text::filled;
@@ -15,6 +16,8 @@ pub(super) struct Migrations {
     pub(super) rails: Rails,
     pub(super) database: Option<Reference>,
     pub(super) engine: Option<Engine>,
+    pub(super) locks: Locks,
+    pub(super) backfill: Backfill,
     after: Option<Span>,
     when: Option<When>,
 }
@@ -39,6 +42,10 @@ pub(super) fn migrations(mut section: Section<'_>, problems: &mut Problems) -> M
         migrations.when = contract.value("when", str::parse, problems);
         contract.done(problems);
     }
+    let asked = section.section("locks", problems).map(|part| locks(part, problems));
+    migrations.locks = asked.unwrap_or_default();
+    let paced = section.section("backfill", problems).map(|part| backfill(part, problems));
+    migrations.backfill = paced.unwrap_or_default();
     section.done(problems);
     migrations
 }
@@ -52,6 +59,8 @@ impl Migrations {
             rails: self.rails.over(under.rails),
             database: self.database.or(under.database),
             engine: self.engine.or(under.engine),
+            locks: self.locks.over(under.locks),
+            backfill: self.backfill.over(under.backfill),
             after: self.after.or(under.after),
             when: self.when.or(under.when),
         }
@@ -67,6 +76,8 @@ impl Migrations {
     pub(super) fn check(&self, own: Option<&str>, destination: &str, problems: &mut Problems) -> bool {
         let path = own.unwrap_or("migrations");
         let rails = self.rails.resolved();
+        self.locks.check(path, rails.is_some(), problems);
+        self.backfill.check(path, rails.is_some(), self.engine.unwrap_or_default(), problems);
         if let (Some(_), Some(_)) = (&self.folder, &rails) {
             let message = format!("both a folder and rails are given for destination '{destination}'");
             let both = Problem::new(path, self.rails.place.or(self.place), message);

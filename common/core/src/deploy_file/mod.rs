@@ -17,6 +17,7 @@ mod models;
 mod nearest;
 pub(crate) mod node;
 mod option;
+mod pacing;
 mod ports;
 mod probe;
 mod rails;

@@ -137,6 +137,8 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         },
         repository: raw.repository.clone(),
         contract: migrations.contract(),
+        locks: migrations.locks.resolved(),
+        backfill: migrations.backfill.resolved(),
         engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,
         rails,

@@ -40,6 +40,10 @@ pub(crate) enum InvalidNumber {
     TooLong { text: String, most: &'static str },
     #[error("no time at all: it must be more than 0s")]
     NoTime,
+    #[error("'{text}' is not a time from {least} to {most}")]
+    Time { text: String, least: Span, most: Span },
+    #[error("'{0}' is not a share to work with: write a percentage from 1% to 100%, such as 50%")]
+    TooIdle(String),
 }
 
 /// A whole number in `range`.
@@ -92,6 +96,14 @@ fn span_within(text: &str, longest: Span, most: &'static str) -> Result<Span, In
 pub(super) fn limit(text: &str) -> Result<Span, InvalidNumber> {
     let span = span(text)?;
     if span.is_zero() { Err(InvalidNumber::NoTime) } else { Ok(span) }
+}
+
+/// A duration from `least` to `most`.
+pub(super) fn span_from(least: Span, most: Span) -> impl Fn(&str) -> Result<Span, InvalidNumber> {
+    move |text| {
+        let found = Some(span(text)?).filter(|span| (least..=most).contains(span));
+        found.ok_or_else(|| InvalidNumber::Time { text: text.to_owned(), least, most })
+    }
 }
 
 /// Memory in bytes, enough for a container.

@@ -1,11 +1,11 @@
 //! What a deploy file says of migrations.
 
 use cutover_core::{
-    ContractTerms, Digest, Engine, MigrationFile, MigrationSource, Phase, Plan, Rails, Release, Settings,
-    Source, Span, Stage, When,
+    BackfillTerms, ContractTerms, Digest, Engine, LockTerms, MigrationFile, MigrationSource, Phase, Plan,
+    Rails, Release, Settings, Source, Span, Stage, When,
 };
 
-use super::{parse, with};
+use super::{only, parse, problems, with};
 
 #[test]
 fn the_engine_and_the_terms_of_the_contract_are_read() {
@@ -59,6 +59,63 @@ fn workers_that_would_take_ruby_for_sql_are_not_given_it() {
     let release = Release { version: "v1".into(), source, settings, migrations: Vec::new() };
     assert_eq!(Plan::protocol_for(&release), 6);
     assert!(!serde_json::to_string(&with("").settings).unwrap().contains("rails"));
+}
+
+#[test]
+fn how_locks_are_asked_for_and_rows_brought_over_is_read_and_laid_over() {
+    let usual = with("migrations: {folder: db, database: env://DB}").settings;
+    assert_eq!((usual.locks, usual.backfill), (LockTerms::default(), BackfillTerms::default()));
+    let text = "service: hello\n\
+        migrations:\n  folder: db\n  database: env://DB\n\
+        \x20 locks: {wait: 20ms, patience: 5m, end_blockers: 30s, statement_timeout: 1h}\n\
+        \x20 backfill: {batch_time: 10ms, batch_size: 500, share: 12.5%, max_lag: 10s}\n\
+        destinations: {production: {hosts: [a], migrations: {locks: {end_blockers: never}, backfill: {share: 100%}}}}";
+    let settings = only(text).settings;
+    let locks = LockTerms {
+        wait: Span::millis(20),
+        patience: Span::seconds(300),
+        end_blockers: None,
+        statement: Span::seconds(3600),
+    };
+    let backfill = BackfillTerms {
+        batch_time: Span::millis(10),
+        batch_size: 500,
+        share: 1000,
+        max_lag: Span::seconds(10),
+    };
+    assert_eq!((&settings.locks, &settings.backfill), (&locks, &backfill));
+    let base = only(&text.replace("migrations: {locks: {end_blockers: never}, backfill: {share: 100%}}", ""));
+    assert_eq!(base.settings.locks.end_blockers, Some(Span::seconds(30)));
+    assert_eq!(base.settings.backfill.share, 125);
+}
+
+#[test]
+fn workers_that_would_keep_to_their_own_measure_are_not_given_another() {
+    let protocol = |lines: &str| {
+        let settings = with(&format!("migrations: {{folder: db, database: env://DB{lines}}}")).settings;
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
+        let source = Source::Image("hello".into());
+        let release = Release { version: "v1".into(), source, settings, migrations: Vec::new() };
+        (Plan::protocol_for(&release), text.contains("locks") || text.contains("batch"))
+    };
+    assert_eq!(protocol(""), (2, false));
+    assert_eq!(protocol(", locks: {wait: 100ms, patience: 1m}, backfill: {batch_size: 100000}"), (2, false));
+    assert_eq!(protocol(", locks: {end_blockers: 1m}"), (7, true));
+    assert_eq!(protocol(", backfill: {share: 10%}"), (7, true));
+}
+
+#[test]
+fn what_nobody_would_keep_to_is_refused() {
+    let of = |lines: &str| problems(&format!("migrations: {{database: env://DB, {lines}}}"));
+    for (lines, said) in [
+        ("rails: true, locks: {end_blockers: 1m}", "migrations.locks.end_blockers: nobody is ended"),
+        ("rails: true, backfill: {share: 10%}", "migrations.backfill: migrations of Rails have no backfills"),
+        ("folder: db, engine: mariadb, backfill: {max_lag: 5s}", "migrations.backfill.max_lag: MySQL and"),
+    ] {
+        let told = of(lines);
+        assert!(told.len() == 1 && told[0].starts_with(said), "{told:?}");
+    }
 }
 
 #[test]

@@ -108,7 +108,8 @@ async fn start(
 async fn walk(run: &mut Run<'_>, batches: Batches<'_>, state: &mut State) -> Result<(), Error> {
     let (limits, migration) = (run.limits, batches.pending.migration);
     let (begun, meter) = (Instant::now(), Meter::new(state.walked, state.expected));
-    let mut pace = Pace::new(state.batch, limits.batch);
+    let mut pace = Pace::new(state.batch, limits.batch, limits.batch_rows);
+    state.batch = pace.rows();
     let (mut told, mut moved, mut tries) = (begun, begun, 0);
     let report = |run: &Run<'_>, state: &State| {
         let (rate, left) = meter.read(state.walked, begun.elapsed());

@@ -107,7 +107,8 @@ async fn start(run: &Run<'_>, batches: &Batches<'_>, round: i32, batch: u32) -> 
 async fn walk(run: &mut Run<'_>, batches: &Batches<'_>, state: &mut State) -> Result<(), Error> {
     let (session, limits, migration) = (run.session, run.limits, batches.pending.migration);
     let (begun, meter) = (Instant::now(), Meter::new(state.walked, state.expected));
-    let mut pace = Pace::new(state.batch, limits.batch);
+    let mut pace = Pace::new(state.batch, limits.batch, limits.batch_rows);
+    state.batch = pace.rows();
     let mut replicas = Replicas::new(session, limits);
     let (mut told, mut moved, mut tries) = (begun, begun, 0);
     let report = |run: &Run<'_>, state: &State| {
