@@ -50,8 +50,8 @@ start() {
         CREATE DATABASE cutover CHARACTER SET utf8mb4;
         CREATE USER cutover@localhost IDENTIFIED BY '$password';
         CREATE USER cutover@127.0.0.1 IDENTIFIED BY '$password';
-        GRANT ALL ON *.* TO cutover@localhost;
-        GRANT ALL ON *.* TO cutover@127.0.0.1;"
+        GRANT ALL ON *.* TO cutover@localhost WITH GRANT OPTION;
+        GRANT ALL ON *.* TO cutover@127.0.0.1 WITH GRANT OPTION;"
     echo "mysql://cutover:$password@127.0.0.1:$port/cutover"
 }
 

@@ -50,6 +50,14 @@ pub enum Error {
         /// Host and port, or socket, and the database.
         server: String,
     },
+    /// There is another server than a moment ago, or the session has ended.
+    #[error(
+        "{server} doesn't have the session any more that is at work there: it was ended, the server has failed over, or there are several behind one address"
+    )]
+    Moved {
+        /// Host and port, or socket, and the database.
+        server: String,
+    },
     /// The server is of another kind than the migrations are for.
     #[error("{server} is a {found}, and the migrations are for {}: correct migrations.engine", engine.as_str())]
     OtherServer {
@@ -147,13 +155,13 @@ pub enum Error {
     },
     /// A statement was begun by a migrator that was killed, and nothing tells whether it was done.
     #[error(
-        "migration {file} was begun by a migrator that was killed, and whether it was done can't be told: {why}. See for yourself; then, if it was: {done} If it wasn't: {undone}"
+        "migration {file} was begun by a migrator that was killed, and whether it was done can't be told: {why}. See for yourself. If it was, or once you have done it by hand: {done} If it wasn't, or once you have taken it back: {undone}"
     )]
     Unclear {
         /// The migration's file.
         file: String,
         /// The reason.
-        why: &'static str,
+        why: String,
         /// The SQL that says that it was.
         done: String,
         /// The SQL that says that it wasn't.
@@ -175,6 +183,18 @@ pub enum Error {
         /// The index, with its schema.
         index: String,
     },
+    /// Somebody else is at work on an index of that name.
+    #[error(
+        "migration {file}: the index {index} is INVALID, and somebody may be building it right now: {builder}"
+    )]
+    Building {
+        /// The migration's file.
+        file: String,
+        /// The index, with its schema.
+        index: String,
+        /// The session that is at work on the indexes of its table.
+        builder: Box<Backend>,
+    },
     /// The index isn't there although the statement succeeded.
     #[error(
         "migration {file}: the server reported success, but its table has no valid index {index}; is there a relation of that name elsewhere?"
@@ -194,10 +214,25 @@ impl Error {
         Self::Statement { location: Location::of(migration, completed, &source), source }
     }
 
+    /// Whether the session is gone in which it was done: it was ended, or the connection is lost. What has ended it may be
+    /// somebody with a later claim.
+    pub(crate) fn has_lost_its_session(&self) -> bool {
+        match self {
+            Self::Moved { .. } => true,
+            Self::Ledger { source, .. } | Self::Statement { source, .. } => source.is_loss(),
+            _ => false,
+        }
+    }
+
     /// Whether another attempt may go better without anybody changing anything.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Silent { .. } | Self::Turn { .. } | Self::Locked { .. } | Self::Lag { .. } => true,
+            Self::Silent { .. }
+            | Self::Moved { .. }
+            | Self::Building { .. }
+            | Self::Turn { .. }
+            | Self::Locked { .. }
+            | Self::Lag { .. } => true,
             Self::Connect { source, .. } => source.may_connect(),
             Self::Ledger { source, .. } | Self::Statement { source, .. } => source.passes(),
             Self::Migration(_)

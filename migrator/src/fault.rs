@@ -47,6 +47,16 @@ impl Fault {
         matches!(self, Self::Mysql(error) if mysql::fault::is_unsupported(error))
     }
 
+    /// Whether the connection is gone, or the server has ended the session.
+    pub(crate) fn is_loss(&self) -> bool {
+        match self {
+            Self::Postgres(error) => postgres::fault::is_loss(error),
+            // Of a statement that was in the works they say no more than that it was ended.
+            Self::Mysql(error) => mysql::fault::is_fatal(error) || mysql::fault::is_cancelled(error),
+            Self::Late(_) | Self::Locked(_) => false,
+        }
+    }
+
     /// Whether what failed may work later.
     pub(crate) fn passes(&self) -> bool {
         match self {

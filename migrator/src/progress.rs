@@ -45,6 +45,15 @@ pub enum Progress {
         /// The index.
         index: String,
     },
+    /// Somebody may be building the index, which is invalid; he is waited for.
+    Building {
+        /// The migration.
+        version: Version,
+        /// The index.
+        index: String,
+        /// The session that is at work on the indexes of its table.
+        builder: Backend,
+    },
     /// A backfill has come so far; told once a second, and at the end of a walk through the table.
     Filled {
         /// The migration.
@@ -73,6 +82,13 @@ pub enum Progress {
         version: Version,
         /// How far they are behind.
         lag: Duration,
+    },
+    /// A backfill waits until the server has written more of its data, as its redo log is nearly full; told now and then.
+    Flushing {
+        /// The migration.
+        version: Version,
+        /// How full the log is, in percent.
+        percent: u32,
     },
     /// There are rows left after a walk through the table: it is walked through again.
     Again {
@@ -110,6 +126,12 @@ impl fmt::Display for Progress {
             Self::Rebuilding { version, index } => {
                 write!(f, "{version}: dropping the invalid index {index}, to build it again")
             }
+            Self::Building { version, index, builder } => {
+                write!(
+                    f,
+                    "{version}: the index {index} is INVALID and may be on its way: waiting for {builder}"
+                )
+            }
             Self::Filled { version, rows, expected, rate, left } => {
                 write!(f, "{version}: {rows}")?;
                 expected.map_or(Ok(()), |expected| write!(f, " of about {expected}"))?;
@@ -121,6 +143,12 @@ impl fmt::Display for Progress {
             }
             Self::Lagging { version, lag } => {
                 write!(f, "{version}: waiting for replicas, which are {:.1} s behind", lag.as_secs_f64())
+            }
+            Self::Flushing { version, percent } => {
+                write!(
+                    f,
+                    "{version}: waiting for the server to write its data: its redo log is {percent} % full"
+                )
             }
             Self::Again { version, left } => {
                 write!(f, "{version}: {left} rows are left; walking through the table again")

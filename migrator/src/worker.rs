@@ -183,6 +183,9 @@ pub(crate) fn failure(error: &Error, service: &ServiceName, engine: Engine) -> F
             "so that nobody has to wait it isn't done otherwise: where it says INSTANT, try ALGORITHM=INPLACE, LOCK=NONE; where \
              that isn't supported either, make a new column and bring the rows over (change_type, rename_column)",
         ),
+        Error::Unclear { .. } => failure.hint(
+            "run one of the two in the database, then `cutover replay`",
+        ),
         Error::Refused(refusal) => match refusal.adoption(service, engine) {
             Some(adoption) => failure.hint(format!(
                 "if the other control plane is gone for good, run `cutover adopt` and, in the database: {adoption} \

@@ -123,6 +123,18 @@ pub enum InvalidMigration {
         /// The line, from 1.
         line: usize,
     },
+    /// It sets what the ledger couldn't do without.
+    #[error(
+        "migration {file}, line {line}: remove this SET: {what} would be set for the ledger of migrations, too, which must be written by the same user and come to all replicas"
+    )]
+    Setting {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What it sets.
+        what: &'static str,
+    },
     /// It has no statement.
     #[error("migration {0}: there is no statement in it")]
     Empty(String),

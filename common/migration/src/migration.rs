@@ -7,6 +7,7 @@ use crate::concurrent::{ConcurrentIndex, DroppedIndex, Reindexed};
 use crate::directive::Directive;
 use crate::header::{Headers, InvalidHeader};
 use crate::lint::Allow;
+use crate::setting::unfit;
 use crate::statement::{Forbidden, Statement, split};
 use crate::token::{Token, TokenKind, tokens};
 use crate::{InvalidMigration, Version};
@@ -214,6 +215,9 @@ impl Reader<'_> {
 
     fn refuse(&self, statement: &Statement<'_>) -> Result<(), InvalidMigration> {
         let (file, line) = (self.file.to_owned(), statement.line());
+        if let Some(what) = unfit(statement).filter(|_| !self.engine.is_postgresql()) {
+            return Err(InvalidMigration::Setting { file, line, what });
+        }
         Err(match statement.forbidden() {
             None => return Ok(()),
             Some(Forbidden::TransactionControl) => InvalidMigration::TransactionControl { file, line },

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use cutover_migration::{Definition, Outcome};
+use cutover_migration::{Definition, Mark, Outcome};
 
 use super::catalog::Catalog;
 use super::observer::{SHORTEST, Watch, explain};
@@ -58,16 +58,29 @@ async fn became(
             let now = look(run, definition).await?;
             match definition.outcome(now.fingerprint != before, &now.holds) {
                 Outcome::Unknown if definition.marks.is_empty() => {
-                    "its table has changed since, and what it does has no name to be known by"
+                    "its table has changed since, and what it does has no name to be known by".to_owned()
                 }
-                Outcome::Unknown => "of what it does some is there and some isn't",
+                Outcome::Unknown => torn(&definition.marks, &now.holds),
                 outcome => return Ok(outcome),
             }
         }
-        _ => "nothing of it can be seen in the catalog",
+        _ => "nothing of it can be seen in the catalog".to_owned(),
     };
     let (done, undone) = run.ledger.verdicts(pending);
     Err(Error::Unclear { file: pending.migration.file().to_owned(), why, done, undone })
+}
+
+/// Which marks of a statement speak for it, and which against it.
+fn torn(marks: &[Mark], holds: &[bool]) -> String {
+    let of = |wanted: bool| {
+        let found = marks.iter().zip(holds).filter(|(_, holds)| **holds == wanted);
+        let found = found.map(|(mark, holds)| {
+            let there = if mark.there == *holds { "is there" } else { "isn't there" };
+            format!("{} {there}", mark.thing)
+        });
+        found.collect::<Vec<_>>().join(", ")
+    };
+    format!("of what it does one part is done ({}) and another isn't ({})", of(true), of(false))
 }
 
 async fn look(run: &mut Run<'_>, definition: &Definition) -> Result<Catalog, Error> {

@@ -27,6 +27,11 @@ pub(super) fn is_absent(error: &Error) -> bool {
     is_one_of(error, &[1146, 1305, 1360, 1539])
 }
 
+/// Whether the session that was to be ended is not there.
+pub(super) fn is_gone(error: &Error) -> bool {
+    is_one_of(error, &[1094])
+}
+
 /// Whether a lock was not given, or waiting for it would never have ended.
 pub(crate) fn is_contention(error: &Error) -> bool {
     is_one_of(error, &CONTENTION)
@@ -43,7 +48,7 @@ pub(crate) fn is_unsupported(error: &Error) -> bool {
 }
 
 /// Whether the connection is gone: nothing is known of what was asked for last.
-pub(super) fn is_fatal(error: &Error) -> bool {
+pub(crate) fn is_fatal(error: &Error) -> bool {
     error.is_fatal() || is_one_of(error, &[1053, 1927, 3169])
 }
 

@@ -4,11 +4,16 @@
 use std::time::{Duration, Instant};
 
 use cutover_core::{Epoch, JournalId};
+use cutover_secrets::Secret;
 
 use super::ledger::is_there;
 use super::turn::GRACE;
 use super::{Ledger, Session};
+use crate::ledger::Refusal;
 use crate::{Error, Limits, Work, ledger};
+
+/// How long whoever has ended a session takes to raise the fence after that.
+const RAISED: Duration = Duration::from_secs(1);
 
 /// From one look to the next.
 const LOOKS: Duration = Duration::from_millis(50);
@@ -40,9 +45,7 @@ impl Ledger<'_> {
             }
             if begun.elapsed() >= GRACE && !ended {
                 ended = true;
-                if let Some(id) = session.locked_by(&mark).await? {
-                    session.end(id).await?;
-                }
+                session.end_holder(&mark).await?;
             }
             tokio::time::sleep(LOOKS).await;
         }
@@ -59,6 +62,21 @@ impl Ledger<'_> {
     }
 }
 
+/// Why the session of `work` was ended, where that was because of a later claim, or of another journal: seen in another session.
+pub(super) async fn overtaken(database: &Secret, work: &Work, limits: &Limits) -> Option<Refusal> {
+    let begun = Instant::now();
+    // Whoever can't ask knows no more than that the session is gone.
+    let mut session = Session::open(database, work.engine, limits).await.ok()?;
+    let ledger = Ledger { service: work.service.as_str() };
+    let mut refusal = None;
+    while refusal.is_none() && begun.elapsed() < RAISED && is_there(&mut session).await.ok()? {
+        refusal = ledger::admit(ledger.fence(&mut session).await.ok()?.as_ref(), &work.epoch).err();
+        tokio::time::sleep(LOOKS).await;
+    }
+    session.close().await;
+    refusal
+}
+
 /// Ends the session that keeps the turn from us, where it is at work for our service under an older claim: its worker is gone, or
 /// frozen.
 pub(super) async fn end_stale(session: &mut Session, work: &Work, turn: &str) -> Result<(), Error> {
@@ -72,7 +90,7 @@ pub(super) async fn end_stale(session: &mut Session, work: &Work, turn: &str) ->
     let mark = session.mark(service).await?;
     let holder = session.locked_by(turn).await?;
     match holder {
-        Some(id) if is_older && session.locked_by(&mark).await? == holder => session.end(id).await,
+        Some(_) if is_older && session.locked_by(&mark).await? == holder => session.end_holder(&mark).await,
         _ => Ok(()),
     }
 }

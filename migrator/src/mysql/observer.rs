@@ -10,8 +10,10 @@ use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
+use super::fault::is_fatal;
 use super::holders::{Sight, holders};
 use super::looks::Looks;
+use super::session::Identity;
 use crate::{Backends, Error, Fault, Limits, Progress};
 
 /// The time to the first look, where others may have to wait meanwhile.
@@ -37,7 +39,7 @@ pub(super) struct Observer<'a> {
     database: &'a Secret,
     engine: Engine,
     limits: &'a Limits,
-    watched: u32,
+    watched: Identity,
     session: Option<(Session, Sight)>,
     seen: Backends,
 }
@@ -45,7 +47,7 @@ pub(super) struct Observer<'a> {
 impl<'a> Observer<'a> {
     /// An observer of `watched`, not looking yet.
     pub(super) fn new(database: &'a Secret, watched: &Session, limits: &'a Limits) -> Self {
-        let (engine, watched) = (watched.server().engine, watched.id());
+        let (engine, watched) = (watched.server().engine, watched.identity().clone());
         Self { database, engine, limits, watched, session: None, seen: Backends::default() }
     }
 
@@ -63,9 +65,12 @@ impl<'a> Observer<'a> {
 
     /// Who holds locks on `tables`. That it can't be seen is no reason to fail.
     pub(super) async fn holders(&mut self, tables: &[String]) -> Result<Backends, Error> {
-        let watched = i64::from(self.watched);
-        let (session, sight) = self.attend().await?;
-        let found = holders(session, *sight, tables).await.unwrap_or_else(|error| {
+        let watched = i64::from(self.watched.id);
+        let (mut session, sight) = self.attend().await?;
+        let found = holders(&mut session, sight, tables).await;
+        // One that has died is of no use any more: the next look is another one's.
+        self.session = Some((session, sight)).filter(|_| !found.as_ref().is_err_and(is_fatal));
+        let found = found.unwrap_or_else(|error| {
             tracing::debug!(%error, "holders of locks can't be seen before the migration");
             Backends::default()
         });
@@ -88,9 +93,8 @@ impl<'a> Observer<'a> {
         watch: Watch<'_>,
         progress: &UnboundedSender<Progress>,
     ) -> Result<(T, Option<Fault>), Error> {
-        let (limits, watched) = (self.limits, self.watched);
         let (session, sight) = self.attend().await?;
-        let mut looks = Looks::new(session, *sight, watched, watch, limits.end_blockers);
+        let mut looks = Looks::new(session, sight, &self.watched, watch, self.limits.end_blockers);
         let mut work = pin!(work);
         let done = loop {
             tokio::select! {
@@ -99,33 +103,58 @@ impl<'a> Observer<'a> {
                 () = looks.pause() => {}
             }
             // A look isn't left halfway: its session would be of no use afterwards.
-            let mut look = pin!(looks.look(progress));
-            tokio::select! {
-                biased;
-                done = &mut work => {
-                    look.await;
-                    break done;
+            let done = {
+                let mut look = pin!(looks.look(progress));
+                tokio::select! {
+                    biased;
+                    done = &mut work => {
+                        look.await;
+                        Some(done)
+                    }
+                    () = &mut look => None,
                 }
-                () = &mut look => {}
+            };
+            if let Some(done) = done {
+                break done;
+            }
+            if looks.are_over() {
+                tokio::select! {
+                    biased;
+                    done = &mut work => break done,
+                    opened = self.open() => match opened {
+                        Ok((session, sight)) => looks.go_on(session, sight),
+                        Err(error) => tracing::warn!(%error, "a statement runs that nobody looks at"),
+                    },
+                }
             }
         };
-        let Looks { seen, cut, .. } = looks;
+        let (session, seen, cut) = looks.end();
+        self.session = session;
         if !seen.0.is_empty() {
             self.seen = seen;
         }
         Ok((done, cut))
     }
 
-    async fn attend(&mut self) -> Result<&mut (Session, Sight), Error> {
-        let there = match self.session.take() {
-            Some(there) => there,
-            None => {
-                let mut session = Session::open(self.database, self.engine, self.limits).await?;
-                let sight = Sight::of(&mut session).await;
-                (session, sight)
-            }
-        };
-        Ok(self.session.insert(there))
+    async fn attend(&mut self) -> Result<(Session, Sight), Error> {
+        match self.session.take() {
+            Some(there) => Ok(there),
+            None => self.open().await,
+        }
+    }
+
+    /// A session that sees the watched one: on the same server, whatever the address leads to by now.
+    async fn open(&self) -> Result<(Session, Sight), Error> {
+        let mut session = Session::open(self.database, self.engine, self.limits).await?;
+        // It has nothing that others wait for.
+        let patient = session.run("SET SESSION wait_timeout = 28800").await;
+        patient.map_err(session.error("set the limits of the session"))?;
+        let sees = session.sees(&self.watched).await;
+        if !sees.map_err(session.error("look for the session that is at work"))? {
+            return Err(Error::Moved { server: session.name().to_owned() });
+        }
+        let sight = Sight::of(&mut session).await;
+        Ok((session, sight))
     }
 }
 

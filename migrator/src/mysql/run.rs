@@ -1,15 +1,16 @@
 //! The three phases of migrations on MySQL and MariaDB.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use cutover_migration::{Kind, Migration, statements};
+use cutover_migration::{Kind, Migration, settings, statements};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::backfill::{fill, is_filled};
 use super::definition::define;
 use super::transaction::run_in_transaction;
-use super::{Ledger, Observer, Session};
+use super::{Ledger, Observer, Session, fence};
 use crate::ledger::{self, Pending};
 use crate::{Applied, Error, Limits, Progress, Step, Work};
 
@@ -24,11 +25,16 @@ pub(crate) async fn apply(
     let session = Session::open(database, work.engine, limits).await?;
     let observer = Observer::new(database, &session, limits);
     let ledger = Ledger { service: work.service.as_str() };
-    let mut run = Run { session, observer, ledger, work, limits, progress };
+    let mut run = Run { session, observer, ledger, work, limits, progress, set: BTreeSet::new() };
     let applied = Box::pin(run.all(step)).await;
     run.observer.close().await;
     run.session.close().await;
-    applied
+    match applied {
+        Err(error) if error.has_lost_its_session() => {
+            Err(fence::overtaken(database, work, limits).await.map_or(error, Error::from))
+        }
+        applied => applied,
+    }
 }
 
 /// One run through what is due.
@@ -39,6 +45,8 @@ pub(super) struct Run<'a> {
     pub(super) work: &'a Work,
     pub(super) limits: &'a Limits,
     pub(super) progress: &'a UnboundedSender<Progress>,
+    /// The variables that migrations have set for the session.
+    set: BTreeSet<String>,
 }
 
 impl Run<'_> {
@@ -94,7 +102,8 @@ impl Run<'_> {
     /// Makes the session ready for `migration`: as all begin, and with what its file has set above it. Each statement of a file
     /// is one of its own to the ledger, and a setting that was made by a run that was killed is gone with its session.
     pub(super) async fn prepare(&mut self, migration: &Migration) -> Result<(), Error> {
-        self.session.reset().await?;
+        self.reset().await?;
+        self.set.extend(settings(migration.sql()));
         let above = self.work.migrations.iter().filter(|above| {
             (above.version(), above.phase()) == (migration.version(), migration.phase())
                 && above.part() < migration.part()
@@ -102,8 +111,20 @@ impl Run<'_> {
         for setting in above.filter(|above| is_setting(above)) {
             let set = self.session.run(setting.sql()).await;
             set.map_err(|source| Error::statement(setting, 0, source))?;
+            self.set.extend(settings(setting.sql()));
         }
         Ok(())
+    }
+
+    /// Undoes what migrations have set for the session.
+    pub(super) async fn reset(&mut self) -> Result<(), Error> {
+        let set = std::mem::take(&mut self.set);
+        if !set.is_empty() {
+            let back: Vec<String> = set.iter().map(|name| format!("`{name}` = DEFAULT")).collect();
+            let back = self.session.run(&format!("SET SESSION {}", back.join(", SESSION "))).await;
+            back.map_err(self.session.error("set back what a migration has set for the session"))?;
+        }
+        self.session.reset().await
     }
 
     /// Writes to the ledger outside of a migration's own transaction.

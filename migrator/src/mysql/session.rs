@@ -1,6 +1,7 @@
 //! One direct session.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use cutover_core::Engine;
@@ -23,15 +24,53 @@ const END: Duration = Duration::from_secs(10);
 /// ANSI_QUOTES nor NO_BACKSLASH_ESCAPES, and a value that doesn't fit is an error rather than another value.
 const MODE: &str = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
 
+/// How long the server may hear nothing of a session before it ends it, and lets go of the turn: in seconds. A migrator whose
+/// machine has vanished can't take leave.
+const SILENCE: u32 = 30;
+
+/// How long a session may have nothing to do before it lets itself be heard.
+const PING: Duration = Duration::from_secs(10);
+
 /// A session. Dropped in mid-statement, it is ended by another one: the server would go on with the statement otherwise.
-#[derive(Debug)]
 pub(crate) struct Session {
     /// None once it is closed.
     connection: Option<Conn>,
     options: Opts,
     name: String,
-    id: u32,
+    identity: Identity,
     server: Server,
+}
+
+/// What a session is known by to another one: its id, and a lock of the server's that it alone has. Behind an address may stand
+/// another server a moment later, where the id is somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// Its id on the server.
+    pub(super) id: u32,
+    lock: String,
+}
+
+impl Identity {
+    /// The statement that ends what the session does. On a server that doesn't have it, it is an error and ends nothing.
+    pub(super) fn kill_query(&self) -> String {
+        format!("KILL QUERY IS_USED_LOCK('{}')", self.lock)
+    }
+
+    fn kill(&self) -> String {
+        format!("KILL IS_USED_LOCK('{}')", self.lock)
+    }
+}
+
+/// Without what it connects with, which has the password.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, identity, server, .. } = self;
+        f.debug_struct("Session")
+            .field("name", name)
+            .field("identity", identity)
+            .field("server", server)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -59,16 +98,42 @@ impl Session {
         let variables: BTreeMap<String, String> =
             asked.map_err(|source| doing("look at the server", &name, source))?.into_iter().collect();
         let server = Server::read(&variables, engine, &name)?;
-        let id = connection.id();
-        let mut session = Self { connection: Some(connection), options, name, id, server };
+        let lock = format!("cutover.session.{:032x}", fastrand::u128(..));
+        let identity = Identity { id: connection.id(), lock };
+        let mut session = Self { connection: Some(connection), options, name, identity, server };
         session.verify().await?;
         session.reset().await?;
+        let lock = session.identity.lock.clone();
+        session.try_lock(&lock).await?;
         Ok(session)
     }
 
-    /// Its id on the server.
-    pub(super) fn id(&self) -> u32 {
-        self.id
+    /// What it is known by to another one.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Whether the session of `identity` is on the same server.
+    pub(super) async fn sees(&mut self, identity: &Identity) -> Result<bool, mysql_async::Error> {
+        let holder = self.rows::<Option<u64>>("SELECT IS_USED_LOCK(?)", (identity.lock.as_str(),)).await?;
+        // The greeting has no room for more than 32 bits.
+        Ok(holder
+            .first()
+            .copied()
+            .flatten()
+            .is_some_and(|id| id & u64::from(u32::MAX) == u64::from(identity.id)))
+    }
+
+    /// Does nothing for `time`, and lets the server know all along that it is there.
+    pub(super) async fn idle(&mut self, time: Duration) -> Result<(), mysql_async::Error> {
+        let mut left = time;
+        while left > PING {
+            tokio::time::sleep(PING).await;
+            self.run("DO 0").await?;
+            left -= PING;
+        }
+        tokio::time::sleep(left).await;
+        Ok(())
     }
 
     /// What to call the server and the database.
@@ -156,7 +221,7 @@ impl Session {
         let settings = format!(
             "USE `{database}`; SET NAMES utf8mb4; SET SESSION TRANSACTION ISOLATION LEVEL {isolation}; \
              SET SESSION autocommit = 1, sql_mode = '{MODE}', foreign_key_checks = 1, unique_checks = 1, \
-             time_zone = DEFAULT, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, wait_timeout = 28800, {limits}"
+             time_zone = DEFAULT, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, wait_timeout = {SILENCE}, {limits}"
         );
         let set = self.run(&settings).await;
         set.map_err(self.error("set the limits of the session"))
@@ -171,7 +236,7 @@ impl Session {
         let asked = self.query::<(u64, u64)>("SELECT CONNECTION_ID(), @@server_id").await;
         let asked = asked.map_err(self.error("ask for the session's id"))?;
         // The greeting has no room for more than 32 bits.
-        if asked.first().is_some_and(|(id, _)| *id & u64::from(u32::MAX) == u64::from(self.id)) {
+        if asked.first().is_some_and(|(id, _)| *id & u64::from(u32::MAX) == u64::from(self.identity.id)) {
             Ok(())
         } else {
             Err(Error::Pooled { server: self.name.clone() })
@@ -207,11 +272,11 @@ impl Drop for Session {
         else {
             return;
         };
-        let (options, id) = (self.options.clone(), self.id);
+        let (options, kill) = (self.options.clone(), self.identity.kill());
         runtime.spawn(async move {
             let end = async {
                 let mut other = Conn::new(options).await?;
-                other.query_drop(format!("KILL {id}")).await?;
+                other.query_drop(kill).await?;
                 other.disconnect().await
             };
             if let Ok(Err(error)) = tokio::time::timeout(END, end).await {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::processes::Processes;
-use super::{Session, fence};
+use super::{Session, fault, fence};
 use crate::{Backend, Error, Limits, Progress, Work};
 
 /// How long to wait between two tries to get the turn, with as much again by chance.
@@ -79,11 +79,10 @@ impl Session {
         Ok(holder.first().copied().flatten())
     }
 
-    /// Ends the session `id`. That it has ended meanwhile is as good.
-    pub(super) async fn end(&mut self, id: u64) -> Result<(), Error> {
-        match self.run(&format!("KILL {id}")).await {
-            // No such session.
-            Err(mysql_async::Error::Server(error)) if error.code == 1094 => Ok(()),
+    /// Ends the session that has the lock `name`, whichever that is at this moment. That it has ended meanwhile is as good.
+    pub(super) async fn end_holder(&mut self, name: &str) -> Result<(), Error> {
+        match self.run(&format!("KILL IS_USED_LOCK('{name}')")).await {
+            Err(error) if fault::is_gone(&error) => Ok(()),
             ended => ended.map_err(self.error("end the session of an earlier claim")),
         }
     }

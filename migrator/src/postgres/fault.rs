@@ -22,6 +22,18 @@ pub(crate) fn passes(error: &Error) -> bool {
     }
 }
 
+/// Whether the connection is gone, or the server has ended the session: at an administrator's command (57P01), as it shuts down
+/// (57P02, 57P03), as it was idle for too long (25P03), or class 08.
+pub(crate) fn is_loss(error: &Error) -> bool {
+    match error.code() {
+        Some(code) => ["08", "57P0", "25P03"].into_iter().any(|class| code.code().starts_with(class)),
+        None => {
+            let source = std::error::Error::source(error);
+            error.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>())
+        }
+    }
+}
+
 /// Whether a connection may be had later: the server doesn't know us and refuse (wrong password, no such database: classes
 /// 28 and 3D), and its certificate, or its TLS, isn't other than the URL demands.
 pub(crate) fn may_connect(error: &Error) -> bool {

@@ -4,14 +4,19 @@
 use std::time::{Duration, Instant};
 
 use cutover_core::{Epoch, JournalId};
+use cutover_secrets::Secret;
 
 use super::ledger::is_there;
 use super::{Ledger, Session};
+use crate::ledger::Refusal;
 use crate::{Error, Limits, Work, ledger};
 
 /// How long a session whose claim is over may take to notice that its client is gone, which takes the server a second,
 /// before it is ended.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
+
+/// How long whoever has ended a session takes to raise the fence after that.
+const RAISED: Duration = Duration::from_secs(1);
 
 /// From one look to the next.
 const LOOKS: Duration = Duration::from_millis(50);
@@ -76,6 +81,21 @@ impl Ledger<'_> {
         let raised = self.session.client().execute(RAISE, &[&self.service, &journal, &sequence]).await;
         raised.map(drop).map_err(self.session.error("raise the fence"))
     }
+}
+
+/// Why the session of `work` was ended, where that was because of a later claim, or of another journal: seen in another session.
+pub(super) async fn overtaken(database: &Secret, work: &Work, limits: &Limits) -> Option<Refusal> {
+    let begun = Instant::now();
+    // Whoever can't ask knows no more than that the session is gone.
+    let session = Session::open(database, limits).await.ok()?;
+    let ledger = Ledger { session: &session, service: work.service.as_str() };
+    let mut refusal = None;
+    while refusal.is_none() && begun.elapsed() < RAISED && is_there(&session).await.ok()? {
+        refusal = ledger::admit(ledger.fence().await.ok()?.as_ref(), &work.epoch).err();
+        tokio::time::sleep(LOOKS).await;
+    }
+    session.close().await;
+    refusal
 }
 
 /// Ends the session that keeps the turn from us, where its claim is an older one of ours: its worker is gone, or frozen.

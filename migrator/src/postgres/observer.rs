@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Observer<'a> {
     database: &'a Secret,
     limits: &'a Limits,
-    watched: i32,
+    watched: (i32, f64),
     session: Option<Session>,
     seen: Backends,
     /// Whom the server was asked to end, and when last.
@@ -36,7 +36,7 @@ impl<'a> Observer<'a> {
         Self {
             database,
             limits,
-            watched: watched.pid(),
+            watched: watched.identity(),
             session: None,
             seen: Backends::default(),
             ended: Vec::new(),
@@ -47,10 +47,21 @@ impl<'a> Observer<'a> {
     pub(crate) async fn attend(&mut self) {
         // One that has died, as at a failover, is of no use any more.
         if self.session.as_ref().is_none_or(Session::is_closed) {
-            match Session::open(self.database, self.limits).await {
+            match self.open().await {
                 Ok(session) => self.session = Some(session),
                 Err(error) => tracing::warn!(%error, "sessions that are in the way can't be named"),
             }
+        }
+    }
+
+    /// A session that sees the watched one: on the same server, whatever the address leads to by now. On another one, whoever
+    /// is in the way of a session of that id would be somebody else.
+    async fn open(&self) -> Result<Session, Error> {
+        let session = Session::open(self.database, self.limits).await?;
+        if session.sees(self.watched).await? {
+            Ok(session)
+        } else {
+            Err(Error::Moved { server: session.server().to_owned() })
         }
     }
 
@@ -66,7 +77,7 @@ impl<'a> Observer<'a> {
         work: impl Future<Output = T>,
         progress: &UnboundedSender<Progress>,
     ) -> T {
-        let Self { session: Some(session), limits, watched, seen, ended, .. } = self else {
+        let Self { session: Some(session), limits, watched: (watched, _), seen, ended, .. } = self else {
             return work.await;
         };
         // More than once in the shortest wait that is watched; what takes long is looked at less and less.

@@ -11,7 +11,7 @@ use super::dropped_index::drop_index;
 use super::index::build_index;
 use super::reindex::reindex;
 use super::transaction::run_in_transaction;
-use super::{Ledger, Observer, Session};
+use super::{Ledger, Observer, Session, fence};
 use crate::ledger::{self, Pending};
 use crate::{Applied, Error, Limits, Progress, Step, Work};
 
@@ -25,8 +25,28 @@ pub(crate) async fn apply(
 ) -> Result<Applied, Error> {
     work.migrations.iter().filter(|migration| step.includes(migration)).try_for_each(able)?;
     let session = Session::open(database, limits).await?;
+    let applied = Box::pin(all(&session, database, step, work, limits, progress)).await;
+    match applied {
+        Err(error) if error.has_lost_its_session() => {
+            Err(fence::overtaken(database, work, limits).await.map_or(error, Error::from))
+        }
+        applied => {
+            session.close().await;
+            applied
+        }
+    }
+}
+
+async fn all(
+    session: &Session,
+    database: &Secret,
+    step: Step,
+    work: &Work,
+    limits: &Limits,
+    progress: &UnboundedSender<Progress>,
+) -> Result<Applied, Error> {
     session.take_turn(work, limits, progress).await?;
-    let ledger = Ledger::open(&session, &work.service).await?;
+    let ledger = Ledger::open(session, &work.service).await?;
     ledger.take_authority(work, limits).await?;
     if matches!(step, Step::Backfill | Step::BackfillBeforeSwitch) {
         // It takes hours, and the other services of this database have schemas to change. Each batch sees for itself
@@ -36,8 +56,8 @@ pub(crate) async fn apply(
 
     let entries = ledger.entries().await?;
     let due = ledger::due(step, &work.migrations, &entries)?;
-    let observer = Observer::new(database, &session, limits);
-    let mut run = Run { session: &session, ledger, observer, work, limits, progress };
+    let observer = Observer::new(database, session, limits);
+    let mut run = Run { session, ledger, observer, work, limits, progress };
     let (mut applied, mut already) = (Vec::new(), due.already);
     for pending in &due.pending {
         if pending.again && run.is_filled(pending).await? {
@@ -46,8 +66,6 @@ pub(crate) async fn apply(
         }
         applied.push((pending.migration.version(), run.apply(pending).await?));
     }
-    drop(run);
-    session.close().await;
     Ok(Applied { applied, already })
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Session {
     client: Client,
     connection: AbortOnDropHandle<()>,
     pid: i32,
+    /// When it began, by the server's clock in seconds. Another session has the same id at another time, or on another server.
+    started: f64,
     server: String,
 }
 
@@ -58,9 +60,13 @@ impl Session {
             Err(_) => return Err(Error::Silent { server, limit }),
         };
         let connection = AbortOnDropHandle::new(connection);
-        let mut session = Self { client, connection, pid: 0, server };
+        let mut session = Self { client, connection, pid: 0, started: 0.0, server };
         session.reset(limits.lock, limits.statement).await?;
         session.pid = session.backend_pid().await?;
+        let started = "SELECT extract(epoch FROM backend_start)::float8 FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let row = session.client.query_one(started, &[]).await;
+        session.started =
+            row.and_then(|row| row.try_get(0)).map_err(session.error("ask when the session began"))?;
         Ok(session)
     }
 
@@ -74,9 +80,17 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// The session's process id on the server.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
+    /// What it is known by to another one: its process id, and when it began.
+    pub(crate) fn identity(&self) -> (i32, f64) {
+        (self.pid, self.started)
+    }
+
+    /// Whether the session of that identity is on the same server.
+    pub(crate) async fn sees(&self, (pid, started): (i32, f64)) -> Result<bool, Error> {
+        let sees = "SELECT EXISTS (SELECT FROM pg_stat_activity \
+                    WHERE pid = $1 AND extract(epoch FROM backend_start)::float8 = $2)";
+        let row = self.client.query_one(sees, &[&pid, &started]).await;
+        row.and_then(|row| row.try_get(0)).map_err(self.error("look for the session that is at work"))
     }
 
     /// What to call the server and the database.

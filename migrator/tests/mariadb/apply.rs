@@ -113,6 +113,19 @@ async fn a_setting_holds_for_what_is_below_it_in_its_file_and_nowhere_else() {
     );
 }
 
+/// Whichever it is: not only those that every statement begins with.
+#[tokio::test]
+async fn what_one_file_sets_for_the_session_is_set_back_for_the_next() {
+    let database = Database::new().await;
+    let set = "SET group_concat_max_len = 5, time_zone = '+05:00';\nSET SESSION `sort_buffer_size` = 65536;\n\
+        CREATE TABLE seen AS SELECT @@group_concat_max_len AS a, @@time_zone AS b, @@sort_buffer_size AS c;";
+    let after = "INSERT INTO seen SELECT @@group_concat_max_len, @@time_zone, @@sort_buffer_size";
+    assert_eq!(database.expand(&migrations(&[set, after])).await.unwrap().applied.len(), 4);
+    let own = "SELECT COUNT(*) FROM seen WHERE (a, b, c) = (5, '+05:00', 65536)";
+    let usual = "SELECT COUNT(*) FROM seen WHERE a = @@group_concat_max_len AND b = @@time_zone AND c = @@sort_buffer_size";
+    assert_eq!((database.count(own).await, database.count(usual).await), (1, 1));
+}
+
 #[tokio::test]
 async fn a_value_that_does_not_fit_is_an_error() {
     let database = Database::new().await;
@@ -136,4 +149,24 @@ async fn a_statement_that_takes_too_long_is_ended() {
         assert!(error.to_string().contains("line 2: it took longer than 0.2 s"), "{error}");
         assert_eq!(database.count(&tables("a")).await, 0);
     }
+}
+
+/// It keeps the limits that the server doesn't know.
+#[tokio::test]
+async fn a_session_that_looks_on_and_has_died_is_replaced() {
+    let limits = Limits { statement: Duration::from_secs(4), ..Limits::default() };
+    let database = Database::new().await;
+    let at_work = "info = 'SELECT SLEEP(600)'";
+    let killed = async {
+        let of = "FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+        database.until(&format!("SELECT COUNT(*) {of} AND {at_work}")).await;
+        let looks_on = format!("SELECT COALESCE(MAX(id), 0) {of} AND NOT COALESCE({at_work}, FALSE)");
+        database.until(&looks_on).await;
+        let id = database.count(&looks_on).await;
+        database.run(&format!("KILL {id}")).await;
+    };
+    let slow = migrations(&["SELECT SLEEP(600)"]);
+    let ((outcome, _), ()) = tokio::join!(Box::pin(database.expand_within(&slow, &limits)), Box::pin(killed));
+    let error = outcome.unwrap_err();
+    assert!(error.to_string().contains("it took longer than 4 s"), "{error}");
 }

@@ -41,3 +41,27 @@ async fn services_that_share_a_database_have_their_own_versions_and_fences() {
     other.service = "billing".parse().unwrap();
     assert_eq!(database.expand(&other).await.unwrap().applied.len(), 1);
 }
+
+/// Of a session that was ended the server says no more than that. Whoever has a later claim has ended it, or anybody else.
+#[tokio::test]
+async fn whoever_was_overtaken_is_told_apart_from_whoever_has_lost_his_session() {
+    for is_overtaken in [true, false] {
+        let database = Database::new().await;
+        let slow = expansion("a", 8, &["SELECT SLEEP(600)"]);
+        let ended = async {
+            let at_work =
+                "FROM information_schema.processlist WHERE db = DATABASE() AND info = 'SELECT SLEEP(600)'";
+            database.until(&format!("SELECT COUNT(*) {at_work}")).await;
+            if is_overtaken {
+                database.run("UPDATE cutover_ledger_fence SET epoch_sequence = 9").await;
+            }
+            let id = database.count(&format!("SELECT id {at_work}")).await;
+            database.run(&format!("KILL {id}")).await;
+        };
+        let (outcome, ()) = tokio::join!(Box::pin(database.expand(&slow)), Box::pin(ended));
+        let error = outcome.unwrap_err();
+        let refused = matches!(error, Error::Refused(Refusal::Stale { highest: 9, given: 8 }));
+        assert_eq!(refused, is_overtaken, "{error}");
+        assert_eq!(error.retryable(), !is_overtaken, "{error}");
+    }
+}

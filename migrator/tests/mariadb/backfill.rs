@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use cutover_core::Phase;
 use cutover_migrator::ledger::Refusal;
-use cutover_migrator::{Error, Limits, Progress, Step, Work};
+use cutover_migrator::{Error, Limits, Progress, Step, Work, apply};
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{Database, LIMIT, Server, phases, run};
 
@@ -315,4 +316,34 @@ async fn a_server_that_logs_rows_as_statements_is_refused_a_backfill_and_nothing
     database.expand(&work).await.unwrap();
     let error = database.apply(Step::Backfill, &work).await.unwrap_err();
     assert!(matches!(error, Error::Unfit { .. }) && error.to_string().contains("STATEMENT"), "{error}");
+}
+
+/// Without that, it would go on until the server holds up all who write. This one writes no data before it must.
+#[tokio::test]
+async fn a_backfill_waits_while_the_redo_log_is_nearly_full() {
+    let server = Server::start(&[
+        "--innodb-log-file-size=4M",
+        "--innodb-adaptive-flushing=OFF",
+        "--innodb-max-dirty-pages-pct=99.9",
+        "--innodb-max-dirty-pages-pct-lwm=0",
+    ]);
+    let database = Database::on(&server).await;
+    let work = work(&numbered(6_000), &FILL.replace("upper(old)", "repeat(upper(old), 100)"));
+    database.expand(&work).await.unwrap();
+    let (progress, mut told) = unbounded_channel();
+    let limits = Limits::default();
+    let filled = Box::pin(apply(&database.url, Step::Backfill, &work, &limits, &progress));
+    let flushed = async {
+        loop {
+            if let Some(Progress::Flushing { percent, .. }) = told.recv().await {
+                assert!(percent >= 75, "{percent}");
+                break;
+            }
+        }
+        database.run("SET GLOBAL innodb_max_dirty_pages_pct = 0").await;
+    };
+    let both = async { tokio::join!(filled, Box::pin(flushed)) };
+    let (filled, ()) = tokio::time::timeout(LIMIT, both).await.expect("it never waited");
+    assert_eq!(filled.unwrap().applied.len(), 1);
+    assert_eq!(database.count("SELECT COUNT(*) FROM posts WHERE new IS NULL OR visits <> 1").await, 0);
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use cutover_core::Engine;
 use cutover_migrator::{Error, Limits, Step, Work, apply};
 use cutover_secrets::Secret;
+use mysql_async::prelude::Queryable;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::unbounded_channel;
@@ -80,4 +81,44 @@ async fn what_is_no_direct_session_is_refused() {
     });
     let error = refused(url, &migrations(&["DO 1"])).await;
     assert!(matches!(error, Error::Pooled { .. }) && !error.retryable(), "{error:?}");
+}
+
+/// After a failover, the address leads to another server, where the ids of sessions are other people's.
+#[tokio::test]
+async fn on_another_server_nobody_is_ended() {
+    let (one, other) = (Server::start(&[]), Server::start(&[]));
+    let database = Database::on(&one).await;
+    let (before, rest) = database.url.expose().rsplit_once('@').unwrap();
+    let (first, name) = rest.split_once('/').unwrap();
+    let second = other.url().rsplit_once('@').and_then(|(_, rest)| rest.split_once('/')).unwrap().0;
+    let mut session = connect(other.url()).await;
+    let (_, password) = before.rsplit_once(':').unwrap();
+    for host in ["localhost", "127.0.0.1"] {
+        run(&mut session, &format!("SET PASSWORD FOR cutover@{host} = PASSWORD('{password}')")).await;
+    }
+    run(&mut session, &format!("CREATE DATABASE {name}")).await;
+    let mut others = Vec::new();
+    for _ in 0..40 {
+        let mut session = connect(&format!("{before}@{second}/{name}")).await;
+        others.push(async move { session.query_first::<i64, _>("SELECT SLEEP(3)").await });
+    }
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{before}@{}/{name}?ssl-mode=DISABLED", proxy.local_addr().unwrap());
+    let servers: Vec<SocketAddr> = [first, second].map(|server| server.parse().unwrap()).to_vec();
+    tokio::spawn(async move {
+        let mut accepted = 0;
+        while let Ok((mut client, _)) = proxy.accept().await {
+            let mut server = TcpStream::connect(servers[accepted.min(1)]).await.unwrap();
+            accepted += 1;
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let (progress, _told) = unbounded_channel();
+    let (url, slow) = (Secret::new(url), migrations(&["SELECT SLEEP(600)"]));
+    let limits = Limits { statement: std::time::Duration::from_millis(500), ..Limits::default() };
+    let moved = Box::pin(apply(&url, Step::Expand, &slow, &limits, &progress));
+    let (moved, slept) = tokio::join!(moved, futures_util::future::join_all(others));
+    let error = moved.unwrap_err();
+    assert!(matches!(error, Error::Moved { .. }) && error.retryable(), "{error}");
+    assert!(slept.into_iter().all(|slept| slept.unwrap() == Some(0)), "somebody was ended");
 }

@@ -49,6 +49,7 @@ async fn a_frozen_migrator_is_ended_by_whoever_has_the_later_claim() {
 async fn begun(database: &Database, change: &str, meanwhile: &str) -> Result<usize, Error> {
     let posts = "CREATE TABLE posts (id int PRIMARY KEY, title varchar(20));";
     database.expand(&migrations(&[posts])).await.unwrap();
+    database.run("CREATE USER IF NOT EXISTS reader; GRANT SELECT ON posts TO reader").await;
     let work = migrations(&[posts, change]);
     database.expand(&work).await.unwrap();
     database
@@ -76,6 +77,8 @@ async fn what_was_done_is_seen_in_the_catalog_and_what_was_not_is_done() {
     assert!(matches!(&error, Error::Unclear { .. }) && error.to_string().contains("no name"), "{error}");
 }
 
+const REVOKE: &str = "REVOKE SELECT ON posts FROM reader";
+
 #[tokio::test]
 async fn what_can_not_be_told_is_refused_with_the_way_to_say_it() {
     for (change, meanwhile, done) in [
@@ -85,11 +88,16 @@ async fn what_can_not_be_told_is_refused_with_the_way_to_say_it() {
             false,
         ),
         ("TRUNCATE TABLE posts", "INSERT INTO posts VALUES (1, 'since')", true),
+        // Done twice it is an error: what it takes away isn't there any more.
+        (REVOKE, "INSERT INTO posts VALUES (1, 'since')", true),
     ] {
         let database = Database::new().await;
         let error = begun(&database, change, meanwhile).await.unwrap_err();
         let Error::Unclear { done: was, undone, .. } = &error else { panic!("{error}") };
         assert!(!error.retryable() && error.to_string().contains("002_change"), "{error}");
+        let torn =
+            "one part is done (column b of posts is there) and another isn't (column a of posts isn't there)";
+        assert_eq!(error.to_string().contains(torn), !done, "{error}");
         if done {
             database.run(was).await;
         } else {

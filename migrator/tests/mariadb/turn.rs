@@ -5,6 +5,7 @@ use std::time::Duration;
 use cutover_migrator::{Error, Limits};
 
 use crate::support::{Database, migrations};
+use crate::victim::{self, Task};
 
 #[tokio::test]
 async fn of_two_migrators_exactly_one_applies_each_migration() {
@@ -56,4 +57,20 @@ async fn a_cancelled_expansion_lets_go_of_the_database() {
     assert!(cancelled.is_err());
     let quick = database.expand(&migrations(&[table])).await.unwrap();
     assert_eq!(quick.applied.len() + quick.already, 1);
+}
+
+/// No server hears that a machine has vanished. It is as silent as a process that is stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migrator_that_has_vanished_does_not_keep_the_turn() {
+    let database = Database::new().await;
+    let migrator = victim::start(database.url.expose(), Task::Index, 7);
+    let at_work = "SELECT COUNT(*) FROM information_schema.processlist \
+        WHERE db = DATABASE() AND state LIKE 'altering table%'";
+    database.until(at_work).await;
+    migrator.freeze();
+    let mut other = migrations(&["CREATE TABLE invoices (id int)"]);
+    other.service = "billing".parse().unwrap();
+    let limits = Limits { turn: Duration::from_secs(150), ..Limits::default() };
+    let (outcome, _) = database.expand_within(&other, &limits).await;
+    assert_eq!(outcome.unwrap().applied.len(), 1);
 }

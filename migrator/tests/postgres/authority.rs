@@ -42,3 +42,26 @@ async fn services_that_share_a_database_have_their_own_versions_and_fences() {
     other.service = "billing".parse().unwrap();
     assert_eq!(database.expand(&other).await.unwrap().applied.len(), 1);
 }
+
+/// Of a session that was ended the server says no more than that. Whoever has a later claim has ended it, or anybody else.
+#[tokio::test]
+async fn whoever_was_overtaken_is_told_apart_from_whoever_has_lost_his_session() {
+    for is_overtaken in [true, false] {
+        let database = Database::new().await;
+        let slow = expansion("a", 8, &["SELECT pg_sleep(600)"]);
+        let ended = async {
+            let at_work = "FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(600)' AND state = 'active'";
+            database.until(&format!("SELECT EXISTS (SELECT {at_work})")).await;
+            let session = database.session().await;
+            if is_overtaken {
+                session.batch_execute("UPDATE cutover_ledger.fence SET epoch_sequence = 9").await.unwrap();
+            }
+            session.batch_execute(&format!("SELECT pg_terminate_backend(pid) {at_work}")).await.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(Box::pin(database.expand(&slow)), Box::pin(ended));
+        let error = outcome.unwrap_err();
+        let refused = matches!(error, Error::Refused(Refusal::Stale { highest: 9, given: 8 }));
+        assert_eq!(refused, is_overtaken, "{error}");
+        assert_eq!(error.retryable(), !is_overtaken, "{error}");
+    }
+}

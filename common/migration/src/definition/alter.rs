@@ -86,7 +86,7 @@ impl Action<'_> {
         if self.words.take(&["FOREIGN", "KEY"]) || self.words.take(&["CHECK"]) {
             return Some(vec![self.mark(Member::Constraint, constraint?, true)]);
         }
-        if self.words.take(&["PARTITION"]) {
+        if self.words.begins(&["PARTITION"]) || self.is_temporal() {
             return None;
         }
         let kind = self.words.any(&["UNIQUE", "FULLTEXT", "SPATIAL"]);
@@ -107,6 +107,13 @@ impl Action<'_> {
         Some(vec![self.mark(Member::Column, name, true)])
     }
 
+    /// Whether it is about MariaDB's versions of rows, or a period of time: neither has a name in the catalog.
+    fn is_temporal(&self) -> bool {
+        let mut words = self.words;
+        words.take(&["SYSTEM", "VERSIONING"])
+            || words.take(&["PERIOD"]) && (words.condition() || words.begins(&["FOR"]))
+    }
+
     fn dropped(&mut self) -> Option<Mark> {
         if self.words.take(&["PRIMARY", "KEY"]) {
             return Some(self.mark(Member::Index, "PRIMARY".to_owned(), false));
@@ -115,7 +122,7 @@ impl Action<'_> {
             Member::Index
         } else if self.words.take(&["FOREIGN", "KEY"]) || self.words.any(&["CONSTRAINT", "CHECK"]).is_some() {
             Member::Constraint
-        } else if self.words.begins(&["PARTITION"]) {
+        } else if self.words.begins(&["PARTITION"]) || self.is_temporal() {
             return None;
         } else {
             self.words.take(&["COLUMN"]);

@@ -5,6 +5,8 @@ mod alter;
 mod reader;
 mod words;
 
+use std::fmt;
+
 use cutover_core::Engine;
 
 use crate::statement::statements;
@@ -54,6 +56,27 @@ pub enum Thing {
     Event(Name),
     /// A part of a table, by its own name.
     Member(Name, Member, String),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.schema.iter().try_for_each(|schema| write!(f, "{schema}."))?;
+        f.write_str(&self.name)
+    }
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(name) => write!(f, "table {name}"),
+            Self::Trigger(name) => write!(f, "trigger {name}"),
+            Self::Routine(name) => write!(f, "routine {name}"),
+            Self::Event(name) => write!(f, "event {name}"),
+            Self::Member(table, Member::Column, name) => write!(f, "column {name} of {table}"),
+            Self::Member(table, Member::Index, name) => write!(f, "index {name} of {table}"),
+            Self::Member(table, Member::Constraint, name) => write!(f, "constraint {name} of {table}"),
+        }
+    }
 }
 
 impl Thing {
@@ -139,20 +162,7 @@ mod tests {
 
     /// The marks as text: `+` what is there, `-` what isn't.
     fn marks(sql: &str) -> Vec<String> {
-        let qualified = |name: &Name| match &name.schema {
-            Some(schema) => format!("{schema}.{}", name.name),
-            None => name.name.clone(),
-        };
-        let text = |mark: &Mark| {
-            let thing = match &mark.thing {
-                Thing::Table(name) => format!("table {}", qualified(name)),
-                Thing::Trigger(name) => format!("trigger {}", qualified(name)),
-                Thing::Routine(name) => format!("routine {}", qualified(name)),
-                Thing::Event(name) => format!("event {}", qualified(name)),
-                Thing::Member(table, member, name) => format!("{member:?} {name} of {}", qualified(table)),
-            };
-            format!("{}{thing}", if mark.there { '+' } else { '-' })
-        };
+        let text = |mark: &Mark| format!("{}{}", if mark.there { '+' } else { '-' }, mark.thing);
         Definition::read(sql).unwrap().marks.iter().map(text).collect()
     }
 
@@ -161,32 +171,32 @@ mod tests {
         for (sql, expected) in [
             (
                 "ALTER TABLE t ADD COLUMN n int, ADD b int, ALGORITHM=INSTANT",
-                &["+Column n of t", "+Column b of t"][..],
+                &["+column n of t", "+column b of t"][..],
             ),
-            ("ALTER TABLE `t` ADD (`a``b` int, c decimal(4, 2))", &["+Column a`b of t", "+Column c of t"]),
-            ("ALTER TABLE s.t DROP COLUMN IF EXISTS n, DROP b", &["-Column n of s.t", "-Column b of s.t"]),
-            ("ALTER TABLE t CHANGE a b int, CHANGE COLUMN c c bigint", &["-Column a of t", "+Column b of t"]),
+            ("ALTER TABLE `t` ADD (`a``b` int, c decimal(4, 2))", &["+column a`b of t", "+column c of t"]),
+            ("ALTER TABLE s.t DROP COLUMN IF EXISTS n, DROP b", &["-column n of s.t", "-column b of s.t"]),
+            ("ALTER TABLE t CHANGE a b int, CHANGE COLUMN c c bigint", &["-column a of t", "+column b of t"]),
             (
                 "ALTER TABLE t RENAME COLUMN a TO b, RENAME INDEX c TO d",
-                &["-Column a of t", "+Column b of t", "-Index c of t", "+Index d of t"],
+                &["-column a of t", "+column b of t", "-index c of t", "+index d of t"],
             ),
             (
                 "ALTER TABLE t ADD UNIQUE INDEX i (a, b), ADD KEY k USING BTREE (c)",
-                &["+Index i of t", "+Index k of t"],
+                &["+index i of t", "+index k of t"],
             ),
             (
                 "ALTER TABLE t ADD PRIMARY KEY (a), DROP PRIMARY KEY",
-                &["+Index PRIMARY of t", "-Index PRIMARY of t"],
+                &["+index PRIMARY of t", "-index PRIMARY of t"],
             ),
             (
                 "ALTER TABLE t ADD CONSTRAINT u UNIQUE (a), ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id)",
-                &["+Index u of t", "+Constraint f of t"],
+                &["+index u of t", "+constraint f of t"],
             ),
             (
                 "ALTER TABLE t ADD CONSTRAINT k CHECK (a > 0), DROP FOREIGN KEY f, DROP CONSTRAINT IF EXISTS x",
-                &["+Constraint k of t", "-Constraint f of t", "-Constraint x of t"],
+                &["+constraint k of t", "-constraint f of t", "-constraint x of t"],
             ),
-            ("SET STATEMENT foreign_key_checks = 0 FOR ALTER TABLE t NOWAIT DROP KEY i", &["-Index i of t"]),
+            ("SET STATEMENT foreign_key_checks = 0 FOR ALTER TABLE t NOWAIT DROP KEY i", &["-index i of t"]),
             ("ALTER TABLE t RENAME TO u", &["-table t", "+table u"]),
             ("RENAME TABLE a TO x, b TO a", &["-table b", "+table a", "+table x"]),
             (
@@ -194,9 +204,9 @@ mod tests {
                 &["+trigger r"],
             ),
             ("CREATE ALGORITHM=MERGE VIEW v AS SELECT * FROM t", &["+table v"]),
-            ("CREATE UNIQUE INDEX i USING BTREE ON s.t (a)", &["+Index i of s.t"]),
+            ("CREATE UNIQUE INDEX i USING BTREE ON s.t (a)", &["+index i of s.t"]),
             ("DROP TABLE a, s.b", &["-table a", "-table s.b"]),
-            ("DROP INDEX i ON t", &["-Index i of t"]),
+            ("DROP INDEX i ON t", &["-index i of t"]),
             ("DROP TRIGGER s.r", &["-trigger s.r"]),
             ("CREATE PROCEDURE p() BEGIN SELECT 1; END", &["+routine p"]),
         ] {
@@ -218,6 +228,8 @@ mod tests {
             "CREATE TABLE IF NOT EXISTS t (id int)",
             "DROP TABLE IF EXISTS t",
             "GRANT SELECT ON t TO reader",
+            "REVOKE ALL PRIVILEGES, GRANT OPTION FROM reader",
+            "REVOKE IF EXISTS SELECT ON t FROM reader",
             "ANALYZE TABLE t",
         ] {
             assert!(Definition::read(sql).unwrap().repeatable, "{sql}");
@@ -228,6 +240,8 @@ mod tests {
     fn of_what_is_not_known_nothing_is_claimed() {
         for sql in [
             "CALL p()",
+            "REVOKE SELECT ON t FROM reader",
+            "REVOKE ALL ON t FROM reader",
             "TRUNCATE TABLE t",
             "CREATE DATABASE d",
             "LOAD DATA INFILE 'a' INTO TABLE t",
@@ -241,6 +255,16 @@ mod tests {
         // It has a name of the server's choice: whether it was this one that has changed the table, nobody can tell.
         let unnamed = Definition::read("ALTER TABLE t ADD INDEX (a)").unwrap();
         assert_eq!((unnamed.marks.len(), unnamed.repeatable), (0, false));
+        for sql in [
+            "ADD SYSTEM VERSIONING",
+            "DROP SYSTEM VERSIONING",
+            "ADD PERIOD FOR p (a, b)",
+            "DROP PERIOD IF EXISTS FOR p",
+        ] {
+            let read = Definition::read(&format!("ALTER TABLE t {sql}")).unwrap();
+            assert_eq!((read.marks.len(), read.repeatable), (0, false), "{sql}");
+        }
+        assert_eq!(marks("ALTER TABLE t ADD system int, ADD period int").len(), 2);
         assert_eq!(
             (unnamed.outcome(true, &[]), unnamed.outcome(false, &[])),
             (Outcome::Unknown, Outcome::Undone)

@@ -5,7 +5,7 @@ use super::{Definition, Mark, Member, Name, Thing, alter};
 use crate::token::Token;
 
 /// What can be done again and says nothing of what was there before.
-const REPEATABLE: [&str; 5] = ["GRANT", "REVOKE", "ANALYZE", "OPTIMIZE", "FLUSH"];
+const REPEATABLE: [&str; 4] = ["GRANT", "ANALYZE", "OPTIMIZE", "FLUSH"];
 
 /// What is made and dropped under a name.
 const KINDS: [&str; 7] = ["TABLE", "INDEX", "VIEW", "TRIGGER", "FUNCTION", "PROCEDURE", "EVENT"];
@@ -35,9 +35,18 @@ impl<'a> Reader<'a> {
             Some("CREATE") => self.create(),
             Some(_) => self.drop(),
             None => {
-                self.words.any(&REPEATABLE).map(|_| Definition { repeatable: true, ..Definition::default() })
+                let again = self.words.any(&REPEATABLE).is_some() || self.revokes_again();
+                again.then(|| Definition { repeatable: true, ..Definition::default() })
             }
         }
+    }
+
+    /// Whether it takes rights away that need not be there. Of all others it is an error that they aren't.
+    fn revokes_again(&mut self) -> bool {
+        self.words.take(&["REVOKE"])
+            && (self.words.take(&["IF", "EXISTS"])
+                || self.words.take(&["ALL", "PRIVILEGES"]) && self.words.symbol(",")
+                || self.words.take(&["ALL"]) && self.words.symbol(","))
     }
 
     fn create(&mut self) -> Option<Definition> {

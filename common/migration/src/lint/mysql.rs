@@ -141,6 +141,14 @@ impl<'a> Words<'a> {
     /// What an action of ALTER TABLE breaks beside the way in which it is made.
     fn action(&self, table: &str, known: &mut Known) -> Vec<Rule> {
         let column = |words: &[&str]| self.name(words.len()).0;
+        // MariaDB copies the table for either, whatever the statement says.
+        let period = self.is(1, "PERIOD") && (self.is(2, "FOR") || self.is(2, "IF"));
+        if self.begins(&["ADD", "SYSTEM", "VERSIONING"]) || self.begins(&["ADD"]) && period {
+            return vec![Rule::COPY];
+        }
+        if self.begins(&["DROP", "SYSTEM", "VERSIONING"]) || self.begins(&["DROP"]) && period {
+            return vec![Rule::DROP];
+        }
         if self.begins(&["DROP"]) {
             let kept = [
                 &["INDEX"][..],

@@ -97,6 +97,10 @@ fn mysql_commits_so_each_statement_is_a_part() {
     let parts = read_phase(Phase::Contract, sql, Engine::Mysql).unwrap();
     let kinds: Vec<(&Kind, &[usize])> = parts.iter().map(|part| (part.kind(), part.lines())).collect();
     assert_eq!(kinds, [(&Kind::Definition, &[1][..]), (&Kind::Transaction, &[2]), (&Kind::Definition, &[4])]);
+    for unfit in ["SET sql_log_bin = 0", "SET ROLE admin"] {
+        let read = read_phase(Phase::Expand, &format!("SELECT 1;\n{unfit}"), Engine::Mariadb);
+        assert!(matches!(read, Err(InvalidMigration::Setting { line: 2, .. })), "{unfit}");
+    }
     let off = read_phase(Phase::Expand, "-- cutover: transaction=off\nSELECT 1", Engine::Mariadb);
     assert!(matches!(off, Err(InvalidMigration::NoTransactions { line: 1, .. })));
 }

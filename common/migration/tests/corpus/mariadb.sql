@@ -88,3 +88,11 @@ ALTER TABLE users DROP COLUMN name;
 --- expand: algorithm drop-column
 CREATE TABLE archive.users (id bigint, name text);
 ALTER TABLE users DROP COLUMN name;
+--- expand: copy
+ALTER TABLE users ADD SYSTEM VERSIONING, ALGORITHM=INPLACE, LOCK=NONE;
+--- expand: copy
+ALTER TABLE posts ADD PERIOD FOR validity (starts_on, ends_on), ALGORITHM=INSTANT;
+--- expand: drop
+ALTER TABLE users DROP SYSTEM VERSIONING, ALGORITHM=INPLACE, LOCK=NONE;
+--- expand: safe
+ALTER TABLE users ADD system varchar(20), ADD period int, ALGORITHM=INSTANT;

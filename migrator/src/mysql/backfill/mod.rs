@@ -6,6 +6,7 @@
 mod batch;
 mod column;
 mod key;
+mod redo;
 mod state;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use cutover_migration::{Backfill, Name};
 
 use self::batch::{Batches, Done, Moved};
 use self::key::Key;
+use self::redo::Redo;
 use self::state::{State, estimate, values};
 use super::observer::{SHORTEST, Watch, explain};
 use super::run::Run;
@@ -61,7 +63,7 @@ pub(super) async fn fill(run: &mut Run<'_>, pending: &Pending<'_>, backfill: &Ba
             walk(run, batches, state).await?;
         }
         let Some(left) = left(run, pending, &key, backfill).await? else {
-            run.session.reset().await?;
+            run.reset().await?;
             return run.record(pending, true, None).await;
         };
         let (rounds, batch) = state.as_ref().map_or((1, backfill.batch), |state| (state.round, state.batch));
@@ -110,6 +112,7 @@ async fn walk(run: &mut Run<'_>, batches: Batches<'_>, state: &mut State) -> Res
     let (begun, meter) = (Instant::now(), Meter::new(state.walked, state.expected));
     let mut pace = Pace::new(state.batch, limits.batch, limits.batch_rows);
     state.batch = pace.rows();
+    let mut redo = Redo::default();
     let (mut told, mut moved, mut tries) = (begun, begun, 0);
     let report = |run: &Run<'_>, state: &State| {
         let (rate, left) = meter.read(state.walked, begun.elapsed());
@@ -123,6 +126,9 @@ async fn walk(run: &mut Run<'_>, batches: Batches<'_>, state: &mut State) -> Res
             report(run, state);
             run.session.verify().await?;
         }
+        if redo.wait(run, migration).await? {
+            moved = Instant::now();
+        }
         let (ended, cut) = next(run, batches, state, tries > 0).await?;
         match ended {
             Ok(Moved::Through) => break,
@@ -131,8 +137,9 @@ async fn walk(run: &mut Run<'_>, batches: Batches<'_>, state: &mut State) -> Res
                 pace.took(end.rows, took);
                 state.walked += u64::from(end.rows);
                 (state.reached, state.batch) = (Some(end.place), pace.rows());
+                let rested = run.session.idle(took.mul_f64(limits.rest)).await;
+                rested.map_err(run.session.error("pause between two batches"))?;
                 (moved, tries) = (Instant::now(), 0);
-                tokio::time::sleep(took.mul_f64(limits.rest)).await;
             }
             Err(Error::Statement { source, .. } | Error::Ledger { source, .. })
                 if source.is_contention() || source.is_cancelled() =>
@@ -179,7 +186,7 @@ async fn next(
 
 /// Makes the session ready to find places along `key`: they are written down in one zone, whatever the session's is.
 async fn prepare(run: &mut Run<'_>, key: &Key) -> Result<(), Error> {
-    run.session.reset().await?;
+    run.reset().await?;
     if key.has_zone() {
         let set = run.session.run("SET SESSION time_zone = '+00:00'").await;
         set.map_err(run.session.error("set what a backfill needs"))?;
@@ -195,7 +202,7 @@ async fn left(
     backfill: &Backfill,
 ) -> Result<Option<String>, Error> {
     let (source, verify, limit) = (key.source(), &backfill.verify, run.limits.verify);
-    run.session.reset().await?;
+    run.reset().await?;
     let most = LEFT + 1;
     let count =
         format!("SELECT COUNT(*) FROM (SELECT 1 FROM {source} WHERE ({verify}\n) LIMIT {most}) AS rows_left");

@@ -123,7 +123,9 @@ async fn walk(run: &mut Run<'_>, batches: &Batches<'_>, state: &mut State) -> Re
             told = Instant::now();
             report(run, state);
             session.verify().await?;
-            replicas.wait(run, batches.pending).await?;
+            if replicas.wait(run, batches.pending).await? {
+                moved = Instant::now();
+            }
         }
         let ended = if tries == 0 {
             batches.next(state).await
@@ -138,8 +140,8 @@ async fn walk(run: &mut Run<'_>, batches: &Batches<'_>, state: &mut State) -> Re
                 pace.took(end.rows, took);
                 state.walked += u64::from(end.rows);
                 (state.reached, state.batch) = (Some(end.place), pace.rows());
-                (moved, tries) = (Instant::now(), 0);
                 tokio::time::sleep(took.mul_f64(limits.rest)).await;
+                (moved, tries) = (Instant::now(), 0);
             }
             Err(Error::Statement { source, .. } | Error::Ledger { source, .. })
                 if source.is_contention() || source.is_cancelled() =>

@@ -28,14 +28,14 @@ impl<'a> Replicas<'a> {
         Self { session, limits, trail: Trail::default() }
     }
 
-    /// Waits until none is further behind than it may be.
-    pub(super) async fn wait(&mut self, run: &Run<'_>, pending: &Pending<'_>) -> Result<(), Error> {
+    /// Waits until none is further behind than it may be. Answers whether there was anything to wait for.
+    pub(super) async fn wait(&mut self, run: &Run<'_>, pending: &Pending<'_>) -> Result<bool, Error> {
         let (begun, migration) = (Instant::now(), pending.migration);
         let mut told = false;
         loop {
             let lag = self.lag().await?;
             if lag <= self.limits.lag {
-                return Ok(());
+                return Ok(told);
             }
             if begun.elapsed() >= self.limits.lag_patience {
                 let (limit, waited) = (self.limits.lag, begun.elapsed());
