@@ -1,15 +1,16 @@
 //! An index built concurrently, outside a transaction: an intent in the ledger first, the catalog looked at last, and
 //! what a killed build has left dropped and built again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cutover_migration::ConcurrentIndex;
 
 use super::Session;
+use super::activity::COLUMNS;
 use super::run::Run;
 use super::transaction::execute;
 use crate::ledger::Pending;
-use crate::{Error, Progress};
+use crate::{Backend, Error, Progress};
 
 /// An index in the catalog.
 enum State {
@@ -24,6 +25,15 @@ enum State {
     Valid,
 }
 
+/// The sessions of clients that may be building or dropping an index of a table right now: those that hold the lock for it, which
+/// lasts from the first to the last of their transactions. Of what they do, only their own role may see more.
+const BUILDERS: &str = "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.relation = to_regclass($1) AND l.granted \
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+    AND l.mode = 'ShareUpdateExclusiveLock' AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid()";
+
+/// From one look for builders to the next.
+const LOOKS: Duration = Duration::from_millis(200);
+
 /// Builds `index`, the only thing in `pending`. As we have the turn, no session of an earlier run is still building.
 pub(crate) async fn build_index(
     run: &mut Run<'_>,
@@ -33,7 +43,7 @@ pub(crate) async fn build_index(
     let (session, migration, begun) = (run.session, pending.migration, pending.begun);
     session.reset(run.limits.index_lock, run.limits.index).await?;
     session.verify().await?;
-    match look(session, index).await? {
+    match settled(run, pending, index).await? {
         State::Valid if begun => return run.record(pending, true).await,
         State::Invalid { name } if begun => {
             run.tell(Progress::Rebuilding { version: migration.version(), index: name.clone() });
@@ -65,12 +75,53 @@ pub(crate) async fn build_index(
     }
 }
 
-/// After a build that failed: no half an index, and no intent.
+/// After a build that failed: no half an index, and no intent. One that somebody else is building under the same name, which is
+/// why ours has failed, is left alone.
 async fn take_back(run: &Run<'_>, pending: &Pending<'_>, index: &ConcurrentIndex) -> Result<(), Error> {
-    if let State::Invalid { name } = look(run.session, index).await? {
+    let builder = builder(run.session, &index.table).await?;
+    if let (State::Invalid { name }, None) = (look(run.session, index).await?, builder) {
         drop_invalid(run.session, &name).await?;
     }
     run.ledger.forget(pending).await
+}
+
+/// What there is of the index, once nobody can be building it: an invalid one may be on its way to be valid.
+///
+/// # Errors
+/// When somebody is at work on the table's indexes for longer than patience lasts.
+async fn settled(run: &Run<'_>, pending: &Pending<'_>, index: &ConcurrentIndex) -> Result<State, Error> {
+    let (begun, session) = (Instant::now(), run.session);
+    let mut told = false;
+    loop {
+        // In this order: who has ended after the first look has made it valid before the second.
+        let builder = builder(session, &index.table).await?;
+        match (look(session, index).await?, builder) {
+            (State::Invalid { name }, Some(builder)) if begun.elapsed() >= run.limits.patience => {
+                let (file, builder) = (pending.migration.file().to_owned(), Box::new(builder));
+                return Err(Error::Building { file, index: name, builder });
+            }
+            (State::Invalid { name }, Some(builder)) => {
+                if !told {
+                    told = true;
+                    run.tell(Progress::Building {
+                        version: pending.migration.version(),
+                        index: name,
+                        builder,
+                    });
+                }
+                tokio::time::sleep(LOOKS).await;
+            }
+            (state, _) => return Ok(state),
+        }
+    }
+}
+
+/// Somebody who may be building or dropping an index of `table`.
+pub(super) async fn builder(session: &Session, table: &str) -> Result<Option<Backend>, Error> {
+    let builder = format!("SELECT {COLUMNS} {BUILDERS} ORDER BY a.xact_start LIMIT 1");
+    let row = session.client().query_opt(&builder, &[&table]).await;
+    row.and_then(|row| row.as_ref().map(Backend::read).transpose())
+        .map_err(session.error("see who is building an index"))
 }
 
 async fn look(session: &Session, index: &ConcurrentIndex) -> Result<State, Error> {

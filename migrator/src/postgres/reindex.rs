@@ -5,14 +5,14 @@ use std::time::Instant;
 use cutover_migration::Reindexed;
 
 use super::Session;
-use super::index::drop_invalid;
+use super::index::{builder, drop_invalid};
 use super::run::Run;
 use super::transaction::execute;
 use crate::ledger::Pending;
 use crate::{Error, Progress};
 
 /// The invalid indexes of a table that bear the names of what is being built, or was replaced (manual, REINDEX).
-const LEFT: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+const LEFT: &str = "SELECT format('%I.%I', n.nspname, c.relname), i.indrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' \
     AND i.indrelid = coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass($1)), to_regclass($1))";
 
@@ -42,16 +42,20 @@ pub(crate) async fn reindex(run: &mut Run<'_>, pending: &Pending<'_>, what: &Rei
 }
 
 async fn drop_left(run: &Run<'_>, pending: &Pending<'_>, what: &Reindexed) -> Result<(), Error> {
-    for name in left(run.session, what).await? {
+    for (name, table) in left(run.session, what).await? {
+        if builder(run.session, &table).await?.is_some() {
+            // Somebody else is building it, or one beside it: what is left is in nobody's way.
+            continue;
+        }
         run.tell(Progress::Rebuilding { version: pending.migration.version(), index: name.clone() });
         drop_invalid(run.session, &name).await?;
     }
     Ok(())
 }
 
-async fn left(session: &Session, what: &Reindexed) -> Result<Vec<String>, Error> {
+async fn left(session: &Session, what: &Reindexed) -> Result<Vec<(String, String)>, Error> {
     let (Reindexed::Index(name) | Reindexed::Table(name)) = what;
     let rows = session.client().query(LEFT, &[name]).await;
-    rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
+    rows.and_then(|rows| rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect())
         .map_err(session.error("look for indexes that were left invalid"))
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cutover_migrator::{Error, Limits, Progress};
+use cutover_migrator::{Error, Limits, Progress, Step, apply};
+use tokio::sync::mpsc::unbounded_channel;
 
-use crate::support::{Database, migrations};
+use crate::support::{Database, LIMIT, migrations};
 use crate::victim::{self, Task};
 
 const POSTS: &str = "CREATE TABLE posts (id int, title text); INSERT INTO posts VALUES (1, 'a'), (2, 'a')";
@@ -76,6 +77,44 @@ async fn a_build_that_was_killed_is_done_again() {
         rebuilt |= matches!(progress, Progress::Rebuilding { .. });
     }
     assert!(rebuilt);
+    assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
+}
+
+/// What he builds is INVALID until it is done, and bears the name of what the killed one has left.
+#[tokio::test]
+async fn an_index_that_somebody_else_is_building_is_waited_for_and_not_dropped() {
+    let database = Database::new().await;
+    database.expand(&migrations(&[POSTS])).await.unwrap();
+    let writer = database.session().await;
+    writer.batch_execute("BEGIN; INSERT INTO posts VALUES (3, 'b')").await.unwrap();
+    let mut migrator = victim::start(database.url.expose(), Task::Index, 7);
+    database.until("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'posts'::regclass)").await;
+    migrator.kill();
+    database
+        .until("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'cutover-migrator' AND datname = current_database())")
+        .await;
+    for sql in ["COMMIT", "DROP INDEX posts_title", "BEGIN", "INSERT INTO posts VALUES (4, 'c')"] {
+        writer.batch_execute(sql).await.unwrap();
+    }
+    let other = database.session().await;
+    let by_hand = tokio::spawn(async move {
+        other.batch_execute("CREATE INDEX CONCURRENTLY posts_title ON posts (title)").await
+    });
+    database.until("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'posts'::regclass)").await;
+    let index = database.count("SELECT 'posts_title'::regclass::oid::int8").await;
+
+    let (progress, mut told) = unbounded_channel();
+    let (files, limits) = (migrations(&KILLED), Limits::default());
+    let expanded = Box::pin(apply(&database.url, Step::Expand, &files, &limits, &progress));
+    let built = async {
+        while !matches!(told.recv().await.unwrap(), Progress::Building { .. }) {}
+        writer.batch_execute("COMMIT").await.unwrap();
+    };
+    let both = async { tokio::join!(expanded, built) };
+    let (expanded, ()) = tokio::time::timeout(LIMIT, both).await.expect("nobody was waited for");
+    assert_eq!(expanded.unwrap().applied.len(), 1);
+    by_hand.await.unwrap().unwrap();
+    assert_eq!(database.count("SELECT 'posts_title'::regclass::oid::int8").await, index);
     assert_eq!((database.count(INDEXES).await, database.count(VALID).await), (1, 1));
 }
 
