@@ -1,6 +1,6 @@
 //! Duties: what is done for each service by one program at a time, whichever holds the lease.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +115,8 @@ struct Holder<W> {
     work: Arc<W>,
     next_services: Instant,
     next_look: Instant,
-    at_work: BTreeMap<ServiceKey, AbortOnDropHandle<()>>,
+    /// Each with the epoch that it is done under.
+    at_work: BTreeMap<ServiceKey, (u64, AbortOnDropHandle<()>)>,
 }
 
 impl<W: StandingWork> Holder<W> {
@@ -145,16 +146,16 @@ impl<W: StandingWork> Holder<W> {
 
     /// Does the duty for the services whose lease is held, and for no others.
     fn hold(&mut self) {
-        let held: BTreeSet<&ServiceKey> = self.leases.held().collect();
-        self.at_work.retain(|key, _| held.contains(key));
-        for key in held {
+        let held: BTreeMap<&ServiceKey, u64> = self.leases.held().collect();
+        self.at_work.retain(|key, (epoch, _)| held.get(key) == Some(epoch));
+        for (key, epoch) in held {
             if self.at_work.contains_key(key) {
                 continue;
             }
-            let (work, held) =
-                (Arc::clone(&self.work), Held::new(Arc::clone(&self.logs), W::DUTY, key.clone()));
+            let held = Held::new(Arc::clone(&self.logs), W::DUTY, key.clone(), epoch);
+            let work = Arc::clone(&self.work);
             let task = tokio::spawn(async move { work.hold(held).await });
-            self.at_work.insert(key.clone(), AbortOnDropHandle::new(task));
+            self.at_work.insert(key.clone(), (epoch, AbortOnDropHandle::new(task)));
         }
     }
 }

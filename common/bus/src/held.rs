@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::append::{Message, append};
 use crate::bus::LEASE;
+use crate::lease::record;
 use crate::logs::Logs;
 use crate::stored::Stored;
 use crate::{Error, Journal};
@@ -18,11 +19,12 @@ pub struct Held {
     logs: Arc<Logs>,
     duty: Duty,
     key: ServiceKey,
+    epoch: u64,
 }
 
 impl Held {
-    pub(crate) const fn new(logs: Arc<Logs>, duty: Duty, key: ServiceKey) -> Self {
-        Self { logs, duty, key }
+    pub(crate) const fn new(logs: Arc<Logs>, duty: Duty, key: ServiceKey, epoch: u64) -> Self {
+        Self { logs, duty, key, epoch }
     }
 
     /// Which service it is.
@@ -33,6 +35,18 @@ impl Held {
     /// The journal that it stands in.
     pub fn journal_id(&self) -> &JournalId {
         self.logs.journal().id()
+    }
+
+    /// Whether nobody has taken the lease since. To be asked before what must not be done by two: a program that was stopped for a
+    /// while goes on where it was, and learns only a moment later that it has lost everything.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer: then nobody knows.
+    pub async fn is_held(&self) -> Result<bool, Error> {
+        let subject = Subject::lease_of(self.duty, &self.key);
+        let stored = Stored::last_of_each(self.logs.journal().bus(), LEASE, &[subject]).await?;
+        let last = stored.last().map(|stored| (record(stored), stored.sequence));
+        Ok(last.is_some_and(|(record, sequence)| record.is_held_under(self.epoch, sequence)))
     }
 
     /// All that the journal says of it now.

@@ -38,10 +38,10 @@ impl Leases {
         }
     }
 
-    /// The services whose lease is held now.
-    pub(crate) fn held(&self) -> impl Iterator<Item = &ServiceKey> {
+    /// The services whose lease is held now, each with the epoch.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&ServiceKey, u64)> {
         let at = self.began.elapsed();
-        self.leases.iter().filter(move |(_, lease)| lease.epoch(at).is_some()).map(|(key, _)| key)
+        self.leases.iter().filter_map(move |(key, lease)| Some((key, lease.epoch(at)?)))
     }
 
     /// Looks at all leases, renews those that are held, and takes those that are free or whose holder is gone.
@@ -99,7 +99,7 @@ impl Leases {
 }
 
 /// What can't be read was written by nobody who renews it.
-fn record(stored: &Stored) -> LeaseRecord {
+pub(crate) fn record(stored: &Stored) -> LeaseRecord {
     serde_json::from_slice(&stored.content)
         .unwrap_or_else(|_| LeaseRecord { holder: Some(String::new()), epoch: None })
 }

@@ -17,6 +17,7 @@ use support::crew::{Crew, Script};
 use support::leases::{self, Stored};
 use support::relay::Relay;
 use support::{Server, deploy, ended, eventually, key, plan, plan_of, until, until_service};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -166,6 +167,40 @@ async fn what_a_holder_notes_the_next_one_finds() {
         stop.cancel();
         holder.await.unwrap().unwrap();
     }
+}
+
+/// A duty that hands over what it holds.
+struct Handing(mpsc::UnboundedSender<Held>);
+
+impl StandingWork for Handing {
+    const DUTY: Duty = Duty::Watch;
+
+    async fn hold(&self, held: Held) {
+        self.0.send(held).unwrap();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_holder_that_asks_is_told_that_its_lease_is_anothers() {
+    let server = Server::start().await;
+    let journal = server.journal().await;
+    deploy(&journal, 1, &["a"]).await.unwrap();
+    let (handed, mut taken) = mpsc::unbounded_channel();
+    let mut holds = async || {
+        let stop = CancellationToken::new();
+        let holder = tokio::spawn(hold(journal.clone(), "test", Handing(handed.clone()), stop.clone()));
+        (taken.recv().await.unwrap(), stop, holder)
+    };
+    let (first, stop, holder) = holds().await;
+    assert!(first.is_held().await.unwrap());
+    stop.cancel();
+    holder.await.unwrap().unwrap();
+    assert!(!first.is_held().await.unwrap(), "it was given back");
+    let (second, stop, holder) = holds().await;
+    assert_eq!((first.is_held().await.unwrap(), second.is_held().await.unwrap()), (false, true));
+    stop.cancel();
+    holder.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const USER: &str = "root";
 const PORT: u16 = 22;
 
 /// A host and how it is reached. As a text, it is a URL: `ssh://user@host:port`, whose user and port may be left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HostSpec {
     /// The address: an IP address or a DNS name.
     pub name: HostName,

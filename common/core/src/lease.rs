@@ -22,6 +22,8 @@ pub enum Duty {
     Certificates,
     /// Removing from the artifact store what no service needs.
     Collect,
+    /// Asking the replicas of what is live whether they live, and starting anew those that don't.
+    Watch,
 }
 
 /// A record on a lease's subject.
@@ -31,6 +33,13 @@ pub struct LeaseRecord {
     pub holder: Option<String>,
     /// The epoch; none in the record that takes the lease: its own sequence is the epoch.
     pub epoch: Option<u64>,
+}
+
+impl LeaseRecord {
+    /// Whether the lease is held under an epoch, where this is its last record, stored at that sequence.
+    pub fn is_held_under(&self, epoch: u64, sequence: u64) -> bool {
+        self.holder.is_some() && self.epoch.unwrap_or(sequence) == epoch
+    }
 }
 
 /// How long leases last.
@@ -212,6 +221,7 @@ impl fmt::Display for Duty {
             Self::Sweep => "sweep",
             Self::Certificates => "certificates",
             Self::Collect => "collect",
+            Self::Watch => "watch",
         })
     }
 }

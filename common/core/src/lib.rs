@@ -49,6 +49,7 @@ mod task_state;
 mod time;
 mod tls;
 mod warning;
+mod watch_note;
 
 pub use bytes::{Bytes, InvalidSize};
 pub use canary::{Canary, CanaryStep, Choice, Hold, Promotion};
@@ -108,3 +109,4 @@ pub use task_state::{Applied, IllegalFact, Status, TaskState};
 pub use time::{InvalidSpan, Span, Timestamp};
 pub use tls::{Acme, CertificateSource, LETS_ENCRYPT, Proof, Tls};
 pub use warning::Warning;
+pub use watch_note::{Restarted, WatchNote};

@@ -196,6 +196,15 @@ fn what_is_held_can_be_given_back() {
     assert_eq!(lease.epoch(Duration::ZERO), None);
 }
 
+#[test]
+fn a_record_says_under_which_epoch_the_lease_is_held() {
+    let record = |holder: Option<&str>, epoch| LeaseRecord { holder: holder.map(str::to_owned), epoch };
+    assert!(record(Some("me"), None).is_held_under(7, 7), "its own sequence is the epoch");
+    assert!(record(Some("me"), Some(7)).is_held_under(7, 9));
+    assert!(!record(Some("other"), None).is_held_under(7, 9));
+    assert!(!record(None, Some(7)).is_held_under(7, 9), "it was given back");
+}
+
 /// How a candidate fares.
 #[derive(Clone, Debug)]
 struct Fate {
