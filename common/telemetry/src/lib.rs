@@ -4,6 +4,7 @@
 mod config;
 mod endpoint;
 mod error;
+mod gauges;
 mod metrics;
 mod subscriber;
 pub mod traceparent;
@@ -11,8 +12,9 @@ pub mod traceparent;
 pub use config::Config;
 pub use endpoint::Endpoint;
 pub use error::Error;
+pub use gauges::{Gauges, ShownGauge};
 pub use metrics::{Metrics, Running, TaskResult};
-pub use prometheus::IntCounter;
+pub use prometheus::{IntCounter, IntCounterVec};
 
 use std::time::Duration;
 

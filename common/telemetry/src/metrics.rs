@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use cutover_core::Stage;
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
 
-use crate::Error;
+use crate::{Error, Gauges};
 
 /// Seconds: from a probe that answers at once to a build that takes a quarter of an hour.
 const DURATIONS: [f64; 13] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 420.0, 900.0];
@@ -103,6 +105,27 @@ impl Metrics {
     /// A name that is taken, or none that Prometheus takes.
     pub fn counter(&self, name: &str, help: &str) -> Result<IntCounter, Error> {
         Ok(register(&self.registry, IntCounter::new(name, help)?)?)
+    }
+
+    /// A counter for each set of values of some labels. Their sets are few, and stay.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+        Ok(register(&self.registry, IntCounterVec::new(Opts::new(name, help), labels)?)?)
+    }
+
+    /// Gauges of what comes and goes.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn gauges<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+    ) -> Result<Gauges<N>, Error> {
+        Ok(Gauges(register(&self.registry, GaugeVec::new(Opts::new(name, help), &labels)?)?))
     }
 
     /// The registry, with all that is counted.

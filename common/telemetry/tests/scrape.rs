@@ -52,6 +52,23 @@ async fn what_was_counted_is_scraped() {
 }
 
 #[tokio::test]
+async fn a_gauge_is_shown_as_long_as_there_is_what_it_is_about() {
+    let metrics = Metrics::new().unwrap();
+    let endpoint = serve(&metrics).await;
+    let scrape = async || ask(&endpoint, "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let gauges = metrics.gauges("probe_success", "Whether.", ["host", "replica"]).unwrap();
+    let [first, second] = ["web-1", "web-2"].map(|replica| gauges.show(["a", replica]));
+    first.set(0.0);
+    second.set(1.0);
+    let answer = scrape().await;
+    assert!(answer.contains("probe_success{host=\"a\",replica=\"web-1\"} 0\n"), "{answer}");
+    assert!(answer.contains("probe_success{host=\"a\",replica=\"web-2\"} 1\n"), "{answer}");
+    drop(first);
+    let answer = scrape().await;
+    assert!(!answer.contains("web-1") && answer.contains("web-2"), "{answer}");
+}
+
+#[tokio::test]
 async fn nothing_else_is_served() {
     let endpoint = serve(&Metrics::new().unwrap()).await;
     assert!(ask(&endpoint, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.starts_with("HTTP/1.1 404 "));
