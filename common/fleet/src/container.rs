@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
-use cutover_core::ServiceKey;
+use cutover_core::{ServiceKey, Timestamp};
 use futures_util::StreamExt;
 
 use crate::{Error, Labels, Machine, network_name};
@@ -47,6 +47,8 @@ pub struct Condition {
     pub exit_code: Option<i64>,
     /// Whether it was killed for want of memory.
     pub out_of_memory: bool,
+    /// When it was started last, by the clock of its host.
+    pub started_at: Option<Timestamp>,
     /// Why Docker could not start it.
     pub error: Option<String>,
     /// How long it has between the stop signal and the kill, where that was said when it was made.
@@ -109,6 +111,7 @@ impl Condition {
             exit_code: state.exit_code.filter(|_| !running),
             out_of_memory: state.oom_killed.unwrap_or_default(),
             stop_timeout: stop_timeout.map(Duration::from_secs),
+            started_at: state.started_at.as_deref().and_then(time),
             error: state.error.filter(|error| !error.is_empty()),
             health: state.health.and_then(Health::of),
             address: networks.into_values().find_map(|network| network.ip_address?.parse().ok()),
@@ -137,6 +140,12 @@ impl Condition {
     pub fn socket(&self, port: u16) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.address?, port))
     }
+}
+
+/// A time as Docker writes it: in whichever zone its host has.
+fn time(text: &str) -> Option<Timestamp> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp(u64::try_from(time.as_millisecond()).ok()?))
 }
 
 impl Machine {
@@ -198,6 +207,16 @@ impl Machine {
         }
     }
 
+    /// What time it is by the clock of the host; none: its Docker doesn't say.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn clock(&self) -> Result<Option<Timestamp>, Error> {
+        let info = self.docker().await?.info().await;
+        let info = info.map_err(self.host().docker_failed("asking for its time"))?;
+        Ok(info.system_time.as_deref().and_then(time))
+    }
+
     /// The last lines that a container wrote. What can't be read within 5 s is left out: they are there to explain
     /// another failure.
     pub async fn last_lines(&self, name: &str, lines: u32) -> Vec<String> {
@@ -215,5 +234,18 @@ impl Machine {
             text.lines().map(|line| line.trim_end().chars().take(LINE_LIMIT).collect()).collect();
         last.drain(..last.len().saturating_sub(lines as usize));
         last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_in_any_zone() {
+        let read = |text| time(text).map(|time| time.0);
+        assert_eq!(read("1970-01-01T00:00:01.000000001Z"), Some(1000));
+        assert_eq!(read("1970-01-01T02:00:01.25+02:00"), Some(1250));
+        assert_eq!(read("0001-01-01T00:00:00Z"), None, "Docker's word for never");
     }
 }

@@ -1,8 +1,10 @@
-//! Containers end, and are removed.
+//! Containers end, are started anew, and are removed.
 
 use std::time::Duration;
 
-use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptionsBuilder};
+use bollard::query_parameters::{
+    RemoveContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
 
 use crate::{Error, Machine};
 
@@ -19,6 +21,17 @@ impl Machine {
         let options = StopContainerOptionsBuilder::default().t(stop_seconds(grace)).build();
         let stopped = docker.stop_container(id, Some(options)).await;
         Ok(unless_gone(stopped).map_err(self.host().docker_failed(format!("stopping {name}")))?)
+    }
+
+    /// Starts a container anew: it gets its stop signal, and is killed after `grace`, before it starts.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached; a container that is gone, or doesn't start.
+    pub async fn restart(&self, id: &str, name: &str, grace: Duration) -> Result<(), Error> {
+        let docker = self.docker().await?.with_timeout(grace.saturating_add(MARGIN));
+        let options = RestartContainerOptionsBuilder::default().t(stop_seconds(grace)).build();
+        let restarted = docker.restart_container(id, Some(options)).await;
+        Ok(restarted.map_err(self.host().docker_failed(format!("starting {name} anew")))?)
     }
 
     /// Removes a container with its anonymous volumes; one that runs is killed.

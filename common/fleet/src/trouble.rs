@@ -93,6 +93,7 @@ mod tests {
             exit_code: None,
             out_of_memory: false,
             stop_timeout: None,
+            started_at: None,
             error: None,
             address: Some([172, 17, 0, 2].into()),
             health: None,
