@@ -2,8 +2,8 @@
 
 use cutover_bus::ServiceLog;
 use cutover_core::{
-    CertificateNote, Deployment, DeploymentId, Duty, KeptRelease, Outcome, ReleaseId, Service, ServiceKey,
-    Timestamp,
+    CertificateNote, Deployment, DeploymentId, Duty, KeptRelease, Outcome, ReleaseId, Restarted, Service,
+    ServiceKey, Timestamp, WatchNote,
 };
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ struct Report<'a> {
     outcome: Option<Outcome>,
     /// Where it is ordered, or was.
     certificate: Option<CertificateNote>,
+    /// Live replicas that did not live, and were started anew.
+    restarts: Vec<Restarted>,
 }
 
 #[derive(Serialize)]
@@ -73,10 +75,11 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
     } else {
         None
     };
+    let restarts = restarts(service, session.journal.note(Duty::Watch, key).await?.unwrap_or_default());
     if console.json {
         let outcome = service.current.as_ref().and_then(Deployment::outcome);
         let (live, deployment) = (service.live().map(live), service.current.as_ref());
-        let report = Report { key, live, deployment, outcome, certificate };
+        let report = Report { key, live, deployment, outcome, certificate, restarts };
         return Ok(console.object(&report)?);
     }
     let missing = match service.running() {
@@ -113,6 +116,9 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
     for line in certificate.iter().flat_map(|note| certified(note, clock::now())) {
         console.line(line)?;
     }
+    for restarted in &restarts {
+        console.line(started_anew(restarted, clock::now()))?;
+    }
     let debts = service.debts().filter(|owed| !owed.gives_way()).count();
     let migrating = service.obligations.iter().filter(|owed| owed.gives_way()).count();
     if migrating > 0 {
@@ -130,6 +136,24 @@ fn orders_certificate(service: &Service) -> bool {
     let live = service.live().map(|live| &live.release);
     let mut tls = live.into_iter().chain(running).filter_map(|release| release.settings.proxy.tls.as_ref());
     tls.any(|tls| tls.acme().is_some())
+}
+
+/// What is noted of the replicas that are live.
+fn restarts(service: &Service, note: WatchNote) -> Vec<Restarted> {
+    let Some(set) = service.live().and_then(|live| live.replicas.as_ref()) else { return Vec::new() };
+    let is_live = |restarted: &Restarted| {
+        let mut here = set.hosts.get(&restarted.host).into_iter().flatten();
+        here.any(|replica| replica.name == restarted.replica)
+    };
+    note.restarts.into_iter().filter(is_live).collect()
+}
+
+/// A replica that was started anew, in a line.
+fn started_anew(restarted: &Restarted, now: Timestamp) -> String {
+    let Restarted { host, replica, times, at, said, .. } = restarted;
+    let ago = clock::duration(now.since(*at));
+    let often = if *times == 1 { format!("{ago} ago") } else { format!("{times} times, last {ago} ago") };
+    format!("started anew: {replica} on {host}, {often}, as it said: {}", printable(said))
 }
 
 /// What is noted of a certificate, in lines.
@@ -172,6 +196,19 @@ mod tests {
     use cutover_core::{FailedOrder, IssuedOrder, ShownCertificate};
 
     use super::*;
+
+    #[test]
+    fn a_replica_that_was_started_anew_is_named_with_what_it_said() {
+        let mut note = WatchNote::default();
+        let host = "a.example".parse().unwrap();
+        let once = note.add(&host, "web-1", Timestamp(0), "503 \u{1b}[31m\"no\"");
+        let now = Timestamp(300_000);
+        let line = "started anew: web-1 on a.example, 5 min ago, as it said: 503 \"no\"";
+        assert_eq!(started_anew(&once, now), line);
+        let line = "started anew: web-1 on a.example, 2 times, last 0.0 s ago, as it said: no answer";
+        assert_eq!(started_anew(&note.add(&host, "web-1", now, "no answer"), now), line);
+        assert!(restarts(&Service::default(), note).is_empty(), "it isn't live any more");
+    }
 
     #[test]
     fn a_certificate_says_until_when_and_why_another_could_not_be_ordered() {
