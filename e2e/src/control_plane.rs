@@ -79,15 +79,15 @@ impl ControlPlane {
         Self { home, programs: dist(), environment, beside: Vec::new() }.started(|_| 1)
     }
 
-    /// Starts one without a builder: the test has builders of its own.
+    /// Starts one without a program: the test has some of its own.
     ///
     /// # Errors
     /// What `cutover up` says.
-    pub fn up_without_builder(hosts: &[&Host]) -> anyhow::Result<Self> {
+    pub fn up_without(absent: Program, hosts: &[&Host]) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let environment = environment(hosts, home.path())?;
         let plane = Self { home, programs: dist(), environment, beside: Vec::new() };
-        plane.started(|program| usize::from(program != Program::Builder))
+        plane.started(|program| usize::from(program != absent))
     }
 
     /// Starts one whose programs have another artifact store than a folder: those that have one run as they do with a standing

@@ -138,7 +138,7 @@ async fn two_services_are_built_at_once_by_two_builders() {
     let hosts =
         ["builders-a", "builders-b"].map(|name| Host::up(&format!("{name}-{}", std::process::id())).unwrap());
     let [one, two] = hosts.each_ref();
-    let plane = ControlPlane::up_without_builder(&[one, two]).unwrap();
+    let plane = ControlPlane::up_without(Program::Builder, &[one, two]).unwrap();
     let gate = Gate::on_the_way_of(&[one, two]).await;
     let mut projects = Vec::new();
     for (service, host) in [("hello", one), ("other", two)] {
@@ -169,7 +169,7 @@ async fn a_build_whose_builder_is_killed_is_stopped_and_done_by_another_one() {
     let hosts =
         ["killed-a", "killed-b"].map(|name| Host::up(&format!("{name}-{}", std::process::id())).unwrap());
     let [one, two] = hosts.each_ref();
-    let plane = ControlPlane::up_without_builder(&[one, two]).unwrap();
+    let plane = ControlPlane::up_without(Program::Builder, &[one, two]).unwrap();
     let gate = Gate::on_the_way_of(&[one, two]).await;
     let project = Project::new().unwrap();
     project.write(&App { soak: "0s", ..App::new("v1", &[&one.address]) }).unwrap();
@@ -193,7 +193,7 @@ async fn a_build_whose_builder_is_killed_is_stopped_and_done_by_another_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_whose_builder_is_killed_on_its_way_into_the_store_is_brought_there_by_the_next_one() {
     let host = Host::up(&format!("exported-{}", std::process::id())).unwrap();
-    let plane = ControlPlane::up_without_builder(&[&host]).unwrap();
+    let plane = ControlPlane::up_without(Program::Builder, &[&host]).unwrap();
     let scene = Scene { project: Project::new().unwrap(), plane, host, others: Vec::new() };
     let (plane, host) = (&scene.plane, &scene.host);
     scene.project.write(&App { soak: "0s", ..scene.app("v1") }).unwrap();

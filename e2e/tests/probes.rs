@@ -7,7 +7,8 @@ mod support;
 
 use std::time::Duration;
 
-use cutover_e2e::App;
+use cutover_core::Program;
+use cutover_e2e::{App, ProberProcess};
 use support::{Expect, Scene};
 
 /// What a model of 384 dimensions must answer.
@@ -109,4 +110,77 @@ async fn commands_in_the_container_and_the_images_own_health_check_decide() {
         .deploy(&probed("v4", leaves_ill))
         .exited(4, &["has no HEALTHCHECK", "give the Dockerfile a HEALTHCHECK"]);
     scene.serves("v1").await;
+}
+
+/// Waits until a prober shows that a replica answers well, or that it doesn't.
+async fn until_shown(prober: &ProberProcess, replica: &str, success: f64) {
+    let wait = async {
+        while prober.shows("probe_success", replica).ok().flatten() != Some(success) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(90), wait).await;
+    assert!(waited.is_ok(), "{replica} is never shown as {success}:\n{}", prober.log().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_replica_that_dies_is_started_anew_whichever_prober_watches_and_no_request_fails() {
+    let scene = Scene::set_without(Program::Prober, "probes-watch");
+    std::fs::write(scene.project.folder().join("Dockerfile"), DOCKERFILE).unwrap();
+    let mut first = ProberProcess::start(&scene.plane).unwrap();
+    let app = App {
+        probes: vec![
+            "liveness_probe: {command: [sh, -c, \"test ! -f /tmp/ill || { echo so ill; exit 1; }\"], period: 300ms}",
+        ],
+        ..scene.app("v1")
+    };
+    scene.deploy(&app).succeeded();
+    let replicas = scene.replicas();
+    let [one, other] = replicas.as_slice() else { panic!("{replicas:?}") };
+    for replica in [one, other] {
+        until_shown(&first, replica, 1.0).await;
+        assert!(first.shows("probe_duration_seconds", replica).unwrap().unwrap() > 0.0);
+    }
+    let started = |replica: &str| {
+        let started = ["docker", "inspect", "--format", "{{.State.StartedAt}}", replica];
+        scene.host.exec(&started).unwrap()
+    };
+    let fall_ill =
+        |replica: &str| scene.host.exec(&["docker", "exec", replica, "touch", "/tmp/ill"]).unwrap();
+
+    // What is in memory, and the illness with it, is gone with the restart.
+    let load = scene.load();
+    let (one_before, other_before) = (started(one), started(other));
+    fall_ill(one);
+    until_shown(&first, one, 0.0).await;
+    until_shown(&first, one, 1.0).await;
+    assert_ne!(started(one), one_before, "it was started anew");
+    assert_eq!(started(other), other_before, "the other one was left alone");
+    let log = first.log().unwrap();
+    assert!(log.contains("is started anew") && log.contains(one.as_str()) && log.contains("so ill"), "{log}");
+    let named = format!("started anew: {one} on {}, ", scene.host.address);
+    scene.cutover(&["status"]).exited(0, &[&named, "as it said: exited with code 1 \"so ill\""]);
+    scene.serves("v1").await;
+
+    // Nobody says goodbye: another one watches on, and knows what was.
+    let second = ProberProcess::start(&scene.plane).unwrap();
+    first.kill().unwrap();
+    until_shown(&second, other, 1.0).await;
+    fall_ill(other);
+    until_shown(&second, other, 0.0).await;
+    until_shown(&second, other, 1.0).await;
+    assert_ne!(started(other), other_before);
+    let also_named = format!("started anew: {other} on {}, ", scene.host.address);
+    scene.cutover(&["status"]).exited(0, &[&named, &also_named]);
+
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+
+    // The next version is watched in their place.
+    scene.deploy(&App { version: "v2".to_owned(), ..app }).succeeded();
+    let new = scene.replicas();
+    until_shown(&second, &new[0], 1.0).await;
+    assert_eq!(second.shows("probe_success", one).unwrap(), None);
+    let status = scene.cutover(&["status"]);
+    assert!(!status.out.contains("started anew"), "{}", status.out);
 }

@@ -7,7 +7,7 @@ pub mod answers;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cutover_core::{Deployment, Service};
+use cutover_core::{Deployment, Program, Service};
 use cutover_e2e::{App, ControlPlane, Ended, Host, Load, LoadPlan, Project};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,6 +38,17 @@ impl Scene {
     pub fn set_on(host: Host, others: Vec<Host>) -> Self {
         let hosts: Vec<&Host> = [&host].into_iter().chain(&others).collect();
         let plane = ControlPlane::up(&hosts, 1).unwrap();
+        Self::set_by(plane, host, others)
+    }
+
+    /// The same on one host with a control plane that lacks a program: the test has some of its own.
+    pub fn set_without(absent: Program, name: &str) -> Self {
+        let host = Host::up(&format!("{name}-{}", std::process::id())).unwrap();
+        let plane = ControlPlane::up_without(absent, &[&host]).unwrap();
+        Self::set_by(plane, host, Vec::new())
+    }
+
+    fn set_by(plane: ControlPlane, host: Host, others: Vec<Host>) -> Self {
         let project = Project::new().unwrap();
         let scene = Self { project, plane, host, others };
         scene.project.write(&scene.app("v1")).unwrap();
