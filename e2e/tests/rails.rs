@@ -29,6 +29,9 @@ const FAILS: &str = "class Fails < ActiveRecord::Migration[6.1]\n  def up\n    a
 /// It is at work until somebody opens the gate.
 const WAITS: &str = "class Waits < ActiveRecord::Migration[6.1]\n  def up\n    execute \"INSERT INTO marks DEFAULT VALUES\"\n    \
      sleep 0.1 until select_value(\"SELECT open FROM gate\")\n  end\nend\n";
+/// Ends all sessions of a host's sshd, and not what listens for others.
+const END_SESSIONS: &str = "for process in /proc/[0-9]*; do case \"$(tr '\\0' ' ' <$process/cmdline)\" in \
+    'sshd: root'*) kill -KILL ${process#/proc/};; esac; done; true";
 const EXPAND: Task = Task { stage: Stage::Expand, host: None };
 const COLUMNS: &str = "SELECT string_agg(column_name, ' ' ORDER BY column_name) FROM information_schema.columns \
     WHERE table_name = 'people' AND column_name LIKE '%name'";
@@ -217,6 +220,23 @@ impl Application {
         self.scene.serves("v4").await;
         self.runs_nothing_else();
     }
+
+    async fn goes_on_when_the_way_to_the_host_is_lost(&self) {
+        self.sql("UPDATE gate SET open = false");
+        self.put("db/migrate/20260501000000_waits_on.rb", &WAITS.replace("Waits", "WaitsOn"));
+        let deploy = self.start("v5");
+        self.scene.until(|current| at_work(current, "v5", 1, "WaitsOn: migrating")).await;
+        self.scene.host.exec(&["sh", "-c", END_SESSIONS]).unwrap();
+        self.sql("UPDATE gate SET open = true");
+        ended(deploy).exited(0, &["applied 20260501000000"]);
+        let ended = self.scene.until(|current| current.outcome().is_some()).await;
+        assert_eq!(ended.state(&EXPAND).claims, 1, "another worker had to do it");
+        let logs = self.scene.cutover(&["logs", "--deployment"]);
+        assert_eq!(logs.out.matches("WaitsOn: migrating").count(), 1, "{}", logs.out);
+        assert_eq!(logs.out.matches("WaitsOn: migrated").count(), 1, "{}", logs.out);
+        self.scene.serves("v5").await;
+        self.runs_nothing_else();
+    }
 }
 
 /// Whether the expand of a version is at work under the claim of that number, and has come to that step.
@@ -264,10 +284,11 @@ async fn both_versions_serve_while_rails_migrates_and_what_goes_wrong_harms_neit
     there.goes_back_and_forth_until_the_contract().await;
     there.fails_with_the_words_of_ruby().await;
     there.is_applied_once_although_the_migrator_is_killed().await;
+    there.goes_on_when_the_way_to_the_host_is_lost().await;
     let report = load.stop().await;
     println!("of {} requests, half took {:?} and the slowest {:?}", report.sent, report.p50, report.slowest);
     assert!(report.failed.is_empty(), "{:?}", report.failed);
-    for version in ["v1", "v2", "v4"] {
+    for version in ["v1", "v2", "v4", "v5"] {
         assert!(report.first_answer_of(version).is_some(), "{version}");
     }
 }

@@ -214,6 +214,16 @@ impl Error {
         Self::Statement { location: Location::of(migration, completed, &source), source }
     }
 
+    /// Whether the database can't be reached from here, or has no place for a ledger: then there is no fence in it. A ledger
+    /// that is there and can't be read is another matter, as is a session that somebody has ended.
+    pub(crate) fn leaves_no_fence(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Authorities { .. } | Self::Connect { .. } | Self::Silent { .. } => true,
+            Self::Ledger { source, .. } => source.is_denied(),
+            _ => false,
+        }
+    }
+
     /// Whether the session is gone in which it was done: it was ended, or the connection is lost. What has ended it may be
     /// somebody with a later claim.
     pub(crate) fn has_lost_its_session(&self) -> bool {

@@ -47,6 +47,11 @@ impl Fault {
         matches!(self, Self::Mysql(error) if mysql::fault::is_unsupported(error))
     }
 
+    /// Whether the role has no right to do it.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Postgres(error) if postgres::fault::is_denied(error))
+    }
+
     /// Whether the connection is gone, or the server has ended the session.
     pub(crate) fn is_loss(&self) -> bool {
         match self {

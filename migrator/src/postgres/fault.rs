@@ -22,6 +22,17 @@ pub(crate) fn passes(error: &Error) -> bool {
     }
 }
 
+/// Whether the role has no right to do it.
+pub(crate) fn is_denied(error: &Error) -> bool {
+    error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+}
+
+/// Whether a pooler has given a statement to another session than the one that knows it: it isn't there (26000), or another's has
+/// its name (42P05).
+pub(super) fn is_pooled(error: &Error) -> bool {
+    matches!(error.code(), Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT))
+}
+
 /// Whether the connection is gone, or the server has ended the session: at an administrator's command (57P01), as it shuts down
 /// (57P02, 57P03), as it was idle for too long (25P03), or class 08.
 pub(crate) fn is_loss(error: &Error) -> bool {

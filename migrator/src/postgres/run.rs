@@ -25,6 +25,7 @@ pub(crate) async fn apply(
 ) -> Result<Applied, Error> {
     work.migrations.iter().filter(|migration| step.includes(migration)).try_for_each(able)?;
     let session = Session::open(database, limits).await?;
+    session.verify_direct(database, limits).await?;
     let applied = Box::pin(all(&session, database, step, work, limits, progress)).await;
     match applied {
         Err(error) if error.has_lost_its_session() => {

@@ -9,9 +9,9 @@ use tokio_postgres::{Client, Connection, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::activity::COLUMNS;
-use super::fence;
 use super::tls::Tls;
 use super::url::Address;
+use super::{fault, fence};
 use crate::{Backend, Error, Limits, Progress, Work};
 
 /// The key of the advisory lock that migrators take turns by: "cutover" in ASCII, unlikely to be anyone else's.
@@ -101,7 +101,10 @@ impl Session {
     /// An error of something that was done to the ledger or the session.
     pub(crate) fn error(&self, doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
         let server = self.server.clone();
-        move |source| Error::Ledger { doing, server, source: source.into() }
+        move |source| match fault::is_pooled(&source) {
+            true => Error::Pooled { server },
+            false => Error::Ledger { doing, server, source: source.into() },
+        }
     }
 
     /// Undoes whatever a migration has set for the session, and sets how long one wait for a lock and one statement
@@ -183,6 +186,23 @@ impl Session {
         } else {
             Err(Error::Pooled { server: self.server.clone() })
         }
+    }
+
+    /// Checks that another connection is another session, while this one has nothing to do: a pooler would give it ours.
+    ///
+    /// # Errors
+    /// Those of [`Session::open`] and [`Session::verify`].
+    pub(crate) async fn verify_direct(&self, database: &Secret, limits: &Limits) -> Result<(), Error> {
+        // What is still under way, such as that a statement isn't needed any more, would keep our session ours.
+        let idle = self.client.batch_execute("SELECT 1").await;
+        idle.map_err(self.error("ask for the session's id"))?;
+        let other = Self::open(database, limits).await?;
+        if other.identity() == self.identity() {
+            return Err(Error::Pooled { server: self.server.clone() });
+        }
+        let verified = self.verify().await;
+        other.close().await;
+        verified
     }
 
     async fn backend_pid(&self) -> Result<i32, Error> {

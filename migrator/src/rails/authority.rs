@@ -41,15 +41,14 @@ impl Authority {
         let (progress, told) = unbounded_channel();
         let take = async move {
             let session = Session::open(&database, limits).await?;
+            session.verify_direct(&database, limits).await?;
             session.take_turn(&work, limits, &progress).await?;
             Ledger::open(&session, &work.service).await?.take_authority(&work, limits).await?;
             Ok::<_, Error>(Self { session })
         };
         match tokio::join!(take, tell(assignment, told)).0 {
             Ok(authority) => Ok(Some(authority)),
-            Err(error @ (Error::Refused(_) | Error::Turn { .. } | Error::Pooled { .. })) => {
-                Err(RailsError::Database(Box::new(error)))
-            }
+            Err(error) if !error.leaves_no_fence() => Err(RailsError::Database(Box::new(error))),
             Err(error) => {
                 let failure = cutover_core::Failure::of(&error, false);
                 let note = format!(

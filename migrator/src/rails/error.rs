@@ -67,7 +67,7 @@ pub(crate) enum RailsError {
 }
 
 impl RailsError {
-    fn retryable(&self) -> bool {
+    pub(super) fn retryable(&self) -> bool {
         match self {
             Self::Fleet(source) => source.retryable(),
             Self::Database(source) => source.retryable(),

@@ -8,13 +8,16 @@ class CutoverMigrate
   # What is said in the end, so that nobody takes another program's success for this one's.
   DONE = "cutover: all is applied".freeze
 
-  # What PostgreSQL was building when its client was killed, and nobody builds any more. A partitioned table's own indexes are
+  # What PostgreSQL was building when its client was killed, and nobody builds any more: who does has the lock for it from the
+  # first to the last of his transactions. A partitioned table's own indexes are
   # INVALID for as long as they have not all their parts, and are no rest of anything.
   INVALID = <<~SQL.freeze
     SELECT i.indexrelid::regclass::text AS name, c.relname AS index, t.relname AS table FROM pg_index i
     JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
     WHERE NOT i.indisvalid AND c.relkind = 'i'
-    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+    AND NOT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.relation = i.indrelid AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.mode = 'ShareUpdateExclusiveLock' AND a.usesysid IS NOT NULL AND l.pid <> pg_backend_pid())
   SQL
 
   # The tables on which a transaction holds a lock that has been open for longer than any wait.
@@ -71,6 +74,7 @@ class CutoverMigrate
   end
 
   def run
+    end_in_time
     ActiveSupport::Notifications.subscribe("sql.active_record") do |*, payload|
       @changes += 1 unless payload[:exception] || payload[:name] == "SCHEMA" || LOOKS.match?(payload[:sql])
     end
@@ -110,6 +114,16 @@ class CutoverMigrate
   end
 
   private
+
+  # Where nobody watches over this any more, it doesn't go on for ever.
+  def end_in_time
+    whole = @limits.fetch("whole") / 1000.0
+    Thread.new do
+      sleep whole
+      puts "cutover: the migrations took longer than #{whole.round} s"
+      exit!(1)
+    end
+  end
 
   # In milliseconds.
   def clock
@@ -164,13 +178,37 @@ class CutoverMigrate
       %i[lock_timeout= statement_timeout=].each { |set| StrongMigrations.public_send(set, nil) if StrongMigrations.respond_to?(set) }
     end
     if postgresql?
+      refuse_pooler
       connection.execute("SET application_name = #{connection.quote(@session)}")
+      # The server looks whether a killed one's session still has a client, where it knows how (from PostgreSQL 14 on).
+      connection.execute("SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'")
       end_what_is_left
     end
     connection.singleton_class.prepend(Patient)
     connection.cutover = self
     # Makes the tables that Rails keeps its versions in.
     context.open
+  end
+
+  # A pooler that gives transactions sessions of its own choice gives another connection ours, while we have nothing to do; and what
+  # is set for a session, and the lock that Rails takes, would be somebody else's.
+  def refuse_pooler
+    ask = "SELECT pg_backend_pid()"
+    ours = connection.select_value(ask)
+    # Another thread has another connection.
+    another = Thread.new do
+      begin
+        ActiveRecord::Base.connection_pool.with_connection { |connection| connection.select_value(ask) }
+      rescue ActiveRecord::ConnectionTimeoutError
+        # The application has only one.
+        nil
+      end
+    end
+    other = another.value
+    return if other != ours && connection.select_value(ask) == ours
+
+    fail_with "the database is no direct session, as behind a PgBouncer in transaction mode: give the address of the " \
+              "database server itself, as migrations.database"
   end
 
   def end_what_is_left

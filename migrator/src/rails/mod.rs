@@ -8,6 +8,7 @@ mod authority;
 mod error;
 mod one_off;
 mod order;
+mod output;
 mod saying;
 
 use std::collections::VecDeque;
@@ -36,6 +37,9 @@ const LINE: usize = 500;
 const TASK: &str = "cutover:migrate";
 /// Where it finds what is to be done.
 const ORDER: &str = "CUTOVER_MIGRATE";
+/// By what name the database's server shows the sessions of whoever sets none (libpq's manual, 34.15): what the application opens
+/// before it migrates.
+const APPLICATION: &str = "PGAPPNAME";
 /// Where Rails finds its database.
 const DATABASE: &str = "DATABASE_URL";
 /// The exit code of what may go better later (sysexits(3), `EX_TEMPFAIL`).
@@ -60,11 +64,14 @@ pub(crate) async fn migrate(
     };
     let machine = fleet.machine(host);
     let order = match assignment.task.stage {
-        Stage::Contract => Order::contract(&plan.key, assignment.service.contracting(&plan.release), &limits),
-        _ => Order::expand(&plan.key, &plan.release, &limits),
+        Stage::Contract => {
+            Order::contract(&plan.key, assignment.service.contracting(&plan.release), &limits, limit)
+        }
+        _ => Order::expand(&plan.key, &plan.release, &limits, limit),
     };
     let mut settings = plan.release.settings.clone();
     settings.env.insert(ORDER.to_owned(), order.to_text()?);
+    settings.env.insert(APPLICATION.to_owned(), order::session("cutover-migrator", &plan.key));
     if let Some(database) = &settings.database {
         settings.secrets.insert(DATABASE.to_owned(), database.clone());
     }

@@ -1,14 +1,23 @@
 //! A container that runs to its end: there is never more than one of its name.
 
+use std::time::{Duration, Instant};
+
 use bollard::container::LogOutput;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfigLogConfig};
-use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder, WaitContainerOptions};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder};
 use cutover_core::{DeploymentId, Epoch, ServiceKey, Settings};
 use cutover_fleet::{ImageName, Labels, Machine, environment, host_config, stop_seconds};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::RailsError;
+use super::output::Output;
+
+/// How long its host may be out of reach before what runs there is given up: as long as another worker needs to take over.
+const LOST: Duration = Duration::from_secs(60);
+
+/// From one try to reach it to the next.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// What the container is made of.
 pub(super) struct OneOff<'a> {
@@ -151,14 +160,7 @@ impl Running<'_> {
         // Why it can't be started, Docker keeps with the container.
         let failed = started.map_err(machine.host().docker_failed(format!("starting {name}"))).err();
         if failed.is_none() {
-            self.tell(lines).await?;
-            let mut ended = docker.wait_container(&self.id, None::<WaitContainerOptions>);
-            match ended.try_next().await {
-                Ok(_) | Err(bollard::errors::Error::DockerContainerWaitError { .. }) => {}
-                Err(error) => {
-                    return Err(machine.host().docker_failed(format!("running {name}"))(error).into());
-                }
-            }
+            self.watch(&lines).await?;
         }
         let Some(condition) = machine.condition(&self.id).await? else {
             return Err(RailsError::Gone { name, host: machine.name().clone() });
@@ -174,24 +176,61 @@ impl Running<'_> {
         }
     }
 
-    /// Tells its output, line by line, until it ends.
-    async fn tell(&self, lines: UnboundedSender<String>) -> Result<(), RailsError> {
+    /// Tells its output, line by line, until it has ended. A connection that is lost meanwhile is no reason to end what runs.
+    async fn watch(&self, lines: &UnboundedSender<String>) -> Result<(), RailsError> {
+        let (mut output, mut reached) = (Output::default(), Instant::now());
+        loop {
+            let followed = self.follow_output(&mut output, lines, &mut reached).await;
+            let ended = match followed {
+                Ok(()) => self.has_ended().await,
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) if error.retryable() && reached.elapsed() < LOST => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        container = self.one_off.name(),
+                        "what it says is read on once its host is reached again"
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        if let Some(rest) = output.rest() {
+            let _ = lines.send(rest);
+        }
+        Ok(())
+    }
+
+    async fn has_ended(&self) -> Result<bool, RailsError> {
+        let condition = self.one_off.machine.condition(&self.id).await?;
+        Ok(condition.is_none_or(|condition| condition.trouble().is_some()))
+    }
+
+    /// Tells its output from where it was read to, until it ends or the connection does. `reached`: when there was one last.
+    async fn follow_output(
+        &self,
+        output: &mut Output,
+        lines: &UnboundedSender<String>,
+        reached: &mut Instant,
+    ) -> Result<(), RailsError> {
         let machine = self.one_off.machine;
-        let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
-        let mut output = machine.docker().await?.logs(&self.id, Some(options));
-        let mut open = Vec::new();
-        while let Some(part) = output.next().await {
+        let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).timestamps(true);
+        let options = options.since(output.read_on()).build();
+        let mut pieces = machine.docker().await?.logs(&self.id, Some(options));
+        while let Some(piece) = pieces.next().await {
             let doing = || format!("reading what {} says", self.one_off.name());
-            let part = part.map_err(|error| machine.host().docker_failed(doing())(error))?;
-            open.extend_from_slice(&LogOutput::into_bytes(part));
-            while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = open.drain(..=end).collect();
-                let _ = lines.send(String::from_utf8_lossy(&line).trim_end().to_owned());
+            let piece = piece.map_err(|error| machine.host().docker_failed(doing())(error))?;
+            *reached = Instant::now();
+            for line in output.take(&LogOutput::into_bytes(piece)) {
+                // Nobody listening is no reason to stop.
+                let _ = lines.send(line);
             }
         }
-        if !open.is_empty() {
-            let _ = lines.send(String::from_utf8_lossy(&open).trim_end().to_owned());
-        }
+        *reached = Instant::now();
         Ok(())
     }
 }

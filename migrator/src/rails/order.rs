@@ -1,6 +1,6 @@
 //! What Rails is asked to do, as it is written into the environment of its container.
 
-use cutover_core::{MigrationFile, Phase, Release, ServiceKey};
+use cutover_core::{MigrationFile, Phase, Release, ServiceKey, Span};
 use serde::Serialize;
 
 use super::RailsError;
@@ -31,14 +31,21 @@ struct Milliseconds {
     statement: u128,
     index_lock: u128,
     index: u128,
+    /// All of it: where nobody watches over the container any more, it ends by itself.
+    whole: u128,
 }
 
 impl<'a> Order<'a> {
     /// To apply what the version before tolerates: all but what is to be contracted.
-    pub(super) fn expand(key: &ServiceKey, release: &'a Release, limits: &Limits) -> Self {
+    pub(super) fn expand(key: &ServiceKey, release: &'a Release, limits: &Limits, whole: Span) -> Self {
         let expand = release.migrations.iter().filter(|file| file.phase.is_expand());
         let later = release.contracts().map(version).collect();
-        Self { phase: Phase::Expand, run: expand.map(version).collect(), later, ..Self::new(key, limits) }
+        Self {
+            phase: Phase::Expand,
+            run: expand.map(version).collect(),
+            later,
+            ..Self::new(key, limits, whole)
+        }
     }
 
     /// To apply these, which only the new version tolerates.
@@ -46,11 +53,12 @@ impl<'a> Order<'a> {
         key: &ServiceKey,
         begun: impl Iterator<Item = &'a MigrationFile>,
         limits: &Limits,
+        whole: Span,
     ) -> Self {
-        Self { run: begun.map(version).collect(), ..Self::new(key, limits) }
+        Self { run: begun.map(version).collect(), ..Self::new(key, limits, whole) }
     }
 
-    fn new(key: &ServiceKey, limits: &Limits) -> Self {
+    fn new(key: &ServiceKey, limits: &Limits, whole: Span) -> Self {
         let limits = Milliseconds {
             lock: limits.lock.as_millis(),
             longest_lock: limits.longest_lock.as_millis(),
@@ -58,9 +66,10 @@ impl<'a> Order<'a> {
             statement: limits.statement.as_millis(),
             index_lock: limits.index_lock.as_millis(),
             index: limits.index.as_millis(),
+            whole: whole.0.as_millis(),
         };
-        // PostgreSQL keeps 63 bytes of it.
-        let session = format!("cutover {}", cutover_core::Digest::of(key.to_string().as_bytes()).short());
+        let id = cutover_core::Digest::of(key.to_string().as_bytes());
+        let session = session(&format!("cutover {}", id.short()), key);
         Self { phase: Phase::Contract, run: Vec::new(), later: Vec::new(), session, limits }
     }
 
@@ -74,6 +83,12 @@ impl<'a> Order<'a> {
         let migrations = self.run.len() + self.later.len();
         if text.len() + 32 > LONGEST { Err(RailsError::TooMany { migrations }) } else { Ok(text) }
     }
+}
+
+/// The name of a session that is at work for a service: what of it PostgreSQL keeps.
+pub(super) fn session(what: &str, key: &ServiceKey) -> String {
+    let name = format!("{what} {key}");
+    name.chars().take(63).collect()
 }
 
 fn version(file: &MigrationFile) -> &str {
@@ -104,13 +119,16 @@ mod tests {
     fn what_is_to_be_contracted_waits() {
         let files = vec![file(Phase::Expand, "1"), file(Phase::Contract, "2"), file(Phase::Expand, "3")];
         let (key, release) = release(files);
-        let text = Order::expand(&key, &release, &Limits::default()).to_text().unwrap();
+        let text = Order::expand(&key, &release, &Limits::default(), Span::seconds(600)).to_text().unwrap();
         assert!(
             text.starts_with(r#"{"phase":"expand","run":["1","3"],"later":["2"],"session":"cutover "#),
             "{text}"
         );
-        assert!(text.contains(r#""lock":100,"#), "{text}");
-        let text = Order::contract(&key, release.contracts(), &Limits::default()).to_text().unwrap();
+        assert!(text.contains(r#""lock":100,"#) && text.contains(r#""whole":600000}"#), "{text}");
+        assert!(text.contains(r#" production/hello","#), "a DBA doesn't see whose it is: {text}");
+        let text = Order::contract(&key, release.contracts(), &Limits::default(), Span::seconds(600))
+            .to_text()
+            .unwrap();
         assert!(text.starts_with(r#"{"phase":"contract","run":["2"],"later":[],"#), "{text}");
     }
 
@@ -118,7 +136,7 @@ mod tests {
     fn what_no_variable_can_hold_is_refused_before_a_container_is_made_of_it() {
         let files = (0..9_000).map(|n| file(Phase::Expand, &format!("{}", 20_260_101_000_000_u64 + n)));
         let (key, release) = release(files.collect());
-        let refused = Order::expand(&key, &release, &Limits::default()).to_text();
+        let refused = Order::expand(&key, &release, &Limits::default(), Span::seconds(600)).to_text();
         assert!(matches!(refused, Err(RailsError::TooMany { migrations: 9_000 })));
     }
 }

@@ -4,6 +4,7 @@ use cutover_migrator::{Error, Limits, Step, apply};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::unbounded_channel;
 
+use crate::pooler::{Mode, Pooler};
 use crate::support::{Database, migrations};
 
 async fn refused(url: String) -> Error {
@@ -30,5 +31,22 @@ async fn a_wrong_password_or_database_is_not_tried_again() {
         let error = refused(url).await;
         assert!(matches!(error, Error::Connect { .. }) && !error.retryable(), "{error:?}");
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+}
+
+/// What is set for a session, and the turn, would be somebody else's a moment later.
+#[tokio::test]
+async fn a_pooler_that_gives_each_transaction_a_session_is_refused_and_one_that_keeps_them_is_not() {
+    let database = Database::new().await;
+    let kept = Pooler::start(&database, Mode::Session);
+    let (progress, _told) = unbounded_channel();
+    let (work, limits) = (migrations(&["SELECT 1"]), Limits::default());
+    let applied = Box::pin(apply(&kept.url, Step::Expand, &work, &limits, &progress)).await.unwrap();
+    assert_eq!(applied.applied.len(), 1);
+
+    let shared = Pooler::start(&database, Mode::Transaction);
+    for _ in 0..10 {
+        let error = refused(shared.url.expose().to_owned()).await;
+        assert!(matches!(error, Error::Pooled { .. }) && !error.retryable(), "{error:?}");
     }
 }

@@ -11,6 +11,7 @@ mod index;
 mod killed;
 mod load;
 mod locks;
+mod pooler;
 #[path = "../shared/victim.rs"]
 mod process;
 #[path = "../shared/relay.rs"]
