@@ -35,6 +35,7 @@ pub(crate) fn release(version: &str) -> Release {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),

@@ -31,6 +31,8 @@ pub struct App {
     pub hosts: Vec<String>,
     /// Where the migrations run, if it has any.
     pub database: Option<String>,
+    /// Whether it is reached through the hosts alone.
+    pub via_host: bool,
     /// What kind of database that is; none: the usual.
     pub engine: Option<&'static str>,
     /// Migrations: file name and SQL.
@@ -66,6 +68,7 @@ impl App {
             payload: 0,
             hosts: hosts.iter().map(ToString::to_string).collect(),
             database: None,
+            via_host: false,
             engine: None,
             migrations: Vec::new(),
             contract: None,
@@ -121,10 +124,11 @@ impl App {
         }
         if let Some(database) = &self.database {
             let contract = self.contract.map(|terms| format!(", contract: {terms}")).unwrap_or_default();
+            let via = if self.via_host { ", via: host" } else { "" };
             let engine = self.engine.map(|engine| format!(", engine: {engine}")).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "migrations: {{folder: migrations, database: \"{database}\"{engine}{contract}}}"
+                "migrations: {{folder: migrations, database: \"{database}\"{via}{engine}{contract}}}"
             );
         }
         let _ = writeln!(text, "destinations:\n  production: {{hosts: [{}]}}", self.hosts.join(", "));

@@ -5,10 +5,12 @@
 
 mod support;
 
+use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::process::Command;
+use std::time::Duration;
 
 use cutover_core::{Service, Stage};
-use cutover_e2e::{App, Database, Mariadb};
+use cutover_e2e::{App, Database, Mariadb, Relay};
 use support::{Expect, Scene};
 
 /// What differs between the servers.
@@ -219,4 +221,41 @@ async fn what_the_new_version_reads_is_brought_over_before_it_boots_and_what_is_
         .deploy(&there.app("v0", "{after: 0s}", &[table]))
         .exited(2, &["release v0 was made without migration 2"]);
     scene.serves("v2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_only_the_host_reaches_is_migrated_through_it() {
+    Box::pin(through_the_host(Migrating::set("via", POSTGRESQL))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_mariadb_a_database_that_only_the_host_reaches_is_migrated_through_it() {
+    Box::pin(through_the_host(Migrating::set("via-mariadb", MARIADB))).await;
+}
+
+/// It has a name that only the host knows.
+async fn through_the_host(there: Migrating) {
+    const NAME: &str = "database.internal";
+    let scene = &there.scene;
+    let machine = Ipv4Addr::from(u32::from(scene.host.address.parse::<Ipv4Addr>().unwrap()) - 1);
+    let mut url = url::Url::parse(there.url()).unwrap();
+    let server = (Ipv4Addr::LOCALHOST, url.port().unwrap()).into();
+    let way = Relay::start_at(machine, server, Duration::ZERO).await.unwrap();
+    url.set_host(Some(NAME)).unwrap();
+    url.set_port(Some(way.address.port())).unwrap();
+    let reference = scene.plane.home().join("database_url");
+    std::fs::write(&reference, url.as_str()).unwrap();
+    assert!((NAME, 1).to_socket_addrs().is_err(), "this machine knows it, too");
+    let app = |version| App {
+        database: Some(format!("file://{}", reference.display())),
+        via_host: true,
+        ..there.app(version, "{when: approved}", &there.all())
+    };
+    // The host doesn't know it either, yet.
+    scene.deploy(&app("v1")).exited(4, &["with via: host the database is reached from the first host"]);
+    scene.host.exec(&["sh", "-c", &format!("echo '{machine} {NAME}' >>/etc/hosts")]).unwrap();
+    scene.deploy(&app("v2")).succeeded();
+    there.paid(Stage::Backfill).await;
+    assert_eq!(there.sql(MISSING), "0");
+    assert_eq!(there.sql(there.dialect.columns), "id last_name name");
 }

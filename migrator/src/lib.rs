@@ -20,6 +20,8 @@ mod postgres;
 mod progress;
 mod rails;
 mod roots;
+mod target;
+mod tunnel;
 mod work;
 mod worker;
 
@@ -30,5 +32,6 @@ pub use fault::Fault;
 pub use limits::Limits;
 pub use location::Location;
 pub use progress::Progress;
+pub use target::Target;
 pub use work::{Applied, Step, Work};
 pub use worker::Migrator;

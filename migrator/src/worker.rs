@@ -1,17 +1,21 @@
 //! The stages of the migrator: the release's migrations from the artifact store onto its database.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Engine, Failure, MigrationFile, Output, Phase, ServiceName, Span, Stage};
+use cutover_core::{Engine, Failure, MigrationFile, Output, Phase, ServiceName, Span, Stage, Via};
 use cutover_fleet::Fleet;
 use cutover_migration::{InvalidMigration, Migration, Migrations, Version};
+use cutover_secrets::Secret;
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::apply::place;
 use crate::rails::migrate;
-use crate::{Error, Limits, Progress, Step, Work, apply};
+use crate::tunnel::Tunnel;
+use crate::{Error, Limits, Progress, Step, Target, Work, apply};
 
 /// The largest migration, in bytes.
 const MIGRATION_LIMIT: u64 = 4 << 20;
@@ -61,6 +65,27 @@ impl Migrator {
         Migrations::new(migrations).map_err(|error| Failure::of(&error, false))
     }
 
+    /// The way to the database, where that isn't from here; and where it leads.
+    async fn tunnel(&self, assignment: &Assignment, database: &Secret) -> Result<Option<Tunnel>, Failure> {
+        let plan = assignment.plan();
+        let host = match (plan.release.settings.via, plan.hosts.first()) {
+            (Via::Host, Some(host)) => host,
+            _ => return Ok(None),
+        };
+        let fleet = self.fleet.as_ref().map_err(|error| Failure::of(error, false))?;
+        let engine = plan.release.settings.engine;
+        let (name, port) =
+            place(database, engine).map_err(|error| failure(&error, &plan.key.service, engine))?;
+        let host = Arc::clone(fleet.machine(host).host());
+        let opened = Tunnel::open(host, name, port).await;
+        opened.map(Some).map_err(|error| {
+            Failure::of(&error, error.retryable()).hint(
+                "with via: host the database is reached from the first host of the destination: see that it is from there, and \
+                 that its sshd forwards (AllowTcpForwarding)",
+            )
+        })
+    }
+
     async fn work(&self, assignment: &Assignment, step: Step, limit: Duration) -> Result<Done, Failure> {
         let plan = assignment.plan();
         let Some(database) = &plan.release.settings.database else {
@@ -78,13 +103,15 @@ impl Migrator {
             epoch: assignment.epoch.clone(),
             migrations: self.read(assignment).await?,
         };
+        let tunnel = self.tunnel(assignment, &database).await?;
+        let target =
+            tunnel.as_ref().map_or(Target::from(&database), |way| Target::at(&database, way.address()));
         let (progress, told) = unbounded_channel();
         let settings = &plan.release.settings;
         // Another service of the same database may be at work, for as long as this one may.
         let limits = Limits { turn: limit.mul_f64(0.9), ..Limits::of(&settings.locks, &settings.backfill) };
-        let run = async move {
-            tokio::time::timeout(limit, apply(&database, step, &work, &limits, &progress)).await
-        };
+        let run =
+            async move { tokio::time::timeout(limit, apply(target, step, &work, &limits, &progress)).await };
         let (ended, rows) = tokio::join!(run, tell(assignment, told));
         match ended {
             Ok(Ok(applied)) => {

@@ -76,7 +76,7 @@ pub use judges::{Judges, Login, MetricsServer, Names, UnknownPlaceholder, Webhoo
 pub use kept::{KeptRelease, ReplicaSet};
 pub use lease::{Duty, Lease, LeaseRecord, LeaseStep, LeaseTerms};
 pub use migrations::{
-    ContractTerms, Engine, MigrationFile, Override, Phase, UnknownEngine, UnknownWhen, When,
+    ContractTerms, Engine, MigrationFile, Override, Phase, UnknownEngine, UnknownVia, UnknownWhen, Via, When,
 };
 pub use model::Model;
 pub use name::{

@@ -91,6 +91,49 @@ impl When {
     }
 }
 
+/// From where a database is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// From where the migrator runs.
+    #[default]
+    Direct,
+    /// From the first host.
+    Host,
+}
+
+impl Via {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Host];
+
+    /// The name in the deploy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Host => "host",
+        }
+    }
+
+    /// Whether it is the one that is meant where none is named.
+    pub const fn is_direct(&self) -> bool {
+        matches!(self, Self::Direct)
+    }
+}
+
+/// A word that is no way to a database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no way to the database: one of direct, host")]
+pub struct UnknownVia(String);
+
+impl FromStr for Via {
+    type Err = UnknownVia;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVia> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| UnknownVia(text.to_owned()))
+    }
+}
+
 /// When a part of a migration runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,7 +8,7 @@ use crate::probe::need_protocol_7;
 use crate::{
     BackfillTerms, Canary, Container, ContractTerms, Digest, Engine, LockTerms, MigrationFile, Model,
     ProbeSpec, Probes, Rails, Recipe, Reference, RegistryLogin, ReleaseId, Repository, Resources, Role,
-    Routing, Span,
+    Routing, Span, Via,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -119,6 +119,10 @@ pub struct Settings {
     pub repository: Option<Repository>,
     /// The database that the migrations run on.
     pub database: Option<Reference>,
+    /// From where it is reached. It isn't written where that is the migrator, so that the release's id is the one that it had before
+    /// there was this setting.
+    #[serde(default, skip_serializing_if = "Via::is_direct")]
+    pub via: Via,
     /// The kind of that database.
     #[serde(default, skip_serializing_if = "Engine::is_postgresql")]
     pub engine: Engine,
@@ -231,6 +235,7 @@ impl Settings {
     pub(crate) fn needs_protocol_7(&self) -> bool {
         need_protocol_7(&self.readiness, &self.probes)
             || self.canary.needs_protocol_7()
+            || !self.via.is_direct()
             || !self.locks.are_usual()
             || !self.backfill.are_usual()
     }

@@ -142,6 +142,7 @@ fn a_file_of_five_lines_is_enough() {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),

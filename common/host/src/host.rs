@@ -93,6 +93,18 @@ impl Host {
         self.transport.connect_tcp(address, limit).await
     }
 
+    /// Connects to a port of what the host knows by `name`: another machine of its network, or an address. Otherwise as
+    /// [`Host::connect_tcp`], but that the helper, which looks no names up, is of use for addresses only.
+    ///
+    /// # Errors
+    /// Those of [`Host::connect_tcp`].
+    pub async fn connect_name(&self, name: &str, port: u16, limit: Duration) -> Result<Stream, Error> {
+        match name.parse() {
+            Ok(address) => self.connect_tcp(SocketAddr::new(address, port), limit).await,
+            Err(_) => self.transport.connect_name(name, port, limit).await,
+        }
+    }
+
     /// Connects to a unix socket of the host, within the limit on connecting.
     ///
     /// # Errors

@@ -31,9 +31,14 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) async fn connect_tcp(&self, address: SocketAddr, limit: Duration) -> Result<Stream, Error> {
-        let doing = format!("connecting to {address}");
-        let connecting = within(limit, &doing, TcpStream::connect(address)).await?;
-        let stream = connecting.map_err(|error| refused(address.to_string(), &doing, error))?;
+        self.connect_name(&address.ip().to_string(), address.port(), limit).await
+    }
+
+    pub(crate) async fn connect_name(&self, name: &str, port: u16, limit: Duration) -> Result<Stream, Error> {
+        let target = format!("{name}:{port}");
+        let doing = format!("connecting to {target}");
+        let connecting = within(limit, &doing, TcpStream::connect((name, port))).await?;
+        let stream = connecting.map_err(|error| refused(target, &doing, error))?;
         stream.set_nodelay(true).map_err(|error| failed(&doing, error))?;
         Ok(Stream::new(stream))
     }

@@ -76,6 +76,14 @@ impl Ssh {
         }
     }
 
+    pub(crate) async fn connect_name(&self, name: &str, port: u16, limit: Duration) -> Result<Stream, Error> {
+        let doing = format!("connecting to {name}:{port}");
+        self.connection().await?;
+        let channel =
+            self.within(limit, &doing, self.open(Target::Named(name.to_owned(), port), &doing)).await?;
+        Ok(Stream::new(ChannelStream::new(channel)))
+    }
+
     pub(crate) async fn connect_unix(&self, path: &Path) -> Result<Stream, Error> {
         let doing = format!("connecting to {}", path.display());
         let channel = self.open(Target::Unix(path.into()), &doing).await?;
@@ -158,12 +166,16 @@ impl Ssh {
             (russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed), Target::Tcp(address)) => {
                 self.not_listening(address.to_string())
             }
+            (
+                russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed),
+                Target::Named(name, port),
+            ) => self.not_listening(format!("{name}:{port}")),
             (russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed), Target::Unix(path)) => {
                 self.not_listening(path.display().to_string())
             }
             (
                 russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited),
-                Target::Tcp(_),
+                Target::Tcp(_) | Target::Named(..),
             ) => self.forwarding_refused(doing),
             (error, _) => self.failed(doing, error),
         })
@@ -177,7 +189,7 @@ impl Ssh {
     ) -> Result<Result<Channel<Msg>, russh::Error>, Error> {
         let connection = self.connection().await?;
         // The host itself may wait long for a TCP peer: there the caller's limit holds.
-        let peer_is_remote = matches!(target, Target::Tcp(_));
+        let peer_is_remote = matches!(target, Target::Tcp(_) | Target::Named(..));
         let opening = async { Ok(connection.open(target).await) };
         let result =
             if peer_is_remote { opening.await } else { self.within(self.limit(), doing, opening).await };

@@ -30,6 +30,13 @@ impl Transport {
         }
     }
 
+    pub(crate) async fn connect_name(&self, name: &str, port: u16, limit: Duration) -> Result<Stream, Error> {
+        match self {
+            Self::Local(local) => local.connect_name(name, port, limit).await,
+            Self::Ssh(ssh) => ssh.connect_name(name, port, limit).await,
+        }
+    }
+
     pub(crate) async fn connect_unix(&self, path: &Path) -> Result<Stream, Error> {
         match self {
             Self::Local(local) => local.connect_unix(path).await,

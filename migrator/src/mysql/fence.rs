@@ -4,13 +4,12 @@
 use std::time::{Duration, Instant};
 
 use cutover_core::{Epoch, JournalId};
-use cutover_secrets::Secret;
 
 use super::ledger::is_there;
 use super::turn::GRACE;
 use super::{Ledger, Session};
 use crate::ledger::Refusal;
-use crate::{Error, Limits, Work, ledger};
+use crate::{Error, Limits, Target, Work, ledger};
 
 /// How long whoever has ended a session takes to raise the fence after that.
 const RAISED: Duration = Duration::from_secs(1);
@@ -63,7 +62,7 @@ impl Ledger<'_> {
 }
 
 /// Why the session of `work` was ended, where that was because of a later claim, or of another journal: seen in another session.
-pub(super) async fn overtaken(database: &Secret, work: &Work, limits: &Limits) -> Option<Refusal> {
+pub(super) async fn overtaken(database: Target<'_>, work: &Work, limits: &Limits) -> Option<Refusal> {
     let begun = Instant::now();
     // Whoever can't ask knows no more than that the session is gone.
     let mut session = Session::open(database, work.engine, limits).await.ok()?;

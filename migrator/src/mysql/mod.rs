@@ -25,3 +25,4 @@ use ledger::Ledger;
 use observer::Observer;
 pub(crate) use run::apply;
 use session::Session;
+pub(crate) use url::place;

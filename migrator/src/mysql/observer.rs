@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use cutover_core::Engine;
-use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
@@ -14,7 +13,7 @@ use super::fault::is_fatal;
 use super::holders::{Sight, holders};
 use super::looks::Looks;
 use super::session::Identity;
-use crate::{Backends, Error, Fault, Limits, Progress};
+use crate::{Backends, Error, Fault, Limits, Progress, Target};
 
 /// The time to the first look, where others may have to wait meanwhile.
 pub(super) const SHORTEST: Duration = Duration::from_millis(4);
@@ -36,7 +35,7 @@ pub(super) struct Watch<'a> {
 
 /// Looks at one session from another one, which is opened only once it is needed.
 pub(super) struct Observer<'a> {
-    database: &'a Secret,
+    database: Target<'a>,
     engine: Engine,
     limits: &'a Limits,
     watched: Identity,
@@ -46,7 +45,7 @@ pub(super) struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     /// An observer of `watched`, not looking yet.
-    pub(super) fn new(database: &'a Secret, watched: &Session, limits: &'a Limits) -> Self {
+    pub(super) fn new(database: Target<'a>, watched: &Session, limits: &'a Limits) -> Self {
         let (engine, watched) = (watched.server().engine, watched.identity().clone());
         Self { database, engine, limits, watched, session: None, seen: Backends::default() }
     }

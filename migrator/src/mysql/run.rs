@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cutover_migration::{Kind, Migration, settings, statements};
-use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::backfill::{fill, is_filled};
@@ -12,11 +11,11 @@ use super::definition::define;
 use super::transaction::run_in_transaction;
 use super::{Ledger, Observer, Session, fence};
 use crate::ledger::{self, Pending};
-use crate::{Applied, Error, Limits, Progress, Step, Work};
+use crate::{Applied, Error, Limits, Progress, Step, Target, Work};
 
 /// Applies what is due of `step`; see [`crate::apply()`].
 pub(crate) async fn apply(
-    database: &Secret,
+    database: Target<'_>,
     step: Step,
     work: &Work,
     limits: &Limits,

@@ -5,14 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use cutover_core::Engine;
-use cutover_secrets::Secret;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, Params, Row};
 
 use super::fault;
 use super::server::{Server, VARIABLES};
 use super::url::{Address, Mode};
-use crate::{Error, Fault, Limits};
+use crate::{Error, Fault, Limits, Target};
 
 /// How long a server may take to hear that a session ends.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -75,8 +74,8 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Connects to `database`, which is to be a server of `engine`.
-    pub(super) async fn open(database: &Secret, engine: Engine, limits: &Limits) -> Result<Self, Error> {
-        let address = Address::read(database)?;
+    pub(super) async fn open(database: Target<'_>, engine: Engine, limits: &Limits) -> Result<Self, Error> {
+        let address = Address::of(database)?;
         let (name, limit) = (address.server.clone(), limits.connect);
         let connect = async {
             let options = Opts::from(address.secured()?);

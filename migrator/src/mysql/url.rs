@@ -6,9 +6,9 @@ use cutover_secrets::Secret;
 use mysql_async::{OptsBuilder, SslOpts};
 use url::Url;
 
-use crate::Error;
 use crate::percent::unescape;
 use crate::roots::Roots;
+use crate::{Error, Target};
 
 /// The schemes that are in use for it: MariaDB's own, and those of Rails' adapters.
 const SCHEMES: [&str; 4] = ["mysql", "mariadb", "mysql2", "trilogy"];
@@ -38,6 +38,8 @@ pub(super) struct Address {
     pub(super) options: OptsBuilder,
     /// What to call it: host and port, or socket, and the database.
     pub(super) server: String,
+    /// The server's host and port; none: it is a socket.
+    place: Option<(String, u16)>,
     /// How it is to be protected.
     pub(super) mode: Mode,
     /// The name that the certificate must be for, where it isn't that of the host.
@@ -45,6 +47,28 @@ pub(super) struct Address {
 }
 
 impl Address {
+    /// The address of `database`, by the way that leads to it.
+    pub(super) fn of(database: Target<'_>) -> Result<Self, Error> {
+        let address = Self::read(database.url)?;
+        let Some(at) = database.at else { return Ok(address) };
+        let (host, _) = address.place()?;
+        let options = address.options.ip_or_hostname(at.ip().to_string()).tcp_port(at.port());
+        // The name stays that of the server, by which its certificate is judged.
+        let name = address.name.or(Some(host));
+        Ok(Self { options, name, ..address })
+    }
+
+    /// The server's host and port.
+    ///
+    /// # Errors
+    /// A socket.
+    pub(crate) fn place(&self) -> Result<(String, u16), Error> {
+        let socket = Error::Url(
+            "for via: host it names a server by its host: mysql://user:password@host:port/database",
+        );
+        self.place.clone().ok_or(socket)
+    }
+
     /// Reads a `mysql://` URL.
     pub(super) fn read(url: &Secret) -> Result<Self, Error> {
         // The reason is left out: it can quote the URL.
@@ -86,6 +110,7 @@ impl Address {
             Some(socket) => format!("{socket}/{database}"),
             None => format!("{host}:{port}/{database}"),
         };
+        let place = socket.is_none().then(|| (host.clone(), port));
         let user = decoded(url.username())?;
         let options = OptsBuilder::default()
             .ip_or_hostname(host)
@@ -97,7 +122,7 @@ impl Address {
             // It would leave the address that was given for a socket of this machine.
             .prefer_socket(false)
             .tcp_keepalive(Some(SILENCE));
-        Ok(Self { options, server, mode: demand(mode.as_deref(), authorities)?, name })
+        Ok(Self { options, server, place, mode: demand(mode.as_deref(), authorities)?, name })
     }
 
     /// The same with TLS as the mode demands.
@@ -118,6 +143,14 @@ impl Address {
         };
         Ok(self.options.clone().ssl_opts(tls))
     }
+}
+
+/// The host and the port of the server at `url`.
+///
+/// # Errors
+/// A URL that can't be read, or names no host.
+pub(crate) fn place(url: &Secret) -> Result<(String, u16), Error> {
+    Address::read(url)?.place()
 }
 
 /// What a mode demands. Authorities that nothing is checked by would look like a protection, and be none.
@@ -178,6 +211,21 @@ mod tests {
         for wrong in ["ssl-mode=verify", "ssl-mode=VERIFY_CA", "ssl-ca=/etc/ca.pem", "ssl-key=/etc/key.pem"] {
             assert!(mode(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn by_another_way_a_server_keeps_its_name() {
+        let url =
+            Secret::new("mysql://app:hunter%402@db.internal:3307/shop?ssl-mode=VERIFY_IDENTITY".to_owned());
+        let address = Address::of(Target::at(&url, "127.0.0.1:40000".parse().unwrap())).unwrap();
+        assert_eq!(
+            (address.server.as_str(), address.name.as_deref()),
+            ("db.internal:3307/shop", Some("db.internal"))
+        );
+        let options = Opts::from(address.options);
+        assert_eq!((options.ip_or_hostname(), options.tcp_port()), ("127.0.0.1", 40_000));
+        assert_eq!(read(url.expose()).unwrap().place().unwrap(), ("db.internal".to_owned(), 3307));
+        assert!(read("mysql://app@localhost/shop?socket=%2Frun%2Fmysqld.sock").unwrap().place().is_err());
     }
 
     #[test]

@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use cutover_core::{Epoch, JournalId};
-use cutover_secrets::Secret;
 
 use super::ledger::is_there;
 use super::{Ledger, Session};
 use crate::ledger::Refusal;
-use crate::{Error, Limits, Work, ledger};
+use crate::{Error, Limits, Target, Work, ledger};
 
 /// How long a session whose claim is over may take to notice that its client is gone, which takes the server a second,
 /// before it is ended.
@@ -84,7 +83,7 @@ impl Ledger<'_> {
 }
 
 /// Why the session of `work` was ended, where that was because of a later claim, or of another journal: seen in another session.
-pub(super) async fn overtaken(database: &Secret, work: &Work, limits: &Limits) -> Option<Refusal> {
+pub(super) async fn overtaken(database: Target<'_>, work: &Work, limits: &Limits) -> Option<Refusal> {
     let begun = Instant::now();
     // Whoever can't ask knows no more than that the session is gone.
     let session = Session::open(database, limits).await.ok()?;

@@ -20,3 +20,4 @@ pub(crate) use ledger::Ledger;
 use observer::Observer;
 pub(crate) use run::apply;
 pub(crate) use session::Session;
+pub(crate) use url::place;

@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
 use super::activity::COLUMNS;
-use crate::{Backend, Backends, Error, Limits, Progress};
+use crate::{Backend, Backends, Error, Limits, Progress, Target};
 
 /// The time to the first look.
 const SHORTEST: Duration = Duration::from_millis(8);
@@ -21,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Looks at one session from another one, which is opened only once it is needed.
 pub(crate) struct Observer<'a> {
-    database: &'a Secret,
+    database: Target<'a>,
     limits: &'a Limits,
     watched: (i32, f64),
     session: Option<Session>,
@@ -32,7 +31,7 @@ pub(crate) struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     /// An observer of `watched`, not looking yet.
-    pub(crate) fn new(database: &'a Secret, watched: &Session, limits: &'a Limits) -> Self {
+    pub(crate) fn new(database: Target<'a>, watched: &Session, limits: &'a Limits) -> Self {
         Self {
             database,
             limits,

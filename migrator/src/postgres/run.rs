@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use cutover_migration::{Kind, Migration};
-use cutover_secrets::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::backfill::{fill, is_filled};
@@ -13,11 +12,11 @@ use super::reindex::reindex;
 use super::transaction::run_in_transaction;
 use super::{Ledger, Observer, Session, fence};
 use crate::ledger::{self, Pending};
-use crate::{Applied, Error, Limits, Progress, Step, Work};
+use crate::{Applied, Error, Limits, Progress, Step, Target, Work};
 
 /// Applies what is due of `step`; see [`crate::apply()`].
 pub(crate) async fn apply(
-    database: &Secret,
+    database: Target<'_>,
     step: Step,
     work: &Work,
     limits: &Limits,
@@ -40,7 +39,7 @@ pub(crate) async fn apply(
 
 async fn all(
     session: &Session,
-    database: &Secret,
+    database: Target<'_>,
     step: Step,
     work: &Work,
     limits: &Limits,

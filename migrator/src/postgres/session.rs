@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use cutover_secrets::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::{Client, Connection, NoTls};
@@ -12,7 +11,7 @@ use super::activity::COLUMNS;
 use super::tls::Tls;
 use super::url::Address;
 use super::{fault, fence};
-use crate::{Backend, Error, Limits, Progress, Work};
+use crate::{Backend, Error, Limits, Progress, Target, Work};
 
 /// The key of the advisory lock that migrators take turns by: "cutover" in ASCII, unlikely to be anyone else's.
 pub(crate) const TURN: i64 = i64::from_be_bytes(*b"\0cutover");
@@ -36,8 +35,8 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects to `database`.
-    pub(crate) async fn open(database: &Secret, limits: &Limits) -> Result<Self, Error> {
-        let Address { config, server, trust } = Address::read(database)?;
+    pub(crate) async fn open(database: Target<'_>, limits: &Limits) -> Result<Self, Error> {
+        let Address { config, server, trust } = Address::of(database)?;
         let trust = trust.as_ref().map(Tls::new).transpose()?;
         let limit = limits.connect;
         let connect = async {
@@ -192,7 +191,7 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Session::open`] and [`Session::verify`].
-    pub(crate) async fn verify_direct(&self, database: &Secret, limits: &Limits) -> Result<(), Error> {
+    pub(crate) async fn verify_direct(&self, database: Target<'_>, limits: &Limits) -> Result<(), Error> {
         // What is still under way, such as that a statement isn't needed any more, would keep our session ours.
         let idle = self.client.batch_execute("SELECT 1").await;
         idle.map_err(self.error("ask for the session's id"))?;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use cutover_secrets::Secret;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
+use url::Url;
 
 use super::tls::Trust;
-use crate::Error;
 use crate::percent::unescape;
 use crate::roots::Roots;
+use crate::{Error, Target};
 
 /// The parameters of a URL that are about the connection (libpq, manual 34.1.2). Others, such as Rails' `pool`, are
 /// about the application's use of it.
@@ -30,6 +31,13 @@ const CONNECTION: [&str; 9] = [
 /// that has vanished is noticed after about a minute, whatever it was doing.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// Why a host can't lead to it.
+const NO_HOST: Error =
+    Error::Url("for via: host it names one server by its host: postgres://user:password@host:port/database");
+
+/// Where a server listens that says nothing else.
+const PORT: u16 = 5432;
+
 /// The address of a database.
 pub(crate) struct Address {
     /// How to connect.
@@ -41,6 +49,30 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// The address of `database`, by the way that leads to it.
+    pub(crate) fn of(database: Target<'_>) -> Result<Self, Error> {
+        let address = Self::read(database.url)?;
+        let Some(at) = database.at else { return Ok(address) };
+        address.place()?;
+        let mut url = Url::parse(database.url.expose()).map_err(|_| NO_HOST)?;
+        url.set_port(Some(at.port())).map_err(|()| NO_HOST)?;
+        // The name stays that of the server, by which its certificate is judged.
+        let Self { mut config, trust, .. } = Self::read(&Secret::new(url.into()))?;
+        config.hostaddr(at.ip());
+        Ok(Self { config, trust, server: address.server })
+    }
+
+    /// The server's host and port.
+    ///
+    /// # Errors
+    /// A socket, or several of them.
+    pub(crate) fn place(&self) -> Result<(String, u16), Error> {
+        match self.config.get_hosts() {
+            [Host::Tcp(name)] => Ok((name.clone(), self.config.get_ports().first().copied().unwrap_or(PORT))),
+            _ => Err(NO_HOST),
+        }
+    }
+
     /// Reads a `postgres://` URL.
     pub(crate) fn read(url: &Secret) -> Result<Self, Error> {
         let url = url.expose();
@@ -85,6 +117,14 @@ impl Address {
     }
 }
 
+/// The host and the port of the server at `url`.
+///
+/// # Errors
+/// A URL that can't be read, or names no host.
+pub(crate) fn place(url: &Secret) -> Result<(String, u16), Error> {
+    Address::read(url)?.place()
+}
+
 /// What an `sslmode` demands. As in libpq, `require` with authorities given is `verify-ca`; other than there, those of the
 /// machine count where none are given, as most servers of others have a certificate of theirs.
 fn demand(mode: &str, roots: Option<Roots>) -> Result<(SslMode, Option<Trust>), Error> {
@@ -116,7 +156,7 @@ fn describe(config: &Config) -> String {
         Some(Host::Unix(path)) => path.display().to_string(),
         None => "localhost".to_owned(),
     };
-    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let port = config.get_ports().first().copied().unwrap_or(PORT);
     let database = config.get_dbname().or(config.get_user()).unwrap_or("postgres");
     format!("{host}:{port}/{database}")
 }
@@ -159,6 +199,20 @@ mod tests {
             read("postgres://db/app?sslkey=/etc/key.pem").is_err(),
             "a key that is not used was not named"
         );
+    }
+
+    #[test]
+    fn by_another_way_a_server_keeps_its_name() {
+        let url =
+            Secret::new("postgres://app:hunter%402@db.internal:6432/app?sslmode=verify-full".to_owned());
+        let address = Address::of(Target::at(&url, "127.0.0.1:40000".parse().unwrap())).unwrap();
+        assert_eq!(address.server, "db.internal:6432/app");
+        assert_eq!(address.trust, Some(Trust::Name(Roots::System)));
+        assert_eq!(address.config.get_hosts(), [Host::Tcp("db.internal".to_owned())]);
+        assert_eq!((address.config.get_ports(), address.config.get_hostaddrs().len()), (&[40_000][..], 1));
+        assert_eq!(address.config.get_password(), Some(&b"hunter@2"[..]));
+        assert_eq!(read(url.expose()).unwrap().place().unwrap(), ("db.internal".to_owned(), 6432));
+        assert!(read("postgresql:///app?host=/run/postgresql").unwrap().place().is_err());
     }
 
     #[test]

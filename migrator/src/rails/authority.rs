@@ -1,18 +1,24 @@
 //! The fence in the database, where the migrator reaches it itself: whoever was overtaken finds it raised.
 
+use std::sync::Arc;
+
 use cutover_bus::Assignment;
-use cutover_core::Engine;
+use cutover_core::{Engine, Via};
+use cutover_fleet::Machine;
 use cutover_migration::Migrations;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::RailsError;
+use crate::apply::place;
 use crate::postgres::{Ledger, Session};
+use crate::tunnel::Tunnel;
 use crate::worker::tell;
-use crate::{Error, Limits, Work};
+use crate::{Error, Limits, Target, Work};
 
 /// The database's turn, and the highest claim in its ledger, as long as this lives.
 pub(super) struct Authority {
     session: Session,
+    _tunnel: Option<Tunnel>,
 }
 
 impl Authority {
@@ -21,7 +27,11 @@ impl Authority {
     ///
     /// # Errors
     /// A claim that was overtaken, another migrator that doesn't end, a pooler between.
-    pub(super) async fn take(assignment: &Assignment, limits: &Limits) -> Result<Option<Self>, RailsError> {
+    pub(super) async fn take(
+        assignment: &Assignment,
+        machine: &Machine,
+        limits: &Limits,
+    ) -> Result<Option<Self>, RailsError> {
         let plan = assignment.plan();
         let settings = &plan.release.settings;
         let Some(database) = settings.database.as_ref().filter(|_| settings.engine == Engine::Postgresql)
@@ -38,13 +48,23 @@ impl Authority {
             epoch: assignment.epoch.clone(),
             migrations: Migrations::default(),
         };
+        let tunnel = match settings.via {
+            Via::Direct => None,
+            Via::Host => {
+                let place = place(&database, Engine::Postgresql);
+                let (name, port) = place.map_err(|error| RailsError::Database(Box::new(error)))?;
+                Some(Tunnel::open(Arc::clone(machine.host()), name, port).await?)
+            }
+        };
         let (progress, told) = unbounded_channel();
         let take = async move {
-            let session = Session::open(&database, limits).await?;
-            session.verify_direct(&database, limits).await?;
+            let target =
+                tunnel.as_ref().map_or(Target::from(&database), |way| Target::at(&database, way.address()));
+            let session = Session::open(target, limits).await?;
+            session.verify_direct(target, limits).await?;
             session.take_turn(&work, limits, &progress).await?;
             Ledger::open(&session, &work.service).await?.take_authority(&work, limits).await?;
-            Ok::<_, Error>(Self { session })
+            Ok::<_, Error>(Self { session, _tunnel: tunnel })
         };
         match tokio::join!(take, tell(assignment, told)).0 {
             Ok(authority) => Ok(Some(authority)),

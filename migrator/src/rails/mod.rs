@@ -86,7 +86,7 @@ pub(crate) async fn migrate(
         command: rails.command.iter().cloned().chain(given).collect(),
     };
     let run = async {
-        let authority = Authority::take(assignment, &limits).await?;
+        let authority = Authority::take(assignment, &machine, &limits).await?;
         let (lines, told) = unbounded_channel();
         let (ending, said) = tokio::join!(one_off.run(lines), tell(assignment, told));
         if let Some(authority) = authority {

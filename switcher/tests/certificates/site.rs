@@ -159,6 +159,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),

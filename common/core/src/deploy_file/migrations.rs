@@ -6,7 +6,7 @@ use super::rails::{Rails, rails};
 use super::section::Section;
 use super::text::filled;
 use super::units::span;
-use crate::{ContractTerms, Engine, Reference, Span, When};
+use crate::{ContractTerms, Engine, Reference, Span, Via, When};
 
 /// The section as it stands in the file.
 #[derive(Clone, Default)]
@@ -15,6 +15,7 @@ pub(super) struct Migrations {
     pub(super) folder: Option<String>,
     pub(super) rails: Rails,
     pub(super) database: Option<Reference>,
+    pub(super) via: Option<Via>,
     pub(super) engine: Option<Engine>,
     pub(super) locks: Locks,
     pub(super) backfill: Backfill,
@@ -34,6 +35,7 @@ pub(super) fn migrations(mut section: Section<'_>, problems: &mut Problems) -> M
         folder: section.value("folder", filled, problems),
         rails: rails.unwrap_or_default(),
         database: section.value("database", str::parse, problems),
+        via: section.value("via", str::parse, problems),
         engine: section.value("engine", str::parse, problems),
         ..Migrations::default()
     };
@@ -58,6 +60,7 @@ impl Migrations {
             folder: self.folder.or(under.folder),
             rails: self.rails.over(under.rails),
             database: self.database.or(under.database),
+            via: self.via.or(under.via),
             engine: self.engine.or(under.engine),
             locks: self.locks.over(under.locks),
             backfill: self.backfill.over(under.backfill),
@@ -84,6 +87,11 @@ impl Migrations {
             problems
                 .add(both.hint("leave out `folder` to have Rails run its own, or `rails` for files of SQL"));
             return false;
+        }
+        if self.via == Some(Via::Host) && rails.is_some() && self.database.is_none() {
+            let message = "no database is named that would be reached so: Rails, on the host, finds its own";
+            let idle = Problem::new(&format!("{path}.via"), self.place, message);
+            problems.add(idle.hint("add `database`, or leave out `via`"));
         }
         let (missing, hint) = match (&self.folder, &self.database) {
             (Some(_), None) => (

@@ -139,6 +139,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         contract: migrations.contract(),
         locks: migrations.locks.resolved(),
         backfill: migrations.backfill.resolved(),
+        via: migrations.via.unwrap_or_default(),
         engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,
         rails,

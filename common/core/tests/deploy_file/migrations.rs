@@ -2,13 +2,14 @@
 
 use cutover_core::{
     BackfillTerms, ContractTerms, Digest, Engine, LockTerms, MigrationFile, MigrationSource, Phase, Plan,
-    Rails, Release, Settings, Source, Span, Stage, When,
+    Rails, Release, Settings, Source, Span, Stage, Via, When,
 };
 
 use super::{only, parse, problems, with};
 
 #[test]
 fn the_engine_and_the_terms_of_the_contract_are_read() {
+    assert_eq!(with("migrations: {folder: db, database: env://DB, via: host}").settings.via, Via::Host);
     let settings = with(
         "migrations: {folder: db, database: env://DB, engine: mariadb, contract: {after: 2h, when: approved}}\n\
          timeouts: {backfill: 3h}",
@@ -103,10 +104,14 @@ fn workers_that_would_keep_to_their_own_measure_are_not_given_another() {
     assert_eq!(protocol(", locks: {wait: 100ms, patience: 1m}, backfill: {batch_size: 100000}"), (2, false));
     assert_eq!(protocol(", locks: {end_blockers: 1m}"), (7, true));
     assert_eq!(protocol(", backfill: {share: 10%}"), (7, true));
+    assert_eq!(protocol(", via: direct"), (2, false));
+    assert_eq!(protocol(", via: host"), (7, false));
 }
 
 #[test]
 fn what_nobody_would_keep_to_is_refused() {
+    let idle = problems("migrations: {rails: true, via: host}");
+    assert!(idle.len() == 1 && idle[0].starts_with("migrations.via: no database is named"), "{idle:?}");
     let of = |lines: &str| problems(&format!("migrations: {{database: env://DB, {lines}}}"));
     for (lines, said) in [
         ("rails: true, locks: {end_blockers: 1m}", "migrations.locks.end_blockers: nobody is ended"),
@@ -120,10 +125,11 @@ fn what_nobody_would_keep_to_is_refused() {
 
 #[test]
 fn wrong_words_are_refused_with_those_that_there_are() {
-    let text = "service: hello\nmigrations: {folder: db, database: env://DB, engine: oracle, contract: {when: later}}\n\
+    let text = "service: hello\nmigrations: {folder: db, database: env://DB, via: tunnel, engine: oracle, contract: {when: later}}\n\
                 destinations: {production: {hosts: [a]}}";
     let error = parse(text).unwrap_err().to_string();
     assert!(error.contains("one of postgresql, mysql, mariadb"), "{error}");
+    assert!(error.contains("'tunnel' is no way to the database: one of direct, host"), "{error}");
     assert!(error.contains("one of retained, elapsed, approved"), "{error}");
 }
 

@@ -77,6 +77,7 @@ pub fn release(number: u8) -> Release {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,
         contract: cutover_core::ContractTerms::default(),
