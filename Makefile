@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean bench-deploy bench-migrator bench-proxy bench-ship bench-verdict faults fuzz simulate
+.PHONY: build demo test clean bench-deploy bench-migrator bench-prober bench-proxy bench-ship bench-verdict faults fuzz simulate
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -28,6 +28,13 @@ bench-deploy:
 # kind of key: half an hour. One of them: make bench-migrator ARGS=queue (or backfill, or kill)
 bench-migrator:
 	scripts/bench-migrator.sh $(ARGS)
+
+# How many live replicas one prober on one core watches, over as many connections as there are hosts; with the release profile: two
+# minutes after the build. Others: make bench-prober ARGS="--replicas 2000 --hosts 200"
+bench-prober:
+	scripts/install.sh
+	cargo build --quiet --release --package cutover-prober
+	cargo run --quiet --release --package cutover-bench-prober -- $(ARGS)
 
 # Each program killed and stopped at each point of each stage, on a real host under load: a quarter of an hour.
 faults:
