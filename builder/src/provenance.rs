@@ -233,6 +233,7 @@ mod tests {
             deployment: "01arz3ndektsv4rrffq69g5fav".parse().unwrap(),
             key: target.key,
             by: "anna@laptop".to_owned(),
+            untimely: false,
             intent: Intent::Deploy,
             stages: Plan::stages_for(&release, None),
             release,

@@ -180,7 +180,7 @@ pub(crate) struct Deploy {
     /// The release's name instead of the commit
     #[arg(long, value_name = "NAME", value_parser = version_name)]
     pub(crate) version: Option<String>,
-    /// Deploy even if just this release is live
+    /// Deploy even if just this release is live, or none begins now by `deploy_windows`
     #[arg(long)]
     pub(crate) force: bool,
     /// Build also what a kept release was built of, and run every step of the Dockerfile again

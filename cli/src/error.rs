@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cutover_core::{DeploymentId, Digest, HostName, ModelName, ModelSource, Program, ServiceKey, Timestamp};
+use cutover_core::{
+    DeployWindow, DeploymentId, Digest, HostName, ModelName, ModelSource, Program, ServiceKey, Timestamp,
+};
 
 use crate::clock;
 use crate::environment::Unresolved;
@@ -65,6 +67,24 @@ pub(crate) enum Error {
         by: String,
         /// When.
         since: Timestamp,
+    },
+    /// No deployment begins at this time.
+    #[error("no deployment of {key} begins now: `deploy_windows` says {}", .windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Closed {
+        /// Of what.
+        key: ServiceKey,
+        /// When they begin.
+        windows: Vec<DeployWindow>,
+        /// When the next one may.
+        next: Timestamp,
+    },
+    /// A time zone that isn't in this machine's database.
+    #[error("deploy_windows: the time zone of '{window}' is not known here")]
+    Zone {
+        /// The window.
+        window: Box<DeployWindow>,
+        /// Why not.
+        source: Box<jiff::Error>,
     },
     /// Nobody is there to do what the plan needs.
     #[error("no {} is running", .0.iter().map(|program| program.as_str()).collect::<Vec<_>>().join(", no "))]
@@ -200,6 +220,10 @@ impl Error {
                 "leave out `builder.git` to build the files as they are, or give its `url`".to_owned()
             }
             Self::Running { .. } => "watch it: cutover status -w    take it back: cutover abort".to_owned(),
+            Self::Closed { next, .. } => {
+                let next = clock::date_and_time(*next);
+                format!("the next one may from {next} on, by this machine's clock; cutover deploy --force doesn't mind, and says so in the journal")
+            }
             Self::NoWorkers(programs) => {
                 let binaries: Vec<String> = programs.iter().map(|program| program.binary()).collect();
                 format!(

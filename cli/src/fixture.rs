@@ -151,6 +151,7 @@ impl Transcript {
             deployment: "01jc00000000000000000k3x9p".parse().unwrap(),
             key: key(),
             by: "anna@laptop".to_owned(),
+            untimely: false,
             intent: Intent::Deploy,
             stages: Plan::stages_for(&release, None),
             release,

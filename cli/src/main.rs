@@ -29,6 +29,7 @@ mod telemetry;
 mod tree;
 mod verbs;
 mod version;
+mod windows;
 
 use std::process::ExitCode;
 

@@ -102,3 +102,21 @@ async fn somebody_judges_himself_and_what_he_said_is_judged_again_later() {
     let report = load.stop().await;
     assert!(report.failed.is_empty(), "{:?}", report.failed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_nobody_uses_gets_requests_of_its_own() {
+    let scene = Scene::set("judge-synthetic");
+    scene.deploy(&scene.app("v1")).succeeded();
+    let quiet = app(&scene, "v2", "no_traffic: back");
+    scene.deploy(&quiet).exited(4, &["no traffic", "it got no requests"]);
+    let synthetic =
+        "synthetic: {rate: 40, requests: [/, {path: /embed, body: '{}', json: length($.embedding) == 384}]}";
+    let wrong = app(&scene, "v3", synthetic);
+    let wrong = App { env: vec![("MODEL_DIMENSIONS", "12".to_owned())], ..wrong };
+    scene.deploy(&wrong).exited(4, &["more requests that were sent on its behalf failed than is tolerated"]);
+    scene.serves("v1").await;
+    scene.deploy(&app(&scene, "v4", synthetic)).succeeded();
+    scene.serves("v4").await;
+    let again = scene.cutover(&["analyze"]);
+    again.exited(0, &["pass (go on)", "synthetic", "the same was said then"]);
+}

@@ -70,6 +70,7 @@ pub(crate) fn plan(deployment: DeploymentId, settings: Settings) -> Plan {
         deployment,
         key: key(),
         by: "anna@laptop".to_owned(),
+        untimely: false,
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, Some(&image)),
         release,

@@ -79,6 +79,7 @@ fn plan(world: &World, by: &str, number: u32, release: Release, image: Option<Di
         deployment,
         key: key(),
         by: by.to_owned(),
+        untimely: false,
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, image.as_ref()),
         release,

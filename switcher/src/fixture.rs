@@ -102,6 +102,7 @@ pub(crate) fn plan() -> Plan {
         deployment: "01jd0000000000000000000000".parse().unwrap(),
         key: ServiceKey { destination: "production".parse().unwrap(), service: "shop".parse().unwrap() },
         by: "ann@laptop".into(),
+        untimely: false,
         intent: Intent::Deploy,
         release,
         image: None,

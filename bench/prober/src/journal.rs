@@ -183,6 +183,7 @@ fn plan(hosts: usize, port: u16) -> anyhow::Result<Plan> {
         deployment: format!("{:0>26}", 1).parse()?,
         key: ServiceKey { destination: "production".parse()?, service: "hello".parse()? },
         by: "bench@here".into(),
+        untimely: false,
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, image.as_ref()),
         release,

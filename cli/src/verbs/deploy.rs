@@ -1,6 +1,8 @@
 //! `cutover deploy`: makes the application in front of us live.
 
-use cutover_core::{Decision, DeploymentId, Digest, ImageSource, Release, ReleaseId, Service};
+use cutover_core::{
+    Decision, DeploymentId, Digest, ImageSource, Plan, Release, ReleaseId, Service, Target, Timestamp,
+};
 use serde::Serialize;
 
 use crate::args::{Deploy, Global};
@@ -11,7 +13,7 @@ use crate::exit::Exit;
 use crate::project::Project;
 use crate::release::{self, Assembled};
 use crate::session::Session;
-use crate::{danger, models, person, planning};
+use crate::{clock, danger, models, person, planning, windows};
 
 /// Nothing was to be done, as `--json` has it.
 #[derive(Serialize)]
@@ -28,6 +30,10 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         && let ImageSource::Builder { recipe, .. } = &mut project.target.image
     {
         recipe.no_cache = true;
+    }
+    let closed = windows::closed_until(&project.target.windows, clock::now())?;
+    if let (Some(next), false) = (closed, args.force) {
+        return Err(closed_now(project.target, next).into());
     }
     let session = Session::open(&options, console).await?;
     let log = session.journal.service(&project.target.key).await?;
@@ -71,8 +77,13 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         console.note("nothing to build: the image of the same source is kept (`--rebuild` builds it again)");
     }
     let plan = planning::deploy(log.service(), &project.target, release, image, person::by())?;
+    let plan = Plan { untimely: closed.is_some(), ..plan };
     require_programs(&session, &plan).await?;
     Box::pin(decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console)).await
+}
+
+fn closed_now(Target { key, windows, .. }: Target, next: Timestamp) -> Error {
+    Error::Closed { key, windows, next }
 }
 
 /// The image that needs no build: one that was built of the same source, and is still there.

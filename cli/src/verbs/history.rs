@@ -61,6 +61,10 @@ fn line(ended: &Ended) -> String {
     };
     let took = clock::duration(ended.at.since(ended.accepted));
     let (id, at) = (ended.deployment.short(), clock::date_and_time(ended.accepted));
+    let untimely = if ended.untimely { "  outside of `deploy_windows`" } else { "" };
     let reason = ended.reason.as_ref().map(|reason| format!("  {}", printable(reason))).unwrap_or_default();
-    format!("{id}  {at}  {intent:8}  {:14}  {outcome:10}  {took:>9}  {}{reason}", ended.version, ended.by)
+    format!(
+        "{id}  {at}  {intent:8}  {:14}  {outcome:10}  {took:>9}  {}{untimely}{reason}",
+        ended.version, ended.by
+    )
 }

@@ -2,7 +2,7 @@
 
 use cutover_core::{
     Check, HostName, MigrationFile, Model, Plan, PrivateImage, ProbeSpec, Program, Repository, Role, Service,
-    Settings, Source, Stage,
+    Settings, Source, Stage, Timestamp,
 };
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::project::Project;
 use crate::release::{self, Assembled};
 use crate::session::Session;
-use crate::{danger, models, person, planning, report, version};
+use crate::{clock, danger, models, person, planning, report, version, windows};
 
 /// A plan, as `--json` has it. It holds references to secrets, never their values.
 #[derive(Serialize)]
@@ -28,6 +28,8 @@ struct Report<'a> {
     missing: Vec<Program>,
     warnings: Vec<String>,
     unresolved: Vec<Unresolved>,
+    /// When a deployment may begin, where none may now.
+    closed_until: Option<Timestamp>,
 }
 
 pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
@@ -74,8 +76,18 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         .map(|live| planning::changed_settings(&live.release.settings, &plan.release.settings))
         .unwrap_or_default();
     let statements = verdicts.into_iter().map(Classified::of).collect();
-    let report =
-        Report { plan: &plan, changes, pending, statements, settings, missing, warnings, unresolved };
+    let closed_until = windows::closed_until(&project.target.windows, clock::now())?;
+    let report = Report {
+        plan: &plan,
+        changes,
+        pending,
+        statements,
+        settings,
+        missing,
+        warnings,
+        unresolved,
+        closed_until,
+    };
     if console.json {
         console.object(&report)?;
     } else {
@@ -134,6 +146,8 @@ fn lines(service: &Service, report: &Report<'_>) -> Vec<String> {
             running.plan.by
         ));
     }
+    let closed = report.closed_until.map(clock::date_and_time);
+    lines.extend(closed.map(|next| format!("note: by `deploy_windows` none begins before {next}")));
     lines.extend(report.missing.iter().map(|program| format!("note: no {program} is running")));
     lines.extend(unresolved);
     lines

@@ -5,7 +5,7 @@ use std::fmt;
 use cutover_verdict::Terms;
 use serde::{Deserialize, Serialize};
 
-use crate::{Judges, Span};
+use crate::{Judges, Span, Synthetic};
 
 /// How the new replicas get their share. The last step is none of these: a switch gives them all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Canary {
     /// Whom its queries are put to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judges: Option<Judges>,
+    /// What is sent to both versions where clients send too little to judge by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<Box<Synthetic>>,
 }
 
 /// A share, and how long it holds.
@@ -90,6 +93,7 @@ impl Canary {
     /// Whether a worker that knows protocol 6 of the journal would give it to other hosts, or act where it is only to look.
     pub(crate) fn needs_protocol_7(&self) -> bool {
         self.steps.iter().any(|step| step.hosts.is_some())
+            || self.synthetic.is_some()
             || self.verdict.as_ref().is_some_and(|terms| terms.dry_run || !terms.queries.is_empty())
     }
 }

@@ -20,6 +20,9 @@ pub struct Ended {
     pub intent: Intent,
     /// Who asked for it.
     pub by: String,
+    /// Whether it began at a time at which none was to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untimely: bool,
     /// When it was accepted.
     pub accepted: Timestamp,
     /// When it ended.
@@ -43,6 +46,7 @@ impl Ended {
             version: ended.plan.release.version.clone(),
             intent: ended.plan.intent.clone(),
             by: ended.plan.by.clone(),
+            untimely: ended.plan.untimely,
             accepted: ended.round_at,
             at,
             outcome,

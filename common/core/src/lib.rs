@@ -9,6 +9,7 @@ mod container;
 mod decision;
 mod declaration;
 mod deploy_file;
+mod deploy_window;
 mod deployment;
 mod digest;
 mod effect;
@@ -44,6 +45,7 @@ mod routing;
 mod schema;
 mod service;
 mod stage;
+mod synthetic;
 mod task;
 mod task_state;
 mod time;
@@ -62,6 +64,7 @@ pub use deploy_file::{
     DeployFile, DeployFileError, GitRepository, ImageSource, MigrationSource, ModelSource, Place, Problem,
     Target, WantedModel,
 };
+pub use deploy_window::{DeployWindow, InvalidDeployWindow};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
 pub use digest::{Digest, InvalidDigest};
 pub use effect::{Effect, Work};
@@ -104,6 +107,7 @@ pub use routing::{ApplicationProtocol, Routing};
 pub use schema::{Contract, Schema, Wait};
 pub use service::Service;
 pub use stage::{Program, Stage, UnknownStage};
+pub use synthetic::Synthetic;
 pub use task::Task;
 pub use task_state::{Applied, IllegalFact, Status, TaskState};
 pub use time::{InvalidSpan, Span, Timestamp};

@@ -47,6 +47,9 @@ pub struct Plan {
     pub key: ServiceKey,
     /// Who asked for it: user@machine.
     pub by: String,
+    /// Whether it was asked for although the deploy file says that none begins at that time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untimely: bool,
     /// Why.
     pub intent: Intent,
     /// What goes live.

@@ -162,6 +162,8 @@ fn the_sample_says_what_its_comments_say() {
     let target = file.destination(Some("production")).unwrap();
     assert_eq!(hosts(&target), ["root@203.0.113.7:22", "deploy@web2.example.com:2222"]);
     assert_eq!(target.migrations, Some(MigrationSource::Folder("db/migrate".into())));
+    let windows: Vec<_> = target.windows.iter().map(ToString::to_string).collect();
+    assert_eq!(windows, ["Mon-Thu 09:00-16:30 Europe/Berlin", "Fri 09:00-12:00 Europe/Berlin"]);
     let built = ImageSource::Builder {
         context: ".".into(),
         git: Some(GitRepository {

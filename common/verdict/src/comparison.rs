@@ -32,6 +32,11 @@ impl Comparison {
         }
     }
 
+    /// Whether the new version got nothing that could be compared.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.new.of == 0
+    }
+
     pub(crate) fn is_worse(&self) -> bool {
         self.highest >= self.threshold()
     }

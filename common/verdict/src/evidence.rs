@@ -61,7 +61,9 @@ impl fmt::Display for Speed {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What has a number to be looked at stands in full.
-        let full = |finding: &Finding| finding.subject == Subject::Failures || finding.is_worse();
+        let full = |finding: &Finding| {
+            matches!(finding.subject, Subject::Failures | Subject::Synthetic) || finding.is_worse()
+        };
         let text =
             |finding: &Finding| if full(finding) { finding.to_string() } else { format!("{finding:#}") };
         let findings = self.findings.iter().map(text);

@@ -11,6 +11,8 @@ use crate::{Interval, Proportion};
 pub enum Subject {
     /// How many requests fail.
     Failures,
+    /// How many of those fail that were sent on its behalf.
+    Synthetic,
     /// How many take longer than a bound in milliseconds, which lies next to a quantile of the old version, in millionths.
     Slower {
         /// The bound.
@@ -24,6 +26,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failures => f.write_str("failed"),
+            Self::Synthetic => f.write_str("synthetic"),
             Self::Slower { than_ms, .. } => write!(f, "over {than_ms} ms"),
         }
     }

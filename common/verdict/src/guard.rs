@@ -99,18 +99,24 @@ impl fmt::Display for Tripped {
     }
 }
 
+/// Windows in a row in which too large a share failed: of the new version's requests, and of the old one's.
+type Row = VecDeque<(Proportion, Proportion)>;
+
 /// The guards and what they have seen lately.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     guards: Guards,
-    row: VecDeque<(Proportion, Proportion)>,
+    row: Row,
+    /// Of synthetic requests: they interrupt no row of the others, nor the others theirs.
+    synthetic: Row,
     restarts: VecDeque<(Duration, u32)>,
     tripped: Option<Tripped>,
 }
 
 impl Watch {
     pub(crate) fn new(guards: Guards) -> Self {
-        Self { guards, row: VecDeque::new(), restarts: VecDeque::new(), tripped: None }
+        let (row, synthetic, restarts) = Default::default();
+        Self { guards, row, synthetic, restarts, tripped: None }
     }
 
     /// The first guard that has seen enough; it stays so.
@@ -146,20 +152,21 @@ impl Watch {
         if new.of == 0 {
             return None;
         }
+        let row = if window.synthetic { &mut self.synthetic } else { &mut self.row };
         if new.rate() < burst.share.fraction() || new.hits == 0 {
-            self.row.clear();
+            row.clear();
             return None;
         }
-        self.row.push_back((new, window.old.failures()));
-        if self.row.len() > burst.windows.max(1) {
-            self.row.pop_front();
+        row.push_back((new, window.old.failures()));
+        if row.len() > burst.windows.max(1) {
+            row.pop_front();
         }
         let (mut new, mut old) = (Proportion::default(), Proportion::default());
-        for (of_new, of_old) in &self.row {
+        for (of_new, of_old) in row.iter() {
             new += *of_new;
             old += *of_old;
         }
-        let enough = self.row.len() >= burst.windows && new.hits >= burst.failed;
+        let enough = row.len() >= burst.windows && new.hits >= burst.failed;
         (enough && new.rate() > 2.0 * old.rate()).then_some(Tripped::Burst { new, old })
     }
 }
@@ -195,6 +202,13 @@ mod tests {
         // A second without requests says nothing.
         let quiet = window(2, (0, 0), (0, 95));
         assert!(seen([failing(0), failing(1), quiet, failing(3)]).is_some());
+    }
+
+    #[test]
+    fn what_clients_sent_and_what_was_sent_for_them_are_rows_of_their_own() {
+        let good = |second| Window { synthetic: true, ..window(second, (0, 5), (0, 5)) };
+        let failing = |second| window(second, (5, 5), (0, 95));
+        assert!(seen((0..3).flat_map(|second| [failing(second), good(second)])).is_some());
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl fmt::Display for Reason {
 fn did(subject: &Subject) -> String {
     match subject {
         Subject::Failures => "failed".to_owned(),
+        Subject::Synthetic => "that were sent on its behalf failed".to_owned(),
         Subject::Slower { than_ms, .. } => format!("took longer than {than_ms} ms"),
     }
 }

@@ -23,6 +23,9 @@ pub struct Terms {
     /// Whether nothing is done of what the verdict says: a step ends by its time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// Whether requests are sent on the new version's behalf, and as many to the old one, where clients send too few.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub synthetic: bool,
     /// Rules without statistics.
     pub guards: Guards,
     /// Questions to a metrics server.
@@ -45,6 +48,7 @@ impl Default for Terms {
             proof: Proof::Quiet,
             early: false,
             dry_run: false,
+            synthetic: false,
             guards: Guards::default(),
             queries: Vec::new(),
             silence: Duration::from_secs(30),
@@ -117,10 +121,13 @@ impl Terms {
         twice.next().map_or(Ok(()), |(_, query)| Err(InvalidTerms::Query(query.name.clone())))
     }
 
-    /// The level of the comparison of failures, and that of the latencies in all; half for each where there are both.
+    /// The level of each comparison of failures, and that of the latencies in all; half for each where there are both. Of that of
+    /// the failures synthetic requests have half.
     pub(crate) fn levels(&self) -> (f64, f64) {
         let alpha = self.alpha.fraction().clamp(1e-6, 0.5);
-        if self.latency.is_some() { (alpha / 2.0, alpha / 2.0) } else { (alpha, 0.0) }
+        let (failures, latency) =
+            if self.latency.is_some() { (alpha / 2.0, alpha / 2.0) } else { (alpha, 0.0) };
+        (if self.synthetic { failures / 2.0 } else { failures }, latency)
     }
 }
 

@@ -11,6 +11,8 @@ use crate::{
 pub struct Trial {
     terms: Terms,
     failures: Comparison,
+    /// Of requests that were sent on its behalf: a comparison of its own, as clients' and these come in another mixture to each version.
+    synthetic: Option<Comparison>,
     latency: Option<Latency>,
     watch: Watch,
     new: u64,
@@ -22,8 +24,10 @@ impl Trial {
     /// Begins. The terms are expected to make sense ([`Terms::check`]).
     pub fn new(terms: Terms) -> Self {
         let (failures, latency) = terms.levels();
+        let comparison = |subject| Comparison::new(subject, terms.failures.line(), failures);
         Self {
-            failures: Comparison::new(Subject::Failures, terms.failures.line(), failures),
+            failures: comparison(Subject::Failures),
+            synthetic: terms.synthetic.then(|| comparison(Subject::Synthetic)),
             latency: terms.latency.clone().map(|terms| Latency::new(terms, latency)),
             watch: Watch::new(terms.guards.clone()),
             new: 0,
@@ -46,24 +50,31 @@ impl Trial {
         if window.new.requests > 0 {
             self.old += window.old.requests;
         }
+        self.watch.update(window);
+        if window.synthetic {
+            if let Some(synthetic) = &mut self.synthetic {
+                synthetic.update(window.time(), window.new.failures(), window.old.failures());
+            }
+            // How long they took is how long the way to the host is.
+            return;
+        }
         self.failures.update(window.time(), window.new.failures(), window.old.failures());
         if let Some(latency) = &mut self.latency {
             latency.update(window);
         }
-        self.watch.update(window);
     }
 
     /// Whether the counts alone say already that the new version is worse than tolerated: the quick question, for after each window.
     /// Once they do, they go on doing so.
     pub fn has_failed(&self) -> bool {
         let slower = self.latency.as_ref().is_some_and(Latency::is_worse);
-        self.watch.tripped().is_some() || self.failures.is_worse() || slower
+        let failed = std::iter::once(&self.failures).chain(&self.synthetic).any(Comparison::is_worse);
+        self.watch.tripped().is_some() || failed || slower
     }
 
     /// What is known by now.
     pub fn verdict(&self, moment: Moment, asked: &[Asked]) -> Verdict {
-        let slower = self.latency.iter().flat_map(Latency::findings);
-        let findings: Vec<_> = std::iter::once(self.failures.finding()).chain(slower).collect();
+        let findings = self.findings();
         let standing = |query: &crate::Query| {
             let rounds =
                 asked.iter().find(|asked| asked.name == query.name).map_or(&[][..], |asked| &asked.rounds);
@@ -86,6 +97,15 @@ impl Trial {
         let speed = self.latency.as_ref().map(Latency::seen);
         let speed = speed.and_then(|(new, old)| Speed::of(new, old, quantiles));
         Verdict { outcome, action, reasons, evidence: Evidence { findings, speed, queries } }
+    }
+
+    /// Where one kind of requests hasn't come at all, the other one stands for both.
+    fn findings(&self) -> Vec<Finding> {
+        let synthetic = self.synthetic.as_ref().filter(|synthetic| !synthetic.is_empty());
+        let clients = synthetic.is_none() || !self.failures.is_empty();
+        let failures = clients.then(|| self.failures.finding());
+        let slower = self.latency.iter().filter(|_| clients).flat_map(Latency::findings);
+        failures.into_iter().chain(synthetic.map(Comparison::finding)).chain(slower).collect()
     }
 
     /// Harm comes before all else; then what can't be known; then what may be missing for a pass.
@@ -129,7 +149,8 @@ impl Trial {
             matches!(standing, Standing::Bad(_) | Standing::NoNumber(_) | Standing::Undecided(_))
         });
         let missing: Vec<_> = few.into_iter().chain(alone).chain(bad).collect();
-        let reference = self.latency.as_ref().and_then(Latency::missing);
+        let only_synthetic = findings.iter().all(|finding| finding.subject == Subject::Synthetic);
+        let reference = self.latency.as_ref().filter(|_| !only_synthetic).and_then(Latency::missing);
         let reference = reference.map(|(requests, wanted)| Reason::NoReference { requests, wanted });
         let unproven: Vec<_> =
             about(|finding| !finding.is_harmless(), Reason::Unproven).chain(reference).collect();

@@ -20,6 +20,10 @@ pub struct Window {
     /// What befell the new version's replicas.
     #[serde(default, skip_serializing_if = "Incidents::are_none")]
     pub incidents: Incidents,
+    /// Whether these are requests that were sent on the canary's behalf, as many to both versions. What clients sent at the same time
+    /// stands in a window of its own: a mixture that differs would be taken for a difference of the versions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synthetic: bool,
 }
 
 impl Window {

@@ -131,6 +131,42 @@ fn no_traffic_is_driven_and_then_goes_back() {
     assert_eq!(silent(720), (Outcome::NoTraffic, Action::GoBack));
 }
 
+/// A second with that many synthetic requests of each version, of which so many failed.
+fn synthetic(at: u64, requests: u64, failed_new: u64, failed_old: u64) -> Window {
+    let counts = |failed| Counts::new(requests, failed, []);
+    Window { synthetic: true, ..second(at, counts(failed_new), counts(failed_old)) }
+}
+
+#[test]
+fn synthetic_requests_are_enough_where_nobody_sends_any() {
+    for proof in [Proof::Quiet, Proof::Bound] {
+        let terms = Terms { synthetic: true, proof, ..Terms::default() };
+        let judged = |windows| judged(&terms, windows, at(4_000, 4_000));
+        let good = judged((0..4_000).map(|at| synthetic(at, 5, 0, 0)).collect());
+        assert_eq!(said(&good), (Outcome::Pass, Action::Proceed), "{good}");
+        let bad = judged((0..20).map(|at| synthetic(at, 5, 1, 0)).collect());
+        assert_eq!(said(&bad), (Outcome::Fail, Action::GoBack), "{bad}");
+        assert_eq!(bad.reasons, [Reason::Worse(Subject::Synthetic)]);
+    }
+    let nothing =
+        judged(&Terms { synthetic: true, ..Terms::default() }, vec![synthetic(0, 0, 0, 0)], at(1, 60));
+    assert_eq!(said(&nothing), (Outcome::NoTraffic, Action::Drive));
+}
+
+/// Of the old version's requests one of twenty is synthetic, of the new version's half: if synthetic ones fail more often with
+/// both, a mixture would make a worse version of that.
+#[test]
+fn synthetic_requests_are_compared_with_synthetic_ones() {
+    let both = |at| [second(at, Counts::new(5, 0, []), Counts::new(95, 0, [])), synthetic(at, 5, 1, 1)];
+    let windows: Vec<_> = (0..600).flat_map(both).collect();
+    let terms = Terms { synthetic: true, ..failures() };
+    let verdict = judged(&terms, windows, at(600, 600));
+    assert_eq!(said(&verdict), (Outcome::Pass, Action::Proceed), "{verdict}");
+    let of: Vec<_> =
+        verdict.evidence.findings.iter().map(|finding| (finding.subject, finding.new.seen.of)).collect();
+    assert_eq!(of, [(Subject::Failures, 3_000), (Subject::Synthetic, 3_000)]);
+}
+
 #[test]
 fn proxies_that_are_silent_are_no_pass() {
     let moment = |elapsed, silent| Moment { silent: Duration::from_secs(silent), ..at(elapsed, 120) };

@@ -69,6 +69,7 @@ impl Bench {
             deployment: deployment(end),
             key: key(),
             by: "anna@laptop".to_owned(),
+            untimely: false,
             intent: Intent::Deploy,
             stages: Plan::stages_for(&release, Some(image)),
             release,

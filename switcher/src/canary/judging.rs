@@ -9,13 +9,14 @@ use cutover_core::{CanaryStep, Plan};
 use cutover_fleet::key_of;
 use cutover_verdict::{
     Action, Counts, Histogram, Incidents, Meter, Moment, Observed, Reading, Round, Terms, Trial, Verdict,
+    Window,
 };
 use cutover_watch::tally::counted;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::record::Record;
-use super::{Asking, Host};
+use super::{Asking, Driving, Host};
 use crate::Error;
 
 /// From one reading of the counts to the next.
@@ -28,6 +29,7 @@ pub(super) struct Judging<'a> {
     meter: Meter,
     trial: Trial,
     asking: Option<Asking<'a>>,
+    driving: Option<Driving<'a>>,
     /// What was answered so far.
     asked: Mutex<Observed>,
     record: &'a Record<'a>,
@@ -37,10 +39,15 @@ pub(super) struct Judging<'a> {
 
 impl<'a> Judging<'a> {
     /// A trial by these terms, whose evidence goes into the record.
-    pub(super) fn new(terms: Terms, asking: Option<Asking<'a>>, record: &'a Record<'a>) -> Self {
+    pub(super) fn new(
+        terms: Terms,
+        asking: Option<Asking<'a>>,
+        driving: Option<Driving<'a>>,
+        record: &'a Record<'a>,
+    ) -> Self {
         let now = Instant::now();
         let (meter, trial, asked) = (Meter::default(), Trial::new(terms), Mutex::default());
-        Self { meter, trial, asking, asked, record, began: now, heard: now }
+        Self { meter, trial, asking, driving, asked, record, began: now, heard: now }
     }
 
     /// Judges once a second, until the verdict lets the step end that is to hold for that time; none: never by itself. What is known
@@ -51,13 +58,13 @@ impl<'a> Judging<'a> {
     pub(super) async fn run(
         &mut self,
         plan: &Plan,
-        hosts: &[Host<'_>],
+        hosts: &[Host<'a>],
         step: (u32, &CanaryStep),
         hold: Option<Duration>,
         said: impl Fn(&Verdict),
     ) -> Result<Verdict, Error> {
-        let Self { meter, trial, asking, asked, record, began, heard } = self;
-        let asked = &*asked;
+        let Self { meter, trial, asking, driving, asked, record, began, heard } = self;
+        let (asked, driving) = (&*asked, driving.as_ref());
         let tell = |query: &str, round: Round| {
             record.answered(query, round.clone());
             asked.lock().unwrap_or_else(PoisonError::into_inner).answered(query, [round]);
@@ -68,14 +75,42 @@ impl<'a> Judging<'a> {
                 None => pending().await,
             }
         };
+        let drives = async {
+            match driving {
+                Some(driving) => driving.run(hosts).await,
+                None => pending().await,
+            }
+        };
         let judges = async {
             let entered = Instant::now();
             loop {
-                let readings = read(plan, hosts).await;
-                if !readings.is_empty() {
+                let shown = read(plan, hosts).await;
+                if shown.iter().any(Option::is_some) {
                     *heard = Instant::now();
                 }
-                observe(meter, trial, record, whole_millis(began.elapsed()), readings);
+                let readings = readings(plan, hosts, &shown);
+                match meter.read(whole_millis(began.elapsed()), readings.clone(), Incidents::default()) {
+                    Some(window) => {
+                        let (from, to, clients) = (window.from, window.to, window.new.requests);
+                        let sent = driving.map(Driving::take).filter(|(new, _)| new.requests > 0);
+                        let sent = sent.map(|(new, old)| Window {
+                            from,
+                            to,
+                            new,
+                            old,
+                            synthetic: true,
+                            ..Window::default()
+                        });
+                        let windows: Vec<_> = std::iter::once(window).chain(sent).collect();
+                        windows.iter().for_each(|window| trial.observe(window));
+                        record.windows(windows);
+                        if let Some(driving) = driving {
+                            driving.see(clients, &shown);
+                        }
+                    }
+                    // What the first readings have of the old version is from before.
+                    None => know(trial, record, &readings),
+                }
                 let moment = Moment {
                     elapsed: whole_millis(entered.elapsed()),
                     hold: hold.unwrap_or(FOR_EVER),
@@ -97,34 +132,33 @@ impl<'a> Judging<'a> {
         tokio::select! {
             judged = judges => judged,
             never = asks => match never {},
+            never = drives => match never {},
         }
     }
 }
 
-/// What the proxies have counted by now. One that doesn't answer is left out, and what it counts meanwhile comes later.
-async fn read(plan: &Plan, hosts: &[Host<'_>]) -> Vec<Reading> {
+/// What the proxies show by now, in the order of the hosts. One that doesn't answer is left out, and what it counts meanwhile comes
+/// later.
+async fn read(plan: &Plan, hosts: &[Host<'_>]) -> Vec<Option<ServiceStatus>> {
     let read = async |host: &Host<'_>| {
         let proxy = host.machine.proxy();
-        let status = timeout(READ_EVERY, proxy.service(&plan.key)).await.ok()?.ok()??;
-        Some(reading(host.machine.name().as_str(), plan, &status))
+        timeout(READ_EVERY, proxy.service(&plan.key)).await.ok()?.ok()?
     };
-    join_all(hosts.iter().map(read)).await.into_iter().flatten().collect()
+    join_all(hosts.iter().map(read)).await
 }
 
-/// Takes in what was read. What the first readings have of the old version is from before.
-fn observe(meter: &mut Meter, trial: &mut Trial, record: &Record<'_>, at: Duration, readings: Vec<Reading>) {
+/// What they have counted.
+fn readings(plan: &Plan, hosts: &[Host<'_>], shown: &[Option<ServiceStatus>]) -> Vec<Reading> {
+    let shown = hosts.iter().zip(shown).filter_map(|(host, status)| Some((host, status.as_ref()?)));
+    shown.map(|(host, status)| reading(host.machine.name().as_str(), plan, status)).collect()
+}
+
+/// Takes in how long the old version's requests took before.
+fn know(trial: &mut Trial, record: &Record<'_>, readings: &[Reading]) {
     let known = readings.iter().filter_map(|reading| Some(&reading.old.as_ref()?.latency));
     let before = known.fold(Histogram::default(), |sum, latency| sum.plus(latency));
-    match meter.read(at, readings, Incidents::default()) {
-        Some(window) => {
-            trial.observe(&window);
-            record.window(window);
-        }
-        None => {
-            trial.know(&before);
-            record.before(&before);
-        }
-    }
+    trial.know(&before);
+    record.before(&before);
 }
 
 /// As it is written down: what is judged later is the same.

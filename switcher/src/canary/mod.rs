@@ -1,6 +1,7 @@
 //! A share of the traffic to the new replicas of all hosts, step by step, watched meanwhile.
 
 mod asking;
+mod driving;
 mod http;
 mod judging;
 mod prometheus;
@@ -25,6 +26,7 @@ use crate::error::reasons;
 use crate::restore::restore;
 use crate::switch::{canary_call, serving, set_traffic};
 use asking::Asking;
+use driving::Driving;
 use judging::Judging;
 use record::Record;
 
@@ -92,10 +94,10 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     async fn run(&self) -> Result<Output, Error> {
         let canary = &self.assignment.plan().release.settings.canary;
-        let mut judging = canary
-            .verdict
-            .clone()
-            .map(|terms| Judging::new(terms, Asking::new(self.assignment), self.record));
+        let mut judging = canary.verdict.clone().map(|terms| {
+            let driving = Driving::new(self.assignment.plan());
+            Judging::new(terms, Asking::new(self.assignment), driving, self.record)
+        });
         let (mut seen, mut verdict) = (Evidence::default(), None);
         let reached = self.assignment.deployment().state(&self.assignment.task).reached;
         for (number, step) in (0..).zip(&canary.steps).skip(reached.unwrap_or_default() as usize) {
@@ -116,7 +118,7 @@ impl<'a> Walk<'a> {
         &self,
         number: u32,
         step: &CanaryStep,
-        judging: Option<&mut Judging<'_>>,
+        judging: Option<&mut Judging<'a>>,
     ) -> Result<(Evidence, Option<Verdict>), Error> {
         let hosts = self.on(step);
         self.record.say(number, format!("{step}: 0 requests, 0 failed"));

@@ -39,9 +39,9 @@ impl<'a> Record<'a> {
         self.changed.notify_one();
     }
 
-    /// What was counted.
-    pub(super) fn window(&self, window: Window) {
-        self.told().seen.windows.push(window);
+    /// What was counted at the same time.
+    pub(super) fn windows(&self, windows: Vec<Window>) {
+        self.told().seen.windows.extend(windows);
     }
 
     /// How long the old version's requests took before.

@@ -181,6 +181,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         deployment: id(n).parse().unwrap(),
         key: key(),
         by: "tester@here".into(),
+        untimely: false,
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, None),
         release,

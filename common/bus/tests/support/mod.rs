@@ -113,6 +113,7 @@ pub(crate) fn plan_of(key: ServiceKey, n: u32, hosts: &[&str]) -> Box<Plan> {
         deployment: format!("{n:0>26}").parse().unwrap(),
         key,
         by: format!("tester{n}@here"),
+        untimely: false,
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, None),
         release,

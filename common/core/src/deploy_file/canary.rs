@@ -1,6 +1,6 @@
 //! The section `canary`: the steps in which the new replicas get their share.
 
-use super::error::{Problem, Problems};
+use super::error::{Place, Problem, Problems};
 use super::node::{Node, Value};
 use super::section::{Section, scalar};
 use super::units::{InvalidNumber, flag, percent, span, whole};
@@ -11,6 +11,7 @@ use crate::{Canary, CanaryStep, Choice, Hold, Span};
 /// The section as it stands in the file.
 #[derive(Clone, Default)]
 pub(super) struct Wanted {
+    place: Option<Place>,
     steps: Option<Vec<CanaryStep>>,
     sticky: Option<bool>,
     choose: Option<Choice>,
@@ -35,14 +36,16 @@ pub(super) fn canary(mut section: Section<'_>, problems: &mut Problems) -> Wante
     };
     let judged =
         section.node("verdict").and_then(|node| verdict(&section.path_of("verdict"), node, problems));
+    let place = section.place;
     section.done(problems);
-    Wanted { steps, sticky, choose, verdict: judged }
+    Wanted { place, steps, sticky, choose, verdict: judged }
 }
 
 impl Wanted {
     /// This, and the other where it says nothing.
     pub(super) fn over(self, under: Self) -> Self {
         Self {
+            place: self.place.or(under.place),
             steps: self.steps.or(under.steps),
             sticky: self.sticky.or(under.sticky),
             choose: self.choose.or(under.choose),
@@ -50,17 +53,25 @@ impl Wanted {
         }
     }
 
-    /// What it means. Without steps, there is no canary.
-    pub(super) fn resolved(self) -> Canary {
+    /// What it means. With an empty list of steps there is no canary; with none at all nothing else that is said has a meaning.
+    pub(super) fn resolved(self, problems: &mut Problems) -> Canary {
+        if self.steps.is_none() && (self.sticky.is_some() || self.choose.is_some() || self.verdict.is_some())
+        {
+            let idle = Problem::new("canary", self.place, "it has no steps, so there is no canary");
+            problems.add(
+                idle.hint("name some, as in `steps: [{weight: 5%, hold: 2m}]`, or `steps: []` for none"),
+            );
+        }
         match self.steps {
             Some(steps) if !steps.is_empty() => {
-                let Judged { terms: verdict, judges } = self.verdict.unwrap_or_default();
+                let Judged { terms: verdict, judges, synthetic } = self.verdict.unwrap_or_default();
                 Canary {
                     steps,
                     sticky: self.sticky.unwrap_or_default(),
                     choose: self.choose,
                     verdict,
                     judges,
+                    synthetic: synthetic.map(Box::new),
                 }
             }
             _ => Canary::default(),

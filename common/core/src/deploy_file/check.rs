@@ -18,7 +18,7 @@ use super::routing::routing;
 use super::section::{Section, scalar};
 use super::text::{filled, user, variable_name, words};
 use super::units::{limit, percent, port_number, span, whole};
-use crate::Reference;
+use crate::{DeployWindow, Reference};
 
 /// The whole file. None where what nothing else makes sense without is missing.
 pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
@@ -156,6 +156,7 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
             .unwrap_or_default(),
         soak: section.section("soak", problems).map(|section| soak(section, problems)).unwrap_or_default(),
         warm: section.value("warm", span, problems),
+        windows: section.list("deploy_windows", problems).map(|items| windows(items, problems)),
         migrations: section
             .section("migrations", problems)
             .map(|part| migrations(part, problems))
@@ -168,6 +169,11 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
         models: section.section("models", problems).map(|part| models(&part, problems)).unwrap_or_default(),
         ssh: section.section("ssh", problems).map(|section| ssh(section, problems)).unwrap_or_default(),
     }
+}
+
+/// When deployments may begin.
+fn windows(items: Vec<(String, &Node)>, problems: &mut Problems) -> Vec<DeployWindow> {
+    items.into_iter().filter_map(|(path, item)| scalar(&path, item, str::parse, problems)).collect()
 }
 
 /// The environment: what is in the clear and what is secret, or, with neither word, all in the clear.

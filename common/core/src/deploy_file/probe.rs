@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::check::command;
 use super::error::{Problem, Problems};
+use super::node::{Node, Value};
 use super::section::{Section, scalar};
 use super::text::{filled, literal, url_path};
 use super::units::{limit, port_number, span, whole};
@@ -101,10 +102,24 @@ fn http_check(section: &mut Section<'_>, problems: &mut Problems) -> HttpCheck {
     }
 }
 
+/// A request, and what a good answer to it is: a path alone, or all that may be said of one.
+pub(super) fn http_request(path: &str, node: &Node, problems: &mut Problems) -> Option<HttpCheck> {
+    if matches!(node.value, Value::Text(_)) {
+        return Some(HttpCheck::get(&scalar(path, node, url_path, problems)?));
+    }
+    let mut section = Section::of(path.to_owned(), node, problems)?;
+    if section.lacks("path") {
+        problems.add(Problem::new(&section.path_of("path"), section.place, "missing"));
+    }
+    let request = http_check(&mut section, problems);
+    section.done(problems);
+    Some(request)
+}
+
 /// One predicate, or a list.
 fn predicates(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Predicate> {
     let Some(node) = section.node("json") else { return Vec::new() };
-    if !matches!(node.value, super::node::Value::List(_)) {
+    if !matches!(node.value, Value::List(_)) {
         return section.value("json", str::parse, problems).into_iter().collect();
     }
     let items = section.list("json", problems).unwrap_or_default();

@@ -9,8 +9,8 @@ use super::models::{self, Models};
 use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
-    ApplicationProtocol, Container, DestinationName, HostName, ProbeSpec, Probes, Proof, Reference,
-    Repository, Resources, ServiceName, Span,
+    ApplicationProtocol, Container, DeployWindow, DestinationName, HostName, ProbeSpec, Probes, Proof,
+    Reference, Repository, Resources, ServiceName, Span,
 };
 
 /// The whole file.
@@ -51,6 +51,7 @@ pub(super) struct Layer {
     pub(super) canary: canary::Wanted,
     pub(super) soak: Soak,
     pub(super) warm: Option<Span>,
+    pub(super) windows: Option<Vec<DeployWindow>>,
     pub(super) migrations: Migrations,
     pub(super) timeouts: Timeouts,
     pub(super) roles: Roles,
@@ -193,6 +194,7 @@ impl Layer {
                 min_requests: self.soak.min_requests.or(under.soak.min_requests),
             },
             warm: self.warm.or(under.warm),
+            windows: self.windows.or(under.windows),
             migrations: self.migrations.over(under.migrations),
             timeouts: Timeouts {
                 ready: self.timeouts.ready.or(under.timeouts.ready),

@@ -6,7 +6,9 @@ use super::error::Problems;
 use super::models::WantedModel;
 use super::raw::{self, Raw, Variable};
 use super::{models, roles, routing};
-use crate::{HostSpec, PrivateImage, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts};
+use crate::{
+    DeployWindow, HostSpec, PrivateImage, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts,
+};
 
 /// Where a service runs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Target {
     pub migrations: Option<MigrationSource>,
     /// The models that a release of it has. Their versions are not known yet: `settings` has none of them.
     pub models: Vec<WantedModel>,
+    /// When deployments of it may begin; none: always.
+    pub windows: Vec<DeployWindow>,
 }
 
 /// Where an image comes from.
@@ -119,7 +123,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         readiness: raw.readiness.clone(),
         probes: raw.probes.clone(),
         proxy,
-        canary: layer.canary.resolved(),
+        canary: layer.canary.resolved(problems),
         soak: Soak {
             time: layer.soak.time.unwrap_or(Span::seconds(10)),
             max_errors_per_mille: layer.soak.max_errors_per_mille.unwrap_or(50),
@@ -155,5 +159,6 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         settings,
         migrations: migrations.folder.map(MigrationSource::Folder).or(root.map(MigrationSource::Rails)),
         models,
+        windows: layer.windows.unwrap_or_default(),
     })
 }

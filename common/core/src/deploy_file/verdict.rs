@@ -7,12 +7,18 @@ use cutover_verdict::{
 use super::error::{Problem, Problems};
 use super::judges::{metrics_server, queries};
 use super::node::{Node, Value};
+use super::probe::http_request;
 use super::section::{Section, scalar};
 use super::units::{flag, limit, whole};
-use crate::{Judges, Span};
+use crate::{Judges, Span, Synthetic};
 
 /// How long nobody is asked again.
 const EVERY: Span = Span::seconds(15);
+
+/// How many requests are to be there in a second where nothing else is said.
+const RATE: u16 = 2;
+/// For each of those that are sent.
+const TIMEOUT: Span = Span::seconds(5);
 
 /// By what, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +26,12 @@ pub(super) struct Judged {
     /// None: by the measure of the soak alone.
     pub(super) terms: Option<Terms>,
     pub(super) judges: Option<Judges>,
+    pub(super) synthetic: Option<Synthetic>,
 }
 
 impl Default for Judged {
     fn default() -> Self {
-        Self { terms: Some(usual()), judges: None }
+        Self { terms: Some(usual()), judges: None, synthetic: None }
     }
 }
 
@@ -32,7 +39,7 @@ impl Default for Judged {
 pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Option<Judged> {
     if let Value::Text(_) = &node.value {
         let on = scalar(path, node, flag, problems)?;
-        return Some(Judged { terms: on.then(usual), judges: None });
+        return Some(Judged { terms: on.then(usual), ..Judged::default() });
     }
     let mut section = Section::of(path.to_owned(), node, problems)?;
     let usual = usual();
@@ -45,15 +52,18 @@ pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Optio
         Some(_) => section.section("latency", problems).map(|latency| self::latency(latency, problems)),
         None => usual.latency.clone(),
     };
+    let synthetic = section.section("synthetic", problems).map(|part| synthetic(part, problems));
     let patience = section.value("patience", limit, problems).map(|span| span.0);
     let mut policy = |key, usual: Policy, problems: &mut Problems| Policy {
         patience: patience.unwrap_or(usual.patience),
         then: section.value(key, action, problems).unwrap_or(usual.then),
         ..usual
     };
+    let no_traffic = policy("no_traffic", usual.policies.no_traffic, problems);
+    let meanwhile = if synthetic.is_some() { Action::Drive } else { Action::Hold };
     let policies = Policies {
+        no_traffic: Policy { meanwhile, ..no_traffic },
         inconclusive: policy("inconclusive", usual.policies.inconclusive, problems),
-        no_traffic: policy("no_traffic", usual.policies.no_traffic, problems),
         metrics_down: policy("silent", usual.policies.metrics_down, problems),
     };
     let every = section.value("every", limit, problems).unwrap_or(EVERY);
@@ -78,6 +88,7 @@ pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Optio
         proof: section.value("proof", proof, problems).unwrap_or(usual.proof),
         early: section.value("early", flag, problems).unwrap_or(usual.early),
         dry_run: section.value("dry_run", flag, problems).unwrap_or(usual.dry_run),
+        synthetic: synthetic.is_some(),
         queries,
         policies,
         ..usual
@@ -87,7 +98,7 @@ pub(super) fn verdict(path: &str, node: &Node, problems: &mut Problems) -> Optio
     if let Err(error) = terms.check() {
         problems.add(Problem::new(path, place, error.to_string()));
     }
-    Some(Judged { terms: Some(terms), judges })
+    Some(Judged { terms: Some(terms), judges, synthetic })
 }
 
 /// What holds where nothing is said. Nobody sends requests on a canary's behalf.
@@ -95,6 +106,22 @@ pub(super) fn usual() -> Terms {
     let terms = Terms::default();
     let no_traffic = Policy { meanwhile: Action::Hold, ..terms.policies.no_traffic };
     Terms { policies: Policies { no_traffic, ..terms.policies }, ..terms }
+}
+
+fn synthetic(mut section: Section<'_>, problems: &mut Problems) -> Synthetic {
+    let items = section.list("requests", problems).unwrap_or_default();
+    if items.is_empty() {
+        let nothing = Problem::new(&section.path_of("requests"), section.place, "nothing is to be sent");
+        problems.add(nothing.hint("name paths, as in `requests: [/, /search?q=hello]`"));
+    }
+    let requests = items.into_iter().filter_map(|(path, node)| http_request(&path, node, problems)).collect();
+    let synthetic = Synthetic {
+        rate: section.value("rate", whole(1..=1000), problems).unwrap_or(RATE),
+        timeout: section.value("timeout", limit, problems).unwrap_or(TIMEOUT),
+        requests,
+    };
+    section.done(problems);
+    synthetic
 }
 
 fn failures(mut section: Section<'_>, problems: &mut Problems) -> Margin {

@@ -1,9 +1,10 @@
 //! What a deploy file says of canaries.
 
 use cutover_core::{
-    Canary, CanaryStep, Choice, Hold, Judges, Login, MetricsServer, Plan, Release, Source, Span, Webhook,
+    Canary, CanaryStep, Choice, Hold, HttpCheck, Judges, Login, MetricsServer, Plan, Release, Source, Span,
+    Synthetic, Webhook,
 };
-use cutover_verdict::{Action, Condition, Limit, Policy, Proof, Query, Ratio, Share, Terms};
+use cutover_verdict::{Action, Condition, Limit, Policies, Policy, Proof, Query, Ratio, Share, Terms};
 
 use super::{parse, with};
 
@@ -22,8 +23,18 @@ pub fn sample() -> Canary {
         step(500, 0, Hold::Promoted),
     ];
     let choose = Some(Choice::Header { name: "X-Canary".into(), value: "yes".into() });
-    // What it says of the verdict is the default.
-    let verdict = with("canary: {steps: [{weight: 5%}]}").settings.canary.verdict;
+    // What it says of the verdict is the default, but for what is asked and sent.
+    let verdict = with("canary: {steps: [{weight: 5%}]}").settings.canary.verdict.unwrap();
+    let no_traffic = Policy { meanwhile: Action::Drive, ..verdict.policies.no_traffic };
+    let policies = Policies { no_traffic, ..verdict.policies };
+    let search = HttpCheck {
+        body: Some("{\"q\": \"hello\"}".into()),
+        headers: [("content-type".into(), "application/json".into())].into(),
+        json: vec!["length($.hits) > 0".parse().unwrap()],
+        ..HttpCheck::get("/search")
+    };
+    let synthetic =
+        Synthetic { rate: 2, timeout: Span::seconds(5), requests: vec![HttpCheck::get("/"), search] };
     let judges = Some(Judges {
         every: Span::seconds(15),
         metrics: Some(MetricsServer {
@@ -52,7 +63,8 @@ pub fn sample() -> Canary {
         query("queue", "max(queue_length{service=\"{{service}}\"})", Condition::AtMost(limit(1000.0))),
         query("acceptance", "https://ci.example.com/judge", Condition::Judged),
     ];
-    Canary { steps, sticky: true, choose, verdict: verdict.map(|terms| Terms { queries, ..terms }), judges }
+    let verdict = Some(Terms { queries, policies, synthetic: true, ..verdict });
+    Canary { steps, sticky: true, choose, verdict, judges, synthetic: Some(synthetic.into()) }
 }
 
 #[test]
@@ -131,6 +143,7 @@ fn what_an_older_worker_would_do_otherwise_needs_the_seventh_protocol() {
     assert_eq!(protocol("steps: [{weight: 5%}], verdict: {dry_run: true}"), 7);
     let asked = "steps: [{weight: 5%}], verdict: {queries: {a: {webhook: \"http://judge\"}}}";
     assert_eq!(protocol(asked), 7);
+    assert_eq!(protocol("steps: [{weight: 5%}], verdict: {synthetic: {requests: [/]}}"), 7);
 }
 
 #[test]
@@ -178,6 +191,14 @@ fn what_makes_no_sense_is_refused() {
         ("steps: [{weight: 5%}], verdict: {silent: shout}", "one of hold, proceed, back"),
         ("steps: [{weight: 5%}], verdict: {latency: {ratio: 0.5}}", "at least 1"),
         ("steps: [{weight: 5%}], verdict: maybe", "neither true nor false"),
+        ("steps: [{weight: 5%}], verdict: {synthetic: {rate: 5}}", "nothing is to be sent"),
+        (
+            "steps: [{weight: 5%}], verdict: {synthetic: {requests: [{method: GET}]}}",
+            "requests[0].path: missing",
+        ),
+        ("steps: [{weight: 5%}], verdict: {synthetic: {requests: [up]}}", "up"),
+        ("steps: [{weight: 5%}], verdict: {synthetic: {rate: 0, requests: [/]}}", "1 to 1000"),
+        ("sticky: true", "it has no steps"),
     ];
     for (canary, expected) in table {
         let text =

@@ -15,6 +15,7 @@ pub fn plan(number: u8, hosts: &[&str]) -> Plan {
         deployment: id(number),
         key: ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() },
         by: "ada@desk".into(),
+        untimely: false,
         intent: Intent::Deploy,
         image: None,
         warm: None,
@@ -41,6 +42,7 @@ pub fn warm_rollback(number: u8, kept: &KeptRelease) -> Plan {
     let replicas = kept.replicas.as_ref().unwrap();
     let hosts: Vec<&str> = replicas.hosts.keys().map(HostName::as_str).collect();
     Plan {
+        untimely: false,
         intent: Intent::Rollback,
         image: Some(kept.image.clone()),
         warm: Some(replicas.clone()),

@@ -81,6 +81,7 @@ pub(crate) fn plan(image: &Digest, host: &HostSpec) -> anyhow::Result<Plan> {
         deployment: "01jd0000000000000000bench0".parse()?,
         key: target.key,
         by: "bench".to_owned(),
+        untimely: false,
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, Some(image)),
         release,

@@ -52,6 +52,7 @@ fn plan(n: u32) -> Plan {
         deployment: format!("{n:0>26}").parse().unwrap(),
         key: ServiceKey { destination: "production".parse().unwrap(), service: "shop".parse().unwrap() },
         by: "ann@laptop".into(),
+        untimely: false,
         intent: Intent::Deploy,
         image: Some(Digest::of(b"image")),
         warm: None,
