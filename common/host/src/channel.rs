@@ -24,6 +24,9 @@ const ROOM: usize = 32 << 20;
 /// The longest time for which a full channel holds up its connection.
 const STALLED: Duration = Duration::from_secs(30);
 
+/// How long the other side of a channel that nobody reads any more has to close it.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// A channel as a byte stream. A connection that is lost is an error to its reader, not an end of file; a writer whose
 /// peer is gone gets an error instead of waiting for a window that nobody will widen.
 pub(crate) struct ChannelStream {
@@ -98,7 +101,15 @@ async fn take_in(
             }
         }
     }
+    let _ = timeout(LEAVING, leave(&mut channel)).await;
     let _ = channel.close().await;
+}
+
+/// Says that nothing more comes, and waits until the other side closes: what is closed from here first, russh never forgets, which
+/// costs some kilobytes each time.
+async fn leave(channel: &mut Channel<Msg>) {
+    let _ = channel.eof().await;
+    while !matches!(channel.wait().await, Some(ChannelMsg::Close) | None) {}
 }
 
 impl AsyncRead for ChannelStream {
