@@ -154,8 +154,8 @@ impl Error {
             Self::Host(source) => source.retryable(),
             Self::Context(source) => source.retryable(),
             Self::Agent(_) => true,
-            Self::Secret { .. }
-            | Self::NoSshAgent { .. }
+            Self::Secret { source, .. } => source.retryable(),
+            Self::NoSshAgent { .. }
             | Self::NoSuchImage { .. }
             | Self::NotAModel { .. }
             | Self::NoImageId { .. }

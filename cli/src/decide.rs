@@ -1,7 +1,7 @@
 //! Taking a decision, and following what comes of it.
 
 use cutover_bus::{DecideError, ServiceLog};
-use cutover_core::{Decision, DeploymentId, Plan, Recipe, Refused, Settings};
+use cutover_core::{Decision, DeploymentId, NeededSecret, Plan, Refused, Settings};
 use serde::Serialize;
 
 use crate::console::Console;
@@ -62,7 +62,7 @@ pub(crate) async fn require_programs(session: &Session, plan: &Plan) -> anyhow::
 }
 
 /// Refuses settings whose secrets the programs on this machine would find unset, or with another value than this command:
-/// a value that was changed would be deployed as it was before. `recipe`: what is built, if anything; `expands`: whether the
+/// a value that was changed would be deployed as it was before. `built`: what a build needs, if there is one; `expands`: whether the
 /// database is needed, too.
 ///
 /// # Errors
@@ -70,10 +70,10 @@ pub(crate) async fn require_programs(session: &Session, plan: &Plan) -> anyhow::
 pub(crate) fn require_secrets(
     session: &Session,
     settings: &Settings,
-    recipe: Option<&Recipe>,
+    built: Vec<NeededSecret<'_>>,
     expands: bool,
 ) -> anyhow::Result<()> {
-    let unresolved = session.unresolved(settings, recipe, expands)?;
+    let unresolved = session.unresolved(settings, built, expands)?;
     if unresolved.is_empty() { Ok(()) } else { Err(Error::Unresolved(unresolved).into()) }
 }
 

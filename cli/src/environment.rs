@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use cutover_core::{CertificateSource, Login, Recipe, Reference, Settings, SshKeys, Tls};
+use cutover_core::{NeededSecret, Program, Reference, Settings};
 use serde::Serialize;
 
 /// The environment of a process.
@@ -72,60 +72,32 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// The references of settings, and of a build's recipe, to variables that the programs don't have as they are `here`; those of
+/// The references of settings, and of what is `built`, to variables that the programs don't have as they are `here`; those of
 /// the database where the deployment `expands`. What is set only in the programs is as it is meant to be: they were given it.
 pub(crate) fn unresolved(
     settings: &Settings,
-    recipe: Option<&Recipe>,
+    built: Vec<NeededSecret<'_>>,
     expands: bool,
     here: &Environment,
     programs: &Environment,
 ) -> Vec<Unresolved> {
-    let secrets = settings.all_secrets().map(|(name, reference)| (format!("env.secret.{name}"), reference));
-    let database = settings.database.iter().filter(|_| expands);
-    let tls = settings.proxy.tls.iter().flat_map(|Tls { certificate, .. }| match certificate {
-        CertificateSource::Own { certificate, key } => vec![("certificate", certificate), ("key", key)],
-        CertificateSource::Acme(_) => Vec::new(),
-    });
-    let built = recipe.into_iter().flat_map(|recipe| {
-        let secrets = recipe.secrets.iter();
-        let secrets = secrets.map(|(id, reference)| (format!("builder.secrets.{id}"), reference));
-        secrets.chain(recipe.ssh.iter().filter_map(|(id, keys)| match keys {
-            SshKeys::Key(reference) => Some((format!("builder.ssh.{id}"), reference)),
-            SshKeys::Agent => None,
-        }))
-    });
-    let judges = settings.canary.judges.iter().flat_map(|judges| {
-        let server = judges.metrics.as_ref().and_then(|server| server.login.as_ref());
-        let server = server.map(|login| match login {
-            Login::Basic { password, .. } => ("canary.verdict.prometheus.password".to_owned(), password),
-            Login::Bearer(token) => ("canary.verdict.prometheus.token".to_owned(), token),
-        });
-        let keys = judges.webhooks.iter().filter_map(|webhook| {
-            Some((format!("canary.verdict.queries.{}.key", webhook.query), webhook.key.as_ref()?))
-        });
-        server.into_iter().chain(keys)
-    });
-    // The builder enters it, or the shipper, or both.
-    let login = settings.repository.as_ref().map(|repository| &repository.registry);
-    let login = login.or_else(|| recipe?.registry.as_ref());
-    secrets
-        .chain(built)
-        .chain(login.map(|login| ("registry.password".to_owned(), &login.password)))
-        .chain(judges)
-        .chain(tls.map(|(key, reference)| (format!("proxy.tls.{key}"), reference)))
-        .chain(database.map(|reference| ("migrations.database".to_owned(), reference)))
-        .filter_map(|(key, reference)| {
-            let Reference::Environment(variable) = reference else { return None };
-            let reason = match (here.get(variable), programs.get(variable)) {
-                (None, None) => Reason::Unset,
-                (Some(_), None) => Reason::Later,
-                (Some(ours), Some(theirs)) if ours != theirs => Reason::Changed,
-                _ => return None,
-            };
-            Some(Unresolved { key, variable: variable.clone(), reason })
-        })
-        .collect()
+    let mut needed = settings.needed_secrets();
+    needed.retain(|needed| expands || needed.reader != Program::Migrator);
+    needed.extend(built);
+    // The password of a registry is needed by two.
+    needed.sort_by(|one, other| one.key.cmp(&other.key));
+    needed.dedup_by(|one, other| one.key == other.key);
+    let told = |NeededSecret { key, reference, .. }: NeededSecret<'_>| {
+        let Reference::Environment(variable) = reference else { return None };
+        let reason = match (here.get(variable), programs.get(variable)) {
+            (None, None) => Reason::Unset,
+            (Some(_), None) => Reason::Later,
+            (Some(ours), Some(theirs)) if ours != theirs => Reason::Changed,
+            _ => return None,
+        };
+        Some(Unresolved { key, variable: variable.clone(), reason })
+    };
+    needed.into_iter().filter_map(told).collect()
 }
 
 impl Unresolved {
@@ -150,7 +122,7 @@ impl fmt::Display for Unresolved {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_core::Span;
+    use cutover_core::{BuildContext, CertificateSource, Digest, Recipe, Source, Span, SshKeys, Tls};
 
     use super::*;
     use crate::fixture;
@@ -183,9 +155,10 @@ mod tests {
             .into(),
             ..Recipe::default()
         };
+        let source = Source::Context(BuildContext { archive: Digest::of(b""), recipe: recipe.into() });
         let told = |expands: bool| {
-            let recipe = (!expands).then_some(&recipe);
-            let unresolved = unresolved(&settings, recipe, expands, &here, &programs);
+            let built = if expands { Vec::new() } else { source.needed_secrets() };
+            let unresolved = unresolved(&settings, built, expands, &here, &programs);
             unresolved.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let secrets = [
@@ -200,8 +173,8 @@ mod tests {
         ];
         let database = ["migrations.database: DATABASE_URL is set neither here nor for the programs"];
         let [own, tls] = [&secrets[..3], &secrets[3..]];
-        assert_eq!(told(false), [own, &built, tls].concat());
-        assert_eq!(told(true), [own, tls, &database].concat());
+        assert_eq!(told(false), [&built, own, tls].concat());
+        assert_eq!(told(true), [own, &database, tls].concat());
         assert!(!format!("{here:?}").contains("hunter"));
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use cutover_core::{
-    DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, Plan, Program, Release,
-    ReplicaSet, Service, ServiceKey, Settings, Stage, Target,
+    DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, NeededSecret, Plan,
+    Program, Release, ReplicaSet, Service, ServiceKey, Settings, Stage, Target,
 };
 use ulid::Ulid;
 
@@ -105,6 +105,11 @@ pub(crate) fn warm<'a>(
         warm.hosts.get(&host.name).is_some_and(|replicas| !replicas.is_empty())
     };
     kept.replicas.as_ref().filter(|warm| hosts.iter().all(|host| has_some(host, warm)))
+}
+
+/// What the image of a plan is made with, where it is made.
+pub(crate) fn built_with(plan: &Plan) -> Vec<NeededSecret<'_>> {
+    if plan.stages.contains(&Stage::Build) { plan.release.source.needed_secrets() } else { Vec::new() }
 }
 
 /// The image that a source is known to become without a build.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal, is_local};
-use cutover_core::{Digest, Program, Recipe, Settings};
+use cutover_core::{Digest, NeededSecret, Program, Settings};
 use cutover_store::{Location, Store};
 
 use crate::args::Global;
@@ -96,12 +96,12 @@ impl Session {
     pub(crate) fn unresolved(
         &self,
         settings: &Settings,
-        recipe: Option<&Recipe>,
+        built: Vec<NeededSecret<'_>>,
         expands: bool,
     ) -> anyhow::Result<Vec<Unresolved>> {
         let programs = self.home.as_deref().map(embedded::environment).transpose()?.flatten();
         Ok(programs.map_or_else(Vec::new, |programs| {
-            environment::unresolved(settings, recipe, expands, &Environment::of_this_process(), &programs)
+            environment::unresolved(settings, built, expands, &Environment::of_this_process(), &programs)
         }))
     }
 

@@ -65,6 +65,17 @@ impl ControlPlane {
         Self { home, programs: programs.to_owned(), environment, beside: Vec::new() }.started(|_| each)
     }
 
+    /// Starts one whose programs have these variables too.
+    ///
+    /// # Errors
+    /// What `cutover up` says.
+    pub fn up_with(hosts: &[&Host], variables: Vec<(&'static str, String)>) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let mut environment = environment(hosts, home.path())?;
+        environment.extend(variables);
+        Self { home, programs: dist(), environment, beside: Vec::new() }.started(|_| 1)
+    }
+
     /// Starts one whose programs reach the first of these hosts through a relay.
     ///
     /// # Errors

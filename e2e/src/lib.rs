@@ -17,6 +17,7 @@ mod private_registry;
 mod prober_process;
 mod project;
 mod relay;
+mod secret_stores;
 mod stages;
 
 pub use builder_process::BuilderProcess;
@@ -33,4 +34,5 @@ pub use private_registry::PrivateRegistry;
 pub use prober_process::ProberProcess;
 pub use project::{App, Project};
 pub use relay::Relay;
+pub use secret_stores::SecretStores;
 pub use stages::StageSeconds;

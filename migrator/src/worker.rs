@@ -93,8 +93,10 @@ impl Migrator {
                 .hint("name it in the deploy file: migrations: { database: env://DATABASE_URL }"));
         };
         let database = cutover_secrets::resolve(database).await.map_err(|error| {
-            Failure::of(&error, false)
-                .hint("references are resolved by the migrator, from its own environment and files")
+            Failure::of(&error, error.retryable()).hint(
+                "references are resolved by the migrator, from its own environment and files, and from the stores of secrets \
+                 that its environment names",
+            )
         })?;
         let work = Work {
             service: plan.key.service.clone(),

@@ -94,9 +94,9 @@ impl Error {
             Self::Fleet(source) => source.retryable(),
             Self::Watch(source) => source.retryable(),
             Self::NotReady { .. } | Self::NotServing { .. } | Self::StillServing { .. } => true,
+            Self::Secret { source, .. } => source.retryable(),
             Self::NoReplicas { .. }
             | Self::Condemned(_)
-            | Self::Secret { .. }
             | Self::OtherCertificate { .. }
             | Self::Trouble(_) => false,
         }
@@ -116,8 +116,8 @@ impl From<Error> for Failure {
             }
             Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),
             Error::Secret { .. } => failure.hint(
-                "the switcher reads it: set the variable or put the file where it runs, and start it again where that was a \
-                 variable (`cutover up --restart`)",
+                "the switcher reads it, by the environment and the files where it runs: start it again where a variable was set \
+                 (`cutover up --restart`)",
             ),
             Error::OtherCertificate { .. } => failure.hint(
                 "an older proxy keeps the one that ends later, where one authority has signed both: upgrade it \

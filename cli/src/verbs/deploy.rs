@@ -44,7 +44,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
             Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into()
         );
     }
-    require_secrets(&session, &project.target.settings, project.target.image.recipe(), true)?;
+    require_secrets(&session, &project.target.settings, project.target.image.needed_secrets(), true)?;
     let store = session.store().await?;
     let models = models::resolve(&project, log.service(), Some(&store), console).await?;
     let Assembled { release, verdicts, .. } =

@@ -54,11 +54,11 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
     let changes = !planning::is_live(&service, &release);
     let image = planning::known_image(&service, &release).cloned();
     let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
-    let recipe = plan.release.source.recipe().filter(|_| plan.stages.contains(&Stage::Build));
+    let built = planning::built_with(&plan);
     let (missing, unresolved) = match &session {
         Some(session) => (
             session.absent(&planning::programs(&plan), plan.protocol).await?,
-            session.unresolved(&plan.release.settings, recipe, plan.stages.contains(&Stage::Expand))?,
+            session.unresolved(&plan.release.settings, built, plan.stages.contains(&Stage::Expand))?,
         ),
         None => (Vec::new(), Vec::new()),
     };

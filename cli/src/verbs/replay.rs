@@ -8,6 +8,7 @@ use crate::console::Console;
 use crate::decide::{decide, require_programs, require_secrets};
 use crate::exit::Exit;
 use crate::person;
+use crate::planning;
 use crate::project::Project;
 use crate::session::Session;
 
@@ -19,8 +20,8 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     let current = choice::current(&log)?;
     require_programs(&session, &current.plan).await?;
     let expands = current.plan.stages.contains(&Stage::Expand);
-    let recipe = current.plan.release.source.recipe().filter(|_| current.plan.stages.contains(&Stage::Build));
-    require_secrets(&session, &current.plan.release.settings, recipe, expands)?;
+    let built = planning::built_with(&current.plan);
+    require_secrets(&session, &current.plan.release.settings, built, expands)?;
     let from = match args.from {
         None if is_image_gone(&session, current).await? => Some(Stage::Build),
         from => from,

@@ -62,7 +62,7 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
     if !session.has_image(&kept.image).await? {
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
-    require_secrets(&session, &kept.release.settings, None, false)?;
+    require_secrets(&session, &kept.release.settings, Vec::new(), false)?;
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
     Box::pin(decided(&session, log, &project, &kept, None, args.detach, console)).await
 }

@@ -97,7 +97,7 @@ pub use probe::{
 };
 pub use rails::Rails;
 pub use recipe::{InvalidSshKeys, Recipe, RegistryLogin, SshKeys, origin};
-pub use reference::{InvalidReference, Reference};
+pub use reference::{AwsSecret, AwsVersion, Flaw, InvalidReference, NeededSecret, Reference, VaultSecret};
 pub use refused::{Illegal, Refused};
 pub use release::{BuildContext, GitSource, PrivateImage, Release, Settings, Soak, Source, Timeouts};
 pub use repository::Repository;

@@ -11,7 +11,8 @@ use crate::{
 /// 2 has obligations; 3 has several ports of a replica, and says when the proxy takes one out; 4 has all options of a
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
 /// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of
-/// Rails, and canaries; 7 has other probes than `GET path`, and more than one, canaries on some hosts, and queries of their verdicts.
+/// Rails, and canaries; 7 has other probes than `GET path`, and more than one, canaries on some hosts, queries of their verdicts,
+/// and secrets in Vault and AWS Secrets Manager.
 pub const PROTOCOL: u32 = 7;
 
 /// What all plans need.
@@ -105,7 +106,7 @@ impl Plan {
 
     /// The oldest protocol that has all that a release says: older workers must not carry out what they would read otherwise.
     pub fn protocol_for(release: &Release) -> u32 {
-        if release.settings.needs_protocol_7() {
+        if release.needs_protocol_7() {
             7
         } else if release.settings.needs_protocol_6() {
             6

@@ -231,13 +231,14 @@ impl Settings {
     }
 
     /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, would take a canary
-    /// otherwise, or would ask for locks and bring rows over by its own measure.
+    /// otherwise, would ask for locks and bring rows over by its own measure, or can't read a reference.
     pub(crate) fn needs_protocol_7(&self) -> bool {
         need_protocol_7(&self.readiness, &self.probes)
             || self.canary.needs_protocol_7()
             || !self.via.is_direct()
             || !self.locks.are_usual()
             || !self.backfill.are_usual()
+            || self.needed_secrets().iter().any(|needed| needed.reference.is_remote())
     }
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.
@@ -310,6 +311,12 @@ impl Source {
 }
 
 impl Release {
+    /// Whether workers of protocol 6 would read something of it otherwise, or not at all.
+    pub(crate) fn needs_protocol_7(&self) -> bool {
+        self.settings.needs_protocol_7()
+            || self.source.needed_secrets().iter().any(|needed| needed.reference.is_remote())
+    }
+
     /// Whether workers of protocol 4 would take something of it for something else.
     pub(crate) fn needs_protocol_5(&self) -> bool {
         self.migrations.iter().any(|file| !file.phase.is_expand())

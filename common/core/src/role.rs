@@ -58,9 +58,4 @@ impl Settings {
         own.timeouts.stop = role.stop.unwrap_or(own.timeouts.stop);
         own
     }
-
-    /// Every reference to a secret that its replicas need, by variable.
-    pub fn all_secrets(&self) -> impl Iterator<Item = (&String, &Reference)> {
-        self.secrets.iter().chain(self.roles.iter().flat_map(|role| &role.secrets))
-    }
 }

@@ -17,6 +17,8 @@ mod probes;
 mod proxy;
 #[path = "deploy_file/roles.rs"]
 mod roles;
+#[path = "deploy_file/secrets.rs"]
+mod secrets;
 #[path = "deploy_file/tls.rs"]
 mod tls;
 
@@ -203,6 +205,8 @@ fn the_sample_says_what_its_comments_say() {
         secrets: references(&[
             ("RAILS_MASTER_KEY", "env://RAILS_MASTER_KEY"),
             ("LICENCE", "file:///run/secrets/licence"),
+            ("DATABASE_URL", "vault://kv/shop/db#url"),
+            ("API_TOKEN", "aws-sm://prod/shop#token"),
         ]),
         resources: container::sample_resources(512 << 20, 1500),
         container: container::sample(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cutover_core::Settings;
-use futures_util::future::try_join_all;
+use cutover_secrets::Stores;
 
 use crate::Error;
 
@@ -13,11 +13,12 @@ use crate::Error;
 /// # Errors
 /// A secret without a value; a value that no environment can carry.
 pub async fn environment(settings: &Settings) -> Result<Vec<String>, Error> {
-    let secrets = settings.secrets.iter().map(async |(name, reference)| {
-        let failed = |source| Error::Secret { variable: name.clone(), source };
-        cutover_secrets::resolve(reference).await.map(|secret| (name, secret)).map_err(failed)
-    });
-    let secrets = try_join_all(secrets).await?;
+    let found = Stores::from_environment().find(settings.secrets.values()).await;
+    let mut secrets = Vec::with_capacity(found.len());
+    for (name, found) in settings.secrets.keys().zip(found) {
+        let found = found.map_err(|source| Error::Secret { variable: name.clone(), source })?;
+        secrets.push((name, found.value));
+    }
     let clear = settings.env.iter().map(|(name, value)| (name, value.as_str()));
     let secret = secrets.iter().map(|(name, secret)| (*name, secret.expose()));
     let all: BTreeMap<&String, &str> = clear.chain(secret).collect();

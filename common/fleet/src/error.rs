@@ -88,9 +88,8 @@ impl Error {
             Self::Host(source) => source.retryable(),
             Self::NoProxy { .. } | Self::Silent { .. } | Self::Broken { .. } | Self::NoNetwork { .. } => true,
             Self::Refused { refusal, .. } => refusal.retryable(),
-            Self::Answer { .. } | Self::Secret { .. } | Self::Nul { .. } | Self::NoOtherNetwork { .. } => {
-                false
-            }
+            Self::Secret { source, .. } => source.retryable(),
+            Self::Answer { .. } | Self::Nul { .. } | Self::NoOtherNetwork { .. } => false,
         }
     }
 }
@@ -116,7 +115,8 @@ impl From<Error> for Failure {
                 failure.hint(hint)
             }
             Error::Secret { .. } => failure.hint(
-                "references are resolved by the program that starts the container, from its own environment and files",
+                "references are resolved by the program that starts the container, from its own environment and files, and from the \
+                 stores of secrets that its environment names",
             ),
             _ => failure,
         }

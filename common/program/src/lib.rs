@@ -5,10 +5,12 @@ mod fault;
 
 pub use arguments::Arguments;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal, Performer, StandingWork, WorkerOptions, hold, work};
 use cutover_core::Program;
+use cutover_secrets::Stores;
 use cutover_telemetry::{Config, Metrics, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -86,7 +88,14 @@ async fn start(
             slots: arguments.slots,
             at_point: fault::at_point(),
         };
-        work(journal, options, telemetry.metrics().clone(), stop).await?;
+        let keep_token = async || cutover_secrets::keep_token(&Stores::from_environment()).await;
+        let work = work(journal, options, telemetry.metrics().clone(), stop);
+        // It may end at once, and is not what the program is for.
+        tokio::select! {
+            biased;
+            done = work => done?,
+            never = async { keep_token().await; std::future::pending::<Infallible>().await } => match never {},
+        }
     }
     telemetry.shutdown().await;
     Ok(())

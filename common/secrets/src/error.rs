@@ -1,6 +1,10 @@
 //! Why a secret has no value. No message holds one.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::allowance::{InvalidPattern, VARIABLE};
+use crate::{aws, vault};
 
 /// A reason why a reference could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +38,60 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The operator's list doesn't have it.
+    #[error(
+        "{0}: the operator has not allowed it: {VARIABLE} in the environment of this program must have a pattern that fits it"
+    )]
+    NotAllowed(cutover_core::Reference),
+    /// The operator's list can't be read.
+    #[error("{VARIABLE} in the environment of this program")]
+    Allowance(#[from] InvalidPattern),
+    /// Vault, or OpenBao, doesn't give it.
+    #[error("{reference}: {source}")]
+    Vault {
+        /// What was asked for.
+        reference: cutover_core::Reference,
+        /// Why not.
+        #[source]
+        source: Arc<vault::Error>,
+    },
+    /// AWS Secrets Manager doesn't give it.
+    #[error("{reference}: {source}")]
+    Aws {
+        /// What was asked for.
+        reference: cutover_core::Reference,
+        /// Why not.
+        #[source]
+        source: Arc<aws::Error>,
+    },
+    /// The secret has no such field.
+    #[error("{0}: the secret is there, and has no field of that name")]
+    NoField(cutover_core::Reference),
+    /// The secret has no fields at all.
+    #[error("{0}: the secret is there, and its text is no JSON object with fields: leave #key out")]
+    NoFields(cutover_core::Reference),
+    /// The field is no text.
+    #[error("{0}: the field is neither a text nor a number")]
+    OtherField(cutover_core::Reference),
+}
+
+impl Error {
+    /// Whether the same may go better later, with nobody mending anything here.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Vault { source, .. } => source.retryable(),
+            Self::Aws { source, .. } => source.retryable(),
+            Self::Unset(_)
+            | Self::Empty(_)
+            | Self::NotText(_)
+            | Self::NotAFile(_)
+            | Self::TooLarge { .. }
+            | Self::Unreadable { .. }
+            | Self::NotAllowed(_)
+            | Self::Allowance(_)
+            | Self::NoField(_)
+            | Self::NoFields(_)
+            | Self::OtherField(_) => false,
+        }
+    }
 }

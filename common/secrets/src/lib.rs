@@ -1,11 +1,22 @@
 //! From a [`Reference`] to the value that it stands for, in the program that needs it. The value is never printed,
 //! never serialised, and overwritten in memory when it is dropped.
 
+mod allowance;
+mod aws;
 mod error;
+mod field;
+mod renewal;
 mod secret;
 mod source;
+mod stores;
+mod variables;
+mod vault;
 
+pub use allowance::InvalidPattern;
+pub use aws::Error as AwsError;
 pub use cutover_core::Reference;
 pub use error::Error;
+pub use renewal::keep_token;
 pub use secret::Secret;
-pub use source::resolve;
+pub use stores::{Found, Stores, resolve, resolve_all};
+pub use vault::Error as VaultError;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 /// A secret value. It has no `Display` and no `Serialize`, and its `Debug` tells nothing, so that it can't end up in a
 /// log line, a span, a message or an error by accident; its memory is overwritten when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {

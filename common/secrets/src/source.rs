@@ -1,59 +1,48 @@
-//! Where values are read from.
+//! Values on this machine: in the environment and in files.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cutover_core::Reference;
 use zeroize::Zeroizing;
 
+use crate::variables::Variables;
 use crate::{Error, Secret};
 
-/// The largest file that is taken for a secret: the largest known ones are certificate chains with their keys.
+/// The largest value that is taken for a secret: the largest known ones are certificate chains with their keys.
 const LIMIT: usize = 64 * 1024;
 
 /// The permissions of a file that let its group or others read it (`chmod(1)`).
 const READ_BY_OTHERS: u32 = 0o044;
 
-/// Resolves `reference` to its value. The last line break of a file doesn't belong to the value.
-///
-/// A file that its group or others may read is used, with a warning in the log.
-///
-/// # Errors
-/// When there is nothing there, or it can't be a secret: empty, not text, larger than 64 KiB.
-pub async fn resolve(reference: &Reference) -> Result<Secret, Error> {
-    let bytes = match reference {
-        Reference::Environment(name) => variable(name)?,
-        Reference::File(path) => {
-            let owned = path.clone();
-            // Read without tokio's file, whose buffers would keep a copy.
-            tokio::task::spawn_blocking(move || file(owned))
-                .await
-                .map_err(|error| Error::Unreadable { path: path.clone(), source: error.into() })??
-        }
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|_| Error::NotText(reference.clone()))?;
-    if text.is_empty() {
-        return Err(Error::Empty(reference.clone()));
-    }
-    Ok(Secret::new(text.to_owned()))
+/// The value of a variable.
+pub(crate) fn variable(name: &str, variables: &Variables) -> Result<Secret, Error> {
+    let value = variables.get(name).ok_or_else(|| Error::Unset(name.to_owned()))?;
+    text(Zeroizing::new(value.into_encoded_bytes()), || Reference::Environment(name.to_owned()))
 }
 
-fn variable(name: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let value = std::env::var_os(name).ok_or_else(|| Error::Unset(name.to_owned()))?;
-    Ok(Zeroizing::new(value.into_encoded_bytes()))
-}
-
-fn file(path: PathBuf) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let mut content = read(&path)?;
+/// The content of a file, without its last line break. One that its group or others may read is used, with a warning in the
+/// log.
+pub(crate) async fn file(path: &Path) -> Result<Secret, Error> {
+    let owned = path.to_owned();
+    // Read without tokio's file, whose buffers would keep a copy.
+    let mut content = tokio::task::spawn_blocking(move || read(&owned))
+        .await
+        .map_err(|error| Error::Unreadable { path: path.to_owned(), source: error.into() })??;
     if content.ends_with(b"\n") {
         content.pop();
         if content.ends_with(b"\r") {
             content.pop();
         }
     }
-    Ok(content)
+    text(content, || Reference::File(path.to_owned()))
+}
+
+fn text(bytes: Zeroizing<Vec<u8>>, reference: impl Fn() -> Reference) -> Result<Secret, Error> {
+    let text = std::str::from_utf8(&bytes).map_err(|_| Error::NotText(reference()))?;
+    if text.is_empty() { Err(Error::Empty(reference())) } else { Ok(Secret::new(text.to_owned())) }
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -88,14 +77,14 @@ mod tests {
     use super::*;
 
     async fn resolve_text(text: &str) -> Result<Secret, Error> {
-        resolve(&text.parse().unwrap()).await
+        crate::resolve(&text.parse().unwrap()).await
     }
 
     async fn resolve_file(content: &[u8]) -> Result<Secret, Error> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, content).unwrap();
-        resolve(&Reference::File(path)).await
+        crate::resolve(&Reference::File(path)).await
     }
 
     #[tokio::test]

@@ -36,8 +36,8 @@ fn a_role_is_the_service_with_what_it_says_over_it() {
     assert_eq!(own.secrets, references(&[("B", "env://B")]));
     assert_eq!((own.resources.memory, own.resources.milli_cpus), (Some(1 << 30), Some(1000)));
     assert_eq!(own.timeouts.stop, Span::seconds(5));
-    let all: Vec<&str> = settings.all_secrets().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(all, ["D", "B"]);
+    let all: Vec<String> = settings.needed_secrets().into_iter().map(|needed| needed.key).collect();
+    assert_eq!(all, ["env.secret.D", "roles.jobs.env.secret.B"]);
 }
 
 #[test]

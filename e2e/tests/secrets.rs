@@ -1,0 +1,143 @@
+//! Secrets from stores on their way into containers, and that they are nowhere else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cutover_e2e::{App, ControlPlane, Host, Project, SecretStores};
+use support::{Expect, Scene};
+
+/// A secret, and all that it could be written as.
+struct Canary {
+    value: String,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Canary {
+    fn new(name: &str) -> Self {
+        let value = format!("{name}/{:032x}", fastrand::u128(..));
+        // With what may stand before it, all of its places within groups of three bytes; what depends on its neighbours is left out.
+        let base64 = (0..3).map(|before| {
+            let text = [vec![b' '; before], value.clone().into_bytes()].concat();
+            base64(text.get(..text.len() / 3 * 3).unwrap()).split_off(4).into_bytes()
+        });
+        let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let percent = value.replace('/', "%2F");
+        let plain = [value.clone(), hex, percent].map(String::into_bytes);
+        let forms = plain.into_iter().chain(base64).collect();
+        Self { value, forms }
+    }
+
+    fn is_in(&self, content: &[u8]) -> bool {
+        self.forms.iter().any(|form| memchr::memmem::find(content, form).is_some())
+    }
+}
+
+/// RFC 4648, of whole groups.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |group: &[u8]| {
+        let number = group.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+        [18, 12, 6, 0].map(|shift| char::from(DIGITS[number >> shift & 63]))
+    };
+    bytes.chunks(3).flat_map(group).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let below = |entry: fs::DirEntry| {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files(&entry.path())
+        } else if kind.is_file() {
+            vec![entry.path()]
+        } else {
+            Vec::new()
+        }
+    };
+    entries.flat_map(below).collect()
+}
+
+/// The arguments of all processes; those that end meanwhile are left out.
+fn arguments() -> Vec<Vec<u8>> {
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
+    processes.filter_map(|path| fs::read(path).ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_gets_from_its_store_into_containers_and_nowhere_else() {
+    let stores = SecretStores::start().unwrap();
+    let host = Host::up(&format!("secrets-{}", std::process::id())).unwrap();
+    let variables = stores.environment("vault://kv/shop/*, aws-sm://prod/shop");
+    let plane = ControlPlane::up_with(&[&host], variables).unwrap();
+    let scene = Scene { project: Project::new().unwrap(), plane, host, others: Vec::new() };
+    let [old, new, token, forbidden] = ["old", "new", "token", "forbidden"].map(Canary::new);
+    stores.put_in_vault("shop/db", "password", &old.value).unwrap();
+    stores.put_in_vault("bank/db", "password", &forbidden.value).unwrap();
+    stores.put_in_aws("prod/shop", &format!("{{\"token\": \"{}\"}}", token.value)).unwrap();
+    let app = |version: &str, env: &'static str| App { probes: vec![env], ..scene.app(version) };
+    let both = "env: {secret: {PASSWORD: 'vault://kv/shop/db#password', TOKEN: 'aws-sm://prod/shop#token'}}";
+    scene.project.write(&app("v1", both)).unwrap();
+    let mut said = vec![scene.cutover(&["setup"])];
+    said.push(scene.deploy(&app("v1", both)));
+    said.iter().for_each(Expect::succeeded);
+    scene.serves("v1").await;
+    let environments = || {
+        let replicas = scene.replicas();
+        let inspect = ["docker", "inspect", "--format", "{{json .Config.Env}}"];
+        let command: Vec<&str> = inspect.into_iter().chain(replicas.iter().map(String::as_str)).collect();
+        scene.host.exec(&command).unwrap().into_bytes()
+    };
+    assert!(old.is_in(&environments()) && token.is_in(&environments()));
+
+    let load = scene.load();
+    for (version, env, why) in [
+        ("v2", "env: {secret: {PASSWORD: 'vault://kv/bank/db#password'}}", "CUTOVER_SECRETS_ALLOW"),
+        ("v3", "env: {secret: {PASSWORD: 'vault://kv/shop/db#pasword'}}", "no field of that name"),
+        (
+            "v4",
+            "env: {secret: {PASSWORD: 'vault://kv/shop/cache#password'}}",
+            "vault://kv/shop/cache#password",
+        ),
+    ] {
+        let refused = scene.deploy(&app(version, env));
+        refused.exited(4, &[why]);
+        said.push(refused);
+    }
+    scene.serves("v1").await;
+
+    // Another value: the same release, with containers that are made anew.
+    stores.put_in_vault("shop/db", "password", &new.value).unwrap();
+    scene.project.write(&app("v1", both)).unwrap();
+    let rotated = scene.cutover(&["deploy", "--version", "v1", "--force"]);
+    rotated.succeeded();
+    said.push(rotated);
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(new.is_in(&environments()) && !old.is_in(&environments()));
+    said.extend(
+        [&["status"][..], &["plan", "--json"], &["history", "--json"]].map(|verb| scene.cutover(verb)),
+    );
+
+    let kept = files(scene.plane.home());
+    assert!(kept.iter().any(|path| path.extension().is_some_and(|extension| extension == "blk")), "{kept:?}");
+    for canary in [&old, &new, &token, &forbidden] {
+        for path in &kept {
+            assert!(
+                !canary.is_in(&fs::read(path).unwrap_or_default()),
+                "{} in {}",
+                canary.value,
+                path.display()
+            );
+        }
+        for arguments in arguments() {
+            assert!(!canary.is_in(&arguments), "{} in {}", canary.value, String::from_utf8_lossy(&arguments));
+        }
+        for ended in &said {
+            assert!(!canary.is_in(format!("{}{}", ended.out, ended.err).as_bytes()), "{}", canary.value);
+        }
+    }
+}
