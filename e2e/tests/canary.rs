@@ -1,14 +1,14 @@
 //! A share of the traffic first, on two hosts under load: a good version goes through its steps, a bad one is taken back from its
 //! first, and people end holds.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod support;
 
 use std::time::Duration;
 
-use cutover_core::{Deployment, Outcome, Output, Progress, Stage, Status, Task};
-use cutover_e2e::{App, LoadReport};
+use cutover_core::{Deployment, Event, Outcome, Output, Progress, Stage, Status, Task};
+use cutover_e2e::{App, ControlPlane, LoadReport};
 use cutover_verdict::Outcome as Judged;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -35,6 +35,22 @@ async fn holds(scene: &Scene, wanted: u32) -> Pid {
         _ => None,
     };
     holder(&scene.until(|current| holder(current).is_some()).await).unwrap()
+}
+
+/// Tells how long after the verdict each host had its traffic back, by the clock of the journal's server, the record of it included.
+async fn tell_how_soon_it_was_back(scene: &Scene) {
+    let ended = scene.until(|current| current.outcome().is_some()).await;
+    let (journal, key) = (scene.plane.journal().await.unwrap(), ControlPlane::key().unwrap());
+    let last_fact = async |task: Task| {
+        let entries = journal.entries(&key, ended.id(), &task).await.unwrap();
+        let of_the_task = |event: &Event| matches!(event, Event::Fact { .. });
+        entries.into_iter().rfind(|entry| of_the_task(&entry.event)).unwrap().at
+    };
+    let judged = last_fact(canary()).await;
+    for host in &ended.plan.hosts {
+        let back = last_fact(Task { stage: Stage::Restore, host: Some(host.name.clone()) }).await;
+        eprintln!("{}: back after {} ms", host.name, back.since(judged).as_millis());
+    }
 }
 
 /// How many answers a version has given.
@@ -111,15 +127,14 @@ async fn a_bad_version_is_taken_back_from_its_share_and_an_aborted_one_leaves_no
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slightly_worse_version_is_caught_beside_the_old_one_and_a_good_one_goes_on_by_its_time() {
-    let scene = Scene::set("canary-judged");
+    let scene = Scene::set_with("canary-judged", 1);
     scene.deploy(&scene.app("v1")).succeeded();
     let load = scene.load();
-    let judged = |version| {
-        let canary = Some("{steps: [{weight: 30%, hold: 30s}, {weight: 60%, hold: 2s}]}".to_owned());
-        App { canary, ..scene.app(version) }
-    };
+    let judged =
+        |version, steps: &str| App { canary: Some(format!("{{steps: {steps}}}")), ..scene.app(version) };
     // Fewer than the 5 % that a soak allows.
-    let worse = App { env: vec![("FAIL_RATE", "0.04".to_owned())], ..judged("v2") };
+    let worse = judged("v2", "[{weight: 5%, hold: 10m}]");
+    let worse = App { env: vec![("FAIL_RATE", "0.02".to_owned())], ..worse };
     scene.deploy(&worse).exited(
         4,
         &["is judged, beside the old version: fail", "more requests failed than is tolerated", "e-value"],
@@ -127,8 +142,10 @@ async fn a_slightly_worse_version_is_caught_beside_the_old_one_and_a_good_one_go
     scene.serves("v1").await;
     let seen = load.snapshot();
     assert!((1..40).contains(&seen.failed.len()), "{} failed", seen.failed.len());
+    eprintln!("{} failed requests until it was taken back", seen.failed.len());
+    tell_how_soon_it_was_back(&scene).await;
 
-    scene.deploy(&judged("v3")).succeeded();
+    scene.deploy(&judged("v3", "[{weight: 30%, hold: 30s}, {weight: 60%, hold: 2s}]")).succeeded();
     scene.serves("v3").await;
     let ended = scene.until(|current| current.outcome().is_some()).await;
     let Status::Finished { output: Output::Canaried { seen: counted, verdict }, .. } =
