@@ -143,7 +143,7 @@ async fn a_slightly_worse_version_is_caught_beside_the_old_one_and_a_good_one_go
     let seen = load.snapshot();
     assert!((1..40).contains(&seen.failed.len()), "{} failed", seen.failed.len());
     eprintln!("{} failed requests until it was taken back", seen.failed.len());
-    tell_how_soon_it_was_back(&scene).await;
+    Box::pin(tell_how_soon_it_was_back(&scene)).await;
 
     scene.deploy(&judged("v3", "[{weight: 30%, hold: 30s}, {weight: 60%, hold: 2s}]")).succeeded();
     scene.serves("v3").await;
