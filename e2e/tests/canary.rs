@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use cutover_core::{Deployment, Event, Outcome, Output, Progress, Stage, Status, Task};
-use cutover_e2e::{App, ControlPlane, LoadReport};
+use cutover_e2e::{App, ControlPlane, Load, LoadReport};
 use cutover_verdict::Outcome as Judged;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -156,4 +156,62 @@ async fn a_slightly_worse_version_is_caught_beside_the_old_one_and_a_good_one_go
     assert!(counted.requests > 100 && verdict.is_some_and(|verdict| verdict.outcome == Judged::Pass));
     let report = load.stop().await;
     assert_eq!(report.failed.len(), seen.failed.len(), "{:?}", report.failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_slow_now_and_then_is_taken_back_though_nothing_failed() {
+    let scene = Scene::set_with("canary-slow", 1);
+    scene.deploy(&scene.app("v1")).succeeded();
+    let load = scene.load();
+    // One answer of ten: neither the median nor an average shows much of it.
+    let slow = vec![("DELAY", "300ms".to_owned()), ("DELAY_RATE", "0.1".to_owned())];
+    let canary = Some("{steps: [{weight: 5%, hold: 10m}]}".to_owned());
+    scene
+        .deploy(&App { env: slow, canary, ..scene.app("v2") })
+        .exited(4, &["is judged, beside the old version: fail", "is tolerated", "over ", "e-value"]);
+    scene.serves("v1").await;
+    scene.serves_on(&scene.others[0], "v1").await;
+    Box::pin(tell_how_soon_it_was_back(&scene)).await;
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    eprintln!("{} requests to the slow version until it was taken back", answers(&report, "v2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_in_the_middle_of_any_step_leaves_traffic_wholly_old() {
+    const STEPS: [&str; 4] =
+        ["hosts: 1, mirror: 50%", "hosts: 1, weight: 5%, mirror: 0%", "hosts: 1", "hosts: 2"];
+    let scene = Scene::set_with("canary-aborted", 1);
+    scene.deploy(&scene.app("v1")).succeeded();
+    let loads = [load_on(&scene.host), load_on(&scene.others[0])];
+    let old = scene.replicas();
+    let steps = STEPS.map(|step| format!("{{{step}, hold: promoted}}")).join(", ");
+    let canary = Some(format!("{{steps: [{steps}]}}"));
+
+    for (number, step) in (0..).zip(STEPS) {
+        let version = format!("v{}", number + 2);
+        scene.project.write(&App { canary: canary.clone(), ..scene.app(&version) }).unwrap();
+        scene.cutover(&["deploy", "--version", &version, "--detach"]).succeeded();
+        for before in 0..number {
+            holds(&scene, before).await;
+            scene.cutover(&["promote", "--detach"]).succeeded();
+        }
+        holds(&scene, number).await;
+        scene.cutover(&["abort"]).succeeded();
+        let ended = scene.until(|current| current.outcome().is_some()).await;
+        assert_eq!(ended.outcome(), Some(Outcome::Aborted), "in {step}");
+        scene.serves("v1").await;
+        scene.serves_on(&scene.others[0], "v1").await;
+
+        let given = |load: &Load| answers(&load.snapshot(), &version);
+        let at_the_end: Vec<u64> = loads.iter().map(given).collect();
+        assert!(number == 0 || at_the_end[0] > 0, "nobody saw {version} in {step}");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(loads.iter().map(given).collect::<Vec<_>>(), at_the_end, "after {step}");
+        assert_eq!(scene.replicas(), old, "after {step}");
+    }
+    for load in loads {
+        let report = load.stop().await;
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+    }
 }

@@ -55,7 +55,7 @@ impl App {
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let mut response = match request.uri().path() {
-            "/" => self.greet(),
+            "/" => self.greet().await,
             "/up" if self.is_ready() => text(StatusCode::OK, "ready\n"),
             "/up" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/alive" if self.is_dead() => text(StatusCode::INTERNAL_SERVER_ERROR, "dead\n"),
@@ -75,8 +75,11 @@ impl App {
         response
     }
 
-    fn greet(&self) -> Response<Body> {
+    async fn greet(&self) -> Response<Body> {
         let greeted = self.greeted.fetch_add(1, Ordering::Relaxed);
+        if is_in_share(greeted, self.settings.delay_rate) {
+            tokio::time::sleep(self.settings.delay).await;
+        }
         if self.started.elapsed() >= self.settings.fail_after && is_in_share(greeted, self.settings.fail_rate)
         {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "failing on purpose\n");

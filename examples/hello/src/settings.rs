@@ -17,6 +17,10 @@ pub(crate) struct Settings {
     /// The share of the answers of `/` that are 500, from 0 to 1.
     pub(crate) fail_rate: f64,
     pub(crate) fail_after: Duration,
+    /// How long the delayed answers of `/` take.
+    pub(crate) delay: Duration,
+    /// The share of the answers of `/` that are delayed, from 0 to 1.
+    pub(crate) delay_rate: f64,
     pub(crate) crash: Option<Crash>,
     /// When `/alive` turns red, counted from the start; `None` is never.
     pub(crate) dead_after: Option<Duration>,
@@ -43,8 +47,6 @@ pub(crate) struct Crash {
 
 impl Settings {
     pub(crate) fn from_env() -> Result<Self> {
-        let fail_rate = parsed("FAIL_RATE")?.unwrap_or(0.0);
-        ensure!((0.0..=1.0).contains(&fail_rate), "FAIL_RATE is {fail_rate}; it must lie between 0 and 1");
         Ok(Self {
             port: parsed("PORT")?.unwrap_or(3000),
             second_port: parsed("SECOND_PORT")?,
@@ -55,8 +57,10 @@ impl Settings {
                 Some("never") => None,
                 Some(other) => bail!("READY is {other}; the only value is `never`"),
             },
-            fail_rate,
+            fail_rate: share("FAIL_RATE", 0.0)?,
             fail_after: duration("FAIL_AFTER")?.unwrap_or_default(),
+            delay: duration("DELAY")?.unwrap_or_default(),
+            delay_rate: share("DELAY_RATE", 1.0)?,
             dead_after: duration("DEAD_AFTER")?,
             model_after: duration("MODEL_AFTER")?.unwrap_or_default(),
             model_dimensions: parsed("MODEL_DIMENSIONS")?.unwrap_or(384),
@@ -84,6 +88,12 @@ fn text(name: &str) -> Result<Option<String>> {
 fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str) -> Result<Option<T>> {
     let Some(value) = text(name)? else { return Ok(None) };
     value.parse().map(Some).with_context(|| format!("{name} is {value}, which it can't be"))
+}
+
+fn share(name: &str, default: f64) -> Result<f64> {
+    let share = parsed(name)?.unwrap_or(default);
+    ensure!((0.0..=1.0).contains(&share), "{name} is {share}; it must lie between 0 and 1");
+    Ok(share)
 }
 
 fn duration(name: &str) -> Result<Option<Duration>> {
