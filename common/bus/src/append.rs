@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cutover_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Bus, Error};
 
 /// How long an answer of the server is waited for.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -92,14 +92,16 @@ impl Message {
 /// Appends all messages, or none. One message needs no batch, and is cheaper by far: for a batch the server makes a store of
 /// its own on the disk (23 ms where a message takes 0.5, with `sync_interval: always`).
 pub(crate) async fn append(
-    client: &async_nats::Client,
+    bus: &Bus,
     doing: &'static str,
     mut messages: Vec<Message>,
 ) -> Result<Appended, Error> {
     let Some(mut last) = messages.pop() else { return Ok(Appended::Duplicate) };
     let before = messages.len();
+    let client = &bus.client;
+    let refused = bus.refusals.of(messages.iter().chain([&last]).map(|message| message.subject.clone()));
     if before > 0 {
-        let id = client.new_inbox();
+        let id = bus.unique();
         for (index, mut message) in messages.into_iter().enumerate() {
             message.headers.insert(NATS_BATCH_ID, id.as_str());
             message.headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
@@ -114,7 +116,11 @@ pub(crate) async fn append(
     }
     let request =
         async_nats::Request::new().headers(last.headers).payload(last.content).timeout(Some(ANSWER_LIMIT));
-    let answer = client.send_request(last.subject, request).await.map_err(|error| match error.kind() {
+    let answer = tokio::select! {
+        answer = client.send_request(last.subject, request) => answer,
+        subject = refused.next() => return Err(Error::NotAllowed { doing, subject }),
+    };
+    let answer = answer.map_err(|error| match error.kind() {
         async_nats::RequestErrorKind::TimedOut => Error::Timeout { doing, seconds: ANSWER_LIMIT.as_secs() },
         async_nats::RequestErrorKind::NoResponders => Error::leaderless(doing),
         _ => Error::Request { doing, message: error.to_string() },

@@ -129,9 +129,9 @@ impl Assignment {
             task: self.task.clone(),
             kind: fact.kind(),
         };
-        let id = self.journal.bus().client.new_inbox();
+        let id = self.journal.bus().unique();
         let Ok(message) = Message::new(subject.to_string(), &id, &fact) else { return false };
-        match append(&self.journal.bus().client, "recording progress", vec![message]).await {
+        match append(self.journal.bus(), "recording progress", vec![message]).await {
             Ok(_) => true,
             Err(error) => {
                 tracing::debug!(%error, "progress was not recorded");

@@ -1,26 +1,21 @@
 //! The connection.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, context::GetStreamErrorKind};
-use cutover_core::{JournalId, Stage};
+use cutover_core::{BusUser, JournalId};
+pub(crate) use cutover_core::{
+    LEASE_STREAM as LEASE, LOG_STREAM as LOG, OUTPUT_STREAM as OUTPUT, TIMER_STREAM as TIMER,
+    WAKE_CONSUMER as WAKE,
+};
 
-use crate::{Error, Journal};
+use crate::refusals::Refusals;
+use crate::{Access, Error, Journal, Key};
 
-/// The stream of the journal: decisions, facts, snapshots and work.
-pub(crate) const LOG: &str = "cutover";
-/// The stream of build and container output: in no one's way, and gone after a week.
-pub(crate) const OUTPUT: &str = "cutover-output";
-/// The stream of timers. One of its own, as schedules bring rollups with them: were they allowed on the journal's stream, whoever
-/// may publish a hint there could wipe all of it with one header.
-pub(crate) const TIMER: &str = "cutover-timer";
-/// The durable consumer of timers that have gone off, which all programs share.
-pub(crate) const WAKE: &str = "wake";
-/// The stream of leases: the last record of each.
-pub(crate) const LEASE: &str = "cutover-lease";
 /// The key of the journal's id in the stream's metadata.
 pub(crate) const JOURNAL_ID: &str = "cutover.journal";
 
@@ -44,34 +39,71 @@ pub fn is_local(url: &str) -> bool {
 pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
+    pub(crate) refusals: Refusals,
+    key: Option<Arc<Key>>,
 }
 
 impl Bus {
-    /// Connects. `url` is `nats://user:password@host:port`, or several of them with commas between, where any server of a
-    /// cluster will do; `name` is what the server calls the connection.
+    /// Connects to a bus that tells no users apart, or tells them by a password in the address, as [`Access::url`] has it.
+    ///
+    /// # Errors
+    /// As [`Bus::enter`].
+    pub async fn connect(url: &str, name: &str) -> Result<Self, Error> {
+        Self::enter(&Access::open(url), name).await
+    }
+
+    /// Connects. `name` is what the server calls the connection.
     ///
     /// # Errors
     /// An address that can't be read, or a server that isn't reached within 5 s.
-    pub async fn connect(url: &str, name: &str) -> Result<Self, Error> {
+    pub async fn enter(access: &Access, name: &str) -> Result<Self, Error> {
+        let url = &access.url;
         let address = |url: &str| url.trim().parse().map_err(|_| Error::Address(without_credentials(url)));
         let addresses: Vec<async_nats::ServerAddr> = url.split(',').map(address).collect::<Result<_, _>>()?;
+        let refusals = Refusals::default();
         let mut options = async_nats::ConnectOptions::new()
             .name(name)
             .connection_timeout(CONNECT_LIMIT)
             .ping_interval(Duration::from_secs(10))
-            .reconnect_delay_callback(delay);
+            .reconnect_delay_callback(delay)
+            .event_callback(refusals.listener());
         let account = |address: &async_nats::ServerAddr| {
             address.username().map(str::to_owned).zip(address.password().map(str::to_owned))
         };
-        if let Some((user, password)) = addresses.iter().find_map(account) {
+        if let Some(key) = &access.key {
+            options = options.nkey(key.seed()).custom_inbox_prefix(key.user().inbox());
+        } else if let Some((user, password)) = addresses.iter().find_map(account) {
             options = options.user_and_password(user, password);
         }
-        let client = options
-            .connect(addresses)
+        if let Some(roots) = &access.roots {
+            options = options.add_root_certificates(roots.clone()).require_tls(true);
+        }
+        if let Some((certificate, key)) = &access.certificate {
+            options = options.add_client_certificate(certificate.clone(), key.clone()).require_tls(true);
+        }
+        // Much state, for one moment of a connection.
+        let client = Box::pin(options.connect(addresses))
             .await
             .map_err(|source| Error::Unreachable { url: without_credentials(url), source })?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream })
+        Ok(Self { client, jetstream, refusals, key: access.key.clone() })
+    }
+
+    /// Whether whoever is connected writes snapshots, purges and makes consumers: who may write a snapshot may say anything of a
+    /// service. Where the bus tells no users apart, everybody does.
+    pub(crate) fn administers(&self) -> bool {
+        self.key.as_ref().is_none_or(|key| key.user() == BusUser::Operator)
+    }
+
+    /// Whether nobody else does.
+    pub(crate) fn administers_alone(&self) -> bool {
+        self.key.is_some() && self.administers()
+    }
+
+    /// A text that nobody else has.
+    pub(crate) fn unique(&self) -> String {
+        let inbox = self.client.new_inbox();
+        inbox.rsplit('.').next().unwrap_or(&inbox).to_owned()
     }
 
     /// Opens the journal.
@@ -110,11 +142,6 @@ impl Bus {
 /// How long an attempt to connect is put off: the first, which is counted too, not at all, the later ones for up to 2 s.
 fn delay(attempts: usize) -> Duration {
     Duration::from_millis(100 * u64::try_from(attempts.saturating_sub(1).min(20)).unwrap_or(20))
-}
-
-/// The durable consumer that the workers of a stage share.
-pub(crate) fn consumer_of(stage: Stage) -> String {
-    format!("run-{stage}")
 }
 
 /// Addresses that may be shown: without user and password.

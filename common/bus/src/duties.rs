@@ -15,7 +15,7 @@ use crate::logs::Logs;
 use crate::{Error, Held, Journal};
 
 /// Ended deployments of a service whose entries stay in the log.
-const KEPT_DEPLOYMENTS: usize = 20;
+pub(crate) const KEPT_DEPLOYMENTS: usize = 20;
 /// How long giving the leases back may take: what isn't given back runs out.
 const GIVE_BACK_LIMIT: Duration = Duration::from_secs(2);
 

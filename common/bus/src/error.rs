@@ -49,6 +49,14 @@ pub enum Error {
         /// What the client said.
         message: String,
     },
+    /// The user of this connection may not say that.
+    #[error("the NATS server doesn't let this user publish on '{subject}', which was tried while {doing}")]
+    NotAllowed {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        subject: String,
+    },
     /// JetStream said no.
     #[error("JetStream refused while {doing}: {description}")]
     JetStream {

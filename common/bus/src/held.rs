@@ -84,7 +84,7 @@ impl Held {
     /// A bus that doesn't answer: whether it is noted is not known then.
     pub async fn set_note<T: Serialize + Sync>(&self, note: &T) -> Result<(), Error> {
         let message = Message::repeatable(Subject::note_of(self.duty, &self.key), note)?;
-        append(&self.logs.journal().bus().client, "writing a note", vec![message]).await.map(drop)
+        append(self.logs.journal().bus(), "writing a note", vec![message]).await.map(drop)
     }
 }
 

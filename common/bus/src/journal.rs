@@ -1,5 +1,6 @@
 //! The journal: taking decisions in it, and carrying out what follows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_core::{
@@ -9,6 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::append::{Appended, BATCH_LIMIT, Message, append};
+use crate::duties::KEPT_DEPLOYMENTS;
 use crate::published::work_id;
 use crate::service_log::Taken;
 use crate::stored::{Stored, now};
@@ -25,16 +27,16 @@ const DECIDING: &str = "taking a decision";
 #[derive(Clone, Debug)]
 pub struct Journal {
     bus: Bus,
-    id: JournalId,
+    id: Arc<JournalId>,
 }
 
 impl Journal {
-    pub(crate) const fn new(bus: Bus, id: JournalId) -> Self {
-        Self { bus, id }
+    pub(crate) fn new(bus: Bus, id: JournalId) -> Self {
+        Self { bus, id: Arc::new(id) }
     }
 
     /// The journal's id.
-    pub const fn id(&self) -> &JournalId {
+    pub fn id(&self) -> &JournalId {
         &self.id
     }
 
@@ -49,6 +51,9 @@ impl Journal {
     /// # Errors
     /// [`DecideError::Refused`] says why it can't be taken; `log` then holds what it was refused on.
     pub async fn decide(&self, log: &mut ServiceLog, decision: Decision) -> Result<(), DecideError> {
+        if self.bus.administers_alone() {
+            self.tidy(log).await?;
+        }
         let begun = Instant::now();
         let mut since_sent = None;
         loop {
@@ -65,6 +70,19 @@ impl Journal {
                 return Err(error.into());
             }
         }
+    }
+
+    /// Writes the snapshot of what has ended, and purges what it covers and nobody needs: where programs may not, whoever decides
+    /// does it before. A purge that fails fails nothing.
+    async fn tidy(&self, log: &mut ServiceLog) -> Result<(), Error> {
+        self.read_on(log, &mut Vec::new()).await?;
+        if log.service().effects(now()).contains(&Effect::Snapshot) {
+            self.write_snapshot(log).await?;
+            if let Err(error) = self.purge(log.key(), KEPT_DEPLOYMENTS).await {
+                tracing::warn!(service = %log.key(), %error, "what nobody needs was not purged");
+            }
+        }
+        Ok(())
     }
 
     /// One try, from reading to writing; `true`: it is decided, `false`: another was faster. What an earlier try has sent,
@@ -128,11 +146,11 @@ impl Journal {
         };
         let work: Vec<_> = work.into_iter().take(BATCH_LIMIT).collect();
         let messages = std::iter::once(message.clone()).chain(work.iter().map(|(_, work)| work.clone()));
-        match append(&self.bus.client, DECIDING, messages.collect()).await? {
+        match append(&self.bus, DECIDING, messages.collect()).await? {
             // Work that another has published already makes the whole batch a duplicate: then the message goes alone, and
             // what follows is derived from the log.
             Appended::Duplicate if !work.is_empty() => {
-                append(&self.bus.client, DECIDING, vec![message]).await?;
+                append(&self.bus, DECIDING, vec![message]).await?;
             }
             Appended::At(_) => {
                 if let Some(current) = &next.current {
@@ -151,11 +169,10 @@ impl Journal {
         let Some(current) = &log.service().current else { return Ok(()) };
         let effects = log.service().effects(now);
         let work = unpublished(log, log.service(), &effects)?.into_iter();
-        let sent =
-            work.map(async |(id, message)| append(&self.bus.client, DOING, vec![message]).await.map(|_| id));
+        let sent = work.map(async |(id, message)| append(&self.bus, DOING, vec![message]).await.map(|_| id));
         let ids: Vec<String> = stream::iter(sent).buffer_unordered(IN_FLIGHT).try_collect().await?;
         log.published().add(current, ids);
-        if effects.contains(&Effect::Snapshot) {
+        if effects.contains(&Effect::Snapshot) && self.bus.administers() {
             self.write_snapshot(log).await?;
         }
         for effect in effects {
@@ -181,7 +198,7 @@ impl Journal {
             let message =
                 Message::new(subject.clone(), &id, service)?.expecting(last.map_or(0, |last| last.sequence));
             // In a conflict somebody has written one, maybe of an end before: each is of a later one, so this ends.
-            if append(&self.bus.client, "writing a snapshot", vec![message]).await? != Appended::Conflict {
+            if append(&self.bus, "writing a snapshot", vec![message]).await? != Appended::Conflict {
                 break;
             }
         }

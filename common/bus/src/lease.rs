@@ -25,7 +25,7 @@ pub(crate) struct Leases {
 impl Leases {
     /// Of no services yet. `name` is for people.
     pub(crate) fn new(bus: Bus, duty: Duty, name: &str, terms: LeaseTerms) -> Self {
-        let me = format!("{name} {}", bus.client.new_inbox().replace("_INBOX.", ""));
+        let me = format!("{name} {}", bus.unique());
         Self { bus, duty, me, terms, began: Instant::now(), leases: BTreeMap::new() }
     }
 
@@ -113,7 +113,7 @@ async fn write(
     record: &LeaseRecord,
 ) -> Result<Option<u64>, Error> {
     let message = Message::repeatable(Subject::lease_of(duty, key), record)?.expecting(expected);
-    match append(&bus.client, "writing a lease", vec![message]).await? {
+    match append(bus, "writing a lease", vec![message]).await? {
         Appended::At(sequence) => Ok(Some(sequence)),
         Appended::Duplicate | Appended::Conflict => Ok(None),
     }

@@ -1,5 +1,6 @@
 //! The bus: the journal on NATS JetStream, the worker loop, and who is there. The only crate that knows NATS.
 
+mod access;
 mod append;
 mod assignment;
 mod bus;
@@ -8,6 +9,7 @@ mod error;
 mod held;
 mod hint;
 mod journal;
+mod key;
 mod lease;
 mod logs;
 mod output;
@@ -17,6 +19,7 @@ mod published;
 mod pull;
 mod purge;
 mod reading;
+mod refusals;
 mod service_log;
 mod set_up;
 mod stored;
@@ -27,12 +30,14 @@ mod timer;
 mod watch;
 mod worker;
 
+pub use access::Access;
 pub use assignment::{Assignment, Performer};
 pub use bus::{Bus, is_local};
 pub use duties::{Pace, StandingWork, hold};
 pub use error::{DecideError, Error};
 pub use held::Held;
 pub use journal::Journal;
+pub use key::{Key, KeyError};
 pub use output::{OutputLine, OutputLines};
 pub use point::{AtPoint, Point, UnknownPoint};
 pub use presence::Present;

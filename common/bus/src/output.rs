@@ -37,6 +37,7 @@ impl Journal {
         follow: bool,
     ) -> Result<OutputLines, Error> {
         let config = push::OrderedConfig {
+            name: Some(format!("output-{}", self.bus().unique())),
             deliver_subject: self.bus().client.new_inbox(),
             filter_subject: Subject::outputs_of(key, deployment),
             deliver_policy: DeliverPolicy::All,

@@ -9,7 +9,7 @@ use async_nats::jetstream::stream::{Config, ConsumerCreateStrictErrorKind};
 use cutover_core::{JournalId, Stage, Subject};
 use tokio::time::Instant;
 
-use crate::bus::{ACK_WAIT, LEASE, LOG, TIMER, WAKE, consumer_of};
+use crate::bus::{ACK_WAIT, LEASE, LOG, TIMER, WAKE};
 use crate::{Bus, Error, Journal, streams};
 
 /// How long a server that can't serve yet is waited for: a cluster elects a leader first, and a stream that was just made
@@ -65,7 +65,7 @@ impl Bus {
     async fn try_set_up(&self, copies: Copies) -> Result<JournalId, Error> {
         let journal = match self.open().await {
             Err(Error::NotSetUp) => {
-                let (copies, id) = (copies.number(), self.client.new_inbox().replace("_INBOX.", ""));
+                let (copies, id) = (copies.number(), self.unique());
                 // The journal's stream last: where it is, all is.
                 self.create_stream(streams::output(copies)).await?;
                 self.create_stream(streams::timer(copies)).await?;
@@ -92,7 +92,7 @@ impl Bus {
     /// new. They begin with the oldest deployment that runs or owes something.
     ///
     /// # Errors
-    /// A server that refuses, or doesn't answer.
+    /// A server that refuses, or doesn't answer; [`Error::NotSetUp`], where they are for another user to make.
     pub async fn make_consumers(
         &self,
         journal: &Journal,
@@ -100,15 +100,18 @@ impl Bus {
     ) -> Result<(), Error> {
         let mut lost = Vec::new();
         for stage in stages {
-            if !self.has_consumer(LOG, &consumer_of(stage)).await? {
+            if !self.has_consumer(LOG, &stage.consumer()).await? {
                 lost.push(stage);
             }
+        }
+        if !lost.is_empty() && !self.administers() {
+            return Err(Error::NotSetUp);
         }
         if !lost.is_empty() {
             let start_sequence = journal.lowest_open().await?;
             for stage in lost {
                 let from = DeliverPolicy::ByStartSequence { start_sequence };
-                self.create_consumer(LOG, &consumer_of(stage), Subject::runs_of(stage), from).await?;
+                self.create_consumer(LOG, &stage.consumer(), Subject::runs_of(stage), from).await?;
             }
         }
         Ok(())

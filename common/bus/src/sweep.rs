@@ -25,7 +25,9 @@ impl Sweep {
 
     async fn sweep(&self, key: &ServiceKey, purges: bool) -> Result<(), Error> {
         self.logs.carry_out(key, now()).await?;
-        if let Some(kept) = self.pace.kept_deployments.filter(|_| purges) {
+        if let Some(kept) =
+            self.pace.kept_deployments.filter(|_| purges && self.logs.journal().bus().administers())
+        {
             self.logs.journal().purge(key, kept).await?;
         }
         Ok(())

@@ -180,10 +180,9 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let attempt = claim.attempt;
         let fact = Fact::Claimed(claim);
         let subject = fact_subject(deployment, &hint.work.task, &fact);
-        let id =
-            format!("{}/{}", fact_id(deployment, &hint.work.task, attempt, &fact), bus.client.new_inbox());
+        let id = format!("{}/{}", fact_id(deployment, &hint.work.task, attempt, &fact), bus.unique());
         let message = Message::new(subject.clone(), &id, &fact)?.expecting(expected);
-        let tried = async || match append(&bus.client, "claiming a task", vec![message.clone()]).await? {
+        let tried = async || match append(bus, "claiming a task", vec![message.clone()]).await? {
             Appended::At(sequence) => Ok(Some(sequence)),
             Appended::Duplicate | Appended::Conflict => {
                 let last = Stored::last(bus, &subject).await?;
@@ -295,7 +294,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let message = Message::new(fact_subject(deployment, task, &fact), &id, &fact)?;
         let (bus, begun) = (self.shared.journal.bus(), Instant::now());
         loop {
-            match append(&bus.client, DOING, vec![message.clone()]).await {
+            match append(bus, DOING, vec![message.clone()]).await {
                 Ok(appended) => {
                     self.shared.options.reach(self.stage, Point::Recorded);
                     let at = if let Appended::At(sequence) = appended { sequence } else { 0 };

@@ -90,9 +90,10 @@ impl Watch {
     }
 
     async fn subscribe(&self) -> Result<push::Ordered, Error> {
-        let client = &self.journal.bus().client;
+        let bus = self.journal.bus();
         let config = push::OrderedConfig {
-            deliver_subject: client.new_inbox(),
+            name: Some(format!("watch-{}", bus.unique())),
+            deliver_subject: bus.client.new_inbox(),
             filter_subject: Subject::log_of(self.log.key()),
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.log.next() },
             ..push::OrderedConfig::default()

@@ -9,7 +9,7 @@ use cutover_telemetry::Metrics;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{LOG, consumer_of};
+use crate::bus::LOG;
 use crate::duties::hold_at;
 use crate::logs::Logs;
 use crate::pull::Pull;
@@ -126,7 +126,7 @@ async fn slot<P: Performer>(
     stop: CancellationToken,
     hand_back: CancellationToken,
 ) -> Result<(), Error> {
-    let mut work = Pull::new(Arc::clone(&shared.logs), LOG, consumer_of(stage));
+    let mut work = Pull::new(Arc::clone(&shared.logs), LOG, stage.consumer());
     while let Some(message) = work.next(&stop).await? {
         TaskRun::new(&shared, stage, message).run(&hand_back).await;
     }

@@ -1,6 +1,7 @@
 //! The rules of Cutover, and nothing else: what a deployment is, which facts may follow which, what is due, how it ends,
 //! what the deploy file says, and what a migration declares. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
 
+mod bus_access;
 mod bytes;
 mod canary;
 mod canary_record;
@@ -53,6 +54,10 @@ mod tls;
 mod warning;
 mod watch_note;
 
+pub use bus_access::{
+    BusUser, LEASE_STREAM, LOG_STREAM, OUTPUT_STREAM, Permissions, TIMER_STREAM, UnknownBusUser,
+    WAKE_CONSUMER, authorization, is_within,
+};
 pub use bytes::{Bytes, InvalidSize};
 pub use canary::{Canary, CanaryStep, Choice, Hold, Promotion};
 pub use canary_record::{Attempt, CanaryRecord, Part};

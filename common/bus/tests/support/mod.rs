@@ -8,6 +8,7 @@ pub(crate) mod leases;
 pub(crate) mod node;
 pub(crate) mod notes;
 pub(crate) mod relay;
+pub(crate) mod users;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -3,9 +3,10 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_bus::Bus;
+use cutover_bus::{Access, Bus, Key};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -16,6 +17,10 @@ pub(crate) struct Node {
     name: String,
     port: u16,
     routes: Option<Routes>,
+    /// The part of its configuration that says who may do what.
+    authorization: String,
+    /// Who asks it whether it answers.
+    key: Option<Arc<Key>>,
     folder: tempfile::TempDir,
 }
 
@@ -31,9 +36,24 @@ pub(crate) struct Routes {
 impl Node {
     /// Starts one; it may not answer yet.
     pub(crate) fn start(name: &str, routes: Option<Routes>) -> Self {
+        Self::guarded(name, routes, String::new(), None)
+    }
+
+    /// Starts one that tells users apart.
+    pub(crate) fn guarded(
+        name: &str,
+        routes: Option<Routes>,
+        authorization: String,
+        key: Option<Arc<Key>>,
+    ) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        let child = spawn(name, port, routes.as_ref(), &folder);
-        Self { child, name: name.to_owned(), port, routes, folder }
+        let child = spawn(name, port, routes.as_ref(), &authorization, &folder);
+        Self { child, name: name.to_owned(), port, routes, authorization, key, folder }
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -47,7 +67,8 @@ impl Node {
     /// Waits until it answers.
     pub(crate) async fn answers(&self) -> Bus {
         for _ in 0..400 {
-            if let Ok(bus) = Bus::connect(&self.url(), "test").await {
+            let access = Access { key: self.key.clone(), ..Access::open(&self.url()) };
+            if let Ok(bus) = Bus::enter(&access, "test").await {
                 return bus;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -63,7 +84,7 @@ impl Node {
 
     /// Starts it again from its files, after it was killed.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(&self.name, self.port, self.routes.as_ref(), &self.folder);
+        self.child = spawn(&self.name, self.port, self.routes.as_ref(), &self.authorization, &self.folder);
     }
 
     /// Starts it again without its files, after it was killed.
@@ -94,7 +115,13 @@ impl Drop for Node {
     }
 }
 
-fn spawn(name: &str, port: u16, routes: Option<&Routes>, folder: &tempfile::TempDir) -> Child {
+fn spawn(
+    name: &str,
+    port: u16,
+    routes: Option<&Routes>,
+    authorization: &str,
+    folder: &tempfile::TempDir,
+) -> Child {
     let binary = std::env::var_os("CUTOVER_NATS_SERVER")
         .map_or_else(|| PathBuf::from("/usr/local/lib/cutover/nats-server"), PathBuf::from);
     assert!(
@@ -117,6 +144,7 @@ fn spawn(name: &str, port: u16, routes: Option<&Routes>, folder: &tempfile::Temp
             others.join(", ")
         );
     }
+    config += authorization;
     let file = folder.path().join("nats.conf");
     std::fs::write(&file, config).unwrap();
     let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();

@@ -1,0 +1,163 @@
+//! A server that tells its users apart, as `cutover_core::authorization` configures it: what each user has to do passes, and
+//! nothing else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use cutover_bus::Error;
+use cutover_core::{BusUser, Decision, Duty, Outcome, Program, Stage, Subject, Task};
+use support::crew::{Crew, Script};
+use support::users::Guarded;
+use support::{deploy, ended, key, plan, until};
+
+/// The stream of the journal.
+const LOG: &str = "cutover";
+
+/// One worker of each program, each with its own key.
+async fn crew_of(server: &Guarded, script: &Script) -> Crew {
+    let mut crew = Crew::new();
+    for program in Program::ALL {
+        crew = crew.with(&server.journal(BusUser::Program(program)).await, script, program);
+    }
+    crew
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_deployments_pass_with_a_user_for_each_program() {
+    let server = Guarded::start().await;
+    let (operator, observer) =
+        (server.journal(BusUser::Operator).await, server.journal(BusUser::Observer).await);
+    let crew = crew_of(&server, &Script::default()).await;
+    for n in 1..=2 {
+        deploy(&operator, n, &["a", "b"]).await.unwrap();
+        let live = until(&observer, |current| {
+            *current.id() == plan(n, &[]).deployment && current.outcome().is_some()
+        });
+        assert_eq!(live.await.outcome(), Some(Outcome::Live));
+    }
+    let present = observer.bus().presence(&Program::ALL, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(present.len(), Program::ALL.len());
+    crew.stop().await;
+
+    // One that is taken back: its restore and its discard are others' to write than its switch.
+    let crew = crew_of(&server, &Script { fail_in: Some(Stage::Soak), ..Script::default() }).await;
+    deploy(&operator, 3, &["a", "b"]).await.unwrap();
+    assert_eq!(ended(&observer).await.outcome(), Some(Outcome::TakenBack));
+    crew.stop().await;
+
+    // Whoever decides has written the snapshot of what had ended before.
+    let snapshot = Subject::State(key()).to_string();
+    let client = server.thief(BusUser::Operator).await.client;
+    let stream = jetstream::new(client).get_stream(LOG).await.unwrap();
+    assert!(stream.get_last_raw_message_by_subject(&snapshot).await.is_ok());
+    let log = server.node.log();
+    assert!(!log.contains("Violation"), "the server has refused something:\n{log}");
+}
+
+/// What somebody tries to publish with the key of a user.
+fn attempts(user: BusUser) -> Vec<String> {
+    let (hello, deployment) = (key(), plan(1, &["a"]).deployment);
+    let fact = |stage: Stage, kind: &str| {
+        let task = Task { stage, host: stage.per_host().then(|| "a".parse().unwrap()) };
+        Subject::facts_of(&hello, &deployment, &task).replace(".*", &format!(".{kind}"))
+    };
+    let mut attempts = Vec::new();
+    for stage in Stage::ALL.into_iter().filter(|stage| user != BusUser::Program(stage.program())) {
+        attempts.extend(["claimed", "progressed", "finished", "failed"].map(|kind| fact(stage, kind)));
+        attempts.push(Subject::outputs_of(&hello, &deployment).replace('>', &format!("{stage}._")));
+        attempts.push(format!("$JS.API.CONSUMER.MSG.NEXT.{LOG}.{}", stage.consumer()));
+        attempts.push(format!("$JS.ACK.{LOG}.{}.1.1.1.1.0", stage.consumer()));
+    }
+    for duty in Duty::ALL.into_iter().filter(|duty| !user.may_hold(*duty)) {
+        attempts.extend([Subject::lease_of(duty, &hello), Subject::note_of(duty, &hello)]);
+    }
+    if user != BusUser::Operator {
+        attempts.extend([
+            Subject::Decisions(hello.clone()).to_string(),
+            Subject::State(hello.clone()).to_string(),
+        ]);
+        for power in ["PURGE", "UPDATE", "CREATE"] {
+            attempts.push(format!("$JS.API.STREAM.{power}.{LOG}"));
+        }
+        for consumer in
+            [LOG.to_owned(), format!("{LOG}.run-switch"), format!("{LOG}.run-switch.cutover.run.switch.>")]
+        {
+            attempts.push(format!("$JS.API.CONSUMER.CREATE.{consumer}"));
+        }
+    }
+    if user == BusUser::Observer {
+        attempts.push(Subject::Run { stage: Stage::Build, key: hello.clone() }.to_string());
+        attempts.push(Subject::timer_of(&hello));
+    }
+    for power in
+        ["STREAM.DELETE", "STREAM.MSG.DELETE", "STREAM.RESTORE", "STREAM.SNAPSHOT", "STREAM.LEADER.STEPDOWN"]
+    {
+        attempts.push(format!("$JS.API.{power}.{LOG}"));
+    }
+    attempts.push(format!("$JS.API.CONSUMER.DELETE.{LOG}.run-switch"));
+    attempts.push(format!("$JS.API.CONSUMER.DURABLE.CREATE.{LOG}.run-switch"));
+    attempts.push("$JS.API.STREAM.CREATE.other".to_owned());
+    attempts.push(Subject::due_of(&hello));
+    attempts.extend(BusUser::ALL.map(|other| format!("{}.x.1", other.inbox())));
+    attempts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stolen_key_can_publish_nothing_but_its_own_users_work() {
+    let server = Guarded::start().await;
+    let operator = server.journal(BusUser::Operator).await;
+    deploy(&operator, 1, &["a"]).await.unwrap();
+    let stream = jetstream::new(server.thief(BusUser::Operator).await.client).get_stream(LOG).await.unwrap();
+    let last = async || stream.get_info().await.unwrap().state.last_sequence;
+    let before = last().await;
+    for user in BusUser::ALL {
+        let thief = server.thief(user).await;
+        for subject in attempts(user) {
+            thief.client.publish(subject.clone(), "{}".into()).await.unwrap();
+            thief.is_refused(&format!("Publish to \"{subject}\"")).await;
+        }
+    }
+    assert_eq!(last().await, before, "something was stored");
+    assert!(
+        server.node.log().contains("Violation"),
+        "what is refused is in the log, which other tests search for it"
+    );
+}
+
+#[tokio::test]
+async fn a_stolen_key_can_listen_to_no_other_user_and_to_no_entry() {
+    let server = Guarded::start().await;
+    for user in BusUser::ALL {
+        let thief = server.thief(user).await;
+        let others = BusUser::ALL.into_iter().filter(|other| *other != user);
+        let wanted = others.map(|other| format!("{}.>", other.inbox()));
+        let all = [">", "_INBOX.>", "cutover.>", "cutover.log.>", "$JS.>", "$JS.API.>"].map(str::to_owned);
+        for subject in wanted.chain(all) {
+            let _refused = thief.client.subscribe(subject.clone()).await.unwrap();
+            thief.is_refused(&format!("Subscription to \"{subject}\"")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_no_key_is_not_let_in_and_a_refusal_is_said_at_once() {
+    let server = Guarded::start().await;
+    assert!(async_nats::connect(server.node.url()).await.is_err());
+    let strangers = async_nats::ConnectOptions::with_nkey(
+        cutover_bus::Key::new(BusUser::Operator).to_text().replace("operator ", "").trim().to_owned(),
+    );
+    assert!(strangers.connect(server.node.url()).await.is_err());
+
+    let journal = server.journal(BusUser::Program(Program::Builder)).await;
+    let mut log = journal.service(&key()).await.unwrap();
+    let decided = journal.decide(&mut log, Decision::Accepted(plan(1, &["a"]))).await;
+    let refused = Subject::Decisions(key()).to_string();
+    assert!(
+        matches!(&decided, Err(cutover_bus::DecideError::Bus(Error::NotAllowed { subject, .. })) if *subject == refused),
+        "{decided:?}"
+    );
+}

@@ -1,0 +1,382 @@
+//! Who may say what on the bus: one user for each program, one for whoever decides, and one that only looks.
+//!
+//! What a user may publish is enforced twice: by the server, by subject, and by whoever reads the journal, by the signature of
+//! an entry. The server alone can't do it: it sends its answer to whatever subject a request names, without asking whether the
+//! one who asks may publish there, and an answer may hold what that one has stored before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Duty, Program, Stage, Subject};
+
+/// The stream of the journal: decisions, facts, snapshots and work.
+pub const LOG_STREAM: &str = "cutover";
+/// The stream of build and container output.
+pub const OUTPUT_STREAM: &str = "cutover-output";
+/// The stream of timers.
+pub const TIMER_STREAM: &str = "cutover-timer";
+/// The stream of leases and notes.
+pub const LEASE_STREAM: &str = "cutover-lease";
+/// The durable consumer of timers that have gone off, which all programs share.
+pub const WAKE_CONSUMER: &str = "wake";
+
+const STREAMS: [&str; 4] = [LOG_STREAM, OUTPUT_STREAM, TIMER_STREAM, LEASE_STREAM];
+
+/// A user of the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BusUser {
+    /// Whoever decides: people who deploy. It also sets the journal up, writes snapshots and purges.
+    Operator,
+    /// Whoever only looks.
+    Observer,
+    /// A program: it writes the facts of its own stages.
+    Program(Program),
+}
+
+/// A name that is no user's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no user of the bus: one of operator, observer, builder, shipper, migrator, prober, switcher"
+)]
+pub struct UnknownBusUser(String);
+
+/// What the server lets a user do, as patterns of subjects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// What it may publish.
+    pub publish: Vec<String>,
+    /// What it may not publish, although a pattern of `publish` matches.
+    pub publish_not: Vec<String>,
+    /// What it may subscribe to.
+    pub subscribe: Vec<String>,
+    /// Whether it may answer what it was asked, wherever the answer is wanted.
+    pub answers: bool,
+}
+
+impl Stage {
+    /// The durable consumer that the workers of the stage share.
+    pub fn consumer(self) -> String {
+        format!("run-{self}")
+    }
+}
+
+impl Duty {
+    /// Every duty.
+    pub const ALL: [Self; 4] = [Self::Sweep, Self::Certificates, Self::Collect, Self::Watch];
+
+    /// Whether a program takes part in it.
+    pub const fn is_of(self, program: Program) -> bool {
+        match self {
+            Self::Sweep => true,
+            Self::Certificates => matches!(program, Program::Switcher),
+            Self::Collect => matches!(program, Program::Builder),
+            Self::Watch => matches!(program, Program::Prober),
+        }
+    }
+}
+
+impl BusUser {
+    /// Every user.
+    pub const ALL: [Self; 7] = [
+        Self::Operator,
+        Self::Observer,
+        Self::Program(Program::Builder),
+        Self::Program(Program::Shipper),
+        Self::Program(Program::Migrator),
+        Self::Program(Program::Prober),
+        Self::Program(Program::Switcher),
+    ];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Observer => "observer",
+            Self::Program(program) => program.as_str(),
+        }
+    }
+
+    /// What the subjects begin with on which it gets its answers: nobody else may listen there.
+    pub fn inbox(self) -> String {
+        format!("_INBOX_{self}")
+    }
+
+    /// Whether an entry of the journal may be its.
+    pub fn may_write(self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Decisions(_) | Subject::State(_) => self == Self::Operator,
+            Subject::Fact { task, .. } => self == Self::Program(task.stage.program()),
+            Subject::Run { .. } => self != Self::Observer,
+        }
+    }
+
+    /// Whether what a lease or a note of a duty says may be its.
+    pub const fn may_hold(self, duty: Duty) -> bool {
+        match self {
+            Self::Operator | Self::Observer => false,
+            Self::Program(program) => duty.is_of(program),
+        }
+    }
+
+    /// What the server is to let it do.
+    pub fn permissions(self) -> Permissions {
+        let mut publish = vec![
+            format!("$JS.API.STREAM.INFO.{LOG_STREAM}"),
+            format!("$JS.API.STREAM.MSG.GET.{LOG_STREAM}"),
+            format!("$JS.API.DIRECT.GET.{LOG_STREAM}"),
+            format!("$JS.API.DIRECT.GET.{LEASE_STREAM}"),
+        ];
+        let mut publish_not = Vec::new();
+        let mut subscribe = vec![format!("{}.>", self.inbox())];
+        match self {
+            Self::Operator => {
+                publish.extend(written_by(self));
+                publish.extend(administration());
+                publish.extend(looking());
+            }
+            Self::Observer => {
+                publish.extend(looking());
+                publish_not.extend(
+                    Stage::ALL
+                        .map(|stage| format!("$JS.API.CONSUMER.CREATE.{LOG_STREAM}.{}.>", stage.consumer())),
+                );
+            }
+            Self::Program(program) => {
+                publish.extend(written_by(self));
+                publish.extend(taken_by(program));
+                let service = program.binary();
+                subscribe.extend([
+                    "$SRV.*".to_owned(),
+                    format!("$SRV.*.{service}"),
+                    format!("$SRV.*.{service}.*"),
+                ]);
+            }
+        }
+        Permissions { publish, publish_not, subscribe, answers: matches!(self, Self::Program(_)) }
+    }
+}
+
+/// What is written into the streams by a user: the subjects of [`BusUser::may_write`] and [`BusUser::may_hold`] as patterns.
+fn written_by(user: BusUser) -> Vec<String> {
+    let mut subjects = vec!["cutover.run.*.*.*".to_owned(), "cutover.timer.at.*.*".to_owned()];
+    match user {
+        BusUser::Operator => {
+            subjects.extend(["cutover.log.*.*.decisions".to_owned(), "cutover.state.*.*".to_owned()]);
+        }
+        BusUser::Observer => subjects.clear(),
+        BusUser::Program(program) => {
+            for stage in program.stages() {
+                subjects.push(format!("cutover.log.*.*.*.{stage}.*.*"));
+                subjects.push(format!("cutover.output.*.*.*.{stage}.*"));
+            }
+            for duty in Duty::ALL.into_iter().filter(|duty| duty.is_of(program)) {
+                subjects.push(format!("cutover.lease.{duty}.*.*"));
+                subjects.push(format!("cutover.lease.{duty}.*.*.note"));
+            }
+        }
+    }
+    subjects
+}
+
+/// What a program takes its work by. It makes no consumers: whoever makes one may have its messages delivered to any subject.
+fn taken_by(program: Program) -> Vec<String> {
+    let consumers = program.stages().map(|stage| (LOG_STREAM, stage.consumer()));
+    let consumers = consumers.chain([(TIMER_STREAM, WAKE_CONSUMER.to_owned())]);
+    consumers
+        .flat_map(|(stream, consumer)| {
+            [
+                format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
+                format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+                format!("$JS.ACK.{stream}.{consumer}.>"),
+                format!("$JS.ACK.*.*.{stream}.{consumer}.>"),
+            ]
+        })
+        .collect()
+}
+
+/// Following the log and the output, and asking who is there.
+fn looking() -> Vec<String> {
+    let followed = [(LOG_STREAM, "cutover.log"), (OUTPUT_STREAM, "cutover.output")];
+    let follow = followed.iter().flat_map(|(stream, subjects)| {
+        [
+            format!("$JS.API.CONSUMER.CREATE.{stream}.*.{subjects}.>"),
+            format!("$JS.API.CONSUMER.INFO.{stream}.*"),
+            format!("$JS.FC.{stream}.>"),
+        ]
+    });
+    ["$SRV.PING".to_owned()].into_iter().chain(follow).collect()
+}
+
+/// Setting the journal up, and purging what nobody needs. No stream is deleted, and no single message.
+fn administration() -> Vec<String> {
+    let of_stream = |stream: &str| {
+        [
+            format!("$JS.API.STREAM.CREATE.{stream}"),
+            format!("$JS.API.STREAM.UPDATE.{stream}"),
+            format!("$JS.API.STREAM.INFO.{stream}"),
+            format!("$JS.API.CONSUMER.INFO.{stream}.*"),
+            format!("$JS.API.CONSUMER.CREATE.{stream}.>"),
+        ]
+    };
+    let purge = format!("$JS.API.STREAM.PURGE.{LOG_STREAM}");
+    STREAMS.into_iter().flat_map(of_stream).chain([purge]).collect()
+}
+
+/// The `authorization` of a nats-server's configuration in which each user has this public key; whoever has none of them is
+/// refused. A key may also be the name of a variable of the server's environment, with a `$` before it.
+pub fn authorization(keys: &BTreeMap<BusUser, String>) -> String {
+    let mut text = "authorization {\n  users = [\n".to_owned();
+    for (user, key) in keys {
+        let Permissions { publish, publish_not, subscribe, answers } = user.permissions();
+        text +=
+            &format!("    # {user}\n    {{\n      nkey: {key}\n      permissions: {{\n        publish: {{\n");
+        text += &list("allow", &publish);
+        text += &list("deny", &publish_not);
+        text += "        }\n        subscribe: {\n";
+        text += &list("allow", &subscribe);
+        text += "        }\n";
+        if answers {
+            text += "        allow_responses: { max: 1, expires: \"5s\" }\n";
+        }
+        text += "      }\n    }\n";
+    }
+    text + "  ]\n}\n"
+}
+
+fn list(name: &str, subjects: &[String]) -> String {
+    if subjects.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = subjects.iter().map(|subject| format!("            \"{subject}\"\n")).collect();
+    format!("          {name}: [\n{}          ]\n", lines.concat())
+}
+
+/// Whether a subject is one of a pattern, as the server compares them.
+pub fn is_within(subject: &str, pattern: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            (_, None) => return false,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+impl Permissions {
+    /// Whether a user with these may publish on a subject.
+    pub fn publishes(&self, subject: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| is_within(subject, pattern));
+        any(&self.publish) && !any(&self.publish_not)
+    }
+}
+
+impl fmt::Display for BusUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for BusUser {
+    type Err = UnknownBusUser;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBusUser> {
+        let user = Self::ALL.into_iter().find(|user| user.as_str() == text);
+        user.ok_or_else(|| UnknownBusUser(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{DeploymentId, FactKind, ServiceKey, Task};
+
+    fn subjects() -> Vec<Subject> {
+        let key =
+            ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() };
+        let deployment: DeploymentId = "01jqz0000000000000000000ab".parse().unwrap();
+        let mut subjects = vec![Subject::Decisions(key.clone()), Subject::State(key.clone())];
+        for stage in Stage::ALL {
+            subjects.push(Subject::Run { stage, key: key.clone() });
+            let host = stage.per_host().then(|| "10.0.0.1".parse().unwrap());
+            for kind in FactKind::ALL {
+                let task = Task { stage, host: host.clone() };
+                subjects.push(Subject::Fact { key: key.clone(), deployment: deployment.clone(), task, kind });
+            }
+        }
+        subjects
+    }
+
+    #[test]
+    fn what_the_server_lets_a_user_write_is_what_readers_take_from_it() {
+        for user in BusUser::ALL {
+            let permissions = user.permissions();
+            for subject in subjects() {
+                let (server, reader) =
+                    (permissions.publishes(&subject.to_string()), user.may_write(&subject));
+                assert_eq!(server, reader, "{user} on {subject}");
+            }
+            let key = subjects()[0].key().clone();
+            for duty in Duty::ALL {
+                for subject in [Subject::lease_of(duty, &key), Subject::note_of(duty, &key)] {
+                    assert_eq!(permissions.publishes(&subject), user.may_hold(duty), "{user} on {subject}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_fact_has_one_user_that_may_write_it() {
+        for subject in subjects() {
+            let writers = BusUser::ALL.into_iter().filter(|user| user.may_write(&subject)).count();
+            assert_eq!(writers, if matches!(subject, Subject::Run { .. }) { 6 } else { 1 }, "{subject}");
+        }
+    }
+
+    #[test]
+    fn no_program_can_take_anything_out_of_a_stream_or_make_a_consumer() {
+        let powers = ["STREAM.PURGE", "STREAM.UPDATE", "STREAM.CREATE", "CONSUMER.CREATE", "CONSUMER.DELETE"];
+        for program in Program::ALL {
+            let permissions = BusUser::Program(program).permissions();
+            for power in powers {
+                for rest in ["", ".x", ".x.cutover.run.build.>"] {
+                    let subject = format!("$JS.API.{power}.{LOG_STREAM}{rest}");
+                    assert!(!permissions.publishes(&subject), "{program}: {subject}");
+                }
+            }
+        }
+        for user in BusUser::ALL {
+            for power in ["STREAM.DELETE", "STREAM.MSG.DELETE", "STREAM.RESTORE", "STREAM.SNAPSHOT"] {
+                assert!(
+                    !user.permissions().publishes(&format!("$JS.API.{power}.{LOG_STREAM}")),
+                    "{user}: {power}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_listens_where_another_gets_answers_or_where_entries_are_written() {
+        for user in BusUser::ALL {
+            for other in BusUser::ALL.into_iter().filter(|other| *other != user) {
+                let inbox = format!("{}.x.1", other.inbox());
+                assert!(!user.permissions().subscribe.iter().any(|pattern| is_within(&inbox, pattern)));
+            }
+            for subject in subjects() {
+                let subscribe = user.permissions().subscribe;
+                assert!(!subscribe.iter().any(|pattern| is_within(&subject.to_string(), pattern)));
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_match_as_the_server_matches_them() {
+        assert!(is_within("a.b.c", "a.*.c") && is_within("a.b.c", "a.>") && is_within("a.b.>", "a.b.>"));
+        assert!(!is_within("a", "a.>") && !is_within("a.b", "a") && !is_within("a.b.c", "a.*"));
+    }
+}
