@@ -78,7 +78,8 @@ impl Server {
         let (control, http) = match inheritance {
             Some(Inheritance { predecessor, control, http, services, challenges, .. }) => {
                 plane.succeed(predecessor, &services, challenges).await;
-                (ControlServer::inherit(control)?, Listener::inherit(http, options.http, false)?)
+                let control = ControlServer::inherit(control, &options.control, options.control_gid)?;
+                (control, Listener::inherit(http, options.http, false)?)
             }
             None => {
                 let control = ControlServer::bind(&options.control, options.control_gid).await?;

@@ -9,16 +9,18 @@ use std::time::Duration;
 use cutover_control::{Call, LineBuffer, OLDEST_PROTOCOL, PROTOCOL, Refusal, Reply, encode_reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::guard::{Guard, MODE};
 use crate::error::Error;
-
-/// The owner and the group may call, nobody else.
-const MODE: u32 = 0o660;
 
 /// The pause after a failed accept: the process is out of descriptors, and others have to be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long somebody who is turned away has to say something.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 
 /// Who carries out calls.
 pub(crate) trait Callee: Send + Sync + 'static {
@@ -36,6 +38,7 @@ pub(crate) fn instance() -> String {
 #[derive(Debug)]
 pub(crate) struct ControlServer<C> {
     socket: UnixListener,
+    guard: Arc<Guard>,
     callee: C,
 }
 
@@ -49,30 +52,32 @@ impl ControlServer<()> {
         if UnixStream::connect(path).await.is_ok() {
             return Err(Error::ControlTaken { path: path.to_owned() });
         }
-        let socket =
-            make(path, group).map_err(|source| Error::ControlSocket { path: path.to_owned(), source })?;
-        Ok(Self { socket, callee: () })
+        let guard = Guard::new(path, group);
+        let socket = make(path, group, &guard)
+            .map_err(|source| Error::ControlSocket { path: path.to_owned(), source })?;
+        Ok(Self { socket, guard: Arc::new(guard), callee: () })
     }
 
-    /// The socket of a proxy that hands over.
+    /// The socket of a proxy that hands over, which is at the same path.
     ///
     /// # Errors
     ///
     /// [`Error::Inherited`].
-    pub(crate) fn inherit(socket: OwnedFd) -> Result<Self, Error> {
+    pub(crate) fn inherit(socket: OwnedFd, path: &Path, group: Option<u32>) -> Result<Self, Error> {
         let socket = UnixListener::from_std(socket.into()).map_err(Error::Inherited)?;
-        Ok(Self { socket, callee: () })
+        Ok(Self { socket, guard: Arc::new(Guard::new(path, group)), callee: () })
     }
 
     pub(crate) fn with<C: Callee>(self, callee: Arc<C>) -> ControlServer<Arc<C>> {
-        ControlServer { socket: self.socket, callee }
+        ControlServer { socket: self.socket, guard: self.guard, callee }
     }
 }
 
-fn make(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
+fn make(path: &Path, group: Option<u32>, guard: &Guard) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    guard.folder()?;
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
         Ok(_) => {
@@ -111,8 +116,13 @@ impl<C: Callee> ControlServer<Arc<C>> {
             match accepted {
                 Ok((stream, _)) => {
                     let (callee, closing) = (Arc::clone(&self.callee), closing.clone());
+                    let guard = Arc::clone(&self.guard);
                     callers.spawn(async move {
-                        if let Err(error) = answer(stream, &*callee, &closing).await {
+                        let answered = match guard.admit(&stream) {
+                            Ok(()) => answer(stream, &*callee, &closing).await,
+                            Err(message) => turn_away(stream, message).await,
+                        };
+                        if let Err(error) = answered {
                             tracing::debug!(%error, "a control connection ended early");
                         }
                     });
@@ -126,6 +136,13 @@ impl<C: Callee> ControlServer<Arc<C>> {
         callers.close();
         callers.wait().await;
     }
+}
+
+async fn turn_away(mut stream: UnixStream, message: String) -> io::Result<()> {
+    tracing::warn!("{message}");
+    // Who has not said anything yet would fail as he does, and not read why.
+    timeout(FIRST_WORDS, stream.read(&mut [0; 1024])).await.ok();
+    stream.write_all(&encode(&Err(Refusal::Invalid { message }))?).await
 }
 
 async fn answer(mut stream: UnixStream, callee: &impl Callee, closing: &CancellationToken) -> io::Result<()> {

@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::time::timeout;
 
 use super::handover::{Answer, Ask, PROTOCOL, Peer};
-use crate::control::Plane;
+use crate::control::{Plane, is_own};
 use crate::error::Error;
 
 /// How long a successor may take to get ready. Control calls wait meanwhile; clients don't.
@@ -63,7 +63,12 @@ impl Succession {
     pub(crate) async fn run(self, plane: &Plane) -> Successor {
         loop {
             let peer = match self.listener.accept().await {
-                Ok((stream, _)) => Peer::new(stream),
+                // Whatever the mode of its file, or of the one before that was in its place, says.
+                Ok((stream, _)) if is_own(&stream).unwrap_or_default() => Peer::new(stream),
+                Ok(_) => {
+                    tracing::warn!("somebody else's process wanted to take over, going on");
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a successor failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -1,8 +1,9 @@
 //! The control socket and the state on disk.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use cutover_control::{Refusal, Request, decode_reply};
 use cutover_proxy::{Error, Server};
@@ -32,6 +33,85 @@ async fn the_socket_is_for_owner_and_group_and_a_second_proxy_is_refused() {
     assert_eq!(mode & 0o777, 0o660);
     let second = Server::bind(&proxy.options).await;
     assert!(matches!(second, Err(Error::ControlTaken { .. })), "{second:?}");
+}
+
+/// What the proxy says to a process of another user.
+async fn as_a_stranger(socket: &Path, group: u32, others: &[u32], line: &str) -> String {
+    let groups = match others {
+        [] => "--clear-groups".to_owned(),
+        others => format!("--groups={}", others.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
+    };
+    let say = r"my $proxy = IO::Socket::UNIX->new(Peer => shift) or exit; print $proxy shift, qq(\n); print scalar <$proxy>";
+    let output = tokio::process::Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            &format!("--regid={group}"),
+            &groups,
+            "perl",
+            "-MIO::Socket::UNIX",
+            "-e",
+            say,
+        ])
+        .arg(socket)
+        .arg(line)
+        .output()
+        .await
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_answered_even_where_the_socket_was_opened_to_all() {
+    const CALLERS: u32 = 4711;
+    let proxy = Proxy::start_with_options(|options| options.control_gid = Some(CALLERS)).await;
+    let socket = proxy.options.control.clone();
+    let reach = socket.parent().unwrap().parent().unwrap();
+    fs::set_permissions(reach, Permissions::from_mode(0o755)).unwrap();
+    let answered = "reading a call";
+    assert!(as_a_stranger(&socket, CALLERS, &[], "nonsense").await.contains(answered), "of the group");
+    assert!(
+        as_a_stranger(&socket, 65534, &[CALLERS], "nonsense").await.contains(answered),
+        "in the group beside others"
+    );
+    assert_eq!(as_a_stranger(&socket, 65534, &[], "nonsense").await, "", "the kernel lets him in");
+
+    fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
+    let refused = as_a_stranger(&socket, 65534, &[], "nonsense").await;
+    assert!(
+        refused.contains("user 65534 may not call this proxy") && refused.contains("mode 666"),
+        "{refused}"
+    );
+    assert!(as_a_stranger(&socket, CALLERS, &[], "nonsense").await.contains(answered), "of the group");
+    assert_eq!(proxy.retire(1, "d1").await, Err(Refusal::UnknownService));
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_take_over() {
+    let proxy = Proxy::start().await;
+    let socket = proxy.options.control.with_file_name("handover.sock");
+    fs::set_permissions(socket.parent().unwrap().parent().unwrap(), Permissions::from_mode(0o755)).unwrap();
+    let ask = r#"{"take_over":{"protocol":1}}"#;
+    assert_eq!(as_a_stranger(&socket, 65534, &[], ask).await, "", "the kernel lets him in");
+    fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(as_a_stranger(&socket, 65534, &[], ask).await, "", "he is offered something");
+    let mut successor = proxy.successor().await;
+    assert_eq!(successor.retire(1, "d1").await, Err(Refusal::UnknownService));
+    successor.end().await;
+}
+
+#[tokio::test]
+async fn a_socket_is_not_made_where_others_could_replace_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut proxy = Proxy::start().await;
+    let mut options = proxy.options.clone();
+    options.state = folder.path().join("state");
+    options.control = folder.path().join("open/control.sock");
+    fs::create_dir(folder.path().join("open")).unwrap();
+    fs::set_permissions(folder.path().join("open"), Permissions::from_mode(0o777)).unwrap();
+    let refused = Server::bind(&options).await.unwrap_err();
+    let Error::ControlSocket { source, .. } = &refused else { panic!("{refused}") };
+    assert!(source.to_string().contains("mode 777"), "{source}");
+    proxy.end().await;
 }
 
 #[tokio::test]
