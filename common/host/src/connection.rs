@@ -228,7 +228,13 @@ impl client::Handler for Client {
     type Error = Failure;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Failure> {
-        self.known_host.verify(&key.public_key()).await.map_err(Failure::Host)?;
+        let verified = match key {
+            PublicKeyOrCertificate::PublicKey { key, .. } => self.known_host.verify(key).await,
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                self.known_host.verify_certificate(certificate).await
+            }
+        };
+        verified.map_err(Failure::Host)?;
         Ok(true)
     }
 

@@ -68,6 +68,21 @@ pub enum Error {
         /// The line of the record, from 1.
         line: usize,
     },
+    /// The host shows a certificate that isn't good for it.
+    #[error(
+        "the certificate {certificate} that {host} shows is not accepted: {reason}; authorities stand in {} as @cert-authority",
+        known_hosts.display()
+    )]
+    HostCertificate {
+        /// The host.
+        host: String,
+        /// What its authority has called it, and the authority's key.
+        certificate: Box<str>,
+        /// Why not.
+        reason: Box<str>,
+        /// The file with the authorities.
+        known_hosts: PathBuf,
+    },
     /// The known hosts couldn't be read or written.
     #[error("cannot use the known hosts in {}: {source}", path.display())]
     KnownHosts {
@@ -237,6 +252,7 @@ impl Error {
             Self::HostKeyUnknown { .. }
             | Self::HostKeyChanged { .. }
             | Self::HostKeyRevoked { .. }
+            | Self::HostCertificate { .. }
             | Self::KnownHosts { .. }
             | Self::SshConfig { .. }
             | Self::AuthenticationFailed { .. }

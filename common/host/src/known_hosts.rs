@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit, Mac};
 use russh::Preferred;
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
-use russh::keys::{Algorithm, HashAlg, PublicKey};
+use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey};
 use sha1::Sha1;
 use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
-use crate::{Error, HostAddress};
+use crate::{Error, HostAddress, host_certificate};
 
 /// What `known_hosts` records about one host.
 #[derive(Debug)]
@@ -26,8 +26,14 @@ pub(crate) struct KnownHost {
 #[derive(Debug)]
 struct Record {
     line: usize,
-    revoked: bool,
+    marker: Option<Marker>,
     key: PublicKey,
+}
+
+impl Record {
+    fn is_revoked(&self) -> bool {
+        self.marker == Some(Marker::Revoked)
+    }
 }
 
 impl KnownHost {
@@ -48,30 +54,72 @@ impl KnownHost {
     }
 
     /// The preferred algorithms with the recorded types of keys first, as ssh does: a host with several keys then
-    /// shows one that can be compared, and one that shows another type doesn't have the recorded key any more.
+    /// shows one that can be compared, and one that shows another type doesn't have the recorded key any more. A certificate
+    /// is asked for where there is an authority.
     pub(crate) fn preferred(&self) -> Preferred {
         let mut keys = Preferred::DEFAULT.key.into_owned();
         keys.sort_by_key(|algorithm| {
-            !self.records.iter().any(|record| same_type(algorithm, &record.key.algorithm()))
+            !self.keys().any(|record| same_type(algorithm, &record.key.algorithm()))
         });
-        Preferred { key: keys.into(), ..Preferred::DEFAULT }
+        let certificates = if self.authorities().next().is_some() { keys.clone() } else { Vec::new() };
+        Preferred { key: keys.into(), host_key_certificates: certificates.into(), ..Preferred::DEFAULT }
+    }
+
+    /// The recorded keys of the host, which aren't revoked.
+    fn keys(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| record.marker.is_none())
+    }
+
+    /// The authorities whose certificates are accepted for the host.
+    fn authorities(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| record.marker == Some(Marker::CertAuthority))
+    }
+
+    /// Accepts the shown certificate, or says why not. The key in it may be recorded by itself.
+    pub(crate) async fn verify_certificate(&self, certificate: &Certificate) -> Result<(), Error> {
+        let key = PublicKey::from(certificate.public_key().clone());
+        let authority = PublicKey::from(certificate.signature_key().clone());
+        for key in [&key, &authority] {
+            self.refuse_revoked(key)?;
+        }
+        if self.keys().any(|record| record.key.key_data() == key.key_data()) {
+            return Ok(());
+        }
+        let authorities = self.authorities().map(|record| record.key.fingerprint(HashAlg::Sha256)).collect();
+        host_certificate::check(certificate, &self.address.address, authorities).map_err(|reason| {
+            Error::HostCertificate {
+                host: self.address.to_string(),
+                certificate: format!("{:?} of {}", certificate.key_id(), fingerprint(&authority)).into(),
+                reason: reason.into(),
+                known_hosts: self.path.clone(),
+            }
+        })
+    }
+
+    fn refuse_revoked(&self, key: &PublicKey) -> Result<(), Error> {
+        let same = |record: &&Record| record.key.key_data() == key.key_data() && record.is_revoked();
+        match self.records.iter().find(same) {
+            Some(record) => Err(Error::HostKeyRevoked {
+                host: self.address.to_string(),
+                fingerprint: fingerprint(key),
+                known_hosts: self.path.clone(),
+                line: record.line,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Accepts the shown key, or says why not.
     pub(crate) async fn verify(&self, key: &PublicKey) -> Result<(), Error> {
         let host = self.address.to_string();
-        let fingerprint = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
+        let fingerprint = fingerprint(key);
         let known_hosts = self.path.clone();
-        let same = |record: &&Record| record.key.key_data() == key.key_data();
-        if let Some(record) = self.records.iter().filter(same).find(|record| record.revoked) {
-            return Err(Error::HostKeyRevoked { host, fingerprint, known_hosts, line: record.line });
-        }
-        if self.records.iter().any(|record| same(&record)) {
+        self.refuse_revoked(key)?;
+        if self.keys().any(|record| record.key.key_data() == key.key_data()) {
             return Ok(());
         }
-        let others = || self.records.iter().filter(|record| !record.revoked);
-        let of_this_type = others().find(|record| same_type(&key.algorithm(), &record.key.algorithm()));
-        if let Some(record) = of_this_type.or_else(|| others().next()) {
+        let of_this_type = self.keys().find(|record| same_type(&key.algorithm(), &record.key.algorithm()));
+        if let Some(record) = of_this_type.or_else(|| self.keys().next()) {
             return Err(Error::HostKeyChanged { host, fingerprint, known_hosts, line: record.line });
         }
         if !self.accept_new {
@@ -97,6 +145,11 @@ impl KnownHost {
     }
 }
 
+/// What people compare.
+fn fingerprint(key: &PublicKey) -> String {
+    format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))
+}
+
 /// The name that a host is recorded under: the port stands beside it unless it is 22.
 fn name(address: &HostAddress) -> String {
     let host = address.address.to_ascii_lowercase();
@@ -108,12 +161,10 @@ fn records(text: &str, name: &str) -> Vec<Record> {
         .enumerate()
         .filter(|(_, line)| !line.trim_start().starts_with('#'))
         .filter_map(|(index, line)| Some((index + 1, line.trim().parse::<Entry>().ok()?)))
-        .filter(|(_, entry)| {
-            entry.marker() != Some(&Marker::CertAuthority) && names(entry.host_patterns(), name)
-        })
+        .filter(|(_, entry)| names(entry.host_patterns(), name))
         .map(|(line, entry)| Record {
             line,
-            revoked: entry.marker() == Some(&Marker::Revoked),
+            marker: entry.marker().cloned(),
             key: entry.public_key().clone(),
         })
         .collect()
@@ -132,7 +183,7 @@ fn names(patterns: &HostPatterns, name: &str) -> bool {
 }
 
 /// Matches `*` (any run of characters) and `?` (any one).
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, rest) => rest.is_none(),
         (Some((b'*', tail)), None) => glob(tail, text),

@@ -13,6 +13,7 @@ mod docker;
 mod error;
 mod helper;
 mod host;
+mod host_certificate;
 mod hosts;
 mod identity;
 mod key_agent;

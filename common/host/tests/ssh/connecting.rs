@@ -182,3 +182,57 @@ async fn a_command_whose_end_is_not_known_is_not_taken_for_one_that_ended() {
     let (error, ()) = tokio::join!(running, cutting);
     assert!(matches!(error, Err(Error::Disconnected { .. })), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_host_is_known_by_the_certificate_of_an_authority() {
+    let sshd = Sshd::start(&[]).await;
+    for authority in ["authority", "other"] {
+        keygen(&sshd.path(authority), "ed25519", "");
+    }
+    let reason = async || match sshd.host().connect().await.unwrap_err() {
+        Error::HostCertificate { reason, .. } => reason.into_string(),
+        other => panic!("{other}"),
+    };
+    sshd.certify("authority", &["-h", "-n", "web.example,127.0.0.*"]);
+    for names in ["*", "[127.0.0.1]:*", &format!("[127.0.0.1]:{}", sshd.address().port)] {
+        sshd.record(&[(&format!("@cert-authority {names}"), "authority")]);
+        sshd.host().connect().await.unwrap();
+    }
+    sshd.record(&[("@cert-authority *", "other")]);
+    assert_eq!(reason().await, "no @cert-authority of that key is recorded for it");
+    sshd.record(&[("@cert-authority *", "other"), ("*", "host_ed25519")]);
+    sshd.host().connect().await.unwrap();
+    // An authority of other hosts isn't asked for a certificate.
+    sshd.record(&[("@cert-authority web.example", "authority")]);
+    let error = sshd.host().connect().await.unwrap_err();
+    assert!(matches!(error, Error::HostKeyUnknown { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_good_for_the_host_is_refused() {
+    let sshd = Sshd::start(&[]).await;
+    keygen(&sshd.path("authority"), "ed25519", "");
+    let refused = async || sshd.host().connect().await.unwrap_err();
+    sshd.record(&[("@cert-authority *", "authority")]);
+    for (options, reason) in [
+        (&["-h", "-n", "web.example"][..], "it is for web.example"),
+        (&["-h"], "it is for no host"),
+        (&["-h", "-n", "127.0.0.1", "-V", "20200101:20200201"], "it has expired"),
+        (&["-h", "-n", "127.0.0.1", "-V", "+1d:+2d"], "it is not valid yet"),
+    ] {
+        sshd.certify("authority", options);
+        let error = refused().await;
+        assert!(
+            matches!(&error, Error::HostCertificate { reason: found, .. } if **found == *reason),
+            "{error}"
+        );
+        assert!(!error.retryable());
+    }
+    sshd.certify("authority", &["-h", "-n", "127.0.0.1"]);
+    sshd.host().connect().await.unwrap();
+    for revoked in ["authority", "host_ed25519"] {
+        sshd.record(&[("@cert-authority *", "authority"), ("@revoked *", revoked)]);
+        let error = refused().await;
+        assert!(matches!(error, Error::HostKeyRevoked { line: 2, .. }), "{error}");
+    }
+}

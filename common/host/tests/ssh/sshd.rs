@@ -68,6 +68,32 @@ impl Sshd {
         std::fs::write(self.path("known_hosts"), format!("[127.0.0.1]:{} {key}", self.port)).unwrap();
     }
 
+    /// Has the authority `authority` certify the host's first key, as `ssh-keygen` does with `options`, and sshd show it.
+    pub(crate) fn certify(&self, authority: &str, options: &[&str]) {
+        let sign = Command::new("ssh-keygen")
+            .args(["-q", "-I", "web", "-s"])
+            .arg(self.path(authority))
+            .args(options)
+            .arg(self.path("host_ed25519.pub"))
+            .status()
+            .unwrap();
+        assert!(sign.success());
+        let config = std::fs::read_to_string(self.path("config")).unwrap();
+        if !config.contains("HostCertificate") {
+            let line = format!("HostCertificate {}\n", self.path("host_ed25519-cert.pub").display());
+            std::fs::write(self.path("config"), config + &line).unwrap();
+        }
+    }
+
+    /// Records lines in `known_hosts`, and nothing else: what each begins with, and the name of its key.
+    pub(crate) fn record(&self, lines: &[(&str, &str)]) {
+        let line = |(begin, key): &(&str, &str)| {
+            let key = std::fs::read_to_string(self.path(&format!("{key}.pub"))).unwrap();
+            format!("{begin} {key}")
+        };
+        std::fs::write(self.path("known_hosts"), lines.iter().map(line).collect::<String>()).unwrap();
+    }
+
     /// A file in the folder of this sshd.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
