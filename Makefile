@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: build demo test clean bench-deploy bench-migrator bench-prober bench-proxy bench-ship bench-verdict faults fuzz simulate
+.PHONY: audit build demo test clean bench-deploy bench-migrator bench-prober bench-proxy bench-ship bench-verdict faults fuzz simulate
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -14,6 +14,10 @@ demo:
 # Format, lints, unit and end-to-end tests.
 test:
 	scripts/test.sh
+
+# What the project depends on: licences, sources, second versions, banned crates and known vulnerabilities (deny.toml).
+audit:
+	scripts/audit.sh
 
 clean:
 	cargo clean
