@@ -28,7 +28,7 @@ pub(crate) fn deploy(
         stages.retain(|stage| *stage != Stage::Canary);
     }
     Ok(Plan {
-        protocol: protocol(service, &release),
+        protocol: protocol(service, &release).max(Plan::protocol_to(&target.hosts)),
         deployment: new_id()?,
         key: target.key.clone(),
         by,
@@ -70,7 +70,7 @@ pub(crate) fn rollback(
         stages = Plan::WARM.to_vec();
     }
     Ok(Plan {
-        protocol: protocol(service, &kept.release),
+        protocol: protocol(service, &kept.release).max(Plan::protocol_to(&hosts)),
         deployment: new_id()?,
         key,
         by,

@@ -77,7 +77,12 @@ pub(crate) fn plan(deployment: DeploymentId, settings: Settings) -> Plan {
         image: Some(image),
         warm: None,
         replaces: None,
-        hosts: vec![HostSpec { name: "198.18.0.2".parse().unwrap(), port: 22, user: "root".to_owned() }],
+        hosts: vec![HostSpec {
+            name: "198.18.0.2".parse().unwrap(),
+            port: 22,
+            user: "root".to_owned(),
+            host_key: None,
+        }],
     }
 }
 

@@ -73,7 +73,12 @@ fn plan(world: &World, by: &str, number: u32, release: Release, image: Option<Di
     let deployment: DeploymentId = format!("{number:026}").parse().expect("a deployment's id");
     world.database.borrow_mut().note(&deployment, &release);
     let hosts = world.hosts.borrow();
-    let specs = hosts.iter().map(|host| HostSpec { name: host.name.clone(), port: 22, user: "root".into() });
+    let specs = hosts.iter().map(|host| HostSpec {
+        name: host.name.clone(),
+        port: 22,
+        user: "root".into(),
+        host_key: None,
+    });
     Plan {
         protocol: PROTOCOL,
         deployment,

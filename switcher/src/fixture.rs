@@ -108,7 +108,12 @@ pub(crate) fn plan() -> Plan {
         image: None,
         warm: None,
         replaces: None,
-        hosts: vec![HostSpec { name: "198.18.0.2".parse().unwrap(), port: 22, user: "root".into() }],
+        hosts: vec![HostSpec {
+            name: "198.18.0.2".parse().unwrap(),
+            port: 22,
+            user: "root".into(),
+            host_key: None,
+        }],
         stages: Stage::ALL.to_vec(),
     }
 }

@@ -176,7 +176,7 @@ fn plan(hosts: usize, port: u16) -> anyhow::Result<Plan> {
     let image = Some(Digest::of(b"image"));
     let host = |number| {
         let name = place::host(number).to_string().parse()?;
-        anyhow::Ok(HostSpec { name, port, user: "root".into() })
+        anyhow::Ok(HostSpec { name, port, user: "root".into(), host_key: None })
     };
     Ok(Plan {
         protocol: PROTOCOL,

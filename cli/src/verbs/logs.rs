@@ -76,7 +76,8 @@ async fn replicas(
     let (sender, mut lines) = mpsc::channel(WAITING);
     let mut reading = JoinSet::new();
     for spec in &project.target.hosts {
-        let host = hosts.get(&HostAddress::new(spec.user.as_str(), spec.name.as_str(), spec.port));
+        let address = HostAddress::new(spec.user.as_str(), spec.name.as_str(), spec.port);
+        let host = hosts.get(&address.pinned(spec.host_key.as_ref().map(ToString::to_string)));
         let labels = vec![
             format!("cutover.service={}", project.target.key.service),
             format!("cutover.destination={}", project.target.key.destination),

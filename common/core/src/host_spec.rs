@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::HostName;
+use crate::{HostKey, HostName};
 
 /// The user of a host where none is named.
 const USER: &str = "root";
@@ -22,6 +22,9 @@ pub struct HostSpec {
     pub port: u16,
     /// The user that logs in.
     pub user: String,
+    /// The one key that it may show; none: the known hosts of whoever connects say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<HostKey>,
 }
 
 /// A text that is no URL of a host. It isn't repeated, as there may be a password in it.
@@ -42,7 +45,7 @@ impl FromStr for HostSpec {
         let port = port.map_or(Ok(PORT), str::parse).map_err(|_| InvalidHostUrl)?;
         let name = name.parse().map_err(|_| InvalidHostUrl)?;
         if is_user(user) && port > 0 {
-            Ok(Self { name, port, user: user.to_owned() })
+            Ok(Self { name, port, user: user.to_owned(), host_key: None })
         } else {
             Err(InvalidHostUrl)
         }
@@ -75,7 +78,7 @@ pub(crate) fn is_user(text: &str) -> bool {
 
 impl fmt::Display for HostSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, port, user } = self;
+        let Self { name, port, user, host_key: _ } = self;
         if name.as_str().contains(':') {
             write!(f, "ssh://{user}@[{name}]:{port}")
         } else {

@@ -121,6 +121,11 @@ impl Plan {
         }
     }
 
+    /// The oldest protocol whose workers reach these hosts as it is said there.
+    pub fn protocol_to(hosts: &[HostSpec]) -> u32 {
+        if hosts.iter().any(|host| host.host_key.is_some()) { 7 } else { USUAL_PROTOCOL }
+    }
+
     /// The stages of a way back to replicas that were kept warm: they are looked at once more, and get the traffic.
     pub const WARM: [Stage; 3] = [Stage::Probe, Stage::Switch, Stage::Retire];
 

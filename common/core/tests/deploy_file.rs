@@ -26,9 +26,10 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Check, Container, DeployFile, DeployFileError, Ejection,
-    GitRepository, GrpcCheck, HealthCheck, HostSpec, HttpCheck, ImageSource, InferenceSpec, LETS_ENCRYPT,
-    Method, MigrationSource, Plan, Port, ProbeSpec, Probes, Proof, Recipe, Reference, RegistryLogin, Release,
-    Repository, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target, Timeouts, Tls,
+    GitRepository, GrpcCheck, HealthCheck, HostKey, HostSpec, HttpCheck, ImageSource, InferenceSpec,
+    LETS_ENCRYPT, Method, MigrationSource, Plan, Port, ProbeSpec, Probes, Proof, Recipe, Reference,
+    RegistryLogin, Release, Repository, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target,
+    Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -163,6 +164,10 @@ fn the_sample_says_what_its_comments_say() {
     let file = parse(SAMPLE).unwrap_or_else(|error| panic!("{error}"));
     let target = file.destination(Some("production")).unwrap();
     assert_eq!(hosts(&target), ["root@203.0.113.7:22", "deploy@web2.example.com:2222"]);
+    let pinned: Vec<_> =
+        target.hosts.iter().map(|host| host.host_key.as_ref().map(HostKey::as_str)).collect();
+    assert_eq!(pinned, [None, Some("SHA256:uNiVztksCsDhcc0u9e8BrVXt6k7zXbnmJsGlxlFLt5g")]);
+    assert_eq!((Plan::protocol_to(&target.hosts), Plan::protocol_to(&target.hosts[..1])), (7, 2));
     assert_eq!(target.migrations, Some(MigrationSource::Folder("db/migrate".into())));
     let windows: Vec<_> = target.windows.iter().map(ToString::to_string).collect();
     assert_eq!(windows, ["Mon-Thu 09:00-16:30 Europe/Berlin", "Fri 09:00-12:00 Europe/Berlin"]);

@@ -35,7 +35,7 @@ impl Fleet {
 
     /// The host of that description. Nothing is connected yet.
     pub fn machine(&self, spec: &HostSpec) -> Machine {
-        let address = HostAddress::new(&spec.user, spec.name.as_str(), spec.port);
+        let address = address(spec);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Machine::new(spec.name.clone(), self.hosts.get(&address));
         known.entry(address.clone()).or_insert_with(new).clone()
@@ -43,9 +43,14 @@ impl Fleet {
 
     /// Makes `machine` the host of that description.
     pub fn put(&self, spec: &HostSpec, machine: Machine) {
-        let address = HostAddress::new(&spec.user, spec.name.as_str(), spec.port);
+        let address = address(spec);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(address, machine);
     }
+}
+
+fn address(spec: &HostSpec) -> HostAddress {
+    HostAddress::new(&spec.user, spec.name.as_str(), spec.port)
+        .pinned(spec.host_key.as_ref().map(ToString::to_string))
 }
 
 impl Machine {

@@ -11,18 +11,25 @@ pub struct HostAddress {
     pub port: u16,
     /// The user to log in as.
     pub user: String,
+    /// The fingerprint of the one key that it may show, `SHA256:…`; none: the known hosts say which.
+    pub host_key: Option<String>,
 }
 
 impl HostAddress {
     /// The user `user` at `address`, port `port`.
     pub fn new(user: impl Into<String>, address: impl Into<String>, port: u16) -> Self {
-        Self { address: address.into(), port, user: user.into() }
+        Self { address: address.into(), port, user: user.into(), host_key: None }
+    }
+
+    /// The same, where it may show one key alone.
+    pub fn pinned(self, host_key: Option<String>) -> Self {
+        Self { host_key, ..self }
     }
 }
 
 impl fmt::Display for HostAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, port, user } = self;
+        let Self { address, port, user, host_key: _ } = self;
         if address.contains(':') {
             write!(f, "{user}@[{address}]:{port}")
         } else {

@@ -56,6 +56,20 @@ pub enum Error {
         /// The line of the record, from 1.
         line: usize,
     },
+    /// The host shows another key than the one that is wanted of it.
+    #[error(
+        "the key of {host} is {fingerprint}, and host_key in the deploy file is {wanted}: either the host was reinstalled, or \
+         somebody answers in its place, or that is another one of its keys; compare it with what \
+         `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says on the host"
+    )]
+    HostKeyOther {
+        /// The host.
+        host: String,
+        /// The type of the shown key and its SHA-256 fingerprint.
+        fingerprint: String,
+        /// The SHA-256 fingerprint of the key that it should have.
+        wanted: String,
+    },
     /// The host shows a key that is marked `@revoked`.
     #[error("the key of {host}, {fingerprint}, is revoked by {}:{line}", known_hosts.display())]
     HostKeyRevoked {
@@ -252,6 +266,7 @@ impl Error {
             Self::HostKeyUnknown { .. }
             | Self::HostKeyChanged { .. }
             | Self::HostKeyRevoked { .. }
+            | Self::HostKeyOther { .. }
             | Self::HostCertificate { .. }
             | Self::KnownHosts { .. }
             | Self::SshConfig { .. }

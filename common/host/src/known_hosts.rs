@@ -57,6 +57,9 @@ impl KnownHost {
     /// shows one that can be compared, and one that shows another type doesn't have the recorded key any more. A certificate
     /// is asked for where there is an authority.
     pub(crate) fn preferred(&self) -> Preferred {
+        if self.address.host_key.is_some() {
+            return Preferred::DEFAULT;
+        }
         let mut keys = Preferred::DEFAULT.key.into_owned();
         keys.sort_by_key(|algorithm| {
             !self.keys().any(|record| same_type(algorithm, &record.key.algorithm()))
@@ -115,6 +118,13 @@ impl KnownHost {
         let fingerprint = fingerprint(key);
         let known_hosts = self.path.clone();
         self.refuse_revoked(key)?;
+        if let Some(wanted) = &self.address.host_key {
+            return if key.fingerprint(HashAlg::Sha256).to_string() == *wanted {
+                Ok(())
+            } else {
+                Err(Error::HostKeyOther { host, fingerprint, wanted: wanted.clone() })
+            };
+        }
         if self.keys().any(|record| record.key.key_data() == key.key_data()) {
             return Ok(());
         }

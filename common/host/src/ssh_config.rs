@@ -55,7 +55,9 @@ impl SshConfig {
     pub(crate) async fn of(address: &HostAddress, options: &SshOptions) -> Result<Self, Error> {
         let port = Some(address.port).filter(|port| *port != USUAL_PORT);
         let hop = Hop { user: Some(address.user.clone()), host: address.address.clone(), port };
-        Self::of_hop(&hop, options).await
+        let mut config = Self::of_hop(&hop, options).await?;
+        config.address.host_key.clone_from(&address.host_key);
+        Ok(config)
     }
 
     /// What it says of a host on the way. A user that nothing names is the one who runs this.

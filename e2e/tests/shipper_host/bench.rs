@@ -215,7 +215,7 @@ fn epoch(claim: u64) -> Epoch {
 }
 
 fn spec(host: &Host) -> HostSpec {
-    HostSpec { name: host.address.parse().unwrap(), port: 22, user: "root".to_owned() }
+    HostSpec { name: host.address.parse().unwrap(), port: 22, user: "root".to_owned(), host_key: None }
 }
 
 fn settings(version: &str) -> Settings {

@@ -83,7 +83,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_that_was_lost_is_left_alone_for_a_while_and_no_other_is() {
         let gate = Gate::default();
-        let host = |name: &str| HostSpec { name: name.parse().unwrap(), port: 22, user: "root".into() };
+        let host = |name: &str| HostSpec {
+            name: name.parse().unwrap(),
+            port: 22,
+            user: "root".into(),
+            host_key: None,
+        };
         let (lost, other) = (gate.at(&host("a")), gate.at(&host("b")));
         gate.at(&host("a")).lose();
         assert!(gate.enter(&lost).await.is_none());

@@ -214,7 +214,8 @@ mod tests {
     async fn that_no_proxy_can_be_asked_for_an_account_does_not_mean_that_there_is_none() {
         let hosts = Hosts::new(SshOptions::new("/nonexistent"), "/nonexistent");
         let fleet = Fleet::new(hosts.clone());
-        let spec = HostSpec { name: "127.0.0.9".parse().unwrap(), port: 22, user: "root".into() };
+        let spec =
+            HostSpec { name: "127.0.0.9".parse().unwrap(), port: 22, user: "root".into(), host_key: None };
         fleet.put(&spec, Machine::new(spec.name.clone(), hosts.local()).with_socket("/nonexistent".into()));
         let directory = "https://ca.example/dir".to_owned();
         let wanted = Wanted {

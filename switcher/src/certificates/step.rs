@@ -144,7 +144,12 @@ mod tests {
     }
 
     fn wanted() -> Wanted {
-        let hosts = ["a", "b"].map(|name| HostSpec { name: host(name), port: 22, user: "root".into() });
+        let hosts = ["a", "b"].map(|name| HostSpec {
+            name: host(name),
+            port: 22,
+            user: "root".into(),
+            host_key: None,
+        });
         Wanted {
             deployment: "01jd0000000000000000000000".parse().unwrap(),
             names: vec!["x.example".into(), "y.example".into()],

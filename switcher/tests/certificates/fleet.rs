@@ -40,7 +40,7 @@ impl Host {
         };
         let server = Server::bind(&options).await.unwrap();
         let running = tokio::spawn(async move { server.run(std::future::pending()).await.unwrap() });
-        let spec = HostSpec { name: address.parse().unwrap(), port: 22, user: "root".into() };
+        let spec = HostSpec { name: address.parse().unwrap(), port: 22, user: "root".into(), host_key: None };
         let hosts = Hosts::new(SshOptions::new("/nonexistent"), "/nonexistent");
         let machine =
             Machine::new(spec.name.clone(), hosts.local()).with_socket(folder.path().join("gate.sock"));

@@ -123,7 +123,12 @@ pub(crate) fn plan_of(key: ServiceKey, n: u32, hosts: &[&str]) -> Box<Plan> {
         replaces: None,
         hosts: hosts
             .iter()
-            .map(|name| HostSpec { name: name.parse().unwrap(), port: 22, user: "root".into() })
+            .map(|name| HostSpec {
+                name: name.parse().unwrap(),
+                port: 22,
+                user: "root".into(),
+                host_key: None,
+            })
             .collect(),
     })
 }

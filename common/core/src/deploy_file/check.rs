@@ -124,13 +124,14 @@ fn hosts(destination: &mut Section<'_>, problems: &mut Problems) -> Vec<Host> {
 fn host(path: &str, node: &Node, problems: &mut Problems) -> Option<Host> {
     if !matches!(node.value, Value::Map(_)) {
         let name = scalar(path, node, str::parse, problems)?;
-        return Some(Host { name, ssh: Ssh::default() });
+        return Some(Host { name, ssh: Ssh::default(), key: None });
     }
     let mut section = Section::of(path.to_owned(), node, problems)?;
     let name = section.required("address", str::parse, problems);
     let ssh = reached(&mut section, problems);
+    let key = section.value("host_key", str::parse, problems);
     section.done(problems);
-    Some(Host { name: name?, ssh })
+    Some(Host { name: name?, ssh, key })
 }
 
 fn reached(section: &mut Section<'_>, problems: &mut Problems) -> Ssh {

@@ -9,8 +9,8 @@ use super::models::{self, Models};
 use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
-    ApplicationProtocol, Container, DeployWindow, DestinationName, HostName, ProbeSpec, Probes, Proof,
-    Reference, Repository, Resources, ServiceName, Span,
+    ApplicationProtocol, Container, DeployWindow, DestinationName, HostKey, HostName, ProbeSpec, Probes,
+    Proof, Reference, Repository, Resources, ServiceName, Span,
 };
 
 /// The whole file.
@@ -39,6 +39,7 @@ pub(super) struct Destination {
 pub(super) struct Host {
     pub(super) name: HostName,
     pub(super) ssh: Ssh,
+    pub(super) key: Option<HostKey>,
 }
 
 /// What may stand at the top and again in a destination.

@@ -97,6 +97,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             name: host.name.clone(),
             port: ssh.port.unwrap_or(22),
             user: ssh.user.unwrap_or_else(|| "root".into()),
+            host_key: host.key.clone(),
         }
     };
     let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());

@@ -22,7 +22,12 @@ pub fn plan(number: u8, hosts: &[&str]) -> Plan {
         replaces: None,
         hosts: hosts
             .iter()
-            .map(|host| HostSpec { name: super::host_name(host), port: 22, user: "root".into() })
+            .map(|host| HostSpec {
+                name: super::host_name(host),
+                port: 22,
+                user: "root".into(),
+                host_key: None,
+            })
             .collect(),
         stages: Plan::stages_for(&release, None),
         release,

@@ -1,6 +1,6 @@
 //! Verifying a host, logging in, and connections that are lost, against a real sshd.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::sshd::{Sshd, keygen};
@@ -235,4 +235,32 @@ async fn a_certificate_that_is_not_good_for_the_host_is_refused() {
         let error = refused().await;
         assert!(matches!(error, Error::HostKeyRevoked { line: 2, .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_host_whose_key_is_named_may_show_no_other() {
+    let sshd = Sshd::start(&[]).await;
+    let fingerprint = |name: &str| {
+        let listed = Command::new("ssh-keygen").arg("-lf").arg(sshd.path(name)).output().unwrap().stdout;
+        String::from_utf8(listed).unwrap().split(' ').nth(1).unwrap().to_owned()
+    };
+    let pinned = |key: &str| {
+        let options = SshOptions { accept_new: true, ..sshd.options() };
+        Hosts::new(options, "/var/run/docker.sock").get(&sshd.address().pinned(Some(fingerprint(key))))
+    };
+    for lines in [&[][..], &[("*", "host_ecdsa")], &[("@cert-authority *", "user")]] {
+        sshd.record(lines);
+        let known = std::fs::read(sshd.path("known_hosts")).unwrap();
+        pinned("host_ed25519").connect().await.unwrap();
+        let error = pinned("user").connect().await.unwrap_err();
+        assert!(
+            matches!(&error, Error::HostKeyOther { wanted, .. } if *wanted == fingerprint("user")),
+            "{error}"
+        );
+        assert!(!error.retryable());
+        assert_eq!(std::fs::read(sshd.path("known_hosts")).unwrap(), known);
+    }
+    sshd.record(&[("@revoked *", "host_ed25519")]);
+    let error = pinned("host_ed25519").connect().await.unwrap_err();
+    assert!(matches!(error, Error::HostKeyRevoked { .. }), "{error}");
 }

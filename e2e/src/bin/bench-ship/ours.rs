@@ -60,7 +60,7 @@ impl Ours {
 
 /// The host as the shipper reaches it.
 pub(crate) fn machine(host: &Host) -> anyhow::Result<(HostSpec, Machine)> {
-    let spec = HostSpec { name: host.address.parse()?, port: 22, user: "root".to_owned() };
+    let spec = HostSpec { name: host.address.parse()?, port: 22, user: "root".to_owned(), host_key: None };
     let options =
         SshOptions { identities: vec![host.key.clone()], ..SshOptions::new(host.known_hosts.clone()) };
     let machine = Fleet::new(Hosts::new(options, Hosts::DOCKER_SOCKET)).machine(&spec);

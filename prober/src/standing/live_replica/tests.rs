@@ -46,7 +46,8 @@ fn plan(n: u32) -> Plan {
     let source = Source::Image(format!("shop:{n}"));
     let release =
         Release { version: format!("v{n}"), source, settings: settings(None), migrations: Vec::new() };
-    let host = |name: &str| HostSpec { name: name.parse().unwrap(), port: 22, user: "root".into() };
+    let host =
+        |name: &str| HostSpec { name: name.parse().unwrap(), port: 22, user: "root".into(), host_key: None };
     Plan {
         protocol: PROTOCOL,
         deployment: format!("{n:0>26}").parse().unwrap(),

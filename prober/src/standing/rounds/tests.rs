@@ -13,7 +13,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn host(name: &str) -> HostSpec {
-    HostSpec { name: name.parse().unwrap(), port: 22, user: "root".into() }
+    HostSpec { name: name.parse().unwrap(), port: 22, user: "root".into(), host_key: None }
 }
 
 /// A replica that is asked every second, fails after three bad answers in a row, and has 30 s to get ready.

@@ -19,7 +19,7 @@ use super::*;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn host() -> HostSpec {
-    HostSpec { name: "a.example".parse().unwrap(), port: 22, user: "root".into() }
+    HostSpec { name: "a.example".parse().unwrap(), port: 22, user: "root".into(), host_key: None }
 }
 
 fn key() -> ServiceKey {
@@ -132,7 +132,8 @@ async fn a_host_that_is_lost_is_shown_as_failing_and_nothing_is_started_anew() {
     let families = Families::new(&metrics).unwrap();
     let watch =
         ServiceWatch { key: &key, fleet: &fleet, gate: &gate, families: &families, clock: Clock::set() };
-    let unreachable = HostSpec { name: "127.0.0.9".parse().unwrap(), port: 9, user: "root".into() };
+    let unreachable =
+        HostSpec { name: "127.0.0.9".parse().unwrap(), port: 9, user: "root".into(), host_key: None };
     let lost = LiveReplica { host: unreachable, ..live("web-1", ([10, 0, 0, 1], 3000).into()) };
     let (_tell, told) = watch::channel(vec![lost]);
     let restart = async |failed: Failed| -> (Failed, Restart) { panic!("{failed:?}") };
