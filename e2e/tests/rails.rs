@@ -282,9 +282,9 @@ async fn both_versions_serve_while_rails_migrates_and_what_goes_wrong_harms_neit
     there.scene.serves("v1").await;
     let load = there.load();
     there.goes_back_and_forth_until_the_contract().await;
-    there.fails_with_the_words_of_ruby().await;
-    there.is_applied_once_although_the_migrator_is_killed().await;
-    there.goes_on_when_the_way_to_the_host_is_lost().await;
+    Box::pin(there.fails_with_the_words_of_ruby()).await;
+    Box::pin(there.is_applied_once_although_the_migrator_is_killed()).await;
+    Box::pin(there.goes_on_when_the_way_to_the_host_is_lost()).await;
     let report = load.stop().await;
     println!("of {} requests, half took {:?} and the slowest {:?}", report.sent, report.p50, report.slowest);
     assert!(report.failed.is_empty(), "{:?}", report.failed);

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use cutover_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bus, Error};
+use crate::signature::{SIGNATURE, sign};
+use crate::{Error, Journal};
 
 /// How long an answer of the server is waited for.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -82,6 +83,20 @@ impl Message {
         self
     }
 
+    /// Signs it, where the connection has a key.
+    fn sign(&mut self, journal: &Journal, doing: &'static str) -> Result<(), Error> {
+        let expected = self.headers.get(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE).map(ToString::to_string);
+        let key = journal.bus().key.as_deref();
+        let signature =
+            key.and_then(|key| sign(key, journal.id(), &self.subject, expected.as_deref(), &self.content));
+        match signature {
+            Some(signature) => self.headers.insert(SIGNATURE, signature),
+            None if journal.roster().is_empty() => {}
+            None => return Err(Error::Unsigned { doing }),
+        }
+        Ok(())
+    }
+
     /// Stored only if the last message on its subject has this sequence; 0: if there is none.
     pub(crate) fn expecting(mut self, sequence: u64) -> Self {
         self.headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, sequence.to_string());
@@ -92,10 +107,14 @@ impl Message {
 /// Appends all messages, or none. One message needs no batch, and is cheaper by far: for a batch the server makes a store of
 /// its own on the disk (23 ms where a message takes 0.5, with `sync_interval: always`).
 pub(crate) async fn append(
-    bus: &Bus,
+    journal: &Journal,
     doing: &'static str,
     mut messages: Vec<Message>,
 ) -> Result<Appended, Error> {
+    for message in &mut messages {
+        message.sign(journal, doing)?;
+    }
+    let bus = journal.bus();
     let Some(mut last) = messages.pop() else { return Ok(Appended::Duplicate) };
     let before = messages.len();
     let client = &bus.client;

@@ -131,7 +131,7 @@ impl Assignment {
         };
         let id = self.journal.bus().unique();
         let Ok(message) = Message::new(subject.to_string(), &id, &fact) else { return false };
-        match append(self.journal.bus(), "recording progress", vec![message]).await {
+        match append(&self.journal, "recording progress", vec![message]).await {
             Ok(_) => true,
             Err(error) => {
                 tracing::debug!(%error, "progress was not recorded");

@@ -14,10 +14,16 @@ pub(crate) use cutover_core::{
 };
 
 use crate::refusals::Refusals;
+use crate::signature::Roster;
 use crate::{Access, Error, Journal, Key};
 
 /// The key of the journal's id in the stream's metadata.
 pub(crate) const JOURNAL_ID: &str = "cutover.journal";
+
+/// The key of whose signatures it takes.
+pub(crate) const USERS: &str = "cutover.users";
+/// The key of the sequence from which on.
+pub(crate) const SIGNED_FROM: &str = "cutover.signed-from";
 
 /// How long a worker may be silent before its task is handed to another.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(8);
@@ -40,7 +46,7 @@ pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
     pub(crate) refusals: Refusals,
-    key: Option<Arc<Key>>,
+    pub(crate) key: Option<Arc<Key>>,
 }
 
 impl Bus {
@@ -117,7 +123,9 @@ impl Bus {
             _ => Error::Request { doing: DOING, message: error.to_string() },
         })?;
         let id = stream.cached_info().config.metadata.get(JOURNAL_ID).ok_or(Error::ForeignStream(LOG))?;
-        Ok(Journal::new(self.clone(), JournalId(id.clone())))
+        let metadata = &stream.cached_info().config.metadata;
+        let roster = Roster::read(metadata.get(SIGNED_FROM), metadata.get(USERS));
+        Ok(Journal::new(self.clone(), JournalId(id.clone()), roster))
     }
 
     /// The stream of the journal, without a question to the server.

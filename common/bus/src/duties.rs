@@ -79,7 +79,7 @@ pub(crate) async fn hold_at<W: StandingWork>(
     work: W,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let leases = Leases::new(logs.journal().bus().clone(), W::DUTY, name, pace.lease);
+    let leases = Leases::new(logs.journal().clone(), W::DUTY, name, pace.lease);
     let (work, now) = (Arc::new(work), Instant::now());
     let mut holder =
         Holder { logs, pace, leases, work, next_services: now, next_look: now, at_work: BTreeMap::new() };

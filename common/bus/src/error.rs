@@ -57,6 +57,14 @@ pub enum Error {
         /// Where.
         subject: String,
     },
+    /// The journal takes signed entries alone, and this connection has no key.
+    #[error(
+        "the journal takes signed entries alone, and no key was given while {doing}: set CUTOVER_NATS_KEY"
+    )]
+    Unsigned {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// JetStream said no.
     #[error("JetStream refused while {doing}: {description}")]
     JetStream {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::append::{Message, append};
 use crate::bus::LEASE;
-use crate::lease::record;
+use crate::lease::{is_theirs, record};
 use crate::logs::Logs;
 use crate::stored::Stored;
 use crate::{Error, Journal};
@@ -45,7 +45,8 @@ impl Held {
     pub async fn is_held(&self) -> Result<bool, Error> {
         let subject = Subject::lease_of(self.duty, &self.key);
         let stored = Stored::last_of_each(self.logs.journal().bus(), LEASE, &[subject]).await?;
-        let last = stored.last().map(|stored| (record(stored), stored.sequence));
+        let journal = self.logs.journal();
+        let last = stored.last().map(|stored| (record(journal, self.duty, stored), stored.sequence));
         Ok(last.is_some_and(|(record, sequence)| record.is_held_under(self.epoch, sequence)))
     }
 
@@ -84,7 +85,7 @@ impl Held {
     /// A bus that doesn't answer: whether it is noted is not known then.
     pub async fn set_note<T: Serialize + Sync>(&self, note: &T) -> Result<(), Error> {
         let message = Message::repeatable(Subject::note_of(self.duty, &self.key), note)?;
-        append(self.logs.journal().bus(), "writing a note", vec![message]).await.map(drop)
+        append(self.logs.journal(), "writing a note", vec![message]).await.map(drop)
     }
 }
 
@@ -92,10 +93,11 @@ impl Journal {
     /// What was noted last of a service, by whoever does the duty.
     ///
     /// # Errors
-    /// A bus that doesn't answer, or a note of another kind.
+    /// A bus that doesn't answer, or a note of another kind. One by a user who doesn't do the duty is none.
     pub async fn note<T: DeserializeOwned>(&self, duty: Duty, key: &ServiceKey) -> Result<Option<T>, Error> {
         let stored = Stored::last_of_each(self.bus(), LEASE, &[Subject::note_of(duty, key)]).await?;
         let unreadable = |source| Error::Content { doing: "read", source };
-        stored.last().map(|stored| serde_json::from_slice(&stored.content).map_err(unreadable)).transpose()
+        let theirs = stored.last().filter(|stored| is_theirs(self, duty, stored));
+        theirs.map(|stored| serde_json::from_slice(&stored.content).map_err(unreadable)).transpose()
     }
 }

@@ -10,6 +10,9 @@ use crate::stored::published;
 /// How long one that came too early is put off at first.
 const EARLY: Duration = Duration::from_millis(250);
 
+/// Bytes of one: it names a task, and has some 200.
+const SIZE_LIMIT: usize = 4 << 10;
+
 /// What a work message says.
 pub(crate) struct Hint {
     pub(crate) key: ServiceKey,
@@ -26,6 +29,9 @@ impl Hint {
     /// Reads what was delivered to a worker of a stage.
     pub(crate) fn read(delivery: &Message, stage: Stage) -> Result<Self, String> {
         let info = delivery.info().map_err(|error| error.to_string())?;
+        if delivery.payload.len() > SIZE_LIMIT {
+            return Err(format!("it has {} bytes, of at most {SIZE_LIMIT}", delivery.payload.len()));
+        }
         let subject: Subject = delivery.subject.parse().map_err(|error| format!("{error}"))?;
         let work: Work = serde_json::from_slice(&delivery.payload).map_err(|error| error.to_string())?;
         if work.task.stage != stage {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cutover_core::{
     Decision, Effect, Entry, Event, Illegal, JournalId, Service, ServiceKey, Subject, Timestamp, Work,
 };
+use cutover_telemetry::Metrics;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::append::{Appended, BATCH_LIMIT, Message, append};
 use crate::duties::KEPT_DEPLOYMENTS;
 use crate::published::work_id;
 use crate::service_log::Taken;
+use crate::signature::Roster;
 use crate::stored::{Stored, now};
 use crate::{Bus, DecideError, Error, ServiceLog};
 
@@ -23,21 +25,56 @@ const AGAIN: Duration = Duration::from_millis(200);
 const IN_FLIGHT: usize = 32;
 const DECIDING: &str = "taking a decision";
 
+/// Which journal it is, and whose signatures it takes.
+#[derive(Debug)]
+struct Identity {
+    id: JournalId,
+    roster: Roster,
+}
+
 /// The journal of a NATS server. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Journal {
     bus: Bus,
-    id: Arc<JournalId>,
+    identity: Arc<Identity>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Journal {
-    pub(crate) fn new(bus: Bus, id: JournalId) -> Self {
-        Self { bus, id: Arc::new(id) }
+    pub(crate) fn new(bus: Bus, id: JournalId, roster: Roster) -> Self {
+        Self { bus, identity: Arc::new(Identity { id, roster }), metrics: None }
+    }
+
+    /// The same, which counts what it leaves out.
+    pub(crate) fn counting(mut self, metrics: &Metrics) -> Self {
+        self.metrics = Some(Arc::new(metrics.clone()));
+        self
+    }
+
+    /// Whose signatures it takes.
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.identity.roster
+    }
+
+    /// Whether an entry of the log was written by one who may; what was not is said and counted.
+    pub(crate) fn admits(&self, stored: &Stored) -> bool {
+        let Err(flaw) = self.roster().admits(self.id(), stored) else { return true };
+        let (subject, sequence) = (&stored.subject, stored.sequence);
+        tracing::warn!(%subject, sequence, error = %flaw, "an entry of the journal is left out");
+        self.count(flaw.as_str());
+        false
+    }
+
+    /// Counts something that is left out.
+    pub(crate) fn count(&self, reason: &str) {
+        if let Some(metrics) = &self.metrics {
+            metrics.refused(reason);
+        }
     }
 
     /// The journal's id.
     pub fn id(&self) -> &JournalId {
-        &self.id
+        &self.identity.id
     }
 
     /// The connection.
@@ -100,10 +137,14 @@ impl Journal {
             return Ok(true);
         }
         log.service().check(decision)?;
-        let expected = log.service().last_decision;
-        let id = format!("{}/{expected}/decision", decision.deployment());
+        let id = format!("{}/{}/decision", decision.deployment(), log.service().last_decision);
         let subject = Subject::Decisions(log.key().clone()).to_string();
-        let message = Message::new(subject, &id, decision)?.expecting(expected);
+        // It may be no decision: what is on the subject that can't be read, or whose author may not write it, was read as well.
+        let last = Stored::last(&self.bus, &subject).await?.map_or(0, |last| last.sequence);
+        if last > log.service().sequence {
+            return Ok(false);
+        }
+        let message = Message::new(subject, &id, decision)?.expecting(last);
         let taken = since_sent.get_or_insert_default();
         self.append_with_work(log, message, decision).await?;
         self.read_on(log, taken).await?;
@@ -146,11 +187,11 @@ impl Journal {
         };
         let work: Vec<_> = work.into_iter().take(BATCH_LIMIT).collect();
         let messages = std::iter::once(message.clone()).chain(work.iter().map(|(_, work)| work.clone()));
-        match append(&self.bus, DECIDING, messages.collect()).await? {
+        match append(self, DECIDING, messages.collect()).await? {
             // Work that another has published already makes the whole batch a duplicate: then the message goes alone, and
             // what follows is derived from the log.
             Appended::Duplicate if !work.is_empty() => {
-                append(&self.bus, DECIDING, vec![message]).await?;
+                append(self, DECIDING, vec![message]).await?;
             }
             Appended::At(_) => {
                 if let Some(current) = &next.current {
@@ -169,7 +210,7 @@ impl Journal {
         let Some(current) = &log.service().current else { return Ok(()) };
         let effects = log.service().effects(now);
         let work = unpublished(log, log.service(), &effects)?.into_iter();
-        let sent = work.map(async |(id, message)| append(&self.bus, DOING, vec![message]).await.map(|_| id));
+        let sent = work.map(async |(id, message)| append(self, DOING, vec![message]).await.map(|_| id));
         let ids: Vec<String> = stream::iter(sent).buffer_unordered(IN_FLIGHT).try_collect().await?;
         log.published().add(current, ids);
         if effects.contains(&Effect::Snapshot) && self.bus.administers() {
@@ -189,7 +230,7 @@ impl Journal {
         let service = log.service();
         loop {
             let last = Stored::last(&self.bus, &subject).await?;
-            let known = last.as_ref().map(Stored::snapshot).transpose()?;
+            let known = self.last_snapshot(log.key()).await?;
             if known.is_some_and(|known| known.last_decision >= service.last_decision) {
                 break;
             }
@@ -198,7 +239,7 @@ impl Journal {
             let message =
                 Message::new(subject.clone(), &id, service)?.expecting(last.map_or(0, |last| last.sequence));
             // In a conflict somebody has written one, maybe of an end before: each is of a later one, so this ends.
-            if append(&self.bus, "writing a snapshot", vec![message]).await? != Appended::Conflict {
+            if append(self, "writing a snapshot", vec![message]).await? != Appended::Conflict {
                 break;
             }
         }

@@ -71,6 +71,11 @@ impl Key {
         self.pair.seed().unwrap_or_default()
     }
 
+    /// What it says to a text; none, where it can't.
+    pub(crate) fn sign(&self, text: &[u8]) -> Option<Vec<u8>> {
+        self.pair.sign(text).ok()
+    }
+
     fn from_text(text: &str) -> Option<Self> {
         let (user, seed) = text.trim().split_once(char::is_whitespace)?;
         let pair = KeyPair::from_seed(seed.trim()).ok()?;

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use crate::append::{Appended, Message, append};
 use crate::bus::LEASE;
 use crate::stored::Stored;
-use crate::{Bus, Error};
+use crate::{Error, Journal};
 
 /// The leases of one duty, as one candidate knows them.
 pub(crate) struct Leases {
-    bus: Bus,
+    journal: Journal,
     duty: Duty,
     /// The candidate's name, which no other has.
     me: String,
@@ -24,9 +24,9 @@ pub(crate) struct Leases {
 
 impl Leases {
     /// Of no services yet. `name` is for people.
-    pub(crate) fn new(bus: Bus, duty: Duty, name: &str, terms: LeaseTerms) -> Self {
-        let me = format!("{name} {}", bus.unique());
-        Self { bus, duty, me, terms, began: Instant::now(), leases: BTreeMap::new() }
+    pub(crate) fn new(journal: Journal, duty: Duty, name: &str, terms: LeaseTerms) -> Self {
+        let me = format!("{name} {}", journal.bus().unique());
+        Self { journal, duty, me, terms, began: Instant::now(), leases: BTreeMap::new() }
     }
 
     /// Takes part in the leases of these services, and of no others.
@@ -57,7 +57,7 @@ impl Leases {
                 tracing::warn!(duty = %self.duty, service = %key, "a lease is lost: another has it, or may have it");
             }
             let Some((expected, record)) = lease.record(step) else { continue };
-            match write(&self.bus, self.duty, key, expected, &record).await? {
+            match write(&self.journal, self.duty, key, expected, &record).await? {
                 Some(sequence) => lease.stored(step, sequence, sent),
                 None => lease.refused(),
             }
@@ -77,7 +77,7 @@ impl Leases {
         self.read().await?;
         for (key, lease) in &mut self.leases {
             if let Some((expected, record)) = lease.give_back() {
-                write(&self.bus, self.duty, key, expected, &record).await?;
+                write(&self.journal, self.duty, key, expected, &record).await?;
             }
         }
         Ok(())
@@ -86,34 +86,44 @@ impl Leases {
     /// Reads the last record of each.
     async fn read(&mut self) -> Result<(), Error> {
         let subjects: Vec<String> = self.leases.keys().map(|key| Subject::lease_of(self.duty, key)).collect();
-        let stored = Stored::last_of_each(&self.bus, LEASE, &subjects).await?;
+        let stored = Stored::last_of_each(self.journal.bus(), LEASE, &subjects).await?;
         let mut last: HashMap<&str, &Stored> =
             stored.iter().map(|stored| (stored.subject.as_str(), stored)).collect();
         // After the answer: what it says was so before.
         let at = self.began.elapsed();
         for (lease, subject) in self.leases.values_mut().zip(&subjects) {
-            lease.see(last.remove(subject.as_str()).map(|stored| (stored.sequence, record(stored))), at);
+            lease.see(
+                last.remove(subject.as_str())
+                    .map(|stored| (stored.sequence, record(&self.journal, self.duty, stored))),
+                at,
+            );
         }
         Ok(())
     }
 }
 
-/// What can't be read was written by nobody who renews it.
-pub(crate) fn record(stored: &Stored) -> LeaseRecord {
-    serde_json::from_slice(&stored.content)
-        .unwrap_or_else(|_| LeaseRecord { holder: Some(String::new()), epoch: None })
+/// What can't be read, or is by a user who doesn't do the duty, was written by nobody who renews it.
+pub(crate) fn record(journal: &Journal, duty: Duty, stored: &Stored) -> LeaseRecord {
+    let record = serde_json::from_slice(&stored.content).ok().filter(|_| is_theirs(journal, duty, stored));
+    record.unwrap_or_else(|| LeaseRecord { holder: Some(String::new()), epoch: None })
+}
+
+/// Whether a record or a note is by a user who does the duty.
+pub(crate) fn is_theirs(journal: &Journal, duty: Duty, stored: &Stored) -> bool {
+    let roster = journal.roster();
+    roster.is_empty() || roster.author(journal.id(), stored).is_ok_and(|user| user.may_hold(duty))
 }
 
 /// Writes a record where `expected` is still the last one; none: it isn't.
 async fn write(
-    bus: &Bus,
+    journal: &Journal,
     duty: Duty,
     key: &ServiceKey,
     expected: u64,
     record: &LeaseRecord,
 ) -> Result<Option<u64>, Error> {
     let message = Message::repeatable(Subject::lease_of(duty, key), record)?.expecting(expected);
-    match append(bus, "writing a lease", vec![message]).await? {
+    match append(journal, "writing a lease", vec![message]).await? {
         Appended::At(sequence) => Ok(Some(sequence)),
         Appended::Duplicate | Appended::Conflict => Ok(None),
     }

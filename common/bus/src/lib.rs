@@ -22,6 +22,7 @@ mod reading;
 mod refusals;
 mod service_log;
 mod set_up;
+mod signature;
 mod stored;
 mod streams;
 mod sweep;

@@ -17,7 +17,8 @@ impl Journal {
         let failed = |message: String| Error::Request { doing: DOING, message };
         let state = Subject::State(key.clone()).to_string();
         let Some(stored) = Stored::last(self.bus(), &state).await? else { return Ok(()) };
-        let snapshot = stored.snapshot()?;
+        // Were it none, purging would leave it and nothing else.
+        let Some(snapshot) = self.snapshot(&stored) else { return Ok(()) };
         let log = self.bus().log().await?;
         log.purge().filter(state).keep(1).await.map_err(|error| failed(error.to_string()))?;
         let Some(below) = snapshot.needless_below(kept) else { return Ok(()) };

@@ -18,7 +18,7 @@ impl Journal {
     /// # Errors
     /// A bus that doesn't answer, or a snapshot that can't be read.
     pub async fn service(&self, key: &ServiceKey) -> Result<ServiceLog, Error> {
-        let service = self.last_snapshot(key).await?.unwrap_or_default();
+        let service = Box::pin(self.last_snapshot(key)).await?.unwrap_or_default();
         let mut log = ServiceLog::new(key.clone(), service);
         self.catch_up(&mut log).await?;
         Ok(log)
@@ -55,8 +55,19 @@ impl Journal {
         taken: &mut Vec<Taken>,
     ) -> Result<(), Error> {
         for entry in entries {
-            self.go_over_gap(log, entry).await?;
-            taken.extend(log.take_in(entry));
+            if !self.admits(entry) {
+                log.leave_out(entry.sequence);
+                continue;
+            }
+            // There hardly ever is one.
+            Box::pin(self.go_over_gap(log, entry)).await?;
+            let taken_in = log.take_in(entry);
+            match &taken_in {
+                None => self.count("unreadable"),
+                Some(taken) if taken.applied.is_err() => self.count("illegal"),
+                Some(_) => {}
+            }
+            taken.extend(taken_in);
         }
         Ok(())
     }
@@ -74,7 +85,7 @@ impl Journal {
         if first.is_some_and(|first| first.sequence < next.sequence) {
             return Ok(false);
         }
-        let snapshot = self.last_snapshot(log.key()).await?;
+        let snapshot = Box::pin(self.last_snapshot(log.key())).await?;
         let Some(ahead) = snapshot.filter(|snapshot| snapshot.sequence > log.service().sequence) else {
             return Ok(false);
         };
@@ -107,7 +118,8 @@ impl Journal {
                     from = stored.sequence + 1;
                     // What can't be read was said when the log was read.
                     let entry = Entry::decode(&stored.subject, stored.sequence, stored.at, &stored.content);
-                    entries.extend(entry.ok());
+                    let admitted = self.roster().admits(self.id(), &stored).is_ok();
+                    entries.extend(entry.ok().filter(|_| admitted));
                 }
             }
         }
@@ -116,9 +128,43 @@ impl Journal {
     }
 
     /// The service as it was when its last snapshot was written.
-    async fn last_snapshot(&self, key: &ServiceKey) -> Result<Option<Service>, Error> {
-        let stored = Stored::last(self.bus(), &Subject::State(key.clone()).to_string()).await?;
-        stored.as_ref().map(Stored::snapshot).transpose()
+    pub(crate) async fn last_snapshot(&self, key: &ServiceKey) -> Result<Option<Service>, Error> {
+        let subject = Subject::State(key.clone()).to_string();
+        let Some(last) = Stored::last(self.bus(), &subject).await? else { return Ok(None) };
+        if let Some(service) = self.snapshot(&last) {
+            return Ok(Some(service));
+        }
+        // Something else stands in its place: it is the one before. That is rare, and takes much state.
+        Box::pin(self.last_among_snapshots(&subject)).await
+    }
+
+    async fn last_among_snapshots(&self, subject: &str) -> Result<Option<Service>, Error> {
+        let (mut from, mut found) = (1, None);
+        while let Some(stored) = Stored::next(self.bus(), from, subject).await? {
+            from = stored.sequence + 1;
+            found = self.snapshot(&stored).or(found);
+        }
+        Ok(found)
+    }
+
+    /// What a snapshot says, where it is one.
+    pub(crate) fn snapshot(&self, stored: &Stored) -> Option<Service> {
+        if !self.admits(stored) {
+            return None;
+        }
+        let read = stored.snapshot();
+        if let Err(error) = &read {
+            let (subject, sequence) = (&stored.subject, stored.sequence);
+            tracing::warn!(%subject, sequence, %error, "a snapshot can't be read");
+            self.count("unreadable");
+        }
+        read.ok()
+    }
+
+    /// Whether an entry is one: readable, and by one who may write it.
+    pub(crate) fn can_be(&self, stored: &Stored) -> bool {
+        let readable = Entry::decode(&stored.subject, stored.sequence, stored.at, &stored.content).is_ok();
+        readable && self.roster().admits(self.id(), stored).is_ok()
     }
 
     /// Every service that the journal knows.

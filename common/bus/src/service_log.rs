@@ -58,7 +58,7 @@ impl ServiceLog {
             Ok(entry) => entry,
             Err(error) => {
                 tracing::warn!(%subject, sequence, error = %error, "an entry of the journal can't be read");
-                self.service.sequence = self.service.sequence.max(sequence);
+                self.leave_out(sequence);
                 return None;
             }
         };
@@ -67,6 +67,11 @@ impl ServiceLog {
             tracing::warn!(%subject, sequence, error = %illegal, "an entry of the journal can't be true");
         }
         Some(Taken { entry, applied })
+    }
+
+    /// Goes over an entry that says nothing.
+    pub(crate) fn leave_out(&mut self, sequence: u64) {
+        self.service.sequence = self.service.sequence.max(sequence);
     }
 
     /// Goes on from a snapshot that is ahead.

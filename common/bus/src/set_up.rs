@@ -1,15 +1,17 @@
 //! Setting up: the streams and consumers that the journal stands on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{ConsumerInfoErrorKind, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, ConsumerCreateStrictErrorKind};
-use cutover_core::{JournalId, Stage, Subject};
+use cutover_core::{BusUser, JournalId, Stage, Subject};
 use tokio::time::Instant;
 
-use crate::bus::{ACK_WAIT, LEASE, LOG, TIMER, WAKE};
+use crate::bus::{ACK_WAIT, LEASE, LOG, SIGNED_FROM, TIMER, USERS, WAKE};
+use crate::signature::Roster;
 use crate::{Bus, Error, Journal, streams};
 
 /// How long a server that can't serve yet is waited for: a cluster elects a leader first, and a stream that was just made
@@ -86,6 +88,29 @@ impl Bus {
         }
         self.make_consumers(&journal, Stage::ALL).await?;
         Ok(journal.id().clone())
+    }
+
+    /// From now on the journal takes entries that are signed with one of these public keys, and of each user what it may write.
+    /// What stands there already is taken as it is. Nothing changes where just these are known; where others were, all programs
+    /// have to be started again.
+    ///
+    /// # Errors
+    /// A server that refuses, or doesn't answer.
+    pub async fn take_signatures_of(&self, keys: &BTreeMap<BusUser, String>) -> Result<(), Error> {
+        const DOING: &str = "writing down whose signatures the journal takes";
+        let failed = |message: String| Error::Request { doing: DOING, message };
+        let stream = self.jetstream.get_stream(LOG).await.map_err(|error| failed(error.to_string()))?;
+        let info = stream.cached_info();
+        let mut config = info.config.clone();
+        let known = Roster::read(config.metadata.get(SIGNED_FROM), config.metadata.get(USERS));
+        if known.names(keys) {
+            return Ok(());
+        }
+        let roster = Roster::new(info.state.last_sequence + 1, keys);
+        config.metadata.insert(USERS.to_owned(), roster.to_text());
+        config.metadata.insert(SIGNED_FROM.to_owned(), roster.from.to_string());
+        self.jetstream.update_stream(config).await.map_err(|error| failed(error.to_string()))?;
+        Ok(())
     }
 
     /// Makes the consumers of these stages that aren't there: a journal that was set up by an earlier version has none for what is

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::Message;
 use async_nats::jetstream::message::{Info, StreamMessage};
 use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind};
 use bytes::Bytes;
@@ -13,10 +14,12 @@ use serde::Serialize;
 
 use crate::append::ANSWER_LIMIT;
 use crate::bus::LOG;
+use crate::signature::SIGNATURE;
 use crate::{Bus, Error};
 
 /// The header of a message's id.
 const MESSAGE_ID: &str = "Nats-Msg-Id";
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 const DOING: &str = "reading the journal";
 
 /// Messages read by one request to any replica.
@@ -29,6 +32,10 @@ pub(crate) struct Stored {
     pub(crate) at: Timestamp,
     /// The message's id: it tells an own message, whose answer was lost, from another's.
     pub(crate) id: Option<String>,
+    /// Who has signed it, and what.
+    pub(crate) signature: Option<String>,
+    /// The sequence that was the last on its subject, where its writer has asked the server to see to that.
+    pub(crate) expected: Option<String>,
     pub(crate) content: Bytes,
 }
 
@@ -99,7 +106,9 @@ impl Stored {
         {
             let headers = answer.headers.unwrap_or_default();
             let before: Option<u64> = header(&headers, "Nats-Last-Sequence");
-            match answer.status.map(|status| status.as_u16()) {
+            // A stored message may have been published with a status of its own; the server has added the rest.
+            let message = Self::read(&headers, answer.payload);
+            match answer.status.map(|status| status.as_u16()).filter(|_| message.is_none()) {
                 Some(404) => break,
                 Some(503) => return Err(Error::leaderless(DOING)),
                 Some(status) if status != 204 => {
@@ -114,7 +123,7 @@ impl Stored {
                     if status.is_some() {
                         break;
                     }
-                    stored.push(Self::read(&headers, answer.payload).ok_or_else(|| {
+                    stored.push(message.ok_or_else(|| {
                         failed("an answer without the headers of a stored message".to_owned())
                     })?);
                 }
@@ -130,13 +139,29 @@ impl Stored {
         Ok(Service { snapshot_taken: true, ..service })
     }
 
+    /// What was delivered by a consumer of the log.
+    pub(crate) fn delivered(message: &Message, info: &Info<'_>) -> Self {
+        let headers = message.headers.clone().unwrap_or_default();
+        Self {
+            subject: message.subject.to_string(),
+            sequence: info.stream_sequence,
+            at: published(info),
+            id: header(&headers, MESSAGE_ID),
+            signature: header(&headers, SIGNATURE),
+            expected: header(&headers, EXPECTED),
+            content: message.payload.clone(),
+        }
+    }
+
     fn read(headers: &HeaderMap, content: Bytes) -> Option<Self> {
-        let at = humantime::parse_rfc3339(headers.get("Nats-Time-Stamp")?.as_str()).ok()?;
+        let at = humantime::parse_rfc3339(headers.get_last("Nats-Time-Stamp")?.as_str()).ok()?;
         Some(Self {
             subject: header(headers, "Nats-Subject")?,
             sequence: header(headers, "Nats-Sequence")?,
             at: timestamp(at),
             id: header(headers, MESSAGE_ID),
+            signature: header(headers, SIGNATURE),
+            expected: header(headers, EXPECTED),
             content,
         })
     }
@@ -149,6 +174,8 @@ impl From<StreamMessage> for Stored {
             sequence: message.sequence,
             at: at(message.time.unix_timestamp_nanos()),
             id: header(&message.headers, MESSAGE_ID),
+            signature: header(&message.headers, SIGNATURE),
+            expected: header(&message.headers, EXPECTED),
             content: message.payload,
         }
     }
@@ -165,8 +192,9 @@ fn found(answer: Result<StreamMessage, RawMessageError>) -> Result<Option<Stored
     }
 }
 
+/// The last one of that name: those that the server adds come after those that a message was published with.
 fn header<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
-    headers.get(name)?.as_str().parse().ok()
+    headers.get_last(name)?.as_str().parse().ok()
 }
 
 /// When a delivered message was published, by the server's clock.

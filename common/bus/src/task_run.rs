@@ -44,6 +44,16 @@ enum Verdict {
     Unreadable,
 }
 
+/// What became of a claim.
+enum Tried {
+    /// It stands there, at a sequence.
+    Claimed(u64),
+    /// Another's stands there.
+    Lost,
+    /// Something stands there, at a sequence, that is no claim.
+    InTheWay(u64),
+}
+
 /// How the work on a claimed task ended.
 enum Ended {
     /// With a result to record.
@@ -87,6 +97,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
             Ok(hint) => hint,
             Err(error) => {
                 tracing::error!(subject = %self.delivery.subject, error, "a work message can't be read");
+                self.shared.journal.count("unreadable-work");
                 return Ok(Verdict::Unreadable);
             }
         };
@@ -94,6 +105,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
             self.shared.metrics.redelivered(self.stage);
         }
         if hint.work.protocol > PROTOCOL {
+            self.shared.journal.count("newer-protocol");
             tracing::warn!(
                 protocol = hint.work.protocol,
                 known = PROTOCOL,
@@ -181,18 +193,33 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let fact = Fact::Claimed(claim);
         let subject = fact_subject(deployment, &hint.work.task, &fact);
         let id = format!("{}/{}", fact_id(deployment, &hint.work.task, attempt, &fact), bus.unique());
-        let message = Message::new(subject.clone(), &id, &fact)?.expecting(expected);
-        let tried = async || match append(bus, "claiming a task", vec![message.clone()]).await? {
-            Appended::At(sequence) => Ok(Some(sequence)),
+        let message = Message::new(subject.clone(), &id, &fact)?;
+        let tried = async |expected: u64| match append(
+            &self.shared.journal,
+            "claiming a task",
+            vec![message.clone().expecting(expected)],
+        )
+        .await?
+        {
+            Appended::At(sequence) => Ok(Tried::Claimed(sequence)),
             Appended::Duplicate | Appended::Conflict => {
                 let last = Stored::last(bus, &subject).await?;
-                Ok(last.filter(|last| last.id.as_ref() == Some(&id)).map(|last| last.sequence))
+                Ok(match last {
+                    Some(last) if last.id.as_ref() == Some(&id) => Tried::Claimed(last.sequence),
+                    Some(last) if !self.shared.journal.can_be(&last) => Tried::InTheWay(last.sequence),
+                    _ => Tried::Lost,
+                })
             }
         };
+        let mut expected = expected;
         loop {
-            match tried().await {
+            match tried(expected).await {
+                // What stands there is no claim: it changes nothing, and keeps nobody from claiming.
+                Ok(Tried::InTheWay(last)) if last != expected => expected = last,
+                Ok(Tried::Claimed(sequence)) => return Ok(Some(sequence)),
+                Ok(Tried::InTheWay(_) | Tried::Lost) => return Ok(None),
                 Err(error) if self.may_try_again(&error).await => {}
-                done => return done,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -292,9 +319,9 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let (deployment, task) = (assignment.deployment(), &assignment.task);
         let id = fact_id(deployment, task, deployment.state(task).claims, &fact);
         let message = Message::new(fact_subject(deployment, task, &fact), &id, &fact)?;
-        let (bus, begun) = (self.shared.journal.bus(), Instant::now());
+        let begun = Instant::now();
         loop {
-            match append(bus, DOING, vec![message.clone()]).await {
+            match append(&self.shared.journal, DOING, vec![message.clone()]).await {
                 Ok(appended) => {
                     self.shared.options.reach(self.stage, Point::Recorded);
                     let at = if let Appended::At(sequence) = appended { sequence } else { 0 };

@@ -22,7 +22,7 @@ impl Journal {
         let (timer, due) = (Subject::timer_of(log.key()), Subject::due_of(log.key()));
         let set = async {
             let message = Message::repeatable(timer, &time)?.scheduled(time, &due);
-            append(self.bus(), "setting a timer", vec![message]).await
+            append(self, "setting a timer", vec![message]).await
         };
         match set.await {
             Ok(_) => log.published().timer_is_set(time),

@@ -7,7 +7,7 @@ use cutover_core::{Service, ServiceKey, Subject};
 use futures_util::StreamExt;
 
 use crate::bus::LOG;
-use crate::stored::{Stored, published};
+use crate::stored::Stored;
 use crate::{Error, Journal, ServiceLog};
 
 /// How long a broken subscription is left alone before it is made again.
@@ -65,16 +65,14 @@ impl Watch {
                 continue;
             };
             let Ok(info) = entry.info() else { continue };
-            let stored = Stored {
-                subject: entry.subject.to_string(),
-                sequence: info.stream_sequence,
-                at: published(&info),
-                id: None,
-                content: entry.payload.clone(),
-            };
+            let stored = Stored::delivered(&entry, &info);
+            if !self.journal.admits(&stored) {
+                self.log.leave_out(stored.sequence);
+                continue;
+            }
             // Were this dropped at the next line, the entry would have to be read again.
             let entries = self.entries.take();
-            let has_skipped = match self.journal.go_over_gap(&mut self.log, &stored).await {
+            let has_skipped = match Box::pin(self.journal.go_over_gap(&mut self.log, &stored)).await {
                 Ok(has_skipped) => has_skipped,
                 Err(error) if error.retryable() => {
                     tokio::time::sleep(AGAIN).await;

@@ -81,6 +81,7 @@ pub async fn work_at<P: Performer>(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let journal = journal.counting(&metrics);
     let presence = journal.bus().announce(options.program, &options.version).await?;
     let logs = Arc::new(Logs::new(journal.clone()));
     let hand_back = CancellationToken::new();

@@ -22,6 +22,7 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     redeliveries: IntCounterVec,
     claims_lost: IntCounterVec,
+    refused: IntCounterVec,
 }
 
 /// How a task ended, as the label `result` says it.
@@ -95,6 +96,16 @@ impl Metrics {
                     &["stage"],
                 )?,
             )?,
+            refused: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "cutover_bus_refused_total",
+                        "Messages of the bus that were left out: nobody may have written them, or they can't be read.",
+                    ),
+                    &["reason"],
+                )?,
+            )?,
             registry,
         })
     }
@@ -142,6 +153,11 @@ impl Metrics {
     /// Work of `stage` came again.
     pub fn redelivered(&self, stage: Stage) {
         self.redeliveries.with_label_values(&[stage.as_str()]).inc();
+    }
+
+    /// A message of the bus was left out.
+    pub fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 
     /// Another worker claimed a task of `stage` first.

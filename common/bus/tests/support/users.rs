@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use cutover_bus::{Access, Bus, Copies, Journal, Key};
 use cutover_core::{BusUser, authorization};
 
 use super::node::Node;
+use nkeys::KeyPair;
 
 /// A server whose users are those of the table.
 pub(crate) struct Guarded {
@@ -18,6 +20,7 @@ pub(crate) struct Guarded {
 /// A user who tries what they may not, by the bare protocol.
 pub(crate) struct Thief {
     pub(crate) client: async_nats::Client,
+    pair: KeyPair,
     said: Arc<Mutex<Vec<String>>>,
 }
 
@@ -28,7 +31,9 @@ impl Guarded {
         let public = keys.iter().map(|(user, key)| (*user, key.public())).collect();
         let operator = Some(Arc::clone(&keys[&BusUser::Operator]));
         let node = Node::guarded("guarded", None, authorization(&public), operator);
-        node.answers().await.set_up(Copies::One).await.unwrap();
+        let bus = node.answers().await;
+        bus.set_up(Copies::One).await.unwrap();
+        bus.take_signatures_of(&public).await.unwrap();
         Self { node, keys }
     }
 
@@ -45,12 +50,9 @@ impl Guarded {
     pub(crate) async fn thief(&self, user: BusUser) -> Thief {
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
-        let (_, seed) = self.keys[&user]
-            .to_text()
-            .trim()
-            .split_once(' ')
-            .map(|(u, s)| (u.to_owned(), s.to_owned()))
-            .unwrap();
+        let text = self.keys[&user].to_text();
+        let seed = text.trim().split_once(' ').unwrap().1.to_owned();
+        let pair = KeyPair::from_seed(&seed).unwrap();
         let client = async_nats::ConnectOptions::with_nkey(seed)
             .custom_inbox_prefix(user.inbox())
             .event_callback(move |event| {
@@ -62,11 +64,48 @@ impl Guarded {
             .connect(self.node.url())
             .await
             .unwrap();
-        Thief { client, said }
+        Thief { client, pair, said }
     }
 }
 
 impl Thief {
+    /// The header of a signature for what is to stand on a subject of a journal, as honest users make it; `expected` is the last
+    /// sequence there.
+    pub(crate) fn signature(
+        &self,
+        journal: &Journal,
+        subject: &str,
+        expected: &str,
+        content: &[u8],
+    ) -> HeaderMap {
+        let mut text = format!("cutover 1\n{}\n{subject}\n{expected}\n", journal.id()).into_bytes();
+        text.extend_from_slice(content);
+        let signature = hex::encode(self.pair.sign(&text).unwrap());
+        let mut headers = HeaderMap::new();
+        headers.insert("Cutover-Signature", format!("{} {signature}", self.pair.public_key()));
+        headers
+    }
+
+    /// Has the server put something onto a subject on which the user may not publish: it is stored as a hint, and asked for with
+    /// that subject for the answer.
+    pub(crate) async fn smuggle(&self, subject: &str, headers: HeaderMap, content: &[u8]) {
+        let hint = "cutover.run.build.smuggled.goods".to_owned();
+        let jetstream = async_nats::jetstream::new(self.client.clone());
+        let stored = jetstream.publish_with_headers(hint.clone(), headers, content.to_vec().into());
+        stored.await.unwrap().await.unwrap();
+        let request = format!("{{\"last_by_subj\":\"{hint}\"}}");
+        self.deliver("$JS.API.DIRECT.GET.cutover", &request, subject).await;
+    }
+
+    /// Asks the server for something, with a subject of the log for the answer.
+    pub(crate) async fn deliver(&self, asked: &str, request: &str, subject: &str) {
+        self.client
+            .publish_with_reply(asked.to_owned(), subject.to_owned(), request.to_owned().into())
+            .await
+            .unwrap();
+        self.client.flush().await.unwrap();
+    }
+
     /// Waits until the server has refused something with these words.
     pub(crate) async fn is_refused(&self, what: &str) {
         let wait = async {
