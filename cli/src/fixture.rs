@@ -35,6 +35,7 @@ pub(crate) fn release(version: &str) -> Release {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,
@@ -84,7 +85,7 @@ pub(crate) fn output(stage: Stage) -> Output {
             Output::Built { image: Digest::of(b"image"), bytes: 84_000_000, commit: None, provenance: None }
         }
         Stage::Ship => Output::Shipped { sent: 3_149_000 },
-        Stage::Expand => Output::Expanded { applied: vec!["1".to_owned()] },
+        Stage::Expand => Output::Expanded { applied: vec!["1".to_owned()], rehearsed: Vec::new() },
         Stage::Backfill => Output::Backfilled { rows: 7 },
         Stage::Contract => Output::Contracted { applied: Vec::new() },
         Stage::Boot => Output::Booted { replicas: vec![replica()] },

@@ -61,7 +61,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Resume(args) => Box::pin(resume::run(options, args, console)).await,
         Verb::Plan(args) => plan::run(options, args, console).await,
         Verb::Deploy(args) => Box::pin(deploy::run(options, args, console)).await,
-        Verb::Status(args) => status::run(options, &args, console).await,
+        Verb::Status(args) => Box::pin(status::run(options, &args, console)).await,
         Verb::History(args) => history::run(options, &args, console).await,
         Verb::Hosts(args) => hosts::run(options, args, console).await,
         Verb::Lint(args) => lint::run(options, args, console).await,

@@ -35,6 +35,8 @@ pub struct App {
     pub via_host: bool,
     /// What kind of database that is; none: the usual.
     pub engine: Option<&'static str>,
+    /// The copy of it that they are rehearsed on, if they are.
+    pub rehearse: Option<String>,
     /// Migrations: file name and SQL.
     pub migrations: Vec<(&'static str, &'static str)>,
     /// When their last phase may begin, in one line; none: the usual.
@@ -70,6 +72,7 @@ impl App {
             database: None,
             via_host: false,
             engine: None,
+            rehearse: None,
             migrations: Vec::new(),
             contract: None,
             canary: None,
@@ -126,9 +129,11 @@ impl App {
             let contract = self.contract.map(|terms| format!(", contract: {terms}")).unwrap_or_default();
             let via = if self.via_host { ", via: host" } else { "" };
             let engine = self.engine.map(|engine| format!(", engine: {engine}")).unwrap_or_default();
+            let rehearse =
+                self.rehearse.as_ref().map(|copy| format!(", rehearse: \"{copy}\"")).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "migrations: {{folder: migrations, database: \"{database}\"{via}{engine}{contract}}}"
+                "migrations: {{folder: migrations, database: \"{database}\"{via}{engine}{rehearse}{contract}}}"
             );
         }
         let _ = writeln!(text, "destinations:\n  production: {{hosts: [{}]}}", self.hosts.join(", "));

@@ -187,6 +187,60 @@ async fn there_and_back(there: Migrating) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_in_the_rehearsal_never_touches_the_database() {
+    let there = Migrating::set("rehearsed", POSTGRESQL);
+    let (scene, all) = (&there.scene, there.all());
+    let copy = Database::start("rehearsed-copy").unwrap();
+    let on_the_copy = |sql: &str| {
+        let output = Command::new("psql").args(["-XAtc", sql, &copy.url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let reference = scene.project.folder().join("copy_url");
+    std::fs::write(&reference, &copy.url).unwrap();
+    let rehearse = Some(format!("file://{}", reference.display()));
+    let app = |version, migrations| App {
+        rehearse: rehearse.clone(),
+        ..there.app(version, "{when: approved}", migrations)
+    };
+    scene.deploy(&app("v1", &all[..1])).succeeded();
+    let load = scene.load();
+    // What nobody who looks at the migrations can know: it is the contract, days later, that would fail.
+    on_the_copy("CREATE VIEW names AS SELECT name FROM people");
+    scene.deploy(&app("v2", &all)).exited(
+        4,
+        &[
+            "in the rehearsal, and not on the database itself",
+            "2_split.contract",
+            "other objects depend on it",
+        ],
+    );
+    assert_eq!(there.sql(there.dialect.columns), "id name");
+    assert_eq!(on_the_copy("SELECT count(last_name) FROM people"), "20000", "it has come so far");
+    scene.serves("v1").await;
+
+    on_the_copy("DROP VIEW names");
+    // The steps that are done on the copy aren't done again.
+    scene
+        .cutover(&["replay"])
+        .exited(0, &["applied 2; rehearsed before: 1 part", "AccessExclusiveLock of people"]);
+    scene.serves("v2").await;
+    assert_eq!(on_the_copy(there.dialect.columns), "id last_name");
+    assert_eq!(there.sql(there.dialect.columns), "id last_name name", "the contract is owed");
+    scene
+        .cutover(&["logs", "--deployment"])
+        .exited(0, &["expand | rehearsal: ", "holds AccessExclusiveLock of people"]);
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+
+    // Whatever it is called, the database itself is refused.
+    std::fs::write(&reference, there.url().replace("127.0.0.1", "localhost")).unwrap();
+    let more = [&all[..], &[("3_more.sql", "ALTER TABLE people ADD COLUMN age int;")]].concat();
+    scene.deploy(&app("v3", &more)).exited(4, &["the copy to rehearse on is the database itself"]);
+    assert_eq!(there.sql(there.dialect.columns), "id last_name name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_new_version_reads_is_brought_over_before_it_boots_and_what_is_old_goes_when_nothing_needs_it()
  {
     let there = Migrating::set("first", POSTGRESQL);

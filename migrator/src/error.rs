@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_core::Engine;
+use cutover_core::{Engine, HeldLock};
 use cutover_migration::{InvalidMigration, Migration};
 
 use crate::ledger::Refusal;
@@ -167,6 +167,21 @@ pub enum Error {
         /// The SQL that says that it wasn't.
         undone: String,
     },
+    /// In a rehearsal, a transaction held a lock that others wait for, for too long; it was rolled back.
+    #[error(
+        "migration {file} held {} of {} for {}, and may for {}", lock.mode, lock.table, lock.held, humantime::format_duration(*limit)
+    )]
+    Held {
+        /// The migration's file.
+        file: String,
+        /// The lock.
+        lock: HeldLock,
+        /// How long it may be held.
+        limit: Duration,
+    },
+    /// What was given for a copy is the database itself.
+    #[error("the copy to rehearse on is the database itself: nothing was run on it")]
+    NoCopy,
     /// It is for a server of another kind.
     #[error("migration {file} is for another kind of database than this one")]
     OtherEngine {
@@ -255,6 +270,8 @@ impl Error {
             | Self::Refused(_)
             | Self::Key { .. }
             | Self::Unverified { .. }
+            | Self::Held { .. }
+            | Self::NoCopy
             | Self::OtherEngine { .. }
             | Self::InvalidIndex { .. }
             | Self::NoIndex { .. } => false,

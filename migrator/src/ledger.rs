@@ -197,6 +197,15 @@ pub fn due<'a>(step: Step, migrations: &'a Migrations, entries: &[Entry]) -> Res
     Ok(due)
 }
 
+/// Whether all of `migrations`, in all phases, are applied by `entries`.
+pub fn has_all(migrations: &Migrations, entries: &[Entry]) -> bool {
+    migrations.iter().all(|migration| {
+        entries.iter().any(|entry| {
+            entry.finished && entry.version == migration.version() && entry.phase == migration.phase()
+        })
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

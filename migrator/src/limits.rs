@@ -20,6 +20,9 @@ pub struct Limits {
     /// How long a transaction must have been open for it to be ended when it holds what is waited for. None, the default:
     /// none is ended.
     pub end_blockers: Option<Duration>,
+    /// How long a transaction may hold a lock of a table that others wait for, in a rehearsal, which looks what is held. None, the
+    /// default: nobody looks.
+    pub hold: Option<Duration>,
     /// All tries of one migration to get its locks. Default 60 s.
     pub patience: Duration,
     /// One statement in a transaction, its locks held. Default 15 minutes: a change that expands takes milliseconds, but
@@ -56,6 +59,7 @@ impl Limits {
             lock: locks.wait.0,
             longest_lock: 3 * locks.wait.0,
             end_blockers: locks.end_blockers.map(|age| age.0),
+            hold: None,
             patience: locks.patience.0,
             statement: locks.statement.0,
             index_lock: Duration::from_secs(10 * 60),

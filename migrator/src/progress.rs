@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use cutover_core::HeldLock;
 use cutover_migration::Version;
 
 use crate::{Backend, Backends};
@@ -97,6 +98,15 @@ pub enum Progress {
         /// How many rows, or "more than" so many.
         left: String,
     },
+    /// What a transaction has done, in a rehearsal; told before it is committed.
+    Changed {
+        /// The migration.
+        version: Version,
+        /// The rows that its statements wrote.
+        rows: u64,
+        /// The locks that others wait for.
+        locks: Vec<HeldLock>,
+    },
     /// A migration was applied.
     Applied {
         /// The migration.
@@ -152,6 +162,17 @@ impl fmt::Display for Progress {
             }
             Self::Again { version, left } => {
                 write!(f, "{version}: {left} rows are left; walking through the table again")
+            }
+            Self::Changed { version, rows, locks } => {
+                write!(f, "{version}: {rows} rows; ")?;
+                match locks.as_slice() {
+                    [] => f.write_str("holds nothing that others wait for"),
+                    [first, more @ ..] => {
+                        write!(f, "holds {} of {}", first.mode, first.table)?;
+                        more.iter().try_for_each(|lock| write!(f, ", {} of {}", lock.mode, lock.table))?;
+                        write!(f, " for {} at most", first.held)
+                    }
+                }
             }
             Self::Applied { file, took, .. } => write!(f, "applied {file} in {:.2} s", took.as_secs_f64()),
         }

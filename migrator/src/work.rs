@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cutover_bus::Assignment;
 use cutover_core::{DeploymentId, Engine, Epoch, Phase, ServiceName};
 use cutover_migration::{Kind, Migration, Migrations, Version};
 
@@ -18,6 +19,20 @@ pub struct Work {
     pub epoch: Epoch,
     /// All migrations of the release, of all phases, applied ones included.
     pub migrations: Migrations,
+}
+
+impl Work {
+    /// What a task is to do, without the migrations.
+    pub(crate) fn of(assignment: &Assignment) -> Self {
+        let plan = assignment.plan();
+        Self {
+            service: plan.key.service.clone(),
+            engine: plan.release.settings.engine,
+            deployment: plan.deployment.clone(),
+            epoch: assignment.epoch.clone(),
+            migrations: Migrations::default(),
+        }
+    }
 }
 
 /// Which of it is to be done now.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Engine, Failure, MigrationFile, Output, Phase, ServiceName, Span, Stage, Via};
+use cutover_core::{Engine, Failure, MigrationFile, Output, Phase, Reference, ServiceName, Span, Stage, Via};
 use cutover_fleet::Fleet;
 use cutover_migration::{InvalidMigration, Migration, Migrations, Version};
 use cutover_secrets::Secret;
@@ -50,11 +50,15 @@ impl Migrator {
         }
     }
 
-    /// The migrations of the release that the task is about, the earlier phases of each included.
-    async fn read(&self, assignment: &Assignment) -> Result<Migrations, Failure> {
+    /// The migrations of the release that are concerned, the earlier phases of each included.
+    pub(crate) async fn read(
+        &self,
+        assignment: &Assignment,
+        concerned: impl Fn(&MigrationFile) -> bool,
+    ) -> Result<Migrations, Failure> {
         let release = &assignment.plan().release;
         let mut migrations = Vec::with_capacity(release.migrations.len());
-        for file in release.migrations.iter().filter(|file| is_concerned(assignment, file)) {
+        for file in release.migrations.iter().filter(|file| concerned(file)) {
             let content = self.store.get_bytes(&file.content, MIGRATION_LIMIT).await;
             let content = content.map_err(|error| Failure::of(&error, error.retryable()))?;
             let sql = std::str::from_utf8(&content)
@@ -66,9 +70,14 @@ impl Migrator {
     }
 
     /// The way to the database, where that isn't from here; and where it leads.
-    async fn tunnel(&self, assignment: &Assignment, database: &Secret) -> Result<Option<Tunnel>, Failure> {
+    pub(crate) async fn tunnel(
+        &self,
+        assignment: &Assignment,
+        database: &Secret,
+        via: Via,
+    ) -> Result<Option<Tunnel>, Failure> {
         let plan = assignment.plan();
-        let host = match (plan.release.settings.via, plan.hosts.first()) {
+        let host = match (via, plan.hosts.first()) {
             (Via::Host, Some(host)) => host,
             _ => return Ok(None),
         };
@@ -92,22 +101,11 @@ impl Migrator {
             return Err(Failure::lasting("the release has migrations, and no database to run them on")
                 .hint("name it in the deploy file: migrations: { database: env://DATABASE_URL }"));
         };
-        let database = cutover_secrets::resolve(database).await.map_err(|error| {
-            Failure::of(&error, error.retryable()).hint(
-                "references are resolved by the migrator, from its own environment and files, and from the stores of secrets \
-                 that its environment names",
-            )
-        })?;
-        let work = Work {
-            service: plan.key.service.clone(),
-            engine: plan.release.settings.engine,
-            deployment: plan.deployment.clone(),
-            epoch: assignment.epoch.clone(),
-            migrations: self.read(assignment).await?,
-        };
-        let tunnel = self.tunnel(assignment, &database).await?;
-        let target =
-            tunnel.as_ref().map_or(Target::from(&database), |way| Target::at(&database, way.address()));
+        let database = resolved(database).await?;
+        let migrations = self.read(assignment, |file| is_concerned(assignment, file)).await?;
+        let work = Work { migrations, ..Work::of(assignment) };
+        let tunnel = self.tunnel(assignment, &database, plan.release.settings.via).await?;
+        let target = Target::by(&database, &tunnel);
         let (progress, told) = unbounded_channel();
         let settings = &plan.release.settings;
         // Another service of the same database may be at work, for as long as this one may.
@@ -132,6 +130,16 @@ impl Migrator {
             }
         }
     }
+}
+
+/// The URL of a database.
+pub(crate) async fn resolved(database: &Reference) -> Result<Secret, Failure> {
+    cutover_secrets::resolve(database).await.map_err(|error| {
+        Failure::of(&error, error.retryable()).hint(
+            "references are resolved by the migrator, from its own environment and files, and from the stores of secrets \
+             that its environment names",
+        )
+    })
 }
 
 /// What was done.
@@ -164,8 +172,9 @@ impl Performer for Migrator {
         let has_ended = assignment.deployment().outcome().is_some();
         match assignment.task.stage {
             Stage::Expand => {
+                let rehearsed = Box::pin(self.rehearse(assignment)).await?;
                 let applied = self.applied(assignment, Step::Expand, timeouts.migrate).await?;
-                Ok(Output::Expanded { applied })
+                Ok(Output::Expanded { applied, rehearsed })
             }
             Stage::Backfill => {
                 let step = if has_ended { Step::Backfill } else { Step::BackfillBeforeSwitch };

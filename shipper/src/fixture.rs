@@ -43,6 +43,7 @@ pub(crate) fn settings() -> Settings {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,

@@ -140,6 +140,7 @@ fn release(number: u32, chance: &mut Chance) -> Release {
         soak: Soak { time: Span::millis(soak), max_errors_per_mille: 50, min_requests: 20 },
         timeouts: Timeouts::default(),
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,

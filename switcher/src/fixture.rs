@@ -80,6 +80,7 @@ pub(crate) fn plan() -> Plan {
         },
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,

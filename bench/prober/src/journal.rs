@@ -161,6 +161,7 @@ fn plan(hosts: usize, port: u16) -> anyhow::Result<Plan> {
         contract: ContractTerms::default(),
         locks: cutover_core::LockTerms::default(),
         backfill: cutover_core::BackfillTerms::default(),
+        rehearsal: None,
         via: cutover_core::Via::default(),
         roles: Vec::new(),
         models: Vec::new(),

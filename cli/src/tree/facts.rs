@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover_core::{Output, Progress};
+use cutover_core::{HeldLock, Output, Progress, Rehearsed};
 
 use crate::clock;
 use crate::size::bytes;
@@ -17,8 +17,10 @@ pub(crate) fn output(output: &Output) -> String {
         }
         Output::Shipped { sent: 0 } => "nothing to send".to_owned(),
         Output::Shipped { sent } => format!("{} sent", bytes(*sent)),
-        Output::Expanded { applied } if applied.is_empty() => "all migrations are applied".to_owned(),
-        Output::Expanded { applied } => format!("applied {}", applied.join(", ")),
+        Output::Expanded { applied, .. } if applied.is_empty() => "all migrations are applied".to_owned(),
+        Output::Expanded { applied, rehearsed } => {
+            format!("applied {}{}", applied.join(", "), rehearsal(rehearsed))
+        }
         Output::Backfilled { rows: 0 } => "all rows are there".to_owned(),
         Output::Backfilled { rows } => format!("{} brought over", count(*rows, "row", "rows")),
         Output::Contracted { applied } => format!("contracted {}", applied.join(", ")),
@@ -45,6 +47,22 @@ pub(crate) fn output(output: &Output) -> String {
             format!("{} removed", count(u64::from(*removed), "new replica", "new replicas"))
         }
     }
+}
+
+/// What was seen of migrations on a copy, where they were rehearsed: the longest lock is what the application will notice.
+fn rehearsal(rehearsed: &[Rehearsed]) -> String {
+    if rehearsed.is_empty() {
+        return String::new();
+    }
+    let took = rehearsed.iter().map(|part| part.took.0).sum();
+    let rows = rehearsed.iter().map(|part| part.rows).sum();
+    let locks = rehearsed.iter().flat_map(|part| &part.locks);
+    let longest =
+        locks.max_by_key(|lock| lock.held).map_or_else(String::new, |HeldLock { table, mode, held }| {
+            format!(", {mode} of {} for {held} at most", printable(table))
+        });
+    let (parts, rows) = (count(rehearsed.len() as u64, "part", "parts"), count(rows, "row", "rows"));
+    format!("; rehearsed before: {parts} in {}, {rows}{longest}", clock::duration(took))
 }
 
 /// What the tasks of one stage made together, where that can be said as of one.

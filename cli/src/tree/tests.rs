@@ -1,4 +1,4 @@
-use cutover_core::{Decision, Failure, Output, Program, Progress, Stage};
+use cutover_core::{Decision, Failure, HeldLock, Output, Program, Progress, Rehearsed, Span, Stage};
 
 use super::*;
 use crate::fixture::{Transcript, output, release, task};
@@ -284,6 +284,39 @@ fn nothing_that_a_container_writes_steers_the_terminal() {
 #[test]
 fn outputs_of_nothing_are_said_as_such() {
     assert_eq!(facts::output(&Output::Shipped { sent: 0 }), "nothing to send");
-    assert_eq!(facts::output(&Output::Expanded { applied: Vec::new() }), "all migrations are applied");
+    assert_eq!(
+        facts::output(&Output::Expanded { applied: Vec::new(), rehearsed: Vec::new() }),
+        "all migrations are applied"
+    );
     assert_eq!(facts::output(&Output::Switched { previous: None }), "first traffic");
+}
+
+#[test]
+fn of_a_rehearsal_the_longest_lock_is_told() {
+    let part = |migration: &str, took, rows, locks: &[(&str, u64)]| Rehearsed {
+        migration: migration.to_owned(),
+        took: Span::millis(took),
+        rows,
+        locks: locks
+            .iter()
+            .map(|(table, held)| HeldLock {
+                table: (*table).to_owned(),
+                mode: "AccessExclusiveLock".to_owned(),
+                held: Span::millis(*held),
+            })
+            .collect(),
+    };
+    let rehearsed = vec![
+        part("2_split.expand", 300, 0, &[("people", 40), ("places", 20)]),
+        part("2_split.backfill", 2_000, 20_000, &[]),
+    ];
+    assert_eq!(
+        facts::output(&Output::Expanded { applied: vec!["2".to_owned()], rehearsed }),
+        "applied 2; rehearsed before: 2 parts in 2.3 s, 20000 rows, AccessExclusiveLock of people for 40ms at most"
+    );
+    let rehearsed = vec![part("3_new", 300, 0, &[])];
+    assert_eq!(
+        facts::output(&Output::Expanded { applied: vec!["3".to_owned()], rehearsed }),
+        "applied 3; rehearsed before: 1 part in 0.3 s, 0 rows"
+    );
 }

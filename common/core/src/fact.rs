@@ -3,7 +3,7 @@
 use cutover_verdict::{Observed, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, Rehearsed};
 
 /// One fact of one task. Which task it is stands in the subject.
 ///
@@ -113,6 +113,9 @@ pub enum Output {
     Expanded {
         /// Their versions.
         applied: Vec<String>,
+        /// What they did on a copy before, with the backfills and the contracts, where they were rehearsed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rehearsed: Vec<Rehearsed>,
     },
     /// The rows that were brought over now.
     Backfilled {

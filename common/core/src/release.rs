@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::probe::need_protocol_7;
 use crate::{
     BackfillTerms, Canary, Container, ContractTerms, Digest, Engine, LockTerms, MigrationFile, Model,
-    ProbeSpec, Probes, Rails, Recipe, Reference, RegistryLogin, ReleaseId, Repository, Resources, Role,
-    Routing, Span, Via,
+    ProbeSpec, Probes, Rails, Recipe, Reference, RegistryLogin, RehearsalTerms, ReleaseId, Repository,
+    Resources, Role, Routing, Span, Via,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -138,6 +138,9 @@ pub struct Settings {
     /// How backfills work beside the traffic.
     #[serde(default, skip_serializing_if = "BackfillTerms::are_usual")]
     pub backfill: BackfillTerms,
+    /// Where migrations run before they run on the database; none: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<RehearsalTerms>,
     /// Roles beside the one that gets traffic, no two of a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
@@ -231,13 +234,14 @@ impl Settings {
     }
 
     /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, would take a canary
-    /// otherwise, would ask for locks and bring rows over by its own measure, or can't read a reference.
+    /// otherwise, would ask for locks and bring rows over by its own measure, would rehearse nothing, or can't read a reference.
     pub(crate) fn needs_protocol_7(&self) -> bool {
         need_protocol_7(&self.readiness, &self.probes)
             || self.canary.needs_protocol_7()
             || !self.via.is_direct()
             || !self.locks.are_usual()
             || !self.backfill.are_usual()
+            || self.rehearsal.is_some()
             || self.needed_secrets().iter().any(|needed| needed.reference.is_remote())
     }
 

@@ -28,8 +28,8 @@ use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Check, Container, DeployFile, DeployFileError, Ejection,
     GitRepository, GrpcCheck, HealthCheck, HostKey, HostSpec, HttpCheck, ImageSource, InferenceSpec,
     LETS_ENCRYPT, Method, MigrationSource, Plan, Port, ProbeSpec, Probes, Proof, Recipe, Reference,
-    RegistryLogin, Release, Repository, Resources, Routing, Settings, Soak, Source, Span, SshKeys, Target,
-    Timeouts, Tls,
+    RegistryLogin, RehearsalTerms, Release, Repository, Resources, Routing, Settings, Soak, Source, Span,
+    SshKeys, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -145,6 +145,7 @@ fn a_file_of_five_lines_is_enough() {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,
@@ -246,6 +247,12 @@ fn the_sample_says_what_its_comments_say() {
             repository: "acme/hello".into(),
         }),
         database: Some("env://DATABASE_URL".parse().unwrap()),
+        rehearsal: Some(RehearsalTerms {
+            database: "env://REHEARSAL_URL".parse().unwrap(),
+            via: cutover_core::Via::Direct,
+            hold: Span::seconds(1),
+            timeout: Span::seconds(4 * 3600),
+        }),
         // Everything else in the sample is the default.
         ..plain.settings
     };

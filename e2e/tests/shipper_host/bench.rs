@@ -240,6 +240,7 @@ fn settings(version: &str) -> Settings {
         timeouts: Timeouts { drain: Span::seconds(10), stop: Span::seconds(5), ..Timeouts::default() },
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,

@@ -12,6 +12,7 @@ mod fence;
 mod holders;
 mod ledger;
 mod looks;
+mod mark;
 mod observer;
 mod processes;
 mod run;
@@ -22,6 +23,7 @@ mod turn;
 mod url;
 
 use ledger::Ledger;
+pub(crate) use mark::Mark;
 use observer::Observer;
 pub(crate) use run::apply;
 use session::Session;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use cutover_bus::Assignment;
 use cutover_core::{Engine, Via};
 use cutover_fleet::Machine;
-use cutover_migration::Migrations;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::RailsError;
@@ -41,13 +40,7 @@ impl Authority {
         let database = cutover_secrets::resolve(database).await.map_err(|source| {
             cutover_fleet::Error::Secret { variable: super::DATABASE.to_owned(), source }
         })?;
-        let work = Work {
-            service: plan.key.service.clone(),
-            engine: Engine::Postgresql,
-            deployment: plan.deployment.clone(),
-            epoch: assignment.epoch.clone(),
-            migrations: Migrations::default(),
-        };
+        let work = Work { engine: Engine::Postgresql, ..Work::of(assignment) };
         let tunnel = match settings.via {
             Via::Direct => None,
             Via::Host => {
@@ -58,8 +51,7 @@ impl Authority {
         };
         let (progress, told) = unbounded_channel();
         let take = async move {
-            let target =
-                tunnel.as_ref().map_or(Target::from(&database), |way| Target::at(&database, way.address()));
+            let target = Target::by(&database, &tunnel);
             let session = Session::open(target, limits).await?;
             session.verify_direct(target, limits).await?;
             session.take_turn(&work, limits, &progress).await?;

@@ -12,6 +12,7 @@ mod load;
 mod locks;
 #[path = "../shared/victim.rs"]
 mod process;
+mod rehearsal;
 #[path = "../shared/relay.rs"]
 mod relay;
 mod resumed;

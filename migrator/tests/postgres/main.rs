@@ -14,6 +14,7 @@ mod locks;
 mod pooler;
 #[path = "../shared/victim.rs"]
 mod process;
+mod rehearsal;
 #[path = "../shared/relay.rs"]
 mod relay;
 mod support;

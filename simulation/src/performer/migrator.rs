@@ -16,7 +16,7 @@ pub(super) async fn expand(hand: &Hand<'_>) -> Result<Output, Failure> {
             applied.push(file.version.clone());
         }
     }
-    Ok(Output::Expanded { applied })
+    Ok(Output::Expanded { applied, rehearsed: Vec::new() })
 }
 
 /// Before the switch what the new version reads, afterwards all.

@@ -114,7 +114,7 @@ impl Performer for Stages {
                 Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
             }
             Stage::Ship => Output::Shipped { sent: 1 },
-            Stage::Expand => Output::Expanded { applied: Vec::new() },
+            Stage::Expand => Output::Expanded { applied: Vec::new(), rehearsed: Vec::new() },
             Stage::Backfill => Output::Backfilled { rows: 7 },
             Stage::Contract => Output::Contracted { applied: Vec::new() },
             Stage::Boot => Output::Booted {
@@ -159,6 +159,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,

@@ -60,7 +60,7 @@ pub(crate) fn output(stage: Stage) -> Output {
             Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
         }
         Stage::Ship => Output::Shipped { sent: 1 },
-        Stage::Expand => Output::Expanded { applied: vec![] },
+        Stage::Expand => Output::Expanded { applied: vec![], rehearsed: Vec::new() },
         Stage::Backfill => Output::Backfilled { rows: 7 },
         Stage::Contract => Output::Contracted { applied: Vec::new() },
         Stage::Boot => Output::Booted {

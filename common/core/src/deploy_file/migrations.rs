@@ -3,6 +3,7 @@
 use super::error::{Place, Problem, Problems};
 use super::pacing::{Backfill, Locks, backfill, locks};
 use super::rails::{Rails, rails};
+use super::rehearsal::{Rehearsal, rehearsal};
 use super::section::Section;
 use super::text::filled;
 use super::units::span;
@@ -19,6 +20,7 @@ pub(super) struct Migrations {
     pub(super) engine: Option<Engine>,
     pub(super) locks: Locks,
     pub(super) backfill: Backfill,
+    pub(super) rehearsal: Rehearsal,
     after: Option<Span>,
     when: Option<When>,
 }
@@ -48,6 +50,9 @@ pub(super) fn migrations(mut section: Section<'_>, problems: &mut Problems) -> M
     migrations.locks = asked.unwrap_or_default();
     let paced = section.section("backfill", problems).map(|part| backfill(part, problems));
     migrations.backfill = paced.unwrap_or_default();
+    let path = section.path_of("rehearse");
+    let rehearsed = section.node("rehearse").map(|node| rehearsal(path, node, problems));
+    migrations.rehearsal = rehearsed.unwrap_or_default();
     section.done(problems);
     migrations
 }
@@ -64,6 +69,7 @@ impl Migrations {
             engine: self.engine.or(under.engine),
             locks: self.locks.over(under.locks),
             backfill: self.backfill.over(under.backfill),
+            rehearsal: self.rehearsal.over(under.rehearsal),
             after: self.after.or(under.after),
             when: self.when.or(under.when),
         }
@@ -81,6 +87,7 @@ impl Migrations {
         let rails = self.rails.resolved();
         self.locks.check(path, rails.is_some(), problems);
         self.backfill.check(path, rails.is_some(), self.engine.unwrap_or_default(), problems);
+        self.rehearsal.check(path, self.database.as_ref(), rails.is_some(), problems);
         if let (Some(_), Some(_)) = (&self.folder, &rails) {
             let message = format!("both a folder and rails are given for destination '{destination}'");
             let both = Problem::new(path, self.rails.place.or(self.place), message);

@@ -22,6 +22,7 @@ mod ports;
 mod probe;
 mod rails;
 mod raw;
+mod rehearsal;
 mod resources;
 mod roles;
 mod routing;

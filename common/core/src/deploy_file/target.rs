@@ -144,6 +144,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         contract: migrations.contract(),
         locks: migrations.locks.resolved(),
         backfill: migrations.backfill.resolved(),
+        rehearsal: migrations.rehearsal.resolved(migrations.via.unwrap_or_default()),
         via: migrations.via.unwrap_or_default(),
         engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,

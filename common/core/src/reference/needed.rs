@@ -55,6 +55,9 @@ impl Settings {
         if let Some(database) = &self.database {
             add(Program::Migrator, "migrations.database".to_owned(), database);
         }
+        if let Some(rehearsal) = &self.rehearsal {
+            add(Program::Migrator, "migrations.rehearse".to_owned(), &rehearsal.database);
+        }
         needed
     }
 }

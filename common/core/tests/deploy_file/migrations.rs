@@ -2,7 +2,7 @@
 
 use cutover_core::{
     BackfillTerms, ContractTerms, Digest, Engine, LockTerms, MigrationFile, MigrationSource, Phase, Plan,
-    Rails, Release, Settings, Source, Span, Stage, Via, When,
+    Rails, RehearsalTerms, Release, Settings, Source, Span, Stage, Via, When,
 };
 
 use super::{only, parse, problems, with};
@@ -109,6 +109,34 @@ fn workers_that_would_keep_to_their_own_measure_are_not_given_another() {
 }
 
 #[test]
+fn a_copy_to_rehearse_on_is_named_by_a_reference_or_with_its_terms() {
+    let rehearsal = |lines: &str| {
+        with(&format!("migrations: {{folder: db, database: env://DB{lines}}}")).settings.rehearsal
+    };
+    assert_eq!(rehearsal(""), None);
+    let usual = RehearsalTerms {
+        database: "env://COPY".parse().unwrap(),
+        via: Via::Direct,
+        hold: Span::seconds(1),
+        timeout: Span::seconds(4 * 3600),
+    };
+    assert_eq!(rehearsal(", rehearse: env://COPY"), Some(usual.clone()));
+    let host = RehearsalTerms { via: Via::Host, ..usual.clone() };
+    assert_eq!(rehearsal(", via: host, rehearse: env://COPY"), Some(host), "as the database is reached");
+    let own = RehearsalTerms { hold: Span::millis(300), timeout: Span::seconds(60), ..usual };
+    let lines = ", via: host, rehearse: {database: env://COPY, via: direct, hold: 300ms, timeout: 1m}";
+    assert_eq!(rehearsal(lines), Some(own));
+
+    let settings = with("migrations: {folder: db, database: env://DB, rehearse: env://COPY}").settings;
+    let needed = settings.needed_secrets();
+    let keys: Vec<&str> = needed.iter().map(|needed| needed.key.as_str()).collect();
+    assert_eq!(keys, ["migrations.database", "migrations.rehearse"]);
+    let (source, settings) = (Source::Image("hello".into()), settings.clone());
+    let release = Release { version: "v1".into(), source, settings, migrations: Vec::new() };
+    assert_eq!(Plan::protocol_for(&release), 7);
+}
+
+#[test]
 fn what_nobody_would_keep_to_is_refused() {
     let idle = problems("migrations: {rails: true, via: host}");
     assert!(idle.len() == 1 && idle[0].starts_with("migrations.via: no database is named"), "{idle:?}");
@@ -117,6 +145,9 @@ fn what_nobody_would_keep_to_is_refused() {
         ("rails: true, locks: {end_blockers: 1m}", "migrations.locks.end_blockers: nobody is ended"),
         ("rails: true, backfill: {share: 10%}", "migrations.backfill: migrations of Rails have no backfills"),
         ("folder: db, engine: mariadb, backfill: {max_lag: 5s}", "migrations.backfill.max_lag: MySQL and"),
+        ("rails: true, rehearse: env://COPY", "migrations.rehearse: migrations of Rails aren't rehearsed"),
+        ("folder: db, rehearse: {hold: 1s}", "migrations.rehearse: no database is named to rehearse on"),
+        ("folder: db, rehearse: env://DB", "migrations.rehearse: this is the database itself"),
     ] {
         let told = of(lines);
         assert!(told.len() == 1 && told[0].starts_with(said), "{told:?}");

@@ -294,7 +294,7 @@ pub fn output(id: &DeploymentId, task: &Task) -> Output {
             Output::Built { image: Digest::of(b"image"), bytes: 7, commit: None, provenance: None }
         }
         Stage::Ship => Output::Shipped { sent: 7 },
-        Stage::Expand => Output::Expanded { applied: vec!["1".into()] },
+        Stage::Expand => Output::Expanded { applied: vec!["1".into()], rehearsed: Vec::new() },
         Stage::Backfill => Output::Backfilled { rows: 7 },
         Stage::Contract => Output::Contracted { applied: Vec::new() },
         Stage::Boot => {

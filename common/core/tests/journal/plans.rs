@@ -84,6 +84,7 @@ pub fn release(number: u8) -> Release {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: cutover_core::Engine::default(),
         rails: None,

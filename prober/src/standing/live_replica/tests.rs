@@ -28,6 +28,7 @@ fn settings(liveness: Option<ProbeSpec>) -> Settings {
         timeouts: Timeouts::default(),
         repository: None,
         database: None,
+        rehearsal: None,
         via: cutover_core::Via::default(),
         engine: Engine::default(),
         rails: None,
