@@ -3,9 +3,11 @@
 mod setup;
 mod traffic;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
+use cutover_bus::{Access, Files, KeyError};
 use cutover_core::{Engine, HostName, Program, Stage};
 use cutover_store::Location;
 
@@ -49,6 +51,21 @@ pub(crate) struct Global {
     /// A standing NATS server, nats://user:password@host:port; without one, `cutover up` runs everything on this machine
     #[arg(long, global = true, env = "NATS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) nats_url: Option<String>,
+    /// The file with the key of whoever this is on a standing bus that tells its users apart
+    #[arg(long, global = true, env = "CUTOVER_NATS_KEY", value_name = "PATH")]
+    pub(crate) nats_key: Option<OsString>,
+    /// A PEM file with the certificates that a standing NATS server's is verified by [default: those that the system trusts]
+    #[arg(long, global = true, env = "CUTOVER_NATS_CA", value_name = "PATH")]
+    pub(crate) nats_ca: Option<OsString>,
+    /// A PEM file with a certificate, for a standing NATS server that asks for one
+    #[arg(long, global = true, env = "CUTOVER_NATS_CERTIFICATE", value_name = "PATH")]
+    pub(crate) nats_certificate: Option<OsString>,
+    /// A PEM file with its key
+    #[arg(long, global = true, env = "CUTOVER_NATS_CERTIFICATE_KEY", value_name = "PATH")]
+    pub(crate) nats_certificate_key: Option<OsString>,
+    /// The file with the public keys of the users of a standing bus, as `cutover keys` writes it: the journal takes their signatures
+    #[arg(long, global = true, env = "CUTOVER_NATS_USERS", value_name = "PATH")]
+    pub(crate) nats_users: Option<OsString>,
     /// The folder of what runs on this machine [default: ~/.cutover]
     #[arg(long, global = true, env = "CUTOVER_HOME", value_name = "PATH")]
     pub(crate) home: Option<PathBuf>,
@@ -64,6 +81,8 @@ pub(crate) enum Verb {
     Init(Init),
     /// Start NATS and the programs on this machine; they stay when this command ends
     Up(Up),
+    /// Make the keys and certificates of a standing bus that tells its users apart: one key for each program
+    Keys(Keys),
     /// Stop what `up` started; deployments go on where they were at the next start
     Down,
     /// Make the hosts of a destination ready: Docker, the network, the proxy
@@ -133,9 +152,23 @@ pub(crate) struct Up {
     /// How many of a program, as in shipper=2; may be given several times
     #[arg(long, value_name = "PROGRAM=NUMBER", value_parser = scale)]
     pub(crate) scale: Vec<(Program, usize)>,
+    /// Tell the programs apart: TLS, a key for each, and signed entries. It stays so in this home
+    #[arg(long)]
+    pub(crate) secure: bool,
     /// Stop first what runs, so that other programs or another scale take effect; deployments wait and go on
     #[arg(long)]
     pub(crate) restart: bool,
+}
+
+/// Options of `keys`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Keys {
+    /// The folder that they are written to; what is there stays
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// A name or an address by which the NATS server is reached; may be given several times
+    #[arg(long, value_name = "HOST", default_value = "localhost")]
+    pub(crate) name: Vec<String>,
 }
 
 /// Options of `adopt`.
@@ -320,6 +353,20 @@ pub(crate) struct Abort {
 }
 
 impl Global {
+    /// How a standing bus is entered.
+    ///
+    /// # Errors
+    /// A key that can't be read.
+    pub(crate) fn access(&self, url: &str) -> Result<Access, KeyError> {
+        let files = Files {
+            key: self.nats_key.as_deref(),
+            roots: self.nats_ca.as_deref(),
+            certificate: self.nats_certificate.as_deref(),
+            certificate_key: self.nats_certificate_key.as_deref(),
+        };
+        Access::by(url, files)
+    }
+
     /// The folder of what runs on this machine.
     pub(crate) fn home(&self) -> PathBuf {
         let default = || std::env::home_dir().unwrap_or_default().join(".cutover");

@@ -1,10 +1,10 @@
 //! The bus, the journal and the artifact store that a command works with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal, is_local};
-use cutover_core::{Digest, NeededSecret, Program, Settings};
+use cutover_core::{BusUser, Digest, NeededSecret, Program, Settings, Stage};
 use cutover_store::{Location, Store};
 
 use crate::args::Global;
@@ -38,17 +38,18 @@ impl Session {
     /// # Errors
     /// A server that can't be reached, or that can't be started.
     pub(crate) async fn open(options: &Global, console: Console) -> anyhow::Result<Self> {
-        let (url, store, home) = match &options.nats_url {
+        let (access, store, home) = match &options.nats_url {
             Some(url) => {
                 let in_home = || Location::folder(options.home().join("store"));
-                (url.clone(), options.store.clone().unwrap_or_else(in_home), None)
+                (options.access(url)?, options.store.clone().unwrap_or_else(in_home), None)
             }
             None => {
                 let control_plane = embedded::ensure(&options.home(), &|line| console.note(line)).await?;
-                (control_plane.url, Location::folder(control_plane.store), Some(options.home()))
+                let access = control_plane.access(BusUser::Operator)?;
+                (access, Location::folder(control_plane.store), Some(options.home()))
             }
         };
-        let bus = Bus::connect(&url, NAME).await?;
+        let bus = Bus::enter(&access, NAME).await?;
         let journal = match bus.open().await {
             Err(cutover_bus::Error::NotSetUp) => {
                 bus.set_up(bus.suitable_copies()).await?;
@@ -56,7 +57,15 @@ impl Session {
             }
             opened => opened?,
         };
-        Ok(Self { bus, journal, store, is_local: is_local(&url), home })
+        let journal = match options.nats_users.as_ref().filter(|file| !file.is_empty() && home.is_none()) {
+            Some(file) if access.user() == Some(BusUser::Operator) => {
+                bus.make_consumers(&journal, Stage::ALL).await?;
+                bus.take_signatures_of(&embedded::users(Path::new(file))?).await?;
+                bus.open().await?
+            }
+            _ => journal,
+        };
+        Ok(Self { bus, journal, store, is_local: is_local(&access.url), home })
     }
 
     /// The same for a command that only looks: on a machine where nothing was ever started, nothing is.

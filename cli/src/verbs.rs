@@ -9,6 +9,7 @@ mod down;
 mod history;
 mod hosts;
 mod init;
+mod keys;
 mod lint;
 mod logs;
 mod maintenance;
@@ -52,6 +53,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
     match verb {
         Verb::Init(args) => init::run(options, args, console),
         Verb::Up(args) => up::run(options, args, console).await,
+        Verb::Keys(args) => keys::run(&args, console),
         Verb::Down => down::run(options, console).await,
         Verb::Setup(args) => Box::pin(setup::run(options, args, console)).await,
         Verb::Proxy(args) => Box::pin(proxy::run(options, args, console)).await,

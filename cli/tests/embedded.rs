@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use cutover_bus::Bus;
-use cutover_core::{JournalId, Program};
+use cutover_bus::{Access, Bus, Files, Key};
+use cutover_core::{BusUser, JournalId, Program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -111,6 +111,35 @@ fn is_alive(pid: i32) -> bool {
     // What has ended stays as a zombie where nobody reaps orphans.
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[tokio::test]
+async fn a_secured_one_tells_its_users_apart_and_stays_so() {
+    let control_plane = ControlPlane::new();
+    success(&mut control_plane.up(&[]));
+    let before = control_plane.journal().await;
+    let open = control_plane.record().control_plane.url;
+    success(&mut control_plane.up(&["--secure", "--restart"]));
+    success(&mut control_plane.up(&["--restart"]));
+    let url = control_plane.record().control_plane.url;
+    assert!(url.starts_with("tls://"), "{url}");
+    assert!(Bus::connect(&open, "test").await.is_err() && Bus::connect(&url, "test").await.is_err());
+
+    let folder = control_plane.home.path().join("bus");
+    let enter = async |user: &str| {
+        let (key, roots) = (folder.join(format!("{user}.key")), folder.join("ca.pem"));
+        let files = Files { key: Some(key.as_os_str()), roots: Some(roots.as_os_str()), ..Files::default() };
+        Bus::enter(&Access::by(&url, files).unwrap(), "test").await
+    };
+    for user in BusUser::ALL {
+        let journal = enter(user.as_str()).await.unwrap().open().await.unwrap();
+        assert_eq!(*journal.id(), before, "the journal is the one that was there");
+    }
+    // What only looks may look, and no key of an earlier control plane opens this one.
+    assert!(success(control_plane.cutover().arg("status")).contains("nothing"));
+    std::fs::write(folder.join("operator.key"), Key::new(BusUser::Operator).to_text()).unwrap();
+    assert!(enter("operator").await.is_err());
+    success(control_plane.cutover().arg("down"));
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
-use cutover_bus::{Bus, Journal};
-use cutover_core::{Program, ServiceKey};
+use cutover_bus::{Access, Bus, Files, Journal};
+use cutover_core::{BusUser, Program, ServiceKey};
 use serde::Deserialize;
 
 use crate::{Host, Relay, dist};
@@ -44,6 +44,7 @@ struct Account {
     port: u16,
     user: String,
     password: String,
+    secure: bool,
 }
 
 impl ControlPlane {
@@ -74,6 +75,18 @@ impl ControlPlane {
         let mut environment = environment(hosts, home.path())?;
         environment.extend(variables);
         Self { home, programs: dist(), environment, beside: Vec::new() }.started(|_| 1)
+    }
+
+    /// Starts one whose bus tells its users apart.
+    ///
+    /// # Errors
+    /// What `cutover up --secure` says.
+    pub fn up_secured(hosts: &[&Host]) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let environment = environment(hosts, home.path())?;
+        let plane = Self { home, programs: dist(), environment, beside: Vec::new() };
+        plane.start_with(|_| 1, &["--secure"])?;
+        Ok(plane)
     }
 
     /// Starts one whose programs reach the first of these hosts through a relay.
@@ -131,10 +144,14 @@ impl ControlPlane {
     /// # Errors
     /// What `cutover up` says.
     pub fn start(&self, scale: impl Fn(Program) -> usize) -> anyhow::Result<()> {
+        self.start_with(scale, &[])
+    }
+
+    fn start_with(&self, scale: impl Fn(Program) -> usize, options: &[&str]) -> anyhow::Result<()> {
         let scale = Program::ALL.map(|program| format!("--scale={program}={}", scale(program)));
         let server = format!("--nats-server={NATS_SERVER}");
         let arguments: Vec<&str> =
-            ["up", &server].into_iter().chain(scale.iter().map(String::as_str)).collect();
+            ["up", &server].iter().chain(options).copied().chain(scale.iter().map(String::as_str)).collect();
         let up = self.run(Path::new("/"), &arguments)?;
         if up.code != Some(0) {
             bail!("cutover up: {}{}", up.out, up.err);
@@ -181,14 +198,46 @@ impl ControlPlane {
     /// # Errors
     /// A server that doesn't answer.
     pub async fn journal(&self) -> anyhow::Result<Journal> {
-        Ok(Bus::connect(&self.url()?, "e2e").await?.open().await?)
+        self.journal_as(BusUser::Operator).await
+    }
+
+    /// Its journal as a user sees it, where its bus tells users apart.
+    ///
+    /// # Errors
+    /// A server that doesn't answer.
+    pub async fn journal_as(&self, user: BusUser) -> anyhow::Result<Journal> {
+        let url = self.url()?;
+        let access = match self.key_of(user) {
+            Some(key) => {
+                let files = Files { key: Some(key.as_os_str()), ..Files::default() };
+                Access { roots: Some(self.roots()), ..Access::by(&url, files)? }
+            }
+            None => Access::open(&url),
+        };
+        Ok(Bus::enter(&access, "e2e").await?.open().await?)
+    }
+
+    /// The file of a user's key; none, where its bus doesn't tell users apart.
+    pub fn key_of(&self, user: BusUser) -> Option<PathBuf> {
+        Some(self.home.path().join(format!("home/bus/{user}.key"))).filter(|key| key.exists())
+    }
+
+    /// The certificate that its server's is verified by.
+    pub fn roots(&self) -> PathBuf {
+        self.home.path().join("home/bus/ca.pem")
     }
 
     /// Where its NATS server answers.
-    pub(crate) fn url(&self) -> anyhow::Result<String> {
+    ///
+    /// # Errors
+    /// A home without a control plane.
+    pub fn url(&self) -> anyhow::Result<String> {
         let account: Account =
             serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?;
-        let Account { port, user, password } = account;
+        let Account { port, user, password, secure } = account;
+        if secure {
+            return Ok(format!("tls://127.0.0.1:{port}"));
+        }
         Ok(format!("nats://{user}:{password}@127.0.0.1:{port}"))
     }
 

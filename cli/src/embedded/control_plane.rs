@@ -3,14 +3,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cutover_bus::Present;
-use cutover_core::Program;
+use cutover_bus::{Access, Present};
+use cutover_core::{BusUser, Program};
 use serde::{Deserialize, Serialize};
 
 use super::home::write_private;
 use super::nats_server::NatsServer;
 use super::run::Run;
-use super::{Error, Home, executable};
+use super::{Error, Home, Keyring, executable};
 use crate::environment::Environment;
 
 /// A control plane on this machine: what its supervisor runs.
@@ -20,6 +20,9 @@ pub(crate) struct ControlPlane {
     pub(crate) version: String,
     /// Where its NATS server answers. It holds the password.
     pub(crate) url: String,
+    /// The folder of the keys of its users, where its bus tells them apart.
+    #[serde(default)]
+    pub(super) keys: Option<PathBuf>,
     /// The folder of its artifact store.
     pub(crate) store: PathBuf,
     pub(super) run: Run,
@@ -57,6 +60,20 @@ impl ControlPlane {
     /// How many of each program it runs.
     pub(crate) fn scale(&self) -> BTreeMap<Program, usize> {
         self.programs.iter().map(|crew| (crew.program, crew.instances)).collect()
+    }
+
+    /// The keys of its users, where its bus tells them apart.
+    pub(super) fn keyring(&self) -> Result<Option<Keyring>, Error> {
+        self.keys.as_deref().map(|folder| Keyring::of(folder, &[])).transpose()
+    }
+
+    /// How its bus is entered by a user.
+    ///
+    /// # Errors
+    /// A key that can't be read.
+    pub(crate) fn access(&self, user: BusUser) -> Result<Access, Error> {
+        let keyring = self.keyring()?;
+        Ok(keyring.map_or_else(|| Access::open(&self.url), |keyring| keyring.access(&self.url, user)))
     }
 
     /// What it runs, in a few words: `nats-server 2.15.1, builder, shipper ×2, …`.

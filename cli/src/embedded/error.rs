@@ -125,6 +125,20 @@ pub(crate) enum Error {
     /// The supervisor was told nothing that it understands: somebody else than `cutover up` has started it.
     #[error("the supervisor is started by `cutover up`, which tells it what to run: {0}")]
     NotInstructed(#[source] serde_json::Error),
+    /// A key of the bus.
+    #[error(transparent)]
+    Key(#[from] cutover_bus::KeyError),
+    /// A certificate could not be made.
+    #[error("a certificate for the bus could not be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A user that a file of public keys lacks.
+    #[error("{} names no {name}: `cutover keys` writes such a file", path.display())]
+    NoUser {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        name: String,
+    },
     /// Telemetry.
     #[error(transparent)]
     Telemetry(#[from] cutover_telemetry::Error),

@@ -73,6 +73,11 @@ impl Home {
         self.folder.join("nats.conf")
     }
 
+    /// The keys and certificates of a bus that tells its users apart.
+    pub(super) fn keys(&self) -> PathBuf {
+        self.folder.join("bus")
+    }
+
     /// What was installed because the machine didn't have it.
     pub(super) fn tools(&self) -> PathBuf {
         self.folder.join("tools")

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::home::write_private;
-use super::{Error, Home};
+use super::{Error, Home, Keyring};
 
 /// Where the embedded NATS server listens and who may talk to it: made once, and kept in the home.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,53 +14,73 @@ pub(super) struct NatsAccount {
     port: u16,
     user: String,
     password: String,
+    /// Whether the server tells its users apart: it stays so.
+    #[serde(default)]
+    secure: bool,
 }
 
 impl NatsAccount {
     /// Reads the account of a home, and makes it where there is none. A port that somebody else has taken meanwhile is
     /// replaced. To be called while nothing runs from this home.
-    pub(super) fn of(home: &Home) -> Result<Self, Error> {
+    pub(super) fn of(home: &Home, secure: bool) -> Result<Self, Error> {
         let path = home.nats_account();
-        let account = match fs::read(&path) {
+        let mut account = match fs::read(&path) {
             Ok(text) => Self::from_json(&path, &text)?.with_free_port()?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::new()?,
             Err(source) => return Err(Error::File { doing: "read", path, source }),
         };
+        account.secure |= secure;
         let text =
             serde_json::to_vec(&account).map_err(|source| Error::Malformed { path: path.clone(), source })?;
         write_private(&path, &text)?;
         Ok(account)
     }
 
-    /// The address for clients. It holds the password.
+    /// The keys of its users, where it tells them apart; made where they are not there.
+    pub(super) fn keyring(&self, home: &Home) -> Result<Option<Keyring>, Error> {
+        let names = [Ipv4Addr::LOCALHOST.to_string()];
+        self.secure.then(|| Keyring::of(&home.keys(), &names)).transpose()
+    }
+
+    /// The address for clients. It holds the password, where there is one.
     pub(super) fn url(&self) -> String {
+        if self.secure {
+            return format!("tls://{}:{}", Ipv4Addr::LOCALHOST, self.port);
+        }
         format!("nats://{}:{}@{}:{}", self.user, self.password, Ipv4Addr::LOCALHOST, self.port)
     }
 
     /// The configuration of a server for this account, whose journal lies in the home.
-    pub(super) fn config(&self, home: &Home) -> String {
+    pub(super) fn config(&self, home: &Home, keyring: Option<&Keyring>) -> String {
+        let users = keyring.map_or_else(
+            || format!("authorization {{\n  user: {}\n  password: {}\n}}\n", self.user, self.password),
+            Keyring::server_config,
+        );
         format!(
             "# Written by `cutover up`, each time anew.\n\
              server_name: cutover-embedded\n\
              listen: \"{address}:{port}\"\n\
              max_payload: 1MB\n\
              pid_file: {pid_file}\n\
-             authorization {{\n  user: {user}\n  password: {password}\n}}\n\
+             {users}\
              jetstream {{\n  store_dir: {store}\n  \
              # What was acknowledged is on the disk: an outcome that a power cut forgets would be done twice.\n  \
              sync_interval: always\n}}\n",
             address = Ipv4Addr::LOCALHOST,
             port = self.port,
             pid_file = quoted(&home.folder().join("nats.pid")),
-            user = self.user,
-            password = self.password,
             // The server puts a folder `jetstream` there.
             store = quoted(home.folder()),
         )
     }
 
     fn new() -> Result<Self, Error> {
-        Ok(Self { port: free_port()?, user: "cutover".to_owned(), password: random_password()? })
+        Ok(Self {
+            port: free_port()?,
+            user: "cutover".to_owned(),
+            password: random_password()?,
+            secure: false,
+        })
     }
 
     fn from_json(path: &Path, text: &[u8]) -> Result<Self, Error> {
@@ -92,7 +112,7 @@ fn random_password() -> Result<String, Error> {
 }
 
 /// A path as a string of the server's configuration language.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
@@ -105,8 +125,8 @@ mod tests {
     fn the_server_is_on_loopback_with_a_password_and_a_journal_that_is_synced() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
-        let account = NatsAccount::of(&home).unwrap();
-        let config = account.config(&home);
+        let account = NatsAccount::of(&home, false).unwrap();
+        let config = account.config(&home, None);
         assert!(config.contains(&format!("listen: \"127.0.0.1:{}\"\n", account.port)));
         assert!(config.contains("sync_interval: always"));
         assert!(config.contains(&format!("store_dir: \"{}\"", home.folder().display())));
@@ -118,11 +138,24 @@ mod tests {
     fn it_is_made_once_but_for_a_port_that_was_taken() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
-        let first = NatsAccount::of(&home).unwrap();
+        let first = NatsAccount::of(&home, false).unwrap();
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.port)).unwrap();
-        let second = NatsAccount::of(&home).unwrap();
+        let second = NatsAccount::of(&home, false).unwrap();
         assert_eq!(second.password, first.password);
         assert_ne!(second.port, first.port);
+    }
+
+    #[test]
+    fn a_server_that_tells_its_users_apart_has_no_password_and_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        NatsAccount::of(&home, true).unwrap();
+        let account = NatsAccount::of(&home, false).unwrap();
+        let keyring = account.keyring(&home).unwrap().unwrap();
+        let config = account.config(&home, Some(&keyring));
+        assert!(!config.contains(&account.password) && !account.url().contains(&account.password));
+        assert!(account.url().starts_with("tls://127.0.0.1:"));
+        assert!(config.contains("tls {") && keyring.public().values().all(|key| config.contains(key)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cutover_bus::Bus;
+use cutover_core::{BusUser, Program};
 use cutover_telemetry::{Config, Telemetry};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::control_plane::Record;
 use super::keeper::Keeper;
 use super::run::RUN_VARIABLE;
-use super::{ControlPlane, Error, Home, log_file};
+use super::{ControlPlane, Error, Home, Keyring, log_file};
 
 /// The verb by which `up` starts the supervisor.
 const VERB: &str = "supervise";
@@ -95,19 +96,32 @@ fn nats_keeper(home: &Home, control_plane: &ControlPlane) -> Keeper {
 }
 
 async fn run_programs(home: Home, control_plane: ControlPlane, stop: CancellationToken) {
-    if stop.run_until_cancelled(journal_is_open(&control_plane.url)).await.is_none() {
+    if stop.run_until_cancelled(journal_is_open(&control_plane)).await.is_none() {
         return;
     }
     let environment: Vec<(&'static str, OsString)> =
-        vec![("NATS_URL", control_plane.url.into()), ("CUTOVER_STORE", control_plane.store.into())];
+        vec![("NATS_URL", (&control_plane.url).into()), ("CUTOVER_STORE", (&control_plane.store).into())];
+    // It was read when the journal was waited for.
+    let keyring = control_plane.keyring().ok().flatten();
     let mut keepers = JoinSet::new();
     for crew in &control_plane.programs {
         for name in crew.processes() {
+            let mut environment = environment.clone();
+            environment.extend(entrance(keyring.as_ref(), crew.program));
             let keeper = program_keeper(&home, name, &crew.binary, &environment);
             keepers.spawn(keeper.keep(stop.clone()));
         }
     }
     keepers.join_all().await;
+}
+
+/// By what a program enters the bus, and nothing else that this process may have been told of another one.
+fn entrance(keyring: Option<&Keyring>, program: Program) -> Vec<(&'static str, OsString)> {
+    let variables =
+        ["CUTOVER_NATS_KEY", "CUTOVER_NATS_CA", "CUTOVER_NATS_CERTIFICATE", "CUTOVER_NATS_CERTIFICATE_KEY"];
+    let none = variables.map(|variable| (variable, OsString::new())).into_iter();
+    let own = keyring.map(|keyring| keyring.environment(BusUser::Program(program)));
+    none.chain(own.into_iter().flatten()).collect()
 }
 
 fn program_keeper(
@@ -127,15 +141,16 @@ fn program_keeper(
 }
 
 /// Waits until `up` has set up the journal: a program that starts before would only end at once.
-async fn journal_is_open(url: &str) {
-    while let Err(error) = open_journal(url).await {
+async fn journal_is_open(control_plane: &ControlPlane) {
+    while let Err(error) = open_journal(control_plane).await {
         tracing::debug!(%error, "no journal yet");
         sleep(POLL).await;
     }
 }
 
-async fn open_journal(url: &str) -> Result<(), cutover_bus::Error> {
-    Bus::connect(url, "cutover-supervisor").await?.open().await.map(|_| ())
+async fn open_journal(control_plane: &ControlPlane) -> Result<(), Error> {
+    let access = control_plane.access(BusUser::Observer)?;
+    Ok(Bus::enter(&access, "cutover-supervisor").await?.open().await.map(|_| ())?)
 }
 
 /// The signals that end the supervisor, and the one that doesn't.

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_bus::{Bus, Copies};
-use cutover_core::Program;
+use cutover_core::{BusUser, Program};
 use tokio::time::{Instant, sleep};
 
 use super::control_plane::{Crew, Record};
@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) nats_server: Option<PathBuf>,
     /// How many of a program; those not named keep their number, which is one at first.
     pub(crate) scale: BTreeMap<Program, usize>,
+    /// Whether its bus is to tell users apart from now on.
+    pub(crate) secure: bool,
     /// Whether one that runs is stopped first, so that other binaries or another scale take effect.
     pub(crate) restart: bool,
 }
@@ -38,7 +40,13 @@ pub(crate) struct Options {
 impl Options {
     /// One of each, in this folder.
     pub(crate) fn new(home: &Path) -> Self {
-        Self { home: home.to_owned(), nats_server: None, scale: BTreeMap::new(), restart: false }
+        Self {
+            home: home.to_owned(),
+            nats_server: None,
+            scale: BTreeMap::new(),
+            secure: false,
+            restart: false,
+        }
     }
 }
 
@@ -58,7 +66,7 @@ pub(crate) async fn up(options: &Options, say: &dyn Fn(&str)) -> Result<ControlP
         && record.is_running()
         && !options.restart
     {
-        return confirm(&home, record.control_plane.clone(), &scale, say).await;
+        return confirm(&home, record.control_plane.clone(), &scale, options.secure, say).await;
     }
     // What is missing is found out before anything is stopped.
     let programs = Crew::muster(&scale)?;
@@ -66,7 +74,7 @@ pub(crate) async fn up(options: &Options, say: &dyn Fn(&str)) -> Result<ControlP
     if let Some(record) = &recorded {
         stop_former(&home, record, say).await?;
     }
-    let control_plane = configure(&home, nats, programs)?;
+    let control_plane = configure(&home, options.secure, nats, programs)?;
     say(&format!("starting the control plane in {}: {}", home.folder().display(), control_plane.summary()));
     start(&home, &control_plane).await?;
     Ok(control_plane)
@@ -98,6 +106,7 @@ async fn confirm(
     home: &Home,
     control_plane: ControlPlane,
     scale: &BTreeMap<Program, usize>,
+    secure: bool,
     say: &dyn Fn(&str),
 ) -> Result<ControlPlane, Error> {
     say(&format!("the control plane runs already in {}", home.folder().display()));
@@ -105,7 +114,10 @@ async fn confirm(
     if control_plane.scale() != *scale {
         say("another scale takes effect with `cutover up --restart`");
     }
-    let bus = answering(home, &control_plane.url).await?;
+    if secure && control_plane.keyring()?.is_none() {
+        say("its bus tells users apart after `cutover up --secure --restart`");
+    }
+    let bus = answering(home, &control_plane).await?;
     bus.set_up(Copies::One).await?;
     await_presence(&bus, home, &control_plane).await?;
     Ok(control_plane)
@@ -134,12 +146,19 @@ async fn stop_former(home: &Home, record: &Record, say: &dyn Fn(&str)) -> Result
 }
 
 /// Writes the configuration of the NATS server.
-fn configure(home: &Home, nats: NatsServer, programs: Vec<Crew>) -> Result<ControlPlane, Error> {
-    let account = NatsAccount::of(home)?;
-    write_private(&home.nats_config(), account.config(home).as_bytes())?;
+fn configure(
+    home: &Home,
+    secure: bool,
+    nats: NatsServer,
+    programs: Vec<Crew>,
+) -> Result<ControlPlane, Error> {
+    let account = NatsAccount::of(home, secure)?;
+    let keyring = account.keyring(home)?;
+    write_private(&home.nats_config(), account.config(home, keyring.as_ref()).as_bytes())?;
     Ok(ControlPlane {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         url: account.url(),
+        keys: keyring.map(|_| home.keys()),
         store: home.store(),
         run: Run::begin(),
         nats,
@@ -163,20 +182,23 @@ async fn start(home: &Home, control_plane: &ControlPlane) -> Result<(), Error> {
 async fn set_up(home: &Home, control_plane: &ControlPlane) -> Result<Bus, Error> {
     let mut supervisor = supervisor::launch(home, control_plane).await?;
     let bus = tokio::select! {
-        bus = answering(home, &control_plane.url) => bus?,
+        bus = answering(home, control_plane) => bus?,
         Ok(status) = supervisor.wait() => {
             return Err(Error::Ended { status, log: log_file::tail(&home.log_of("supervisor"), LOG_LINES) });
         }
     };
     bus.set_up(Copies::One).await?;
+    if let Some(keyring) = control_plane.keyring()? {
+        bus.take_signatures_of(&keyring.public()).await?;
+    }
     Ok(bus)
 }
 
 /// Waits until the NATS server answers.
-async fn answering(home: &Home, url: &str) -> Result<Bus, Error> {
-    let began = Instant::now();
+async fn answering(home: &Home, control_plane: &ControlPlane) -> Result<Bus, Error> {
+    let (access, began) = (control_plane.access(BusUser::Operator)?, Instant::now());
     loop {
-        match Bus::connect(url, "cutover").await {
+        match Bus::enter(&access, "cutover").await {
             Ok(bus) => return Ok(bus),
             Err(source) if began.elapsed() > ANSWER_LIMIT => {
                 let logs = ["supervisor", "nats-server"]

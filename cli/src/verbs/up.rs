@@ -10,6 +10,7 @@ pub(super) async fn run(options: &Global, args: Up, console: Console) -> anyhow:
         home: options.home(),
         nats_server: args.nats_server,
         scale: args.scale.into_iter().collect(),
+        secure: args.secure,
         restart: args.restart,
     };
     let control_plane = embedded::up(&options, &|line| console.note(line)).await?;

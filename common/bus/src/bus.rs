@@ -125,6 +125,10 @@ impl Bus {
         let id = stream.cached_info().config.metadata.get(JOURNAL_ID).ok_or(Error::ForeignStream(LOG))?;
         let metadata = &stream.cached_info().config.metadata;
         let roster = Roster::read(metadata.get(SIGNED_FROM), metadata.get(USERS));
+        // A program that began before the operator has written down whose signatures count would take everybody's.
+        if roster.is_empty() && self.key.is_some() && !self.administers() {
+            return Err(Error::NotSetUp);
+        }
         Ok(Journal::new(self.clone(), JournalId(id.clone()), roster))
     }
 

@@ -31,7 +31,7 @@ mod timer;
 mod watch;
 mod worker;
 
-pub use access::Access;
+pub use access::{Access, Files};
 pub use assignment::{Assignment, Performer};
 pub use bus::{Bus, is_local};
 pub use duties::{Pace, StandingWork, hold};

@@ -8,8 +8,8 @@ pub use arguments::Arguments;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use cutover_bus::{Bus, Journal, Performer, StandingWork, WorkerOptions, hold, work};
-use cutover_core::Program;
+use cutover_bus::{Access, Bus, Journal, Performer, StandingWork, WorkerOptions, hold, work};
+use cutover_core::{BusUser, Program};
 use cutover_secrets::Stores;
 use cutover_telemetry::{Config, Metrics, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +29,12 @@ pub enum Error {
     /// The bus failed in a way that waiting doesn't mend.
     #[error(transparent)]
     Bus(#[from] cutover_bus::Error),
+    /// Its key of the bus can't be used.
+    #[error(transparent)]
+    Key(#[from] cutover_bus::KeyError),
+    /// It was given the key of somebody else.
+    #[error("the key that CUTOVER_NATS_KEY names is the {0}'s: each program has one of its own")]
+    OthersKey(BusUser),
     /// The system refused a signal handler.
     #[error("signals can't be listened for")]
     Signals(#[source] std::io::Error),
@@ -80,7 +86,11 @@ async fn start(
 ) -> Result<(), Error> {
     let telemetry = Telemetry::start(&program.binary(), Config::from_environment()?).await?;
     let stop = stop_on_signal()?;
-    if let Some(journal) = open(&arguments.nats_url, program, &stop).await? {
+    let access = arguments.access()?;
+    if let Some(other) = access.user().filter(|user| *user != BusUser::Program(program)) {
+        return Err(Error::OthersKey(other));
+    }
+    if let Some(journal) = open(&access, program, &stop).await? {
         let options = WorkerOptions {
             program,
             version: version.to_owned(),
@@ -102,10 +112,10 @@ async fn start(
 }
 
 /// The journal, once it is there; none when the program is told to stop before.
-async fn open(url: &str, program: Program, stop: &CancellationToken) -> Result<Option<Journal>, Error> {
+async fn open(access: &Access, program: Program, stop: &CancellationToken) -> Result<Option<Journal>, Error> {
     for tries in 0_u32.. {
         let opened = async {
-            let bus = Bus::connect(url, &program.binary()).await?;
+            let bus = Bus::enter(access, &program.binary()).await?;
             let journal = bus.open().await?;
             bus.make_consumers(&journal, program.stages()).await?;
             Ok::<_, cutover_bus::Error>(journal)

@@ -48,6 +48,13 @@ impl Scene {
         Self::set_by(plane, host, Vec::new())
     }
 
+    /// The same on one host with a control plane whose bus tells its users apart.
+    pub fn set_secured(name: &str) -> Self {
+        let host = Host::up(&format!("{name}-{}", std::process::id())).unwrap();
+        let plane = ControlPlane::up_secured(&[&host]).unwrap();
+        Self::set_by(plane, host, Vec::new())
+    }
+
     fn set_by(plane: ControlPlane, host: Host, others: Vec<Host>) -> Self {
         let project = Project::new().unwrap();
         let scene = Self { project, plane, host, others };
