@@ -20,6 +20,8 @@ use crate::{Error, Result};
 const CHUNK: usize = 256 * 1024;
 /// Chunks that wait for the store.
 const WAITING: usize = 8;
+/// The longest Dockerfile, and the longest file of patterns, in bytes.
+const TEXT_LIMIT: u64 = 1 << 20;
 
 /// A folder to build from.
 #[derive(Clone, Debug)]
@@ -95,17 +97,41 @@ impl Context {
     /// # Errors
     /// A file that can't be read, or is no text.
     pub fn dockerfile(&self) -> Result<String> {
-        let path = self.folder.join(&self.dockerfile);
-        fs::read_to_string(&path).map_err(Error::io("read", &path))
+        let read = self.text(&self.dockerfile)?;
+        read.ok_or_else(|| Error::NoDockerfile {
+            folder: self.folder.clone(),
+            dockerfile: self.dockerfile.clone(),
+        })
+    }
+
+    /// The text of a file of the context; none: it isn't there. Whoever made the context may have made a link of it, to any file
+    /// of this machine, also one without end.
+    fn text(&self, relative: &Path) -> Result<Option<String>> {
+        let path = self.folder.join(relative);
+        let inside = match fs::canonicalize(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found.map_err(Error::io("read", &path))?,
+        };
+        let is_file = fs::metadata(&inside).map_err(Error::io("look at", &path))?.is_file();
+        if !inside.starts_with(&self.folder) || !is_file {
+            return Err(Error::Outside(path));
+        }
+        let mut text = String::new();
+        let file = File::open(&inside).map_err(Error::io("read", &path))?;
+        file.take(TEXT_LIMIT + 1).read_to_string(&mut text).map_err(Error::io("read", &path))?;
+        if text.len() as u64 > TEXT_LIMIT { Err(Error::LargeText(path)) } else { Ok(Some(text)) }
     }
 
     /// The patterns beside the Dockerfile, where there are any, or those of the context; and whether there are any at all.
     fn patterns(&self) -> Result<(Patterns, bool)> {
-        let beside = self.folder.join(format!("{}.dockerignore", self.dockerfile.display()));
-        let file = if beside.is_file() { beside } else { self.folder.join(".dockerignore") };
-        let text = match fs::read_to_string(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(Error::io("read", &file))?,
+        let mut beside = self.dockerfile.clone().into_os_string();
+        beside.push(".dockerignore");
+        let (file, text) = match self.text(Path::new(&beside))? {
+            Some(text) => (self.folder.join(beside), text),
+            None => (
+                self.folder.join(".dockerignore"),
+                self.text(Path::new(".dockerignore"))?.unwrap_or_default(),
+            ),
         };
         let also: Vec<&str> = self.deploy_file.as_deref().into_iter().collect();
         let patterns = Patterns::parse(&text, &also).map_err(|source| Error::Pattern { file, source })?;

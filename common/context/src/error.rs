@@ -23,6 +23,12 @@ pub enum Error {
         /// Why.
         source: globset::Error,
     },
+    /// A file that is read while packing leads out of the context, or is no file.
+    #[error("{} is no file of the build context: it may be no link that leads out of it", .0.display())]
+    Outside(PathBuf),
+    /// A text is longer than anybody writes one.
+    #[error("{} is larger than 1 MiB", .0.display())]
+    LargeText(PathBuf),
     /// A file became shorter while it was packed.
     #[error("{} changed while it was packed", .0.display())]
     Changed(PathBuf),
@@ -98,6 +104,8 @@ impl Error {
             Self::Store(source) => source.retryable(),
             Self::NoDockerfile { .. }
             | Self::Pattern { .. }
+            | Self::Outside(_)
+            | Self::LargeText(_)
             | Self::Archive(_)
             | Self::Io { .. }
             | Self::NoGit(_)

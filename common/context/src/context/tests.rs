@@ -117,3 +117,53 @@ async fn the_store_keeps_it_under_the_digest_that_was_foretold() {
     assert_eq!((stored.clone(), bulk), context.digest().await.unwrap());
     assert!(store.contains(&stored).await.unwrap());
 }
+
+#[test]
+fn patterns_and_a_dockerfile_that_lead_to_other_files_are_not_read() {
+    let outside = folder(&[("secret", "hunter2[")]);
+    for (target, name) in [
+        (outside.path().join("secret"), ".dockerignore"),
+        ("/dev/zero".into(), ".dockerignore"),
+        ("/dev/zero".into(), "Dockerfile.dockerignore"),
+        (outside.path().to_owned(), ".dockerignore"),
+    ] {
+        let inside = folder(&[("Dockerfile", "FROM scratch")]);
+        symlink(target, inside.path().join(name)).unwrap();
+        let error = context(inside.path(), "Dockerfile").pack(Vec::new()).map(drop).unwrap_err();
+        assert!(matches!(&error, Error::Outside(path) if path.ends_with(name)), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+    let inside = folder(&[("Dockerfile", "FROM scratch"), ("ignored", "a\n"), ("a", ""), ("b", "")]);
+    symlink("ignored", inside.path().join(".dockerignore")).unwrap();
+    assert_eq!(names(&packed(inside.path(), "Dockerfile")), [".dockerignore", "Dockerfile", "b", "ignored"]);
+
+    // The link was made once the context was looked at.
+    let inside = folder(&[("Dockerfile", "FROM scratch")]);
+    let context = context(inside.path(), "Dockerfile");
+    fs::remove_file(inside.path().join("Dockerfile")).unwrap();
+    symlink("/dev/zero", inside.path().join("Dockerfile")).unwrap();
+    assert!(matches!(context.dockerfile(), Err(Error::Outside(_))));
+}
+
+#[test]
+fn a_dockerfile_and_patterns_without_end_are_refused() {
+    let long = "#".repeat(usize::try_from(TEXT_LIMIT).unwrap());
+    let inside = folder(&[("Dockerfile", &long), (".dockerignore", &long)]);
+    let within = context(inside.path(), "Dockerfile");
+    assert_eq!(within.dockerfile().unwrap().len(), long.len());
+    within.pack(Vec::new()).map(drop).unwrap();
+    for name in ["Dockerfile", ".dockerignore"] {
+        fs::write(inside.path().join(name), format!("{long}#")).unwrap();
+    }
+    assert!(matches!(within.dockerfile(), Err(Error::LargeText(_))));
+    assert!(matches!(within.pack(Vec::new()), Err(Error::LargeText(_))));
+}
+
+#[test]
+fn what_is_no_file_is_left_out_and_not_waited_for() {
+    let inside = folder(&[("Dockerfile", "FROM scratch")]);
+    let _socket = std::os::unix::net::UnixListener::bind(inside.path().join("socket")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(inside.path().join("pipe")).status().unwrap();
+    assert!(pipe.success());
+    assert_eq!(names(&packed(inside.path(), "Dockerfile")), ["Dockerfile"]);
+}
