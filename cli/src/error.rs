@@ -26,6 +26,18 @@ pub(crate) enum Error {
     /// The deploy file is in no Git repository.
     #[error("{} is in no Git repository with a commit, and `builder.git` says to build one of it", .0.display())]
     NoRepository(PathBuf),
+    /// The image would run as root, and the deploy file says that nothing may.
+    #[error(
+        "{dockerfile}, line {line}: the image runs as {user}, and the deploy file has policy.require_non_root"
+    )]
+    RootImage {
+        /// The Dockerfile.
+        dockerfile: String,
+        /// Its line.
+        line: usize,
+        /// The user.
+        user: String,
+    },
     /// A source of a model that is none.
     #[error("models.{model}.source: {reason}")]
     Source {
@@ -216,6 +228,9 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoDeployFile(_) => "`cutover init` writes one; -f names another".to_owned(),
+            Self::RootImage { .. } => {
+                "end it with a user of its own, as in USER 1000, or name one: `container: {user: \"1000\"}`".to_owned()
+            }
             Self::NoRepository(_) => {
                 "leave out `builder.git` to build the files as they are, or give its `url`".to_owned()
             }

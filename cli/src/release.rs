@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cutover_context::{Context, Repository, Scratch, advise};
+use cutover_context::{Concern, Context, Repository, Scratch, advise};
 use cutover_core::{
     BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, MigrationSource, Model,
     Recipe, Release, Settings, Source, origin,
@@ -174,6 +174,12 @@ async fn pack(
     let settings = &project.target.settings;
     let dockerfile = context.dockerfile()?;
     for advice in advise(&dockerfile, recipe, settings.container.user.is_some()) {
+        if let Concern::Root(Some(user)) = &advice.concern
+            && settings.container.non_root
+        {
+            let (dockerfile, user) = (recipe.dockerfile.clone(), user.clone());
+            return Err(Error::RootImage { dockerfile, line: advice.line, user }.into());
+        }
         warnings.tell(format!("{}, {advice}", recipe.dockerfile));
     }
     if let Some(MigrationSource::Rails(root)) = &project.target.migrations {
@@ -259,10 +265,14 @@ mod tests {
 
     /// The release of the deploy file in `folder`, of which nothing is stored.
     async fn assembled(folder: &Path) -> Assembled {
+        try_assembled(folder).await.unwrap()
+    }
+
+    async fn try_assembled(folder: &Path) -> anyhow::Result<Assembled> {
         let file = folder.join("cutover.yaml");
         let args = Args::try_parse_from(["cutover", "plan", "-q", "-f", file.to_str().unwrap()]).unwrap();
         let project = Project::open(&args.global).unwrap();
-        assemble(&project, Vec::new(), None, None, Console::new(&args.global)).await.unwrap()
+        assemble(&project, Vec::new(), None, None, Console::new(&args.global)).await
     }
 
     #[tokio::test]
@@ -305,6 +315,30 @@ mod tests {
         fs::write(folder.path().join("Dockerfile"), "FROM debian:latest\n").unwrap();
         let warnings = assembled(folder.path()).await.warnings;
         assert!(warnings.iter().any(|warning| warning.starts_with("Dockerfile, line 1: ")), "{warnings:?}");
+    }
+
+    #[tokio::test]
+    async fn a_dockerfile_that_ends_as_root_is_refused_where_nothing_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |lines: &str| {
+            let text =
+                format!("service: hello\n{lines}destinations: {{production: {{hosts: [203.0.113.7]}}}}\n");
+            fs::write(folder.path().join("cutover.yaml"), text).unwrap();
+        };
+        fs::write(folder.path().join("Dockerfile"), "FROM debian:12\nUSER 1000\nUSER root\n").unwrap();
+        write("");
+        assembled(folder.path()).await;
+        write("policy: {require_non_root: true}\n");
+        let error = try_assembled(folder.path()).await.unwrap_err();
+        let refused = error.downcast_ref::<Error>().unwrap();
+        assert!(matches!(refused, Error::RootImage { line: 3, user, .. } if user == "root"), "{error}");
+        assert!(refused.hint().is_some());
+        write("policy: {require_non_root: true}\ncontainer: {user: app}\n");
+        assembled(folder.path()).await;
+        // Its base may have a user: that is known once it is there.
+        fs::write(folder.path().join("Dockerfile"), "FROM debian:12\n").unwrap();
+        write("policy: {require_non_root: true}\n");
+        assembled(folder.path()).await;
     }
 
     #[tokio::test]

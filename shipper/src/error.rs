@@ -108,6 +108,16 @@ pub enum Error {
         /// The helper's words.
         reason: String,
     },
+    /// The image would run as root, and the deploy file says that nothing may.
+    #[error("image {} for {host} runs as {}, and the deploy file has policy.require_non_root", image.short(), if user.is_empty() { "root" } else { user })]
+    Root {
+        /// The image.
+        image: Digest,
+        /// The host.
+        host: HostName,
+        /// Its user; empty: it says none.
+        user: Box<str>,
+    },
     /// Docker gave a pull up.
     #[error("Docker on {host} could not pull image {}: {reason}", image.short())]
     Pull {
@@ -223,6 +233,7 @@ impl Error {
             | Self::Assets { .. }
             | Self::NoMemory { .. }
             | Self::NoGpus { .. }
+            | Self::Root { .. }
             | Self::Late { .. }
             | Self::NoImage { .. }
             | Self::Trouble(_) => false,
@@ -281,6 +292,9 @@ impl From<Error> for Failure {
             Error::Assets { .. } => {
                 failure.hint("a proxy that is older than this is renewed by `cutover setup`")
             }
+            Error::Root { .. } => failure.hint(
+                "end its Dockerfile with a user of its own (USER 1000), or name one: `container: {user: \"1000\"}`",
+            ),
             Error::NoGpus { .. } => failure.hint("lower resources.gpus, or deploy to another host"),
             Error::Late { .. } => failure.hint("raise timeouts.ship in the deploy file if the link is that slow"),
             Error::NoImage { .. } => failure.hint("send it again: `cutover replay --from ship`"),

@@ -18,7 +18,7 @@ use crate::{Error, Origin, Result, publication, space};
 /// Where the release names a repository, the image is put there first, and the host pulls it from there.
 ///
 /// # Errors
-/// An image that isn't whole in the store, a host without space for it, the time limit, and a host or a Docker that can't
+/// An image that would run as root where nothing may, or isn't whole in the store, a host without space for it, the time limit, and a host or a Docker that can't
 /// be reached.
 pub async fn ship(
     machine: &Machine,
@@ -37,6 +37,10 @@ pub async fn ship(
     let shipped = async {
         let (held, platform) = tokio::try_join!(held(machine, &name), platform(machine))?;
         let image = Image::read(&origin.store, digest, &platform).await.map_err(unreadable)?;
+        if plan.release.settings.container.non_root {
+            let user = image.user(&origin.store).await.map_err(unreadable)?;
+            may_run(machine, plan, digest, &user)?;
+        }
         if held.is_some_and(|held| is(&held, &image)) {
             return Ok(0);
         }
@@ -66,6 +70,16 @@ async fn held(machine: &Machine, name: &ImageName) -> Result<Option<ImageInspect
         Ok(image) => Ok(Some(image)),
         Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
         Err(error) => Err(machine.host().docker_failed(format!("looking for image {name}"))(error).into()),
+    }
+}
+
+/// Refuses an image that would run as root, where nothing may.
+fn may_run(machine: &Machine, plan: &Plan, digest: &Digest, user: &str) -> Result<()> {
+    if plan.release.settings.container.is_root(user) {
+        let (image, host) = (digest.clone(), machine.name().clone());
+        Err(Error::Root { image, host, user: user.into() })
+    } else {
+        Ok(())
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::warning::is_root;
+
 /// The container of a replica. All capabilities are dropped but those that are asked for, and privileges can't be gained
 /// unless that is asked for.
 ///
@@ -62,6 +64,9 @@ pub struct Container {
     /// The name that it has for itself; none: the beginning of its id. All replicas have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// Whether it is refused where it would run as root.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub non_root: bool,
 }
 
 /// Files of the host, or of a volume, in the container.
@@ -88,6 +93,12 @@ pub struct Logging {
 }
 
 impl Container {
+    /// Whether it runs as root, of an image with this user; an empty one is root.
+    pub fn is_root(&self, image_user: &str) -> bool {
+        let user = self.user.as_deref().unwrap_or(image_user);
+        user.is_empty() || is_root(user)
+    }
+
     /// Whether a shipper that knows protocol 3 of the journal would leave something out.
     pub(crate) fn needs_protocol_4(&self) -> bool {
         let known = Self { user: self.user.clone(), read_only: self.read_only, ..Self::default() };

@@ -234,10 +234,12 @@ impl Settings {
     }
 
     /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, would take a canary
-    /// otherwise, would ask for locks and bring rows over by its own measure, would rehearse nothing, or can't read a reference.
+    /// otherwise, would run as root what mustn't, would ask for locks and bring rows over by its own measure, would rehearse
+    /// nothing, or can't read a reference.
     pub(crate) fn needs_protocol_7(&self) -> bool {
         need_protocol_7(&self.readiness, &self.probes)
             || self.canary.needs_protocol_7()
+            || self.container.non_root
             || !self.via.is_direct()
             || !self.locks.are_usual()
             || !self.backfill.are_usual()

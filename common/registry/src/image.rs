@@ -54,12 +54,24 @@ impl Image {
     /// # Errors
     /// A config that can't be read.
     pub async fn diff_ids(&self, store: &Store) -> Result<Vec<String>> {
+        Ok(self.config(store).await?.rootfs.diff_ids)
+    }
+
+    /// The user that it runs as; empty: it says none, and that is root.
+    ///
+    /// # Errors
+    /// A config that can't be read.
+    pub async fn user(&self, store: &Store) -> Result<String> {
+        Ok(self.config(store).await?.config.user)
+    }
+
+    async fn config(&self, store: &Store) -> Result<Config> {
         let config = store.get_bytes(&self.config.digest, LIMIT as u64).await?;
         let unreadable = |error: serde_json::Error| Error::NotAnImage {
             digest: self.config.digest.clone(),
             source: error.into(),
         };
-        serde_json::from_slice::<Config>(&config).map(|config| config.rootfs.diff_ids).map_err(unreadable)
+        serde_json::from_slice(&config).map_err(unreadable)
     }
 
     /// How much travels to a host that has nothing of it, in bytes.
@@ -72,6 +84,14 @@ impl Image {
 #[derive(Deserialize)]
 struct Config {
     rootfs: RootFs,
+    #[serde(default)]
+    config: Execution,
+}
+
+#[derive(Default, Deserialize)]
+struct Execution {
+    #[serde(default, rename = "User")]
+    user: String,
 }
 
 #[derive(Deserialize)]

@@ -46,6 +46,7 @@ async fn every_option_of_a_container_is_in_force() {
         sysctls: texts([("net.core.somaxconn", "1024")]),
         working_dir: Some("/data".to_owned()),
         hostname: Some("hello-web".to_owned()),
+        non_root: true,
     };
     bench.ship(&plan).await.unwrap();
 

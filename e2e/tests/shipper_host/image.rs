@@ -38,6 +38,11 @@ fn layer(path: &str, content: &[u8], mode: u32) -> Vec<u8> {
 
 /// Puts an image of these layers into the store, and answers with its manifest (OCI image specification 1.1).
 pub async fn image(store: &Store, layers: &[&[u8]]) -> Digest {
+    image_of(store, layers, "65532:65532").await
+}
+
+/// The same, with another user.
+pub async fn image_of(store: &Store, layers: &[&[u8]], user: &str) -> Digest {
     let mut digests = Vec::new();
     let mut descriptors = Vec::new();
     for layer in layers {
@@ -46,9 +51,10 @@ pub async fn image(store: &Store, layers: &[&[u8]]) -> Digest {
         digests.push(format!(r#""{digest}""#));
     }
     let config = format!(
-        r#"{{"architecture":"{}","os":"linux","config":{{"Entrypoint":["/hello"],"User":"65532:65532"}},
+        r#"{{"architecture":"{}","os":"linux","config":{{"Entrypoint":["/hello"],"User":"{}"}},
              "rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
         if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        user,
         digests.join(","),
     );
     let size = config.len();

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use cutover_core::Container;
 use cutover_e2e::Link;
 use cutover_store::Digest;
 use tokio::time::{sleep, timeout};
 
 use crate::bench::Bench;
-use crate::image::{application, image, payload};
+use crate::image::{application, image, image_of, payload};
 
 /// What a pull takes beside the content of layers: requests, headers, manifest and config.
 const OVERHEAD: u64 = 20_000;
@@ -111,6 +112,28 @@ async fn what_would_not_fit_is_not_sent() {
     assert!(hint.contains("`docker image prune` frees up to"), "{hint}");
     assert!(hint.contains("2 images of production/hello take up to"), "{hint}");
     assert!(!bench.images().contains(large.short()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_run_as_root_is_refused_where_nothing_may() {
+    let bench = Bench::up("ship-root").await;
+    let app = application();
+    for (number, user) in ["", "root", "0:1000"].into_iter().enumerate() {
+        let digest = image_of(&bench.store, &[&app], user).await;
+        let mut plan = bench.plan(&format!("aaaaa{number}"), &digest);
+        plan.release.settings.container.non_root = true;
+        let failure = bench.ship(&plan).await.unwrap_err();
+        assert!(failure.message.contains("policy.require_non_root") && !failure.retry, "{failure:?}");
+        assert!(failure.hint.is_some() && !bench.images().contains(digest.short()), "{failure:?}");
+
+        // It may with another user, and where the policy isn't there.
+        plan.release.settings.container.user = Some("65532".to_owned());
+        bench.ship(&plan).await.unwrap();
+        plan.release.settings.container = Container::default();
+        bench.ship(&plan).await.unwrap();
+        plan.release.settings.container.non_root = true;
+        bench.ship(&plan).await.unwrap_err();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use super::interpolation::Interpolation;
 use super::migrations::migrations;
 use super::models::models;
 use super::node::{Entry, Node, Value};
+use super::policy::policy;
 use super::probe;
 use super::raw::{Destination, Host, Layer, Raw, Soak, Ssh, Timeouts, Variable};
 use super::resources::resources;
@@ -18,7 +19,7 @@ use super::routing::routing;
 use super::section::{Section, scalar};
 use super::text::{filled, user, variable_name, words};
 use super::units::{limit, percent, port_number, span, whole};
-use crate::{DeployWindow, Reference};
+use crate::{Container, DeployWindow, Reference};
 
 /// The whole file. None where what nothing else makes sense without is missing.
 pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
@@ -36,6 +37,10 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
         .section("container", problems)
         .map(|section| container(section, problems))
         .unwrap_or_default();
+    let policy =
+        section.section("policy", problems).map(|section| policy(section, problems)).unwrap_or_default();
+    policy.check(&container, problems);
+    let container = Container { non_root: policy.non_root, ..container };
     let retain = section.value("retain", whole(0..=100), problems);
     let base = layer(&mut section, problems);
     let destinations = destinations(&mut section, problems);
@@ -50,6 +55,7 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
         readiness,
         probes,
         container,
+        policy,
         retain,
         base,
         destinations,

@@ -36,6 +36,7 @@ pub(super) fn container(mut section: Section<'_>, problems: &mut Problems) -> Co
         sysctls: named("sysctls", sysctl, literal, &mut section, problems),
         working_dir: section.value("working_dir", container_path, problems),
         hostname: section.value("hostname", host_name, problems),
+        non_root: false,
     };
     section.done(problems);
     container

@@ -18,6 +18,7 @@ mod nearest;
 pub(crate) mod node;
 mod option;
 mod pacing;
+mod policy;
 mod ports;
 mod probe;
 mod rails;

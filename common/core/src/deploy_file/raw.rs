@@ -6,6 +6,7 @@ use super::canary;
 use super::error::Place;
 use super::migrations::Migrations;
 use super::models::{self, Models};
+use super::policy::Policy;
 use super::roles::{self, Roles};
 use super::target::ImageSource;
 use crate::{
@@ -23,6 +24,7 @@ pub(super) struct Raw {
     pub(super) readiness: ProbeSpec,
     pub(super) probes: Probes,
     pub(super) container: Container,
+    pub(super) policy: Policy,
     pub(super) retain: Option<u32>,
     pub(super) base: Layer,
     pub(super) destinations: Vec<Destination>,

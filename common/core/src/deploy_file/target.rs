@@ -154,6 +154,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         warm: layer.warm.unwrap_or_default(),
         retain: raw.retain.unwrap_or(5),
     };
+    raw.policy.check_at(there.name.as_str(), &settings, problems);
     Some(Target {
         key: ServiceKey { destination: there.name.clone(), service: raw.service.clone() },
         hosts: there.hosts.iter().map(host).collect(),

@@ -31,6 +31,7 @@ pub fn sample() -> Container {
         sysctls: texts(&[("net.core.somaxconn", "1024")]),
         working_dir: Some("/app".into()),
         hostname: Some("hello".into()),
+        non_root: true,
     }
 }
 
@@ -129,4 +130,28 @@ fn a_destination_changes_single_limits() {
     let expected = BTreeMap::from([("core".to_owned(), both(0)), ("nofile".to_owned(), both(2))]);
     assert_eq!(target.settings.resources.ulimits, expected);
     assert_eq!(target.settings.resources.cpu_shares, Some(512));
+}
+
+#[test]
+fn who_must_not_be_root_is_not_given_to_shippers_that_would_not_mind() {
+    let release = |lines: &str| Release {
+        version: "v1".into(),
+        source: Source::Image("hello".into()),
+        settings: with(lines).settings,
+        migrations: Vec::new(),
+    };
+    let policy = release("policy: {require_non_root: true, require_limits: [pids]}\nresources: {pids: 64}");
+    assert_eq!(Plan::protocol_for(&policy), 7);
+    let stored = serde_json::to_string(&policy).unwrap();
+    assert_eq!(serde_json::from_str::<Release>(&stored).unwrap(), policy);
+    // What the file alone is held to makes no other release.
+    let limits = release("policy: {require_non_root: false, require_limits: [pids]}\nresources: {pids: 64}");
+    assert_eq!(limits, release("resources: {pids: 64}"));
+
+    let own = Container { user: Some("1000".into()), ..Container::default() };
+    for user in ["", "root", "0", "0:0", "root:app"] {
+        assert!(Container::default().is_root(user) && !own.is_root(user), "{user}");
+    }
+    let root = Container { user: Some("root".into()), ..Container::default() };
+    assert!(!Container::default().is_root("app") && root.is_root("app"));
 }
