@@ -105,6 +105,8 @@ pub(crate) enum Verb {
     Status(Status),
     /// List past deployments, the last first
     History(History),
+    /// List who asked for what, when, from where, and what came of it, the last first
+    Audit(Audit),
     /// List the hosts and what they owe; forget what one owes that is gone for good
     Hosts(Hosts),
     /// Say what migrations would do to those who use the database (exit code 2: something that is refused)
@@ -237,6 +239,14 @@ pub(crate) struct Status {
 pub(crate) struct History {
     /// At most so many
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+/// Options of `audit`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Audit {
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: usize,
 }
 

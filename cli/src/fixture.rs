@@ -13,6 +13,7 @@ use cutover_core::{
 /// A service, and the time that its journal has come to.
 pub(crate) struct Transcript {
     pub(crate) service: Service,
+    pub(crate) entries: Vec<Entry>,
     sequence: u64,
     now: u64,
 }
@@ -109,7 +110,7 @@ fn replica() -> Replica {
 impl Transcript {
     /// A service whose release `v1` is live.
     pub(crate) fn with_live_v1() -> Self {
-        let mut transcript = Self { service: Service::default(), sequence: 0, now: 0 };
+        let mut transcript = Self { service: Service::default(), entries: Vec::new(), sequence: 0, now: 0 };
         transcript.service.kept.push(KeptRelease {
             id: release("v1").id(),
             release: release("v1"),
@@ -251,5 +252,6 @@ impl Transcript {
         self.sequence += 1;
         let entry = Entry { sequence: self.sequence, at: Timestamp(self.now), event };
         self.service.apply(&entry).unwrap();
+        self.entries.push(entry);
     }
 }

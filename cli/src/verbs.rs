@@ -4,6 +4,7 @@ mod abort;
 mod adopt;
 mod analyze;
 mod approve;
+mod audit;
 mod deploy;
 mod down;
 mod history;
@@ -65,6 +66,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Deploy(args) => Box::pin(deploy::run(options, args, console)).await,
         Verb::Status(args) => Box::pin(status::run(options, &args, console)).await,
         Verb::History(args) => history::run(options, &args, console).await,
+        Verb::Audit(args) => audit::run(options, &args, console).await,
         Verb::Hosts(args) => hosts::run(options, args, console).await,
         Verb::Lint(args) => lint::run(options, args, console).await,
         Verb::Migrations(args) => migrations::run(options, args, console).await,

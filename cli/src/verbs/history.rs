@@ -47,18 +47,23 @@ pub(super) async fn run(options: &Global, args: &History, console: Console) -> a
     Ok(Exit::Ok)
 }
 
-fn line(ended: &Ended) -> String {
-    let intent = match ended.intent {
-        Intent::Deploy => "deploy",
-        Intent::Rollback => "rollback",
-    };
-    let outcome = match ended.outcome {
+/// How a deployment ended, in words.
+pub(super) const fn outcome(outcome: &Outcome) -> &'static str {
+    match outcome {
         Outcome::Live => "live",
         Outcome::TakenBack => "taken back",
         Outcome::Failed => "failed",
         Outcome::Aborted => "aborted",
         Outcome::Degraded { .. } => "degraded",
+    }
+}
+
+fn line(ended: &Ended) -> String {
+    let intent = match ended.intent {
+        Intent::Deploy => "deploy",
+        Intent::Rollback => "rollback",
     };
+    let outcome = outcome(&ended.outcome);
     let took = clock::duration(ended.at.since(ended.accepted));
     let (id, at) = (ended.deployment.short(), clock::date_and_time(ended.accepted));
     let untimely = if ended.untimely { "  outside of `deploy_windows`" } else { "" };
