@@ -127,6 +127,8 @@ pub(crate) enum Verb {
     Rollback(Rollback),
     /// Print how the image of a release was made, as the builder has seen it: an in-toto statement
     Provenance(Provenance),
+    /// Ask the programs that need the secrets of the deploy file whether they find them
+    Secrets(Secrets),
     /// Take the running deployment back
     Abort(Abort),
     /// What `up` starts: runs NATS and the programs until it is told to stop
@@ -310,6 +312,25 @@ pub(crate) struct Migrations {
 pub(crate) struct Provenance {
     /// The release: its id, the beginning of it, or its version [default: the one that is live]
     pub(crate) release: Option<String>,
+}
+
+/// Options of `secrets`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Secrets {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: SecretsAction,
+}
+
+/// What can be done about secrets.
+#[derive(Subcommand, Debug)]
+pub(crate) enum SecretsAction {
+    /// Say of each reference whether who needs it finds a value, and why not; never the value
+    Check {
+        /// The destination [default: each]
+        #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+        place: Option<String>,
+    },
 }
 
 /// Options of `hosts`.

@@ -101,6 +101,21 @@ pub(crate) fn unresolved(
 }
 
 impl Unresolved {
+    /// The key of the deploy file.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What is wrong with it, without the key.
+    pub(crate) fn why(&self) -> String {
+        let Self { variable, reason, .. } = self;
+        match reason {
+            Reason::Unset => format!("{variable} is set neither here nor for the programs"),
+            Reason::Later => format!("{variable} is set here, but the programs were started without it"),
+            Reason::Changed => format!("the programs were started with another value of {variable}"),
+        }
+    }
+
     /// Whether the variable is set nowhere.
     pub(crate) fn is_unset(&self) -> bool {
         self.reason == Reason::Unset
@@ -109,13 +124,7 @@ impl Unresolved {
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, variable, reason } = self;
-        write!(f, "{key}: ")?;
-        match reason {
-            Reason::Unset => write!(f, "{variable} is set neither here nor for the programs"),
-            Reason::Later => write!(f, "{variable} is set here, but the programs were started without it"),
-            Reason::Changed => write!(f, "the programs were started with another value of {variable}"),
-        }
+        write!(f, "{}: {}", self.key, self.why())
     }
 }
 

@@ -155,6 +155,16 @@ pub(crate) enum Error {
     /// References to variables that the programs would find unset, or with another value.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unresolved(Vec<Unresolved>),
+    /// Secrets that a program which needs them doesn't find. Each one's reason was told.
+    #[error("{missing} of {all} secrets have no value where it is needed")]
+    SecretsMissing {
+        /// How many.
+        missing: usize,
+        /// Of how many.
+        all: usize,
+        /// Whether that may mend itself, or is that nobody was there to ask.
+        passing: bool,
+    },
     /// A service is to be taken over from another control plane, and nobody is there to be asked.
     #[error("{0} belongs to another control plane, which could not deploy it any more")]
     Unconfirmed(ServiceKey),
@@ -218,7 +228,9 @@ impl Error {
     pub(crate) const fn exit(&self) -> Exit {
         match self {
             Self::Running { .. } => Exit::Running,
-            Self::NoWorkers(_) | Self::Lost(..) => Exit::Unreachable,
+            Self::NoWorkers(_) | Self::Lost(..) | Self::SecretsMissing { passing: true, .. } => {
+                Exit::Unreachable
+            }
             Self::NotAdopted { .. } | Self::NotEverywhere { .. } => Exit::Host,
             _ => Exit::Usage,
         }
@@ -251,6 +263,9 @@ impl Error {
             }
             Self::Unresolved(_) => {
                 "`cutover up --restart` takes over what is set here; deployments wait and go on".to_owned()
+            }
+            Self::SecretsMissing { .. } => {
+                "docs/secrets.md says what each program needs for it in its own environment; `cutover up --restart` takes over what is set here".to_owned()
             }
             Self::Unconfirmed(_) => "if that is meant: cutover adopt --yes".to_owned(),
             Self::NotAdopted { .. } => {

@@ -50,6 +50,18 @@ pub(crate) fn keys(options: &Global) -> anyhow::Result<Option<Vec<ServiceKey>>> 
     }))
 }
 
+/// What the deploy file says of the destination that is named, and without a name of each.
+///
+/// # Errors
+/// No file, or one that is wrong; no such destination.
+pub(crate) fn targets(options: &Global) -> anyhow::Result<Vec<Target>> {
+    let file = deploy_file(&options.file)?;
+    Ok(match options.destination.as_deref() {
+        Some(name) => vec![file.destination(Some(name))?],
+        None => file.targets().to_vec(),
+    })
+}
+
 fn deploy_file(path: &Path) -> anyhow::Result<DeployFile> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::NoDeployFile(path.to_owned()),

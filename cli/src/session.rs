@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cutover_bus::{Bus, Journal, is_local};
+use cutover_bus::{Bus, Journal, Present, is_local};
 use cutover_core::{BusUser, Digest, NeededSecret, Program, Settings, Stage};
 use cutover_store::{Location, Store};
 
@@ -95,6 +95,14 @@ impl Session {
             all.peek().is_some() && all.all(|here| here.protocol >= protocol)
         };
         Ok(needed.iter().copied().filter(|program| !is_there(*program)).collect())
+    }
+
+    /// All programs that run, each of its instances.
+    ///
+    /// # Errors
+    /// A connection that is lost.
+    pub(crate) async fn present(&self) -> Result<Vec<Present>, cutover_bus::Error> {
+        self.bus.presence(&[], ANSWER).await
     }
 
     /// The references that the programs on this machine would find unset, or with another value than this command. Of

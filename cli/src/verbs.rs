@@ -23,6 +23,7 @@ mod proxy;
 mod replay;
 mod resume;
 mod rollback;
+mod secrets;
 mod setup;
 mod status;
 mod up;
@@ -77,6 +78,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Replay(args) => Box::pin(replay::run(options, args, console)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
         Verb::Provenance(args) => Box::pin(provenance::run(options, &args, console)).await,
+        Verb::Secrets(args) => Box::pin(secrets::run(options, args, console)).await,
         Verb::Abort(args) => Box::pin(abort::run(options, args, console)).await,
         Verb::Supervise => Ok(Exit::Ok),
     }

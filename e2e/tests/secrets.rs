@@ -146,3 +146,64 @@ async fn a_secret_gets_from_its_store_into_containers_and_nowhere_else() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_needs_a_secret_says_whether_it_is_there_and_nobody_says_which_one() {
+    let stores = SecretStores::start().unwrap();
+    let secret = Canary::new("value");
+    let mut variables = stores.environment("vault://kv/shop/*, aws-sm://prod/shop");
+    variables.push(("DATABASE_URL", secret.value.clone()));
+    let host = Host::up(&format!("check-{}", std::process::id())).unwrap();
+    let plane = ControlPlane::up_with(&[&host], variables).unwrap();
+    let project = Project::new().unwrap();
+    stores.put_in_vault("shop/db", "password", &secret.value).unwrap();
+    stores.put_in_vault("bank/db", "password", &secret.value).unwrap();
+    stores.put_in_aws("prod/shop", &format!("{{\"token\": \"{}\"}}", secret.value)).unwrap();
+    let mut said = Vec::new();
+    let mut check = |secrets: &str, arguments: &[&str]| {
+        let env = format!("env: {{secret: {{{secrets}}}}}").leak();
+        let database = Some("env://DATABASE_URL".to_owned());
+        let app = App { probes: vec![env], database, ..App::new("v1", &[&host.address]) };
+        project.write(&app).unwrap();
+        let arguments = [&["secrets", "check"], arguments].concat();
+        let ended = plane.run(project.folder(), &arguments).unwrap();
+        said.push(format!("{}{}", ended.out, ended.err));
+        ended
+    };
+    let good = "PASSWORD: 'vault://kv/shop/db#password', TOKEN: 'aws-sm://prod/shop#token'";
+    check(good, &[]).exited(
+        0,
+        &[
+            "  ok  env.secret.PASSWORD  vault://kv/shop/db#password  shipper: found, version 1\n",
+            "  ok  env.secret.TOKEN  aws-sm://prod/shop#token  shipper: found",
+            "  ok  migrations.database  env://DATABASE_URL  migrator: found\n",
+        ],
+    );
+    check(
+        "A: 'vault://kv/shop/db#pasword', B: 'vault://kv/bank/db#password', C: 'vault://kv/shop/cache#password', D: env://NOWHERE",
+        &[],
+    )
+    .exited(
+        2,
+        &[
+            "  --  env.secret.A  vault://kv/shop/db#pasword  shipper: the secret is there, and has no field of that name\n",
+            "  --  env.secret.B  vault://kv/bank/db#password  shipper: the operator has not allowed it",
+            "  --  env.secret.C  vault://kv/shop/cache#password  shipper: ",
+            "  --  env.secret.D  env://NOWHERE  shipper: the variable is not set",
+            "  ok  migrations.database",
+            "error: 4 of 5 secrets have no value where it is needed",
+        ],
+    );
+    check(good, &["elsewhere"]).exited(2, &["elsewhere"]);
+    drop(stores);
+    check("PASSWORD: 'vault://kv/shop/db#password'", &["--json"]).exited(
+        7,
+        &[
+            r#""key":"env.secret.PASSWORD","reference":"vault://kv/shop/db#password","reader":"shipper""#,
+            r#""retry":true"#,
+        ],
+    );
+    for said in said {
+        assert!(!secret.is_in(said.as_bytes()), "{said}");
+    }
+}

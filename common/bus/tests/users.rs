@@ -8,8 +8,8 @@ mod support;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use cutover_bus::Error;
-use cutover_core::{BusUser, Decision, Duty, Outcome, Program, Stage, Subject, Task};
+use cutover_bus::{Error, Sightings};
+use cutover_core::{BusUser, Decision, Duty, Outcome, Program, Reference, Sighting, Stage, Subject, Task};
 use support::crew::{Crew, Script};
 use support::users::Guarded;
 use support::{deploy, ended, key, plan, until};
@@ -80,6 +80,7 @@ fn attempts(user: BusUser) -> Vec<String> {
             Subject::Decisions(hello.clone()).to_string(),
             Subject::State(hello.clone()).to_string(),
         ]);
+        attempts.extend(Program::ALL.map(Program::asked_for_secrets));
         for power in ["PURGE", "UPDATE", "CREATE"] {
             attempts.push(format!("$JS.API.STREAM.{power}.{LOG}"));
         }
@@ -160,4 +161,37 @@ async fn whoever_has_no_key_is_not_let_in_and_a_refusal_is_said_at_once() {
         matches!(&decided, Err(cutover_bus::DecideError::Bus(Error::NotAllowed { subject, .. })) if *subject == refused),
         "{decided:?}"
     );
+}
+
+#[tokio::test]
+async fn every_instance_of_a_program_tells_whoever_may_deploy_whether_it_finds_a_secret() {
+    let server = Guarded::start().await;
+    let operator = server.bus(BusUser::Operator).await;
+    let reference: Reference = "env://URL".parse().unwrap();
+    let ask = async |program, expected| {
+        operator.ask_for_secrets(program, &[&reference], expected, Duration::from_secs(20)).await.unwrap()
+    };
+    assert_eq!(ask(Program::Shipper, 1).await, []);
+    let mut answering = tokio::task::JoinSet::new();
+    for worker in ["1", "2"] {
+        let shipper = server.bus(BusUser::Program(Program::Shipper)).await;
+        let questions = shipper.secret_questions(Program::Shipper).await.unwrap();
+        answering.spawn(questions.answer(worker, async move |references: &[Reference]| {
+            let found = |_: &Reference| Sighting::Found { version: Some(worker.to_owned()) };
+            references.iter().map(found).collect()
+        }));
+        // An answer says that the server knows what was said before.
+        shipper.open().await.unwrap();
+    }
+    let mut told = ask(Program::Shipper, 2).await;
+    told.sort_by(|one, other| one.worker.cmp(&other.worker));
+    let expected = ["1", "2"].map(|worker| Sightings {
+        worker: worker.to_owned(),
+        sightings: vec![Sighting::Found { version: Some(worker.to_owned()) }],
+    });
+    assert_eq!(told, expected);
+    assert_eq!(ask(Program::Builder, 1).await, []);
+    let observer = server.bus(BusUser::Observer).await;
+    let refused = observer.ask_for_secrets(Program::Shipper, &[&reference], 2, Duration::from_secs(20)).await;
+    assert!(matches!(refused, Err(Error::NotAllowed { .. })), "{refused:?}");
 }

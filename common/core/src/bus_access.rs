@@ -76,6 +76,13 @@ impl Duty {
     }
 }
 
+impl Program {
+    /// Where all instances of it are asked whether they find secrets. No stream keeps it.
+    pub fn asked_for_secrets(self) -> String {
+        format!("cutover.ask.secrets.{self}")
+    }
+}
+
 impl BusUser {
     /// Every user.
     pub const ALL: [Self; 7] = [
@@ -134,6 +141,7 @@ impl BusUser {
                 publish.extend(written_by(self));
                 publish.extend(administration());
                 publish.extend(looking());
+                publish.extend(Program::ALL.map(Program::asked_for_secrets));
             }
             Self::Observer => {
                 publish.extend(looking());
@@ -150,6 +158,7 @@ impl BusUser {
                     "$SRV.*".to_owned(),
                     format!("$SRV.*.{service}"),
                     format!("$SRV.*.{service}.*"),
+                    program.asked_for_secrets(),
                 ]);
             }
         }
@@ -237,7 +246,7 @@ pub fn authorization(keys: &BTreeMap<BusUser, String>) -> String {
         text += &list("allow", &subscribe);
         text += "        }\n";
         if answers {
-            text += "        allow_responses: { max: 1, expires: \"5s\" }\n";
+            text += "        allow_responses: { max: 1, expires: \"1m\" }\n";
         }
         text += "      }\n    }\n";
     }

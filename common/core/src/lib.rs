@@ -105,7 +105,9 @@ pub use probe::{
 };
 pub use rails::Rails;
 pub use recipe::{InvalidSshKeys, Recipe, RegistryLogin, SshKeys, origin};
-pub use reference::{AwsSecret, AwsVersion, Flaw, InvalidReference, NeededSecret, Reference, VaultSecret};
+pub use reference::{
+    AwsSecret, AwsVersion, Flaw, InvalidReference, NeededSecret, Reference, Sighting, VaultSecret,
+};
 pub use refused::{Illegal, Refused};
 pub use rehearsal::{HeldLock, RehearsalTerms, Rehearsed};
 pub use release::{BuildContext, GitSource, PrivateImage, Release, Settings, Soak, Source, Timeouts};

@@ -2,15 +2,14 @@
 
 mod arguments;
 mod fault;
+mod secrets;
 
 pub use arguments::Arguments;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use cutover_bus::{Access, Bus, Journal, Performer, StandingWork, WorkerOptions, hold, work};
 use cutover_core::{BusUser, Program};
-use cutover_secrets::Stores;
 use cutover_telemetry::{Config, Metrics, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -98,13 +97,15 @@ async fn start(
             slots: arguments.slots,
             at_point: fault::at_point(),
         };
-        let keep_token = async || cutover_secrets::keep_token(&Stores::from_environment()).await;
+        let name = options.name.clone();
+        // Before anybody can know that it is there.
+        let questions = journal.bus().secret_questions(program).await?;
         let work = work(journal, options, telemetry.metrics().clone(), stop);
         // It may end at once, and is not what the program is for.
         tokio::select! {
             biased;
             done = work => done?,
-            never = async { keep_token().await; std::future::pending::<Infallible>().await } => match never {},
+            never = Box::pin(secrets::attend(questions, &name)) => match never {},
         }
     }
     telemetry.shutdown().await;

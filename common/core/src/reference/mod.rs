@@ -3,6 +3,7 @@
 mod aws;
 mod flaw;
 mod needed;
+mod sighting;
 mod vault;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::aws::{AwsSecret, AwsVersion};
 pub use self::flaw::Flaw;
 pub use self::needed::NeededSecret;
+pub use self::sighting::Sighting;
 pub use self::vault::VaultSecret;
 
 /// Where a secret value is found by the program that needs it.

@@ -23,6 +23,9 @@ impl Settings {
         let mut add = |reader, key: String, reference| needed.push(NeededSecret { key, reference, reader });
         for (name, reference) in &self.secrets {
             add(Program::Shipper, format!("env.secret.{name}"), reference);
+            if self.rails.is_some() {
+                add(Program::Migrator, format!("env.secret.{name}"), reference);
+            }
         }
         for role in &self.roles {
             for (name, reference) in &role.secrets {
