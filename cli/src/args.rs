@@ -220,6 +220,9 @@ pub(crate) struct Deploy {
     /// Deploy even if just this release is live, or none begins now by `deploy_windows`
     #[arg(long)]
     pub(crate) force: bool,
+    /// Make the containers of what is live anew, with the values that its secrets have now; nothing is built, sent or migrated
+    #[arg(long, conflicts_with_all = ["rebuild", "version"])]
+    pub(crate) refresh_secrets: bool,
     /// Build also what a kept release was built of, and run every step of the Dockerfile again
     #[arg(long)]
     pub(crate) rebuild: bool,

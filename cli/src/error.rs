@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cutover_core::{
-    DeployWindow, DeploymentId, Digest, HostName, ModelName, ModelSource, Program, ServiceKey, Timestamp,
+    DeployWindow, DeploymentId, Digest, HostName, ModelName, ModelSource, Program, ReleaseId, ServiceKey,
+    Timestamp,
 };
 
 use crate::clock;
@@ -126,6 +127,16 @@ pub(crate) enum Error {
         key: ServiceKey,
         /// How many match.
         found: usize,
+    },
+    /// What is live is not on all hosts of the deploy file.
+    #[error("release {release} of {key} is not on {}", .hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", "))]
+    NotThere {
+        /// What is live.
+        release: ReleaseId,
+        /// Of which service.
+        key: ServiceKey,
+        /// The hosts that don't have it.
+        hosts: Vec<HostName>,
     },
     /// There is nothing to roll back to.
     #[error("no release of {0} is kept but the one that is live")]
@@ -273,6 +284,9 @@ impl Error {
             }
             Self::NotEverywhere { .. } => {
                 "the other hosts were told; mend these, then say it again".to_owned()
+            }
+            Self::NotThere { .. } => {
+                "cutover deploy --force brings it there, and reads all secrets anew".to_owned()
             }
             Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
             Self::Deployment { .. } => "cutover history lists them".to_owned(),

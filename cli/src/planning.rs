@@ -85,6 +85,27 @@ pub(crate) fn rollback(
     })
 }
 
+/// The plan that makes the containers of what is live anew, of the same image and with the same settings, so that they have what its
+/// references to secrets give now. Nothing is built, sent or migrated. It is watched as a new version is: a value may be wrong.
+///
+/// # Errors
+/// As for [`deploy`].
+pub(crate) fn refresh(
+    service: &Service,
+    key: ServiceKey,
+    hosts: Vec<HostSpec>,
+    live: &KeptRelease,
+    by: String,
+) -> Result<Plan, InvalidName> {
+    let plan = rollback(service, key, hosts, live, None, by)?;
+    let mut stages = Plan::stages_for(&live.release, plan.image.as_ref());
+    stages.retain(|stage| {
+        matches!(stage, Stage::Boot | Stage::Probe | Stage::Switch | Stage::Soak | Stage::Retire)
+    });
+    let protocol = plan.protocol.max(Plan::protocol_without_ship());
+    Ok(Plan { intent: Intent::Deploy, stages, protocol, ..plan })
+}
+
 /// What a worker must know to replace what is live by `release`: all that either of them says, and whatever was kept.
 fn protocol(service: &Service, release: &Release) -> u32 {
     let others = service.kept.iter().chain(service.live()).map(|kept| &kept.release);

@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cutover_core::{Outcome, Stage, Task};
 use cutover_e2e::{App, ControlPlane, Host, Project, SecretStores};
 use support::{Expect, Scene};
 
@@ -109,12 +110,24 @@ async fn a_secret_gets_from_its_store_into_containers_and_nowhere_else() {
     }
     scene.serves("v1").await;
 
-    // Another value: the same release, with containers that are made anew.
+    // Another value: the same release, with containers that are made anew, whatever became of its source.
     stores.put_in_vault("shop/db", "password", &new.value).unwrap();
-    scene.project.write(&app("v1", both)).unwrap();
-    let rotated = scene.cutover(&["deploy", "--version", "v1", "--force"]);
+    fs::remove_file(scene.project.folder().join("Dockerfile")).unwrap();
+    let before = scene.replicas();
+    let rotated = scene.cutover(&["deploy", "--refresh-secrets"]);
     rotated.succeeded();
     said.push(rotated);
+    let ended = scene.until(|current| current.outcome().is_some()).await;
+    assert_eq!((ended.outcome(), ended.plan.release.version.as_str()), (Some(Outcome::Live), "v1"));
+    let is_idle = |task: &Task| !ended.state(task).was_claimed();
+    assert!(
+        [Stage::Build, Stage::Ship]
+            .into_iter()
+            .flat_map(|stage| ended.plan.tasks_of(stage))
+            .all(|task| is_idle(&task))
+    );
+    assert!(scene.replicas().iter().all(|replica| !before.contains(replica)));
+    scene.serves("v1").await;
     let report = load.stop().await;
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert!(new.is_in(&environments()) && !old.is_in(&environments()));

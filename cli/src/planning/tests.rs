@@ -48,6 +48,21 @@ fn a_rollback_builds_migrates_and_soaks_nothing() {
 }
 
 #[test]
+fn containers_that_are_made_anew_need_no_source_and_are_not_sent() {
+    let Transcript { service, .. } = Transcript::with_live_v1();
+    let live = service.live().unwrap();
+    let plan = refresh(&service, key(), hosts(2), live, by()).unwrap();
+    assert_eq!((plan.check(), plan.release.id(), plan.protocol), (Ok(()), live.id.clone(), 7));
+    let soaks = !live.release.settings.soak.time.is_zero();
+    let stages = [Stage::Boot, Stage::Probe, Stage::Switch, Stage::Soak, Stage::Retire];
+    assert!(plan.stages.iter().eq(stages.iter().filter(|stage| **stage != Stage::Soak || soaks)));
+    assert!(service.check(&Decision::Accepted(Box::new(plan.clone()))).is_ok());
+    // Nowhere else is it known that its image is there.
+    let other = Plan { replaces: Some(release("v2").id()), ..plan.clone() };
+    assert!(other.check().is_err() && Plan { image: None, ..plan }.check().is_err());
+}
+
+#[test]
 fn a_rollback_to_warm_replicas_is_a_switch() {
     let Transcript { service, .. } =
         Transcript::deploying(Settings { warm: Span::seconds(600), ..release("v2").settings }, 2)

@@ -1,7 +1,9 @@
 //! `cutover deploy`: makes the application in front of us live.
 
+use cutover_bus::ServiceLog;
 use cutover_core::{
-    Decision, DeploymentId, Digest, ImageSource, Plan, Release, ReleaseId, Service, Target, Timestamp,
+    Decision, DeploymentId, Digest, HostName, HostSpec, ImageSource, Plan, Release, ReleaseId, Service,
+    Target, Timestamp,
 };
 use serde::Serialize;
 
@@ -44,6 +46,10 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
             Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into()
         );
     }
+    if args.refresh_secrets {
+        let untimely = closed.is_some();
+        return Box::pin(refresh(&session, log, project.target, untimely, args.detach, console)).await;
+    }
     require_secrets(&session, &project.target.settings, project.target.image.needed_secrets(), true)?;
     let store = session.store().await?;
     let models = models::resolve(&project, log.service(), Some(&store), console).await?;
@@ -80,6 +86,36 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     let plan = Plan { untimely: closed.is_some(), ..plan };
     require_programs(&session, &plan).await?;
     Box::pin(decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console)).await
+}
+
+/// Makes the containers of what is live anew, as its secrets are now.
+async fn refresh(
+    session: &Session,
+    log: ServiceLog,
+    target: Target,
+    untimely: bool,
+    detach: bool,
+    console: Console,
+) -> anyhow::Result<Exit> {
+    let Target { key, hosts, .. } = target;
+    let Some(live) = log.service().live() else { return Err(Error::NeverDeployed(key).into()) };
+    let settings = &live.release.settings;
+    if settings.secrets.is_empty() && settings.roles.iter().all(|role| role.secrets.is_empty()) {
+        console.line(format_args!("nothing to do: release {} has no secrets in its containers", live.id))?;
+        return Ok(Exit::Ok);
+    }
+    let lacks = |host: &&HostSpec| {
+        live.replicas.as_ref().is_some_and(|replicas| !replicas.hosts.contains_key(&host.name))
+    };
+    let lacking: Vec<HostName> = hosts.iter().filter(lacks).map(|host| host.name.clone()).collect();
+    if !lacking.is_empty() {
+        return Err(Error::NotThere { release: live.id.clone(), key, hosts: lacking }.into());
+    }
+    require_secrets(session, settings, Vec::new(), false)?;
+    let plan = planning::refresh(log.service(), key, hosts, live, person::by())?;
+    let plan = Plan { untimely, ..plan };
+    require_programs(session, &plan).await?;
+    Box::pin(decide(session, log, Decision::Accepted(Box::new(plan)), detach, console)).await
 }
 
 fn closed_now(Target { key, windows, .. }: Target, next: Timestamp) -> Error {

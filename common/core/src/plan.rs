@@ -12,7 +12,7 @@ use crate::{
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
 /// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of
 /// Rails, and canaries; 7 has other probes than `GET path`, and more than one, canaries on some hosts, queries of their verdicts,
-/// and secrets in Vault and AWS Secrets Manager.
+/// secrets in Vault and AWS Secrets Manager, and plans that ship nothing.
 pub const PROTOCOL: u32 = 7;
 
 /// What all plans need.
@@ -79,7 +79,7 @@ pub enum InvalidPlan {
     HostTwice(HostName),
     /// The stages are not a part of the pipeline in its order.
     #[error(
-        "the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing, or build where no image is known"
+        "the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing (ship may be where just this release is live), or build where no image is known"
     )]
     Stages,
     /// It relies on replicas that were kept warm, and names none for this host.
@@ -126,6 +126,11 @@ impl Plan {
         if hosts.iter().any(|host| host.host_key.is_some()) { 7 } else { USUAL_PROTOCOL }
     }
 
+    /// The oldest protocol that has plans without a ship.
+    pub const fn protocol_without_ship() -> u32 {
+        7
+    }
+
     /// The stages of a way back to replicas that were kept warm: they are looked at once more, and get the traffic.
     pub const WARM: [Stage; 3] = [Stage::Probe, Stage::Switch, Stage::Retire];
 
@@ -153,9 +158,11 @@ impl Plan {
         }
         let ordered =
             self.stages.is_sorted_by(|a, b| a < b) && self.stages.iter().all(|stage| stage.is_planned());
+        // What is live is there.
+        let is_there = self.image.is_some() && self.replaces.as_ref() == Some(&self.release.id());
         let whole = [Stage::Ship, Stage::Boot, Stage::Probe, Stage::Switch, Stage::Retire]
             .iter()
-            .all(|stage| self.stages.contains(stage));
+            .all(|stage| self.stages.contains(stage) || *stage == Stage::Ship && is_there);
         if ordered && whole && has_image { Ok(()) } else { Err(InvalidPlan::Stages) }
     }
 
