@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cutover_migrator::{Error, Limits};
+use mysql_async::prelude::Queryable;
 
-use crate::support::{Database, migrations};
+use crate::support::{Database, LIMIT, migrations, run};
 
 const POSTS: &str = "CREATE TABLE posts (id bigint PRIMARY KEY, title text);";
 const ROWS: &str = "SELECT COUNT(*) FROM cutover_ledger_migrations WHERE finished_at IS NOT NULL";
@@ -158,12 +159,22 @@ async fn a_session_that_looks_on_and_has_died_is_replaced() {
     let database = Database::new().await;
     let at_work = "info = 'SELECT SLEEP(600)'";
     let killed = async {
-        let of = "FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()";
-        database.until(&format!("SELECT COUNT(*) {of} AND {at_work}")).await;
-        let looks_on = format!("SELECT COALESCE(MAX(id), 0) {of} AND NOT COALESCE({at_work}, FALSE)");
-        database.until(&looks_on).await;
-        let id = database.count(&looks_on).await;
-        database.run(&format!("KILL {id}")).await;
+        // One session for all: another of the test's own, on its way out, would be taken for the one that looks on.
+        let mut session = database.session().await;
+        let looks_on = format!(
+            "SELECT COALESCE(MAX(IF(COALESCE({at_work}, FALSE), 0, id)), 0) FROM information_schema.processlist \
+             WHERE db = DATABASE() AND id <> CONNECTION_ID() HAVING SUM(COALESCE({at_work}, FALSE)) > 0"
+        );
+        let found = async {
+            loop {
+                match session.query_first::<u64, _>(&looks_on).await.unwrap() {
+                    Some(id) if id > 0 => break id,
+                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let id = tokio::time::timeout(LIMIT, found).await.expect("nobody looks on");
+        run(&mut session, &format!("KILL {id}")).await;
     };
     let slow = migrations(&["SELECT SLEEP(600)"]);
     let ((outcome, _), ()) = tokio::join!(Box::pin(database.expand_within(&slow, &limits)), Box::pin(killed));
