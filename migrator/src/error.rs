@@ -179,8 +179,8 @@ pub enum Error {
         /// How long it may be held.
         limit: Duration,
     },
-    /// What was given for a copy is the database itself.
-    #[error("the copy to rehearse on is the database itself: nothing was run on it")]
+    /// What was given for a copy is the database itself, or is on its server, or follows it.
+    #[error("the copy to rehearse on is the database itself, or is on its server: nothing was run on it")]
     NoCopy,
     /// It is for a server of another kind.
     #[error("migration {file} is for another kind of database than this one")]

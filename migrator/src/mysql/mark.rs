@@ -1,10 +1,10 @@
-//! A mark by which a database is known again, whatever name leads to it.
+//! A mark by which a database's server is known again, whatever name leads to it.
 
 use super::ledger::is_there;
 use super::{Ledger, Session};
 use crate::{Error, Limits, Target, Work, ledger};
 
-/// A lock with a name: it is one server's (MySQL's manual, 14.14), so the database's name belongs to it.
+/// A lock with a name: it is one server's (MySQL's manual, 14.14).
 #[derive(Debug)]
 pub(crate) struct Mark {
     session: Session,
@@ -22,26 +22,18 @@ impl Mark {
         Ok(Self { session, name })
     }
 
-    /// Whether `database` is the one that is marked.
+    /// Whether `database` is on the server that is marked: a statement that names another database there would change that one.
     pub(crate) async fn is_in(
-        &mut self,
+        &self,
         database: Target<'_>,
         work: &Work,
         limits: &Limits,
     ) -> Result<bool, Error> {
-        const OWN: &str = "SELECT DATABASE()";
-        let own = self.session.query::<Option<String>>(OWN).await;
-        let own = own.map_err(self.session.error("ask for the database's name"))?;
         let mut session = Session::open(database, work.engine, limits).await?;
-        let asked = session
-            .rows::<(Option<i64>, Option<String>)>(
-                "SELECT IS_FREE_LOCK(?), DATABASE()",
-                (self.name.as_str(),),
-            )
-            .await;
+        let asked = session.rows::<Option<i64>>("SELECT IS_FREE_LOCK(?)", (self.name.as_str(),)).await;
         let asked = asked.map_err(session.error("look for a lock with a name"))?;
         session.close().await;
-        Ok(asked.first().is_some_and(|(free, name)| *free == Some(0) && own.first() == Some(name)))
+        Ok(asked.first() != Some(&Some(1)))
     }
 
     /// Whether the marked database lacks any of the migrations, in any phase.

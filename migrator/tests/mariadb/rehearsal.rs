@@ -5,7 +5,7 @@ use cutover_migrator::{Error, Limits, Protocol, Step, Work, rehearse};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::support::{Database, LIMIT, phases};
+use crate::support::{Database, LIMIT, Server, phases};
 
 const EXPAND: &str = "ALTER TABLE users ADD COLUMN full_name varchar(40), ALGORITHM=INSTANT;";
 const BACKFILL: &str = "-- cutover: table=users\n-- cutover: verify=full_name IS NULL\n\
@@ -26,10 +26,17 @@ async fn rehearsed(copy: &Secret, original: &Database, work: &Work) -> (Result<(
     (ended, protocol.done())
 }
 
-/// Both on one server, where a lock with a name is seen from either.
-async fn pair() -> (Database, Database) {
-    let (copy, original) = (Database::new().await, Database::new().await);
-    for database in [&copy, &original] {
+/// On a server of its own.
+struct Copy {
+    database: Database,
+    _server: Server,
+}
+
+async fn pair() -> (Copy, Database) {
+    let server = Server::start(&[]);
+    let (copy, original) =
+        (Copy { database: Database::on(&server).await, _server: server }, Database::new().await);
+    for database in [&copy.database, &original] {
         database.run("CREATE TABLE users (id bigint PRIMARY KEY, name varchar(40))").await;
         database.run("INSERT INTO users SELECT seq, CONCAT('name ', seq) FROM seq_1_to_2500").await;
     }
@@ -47,20 +54,20 @@ fn work() -> Work {
 #[tokio::test]
 async fn all_phases_run_on_the_copy_and_none_on_the_database() {
     let (copy, original) = pair().await;
-    let (ended, seen) = rehearsed(&copy.url, &original, &work()).await;
+    let (ended, seen) = rehearsed(&copy.database.url, &original, &work()).await;
     ended.unwrap();
     let told: Vec<_> = seen.iter().map(|part| (part.migration.as_str(), part.rows)).collect();
     assert_eq!(told, [("001_change", 0), ("001_change.backfill", 2500), ("001_change.contract", 0)]);
-    assert_eq!(copy.count("SELECT COUNT(full_name) FROM users").await, 2500);
-    assert_eq!((copy.count(COLUMNS).await, original.count(COLUMNS).await), (2, 2));
+    assert_eq!(copy.database.count("SELECT COUNT(full_name) FROM users").await, 2500);
+    assert_eq!((copy.database.count(COLUMNS).await, original.count(COLUMNS).await), (2, 2));
     let ledger = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE 'cutover%'";
     assert_eq!(original.count(ledger).await, 0);
 
     for step in [Step::Expand, Step::Backfill, Step::Contract] {
         original.apply(step, &work()).await.unwrap();
     }
-    let (_, fresh) = pair().await;
-    let (ended, seen) = rehearsed(&fresh.url, &original, &work()).await;
+    let (fresh, _) = pair().await;
+    let (ended, seen) = rehearsed(&fresh.database.url, &original, &work()).await;
     assert!(ended.is_ok() && seen.is_empty(), "what the database has needs no rehearsal: {seen:?}");
 }
 
@@ -73,4 +80,8 @@ async fn the_database_itself_is_no_copy_whatever_it_is_called() {
         assert!(matches!(ended, Err(Error::NoCopy)) && seen.is_empty(), "{ended:?}");
         assert_eq!(original.count(COLUMNS).await, 2, "something was run on it");
     }
+    // What a statement names with its database, or what is the whole server's, would be the original's there.
+    let beside = Database::new().await;
+    let (ended, seen) = rehearsed(&beside.url, &original, &work()).await;
+    assert!(matches!(ended, Err(Error::NoCopy)) && seen.is_empty(), "{ended:?}");
 }

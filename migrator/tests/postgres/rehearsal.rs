@@ -7,7 +7,7 @@ use cutover_migrator::{Error, Limits, Protocol, Step, Work, rehearse};
 use cutover_secrets::Secret;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::support::{Database, LIMIT, phases};
+use crate::support::{Database, LIMIT, Server, phases};
 
 const USERS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, name text); \
                      INSERT INTO users SELECT n, 'name ' || n FROM generate_series(1, 2500) n;";
@@ -36,9 +36,17 @@ async fn rehearsed(
     (ended, protocol.done())
 }
 
-async fn pair() -> (Database, Database) {
-    let (copy, original) = (Database::new().await, Database::new().await);
-    for database in [&copy, &original] {
+/// On a server of its own.
+struct Copy {
+    database: Database,
+    _server: Server,
+}
+
+async fn pair() -> (Copy, Database) {
+    let server = Server::start();
+    let (copy, original) =
+        (Copy { database: Database::on(&server).await, _server: server }, Database::new().await);
+    for database in [&copy.database, &original] {
         database.session().await.batch_execute(USERS).await.unwrap();
     }
     (copy, original)
@@ -57,7 +65,7 @@ const COLUMNS: &str = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'users
 #[tokio::test]
 async fn all_phases_run_on_the_copy_and_none_on_the_database() {
     let (copy, original) = pair().await;
-    let (ended, seen) = rehearsed(&copy.url, &original, &work(), LIMIT).await;
+    let (ended, seen) = rehearsed(&copy.database.url, &original, &work(), LIMIT).await;
     ended.unwrap();
     let told: Vec<_> =
         seen.iter().map(|part| (part.migration.as_str(), part.rows, part.locks.len())).collect();
@@ -67,13 +75,13 @@ async fn all_phases_run_on_the_copy_and_none_on_the_database() {
         assert_eq!((lock.table.as_str(), lock.mode.as_str()), ("users", "AccessExclusiveLock"));
         assert!(lock.held <= part.took, "{part:?}");
     }
-    assert_eq!(copy.count("SELECT count(full_name) FROM users").await, 2500);
-    assert_eq!(copy.count(COLUMNS).await, 2, "the old column is gone");
+    assert_eq!(copy.database.count("SELECT count(full_name) FROM users").await, 2500);
+    assert_eq!(copy.database.count(COLUMNS).await, 2, "the old column is gone");
     assert_eq!(original.count(COLUMNS).await, 2, "and here there is no new one");
     let ledger = "SELECT count(*) FROM pg_namespace WHERE nspname = 'cutover_ledger'";
     assert_eq!(original.count(ledger).await, 0);
     // Asked for again, as by a replay, it has nothing to do.
-    let (ended, seen) = rehearsed(&copy.url, &original, &work(), LIMIT).await;
+    let (ended, seen) = rehearsed(&copy.database.url, &original, &work(), LIMIT).await;
     assert!(ended.is_ok() && seen.iter().all(|part| part.rows == 0), "{seen:?}");
 }
 
@@ -83,9 +91,9 @@ async fn what_the_database_has_needs_no_rehearsal() {
     for step in [Step::Expand, Step::Backfill, Step::Contract] {
         original.apply(step, &work()).await.unwrap();
     }
-    let (ended, seen) = rehearsed(&copy.url, &original, &work(), LIMIT).await;
+    let (ended, seen) = rehearsed(&copy.database.url, &original, &work(), LIMIT).await;
     assert!(ended.is_ok() && seen.is_empty(), "{seen:?}");
-    assert_eq!(copy.count("SELECT count(*) FROM pg_class WHERE relname = 'fresh'").await, 0);
+    assert_eq!(copy.database.count("SELECT count(*) FROM pg_class WHERE relname = 'fresh'").await, 0);
 }
 
 #[tokio::test]
@@ -99,6 +107,10 @@ async fn the_database_itself_is_no_copy_whatever_it_is_called() {
         assert!(matches!(ended, Err(Error::NoCopy)) && seen.is_empty(), "{ended:?}");
         assert_eq!(original.count(COLUMNS).await, 2, "something was run on it");
     }
+    // What a statement names with its database, or what is the whole server's, would be the original's there.
+    let beside = Database::new().await;
+    let (ended, seen) = rehearsed(&beside.url, &original, &work(), LIMIT).await;
+    assert!(matches!(ended, Err(Error::NoCopy)) && seen.is_empty(), "{ended:?}");
 }
 
 #[tokio::test]
@@ -107,14 +119,14 @@ async fn a_lock_that_is_held_for_too_long_fails_and_is_judged_again() {
     let slow = "ALTER TABLE users ADD COLUMN full_name text;\nSELECT pg_sleep(0.3);";
     let slow = phases(&[("001", Phase::Expand, slow)]);
     for _ in 0..2 {
-        let (ended, seen) = rehearsed(&copy.url, &original, &slow, Duration::from_millis(100)).await;
+        let (ended, seen) = rehearsed(&copy.database.url, &original, &slow, Duration::from_millis(100)).await;
         let error = ended.unwrap_err();
         let said = error.to_string();
         assert!(said.starts_with("migration 001_change held AccessExclusiveLock of users for 3"), "{said}");
         assert!(said.ends_with(", and may for 100ms") && !error.retryable() && seen.is_empty(), "{said}");
-        assert_eq!(copy.count(COLUMNS).await, 2, "it was committed");
+        assert_eq!(copy.database.count(COLUMNS).await, 2, "it was committed");
     }
     // As long as it takes, for those who are in nobody's way.
     let harmless = phases(&[("001", Phase::Expand, "CREATE TABLE fresh (id int);\nSELECT pg_sleep(0.3);")]);
-    rehearsed(&copy.url, &original, &harmless, Duration::from_millis(100)).await.0.unwrap();
+    rehearsed(&copy.database.url, &original, &harmless, Duration::from_millis(100)).await.0.unwrap();
 }
