@@ -7,7 +7,7 @@ use crate::{Finding, Histogram, Ratio, Share, Subject, Window};
 /// Which slowness counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyTerms {
-    /// So many times as long as the old version may the new one take, at each quantile.
+    /// So many times as long as the old version may the new one take, at each quantile; and always a millisecond longer.
     pub tolerated: Ratio,
     /// At which quantiles of the old version they are compared.
     pub quantiles: Vec<Share>,
@@ -25,6 +25,10 @@ impl Default for LatencyTerms {
         }
     }
 }
+
+/// What is always tolerated, in milliseconds: the finest step that the proxies count in. What is shorter nobody notices, and how
+/// requests lie within the first of the steps nobody knows.
+const ALWAYS_MS: f64 = 1.0;
 
 /// As many requests of the reference must take longer than a bound to say how many times as many would.
 const FEWEST: u64 = 5;
@@ -98,7 +102,8 @@ impl Latency {
     /// more.
     fn line(&self, bound: u64) -> Line {
         let ms = bound as f64;
-        let longer = self.reference.exceedance(ms / self.terms.tolerated.number().max(1.0));
+        let tolerated = (ms / self.terms.tolerated.number().max(1.0)).min(ms - ALWAYS_MS);
+        let longer = self.reference.exceedance(tolerated);
         let now = self.reference.exceedance(ms);
         // Rounded as what is declared is.
         if self.reference.above(bound).is_some_and(|above| above >= FEWEST) {
@@ -182,6 +187,22 @@ mod tests {
         let expected = 5_f64.powf(1.25_f64.ln() / 2_f64.ln());
         let line = after(&[window(0)]).line(100);
         assert!((line.slope - expected).abs() < 1e-3 && line.rise == 0.0, "{line:?} {expected}");
+    }
+
+    #[test]
+    fn a_millisecond_is_always_tolerated() {
+        // As two replicas of one version were counted on a busy machine.
+        let fast = |first: u64| [(1, first), (2, 7_500), (5, 2_000), (u64::MAX, 100)];
+        let counts = |requests, first| Counts::new(requests, 0, fast(first));
+        let old = counts(10_080, 480);
+        let windows = vec![Window { new: counts(9_750, 150), old, ..Window::default() }; 20];
+        let latency = after(&windows);
+        assert_eq!(latency.line(1).slope, 1.05, "all of them may take longer than the first bound");
+        assert!(!latency.is_worse(), "{:?}", latency.findings().collect::<Vec<_>>());
+        // More than that is seen.
+        let slower = Counts::new(9_750, 0, [(1, 100), (2, 1_000), (5, 7_500), (u64::MAX, 1_150)]);
+        let slower = Window { new: slower, ..windows[0].clone() };
+        assert!(after(&[windows[0].clone(), slower.clone(), slower]).is_worse());
     }
 
     #[test]
