@@ -182,6 +182,14 @@ pub enum Error {
     /// What was given for a copy is the database itself, or is on its server, or follows it.
     #[error("the copy to rehearse on is the database itself, or is on its server: nothing was run on it")]
     NoCopy,
+    /// What was given for a copy isn't apart from other servers.
+    #[error("{server} is no copy to rehearse on: {why}; nothing was run on it")]
+    Tied {
+        /// Host and port, or socket, and the database.
+        server: String,
+        /// The reason.
+        why: &'static str,
+    },
     /// It is for a server of another kind.
     #[error("migration {file} is for another kind of database than this one")]
     OtherEngine {
@@ -272,6 +280,7 @@ impl Error {
             | Self::Unverified { .. }
             | Self::Held { .. }
             | Self::NoCopy
+            | Self::Tied { .. }
             | Self::OtherEngine { .. }
             | Self::InvalidIndex { .. }
             | Self::NoIndex { .. } => false,

@@ -3,15 +3,22 @@
 use cutover_core::{Engine, HeldLock, Rehearsed, Span};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::{Error, Limits, Progress, Step, Target, Work, apply, mysql, postgres};
+use crate::{Error, Limits, Progress, Step, Target, Work, mysql, postgres};
+
+/// All that is rehearsed.
+const STEPS: [Step; 3] = [Step::Expand, Step::Backfill, Step::Contract];
 
 /// Runs what `original` lacks, all phases of it, on `copy`. Where it lacks nothing, nothing is done.
+///
+/// `original` is marked for as long as this lasts, and each session that is to work in the copy looks for the mark before it does
+/// anything: whatever the copy's name leads to by then, it isn't the database.
 ///
 /// What [`Limits::hold`] allows is judged in each transaction before it is committed: one that has held a lock for longer is rolled
 /// back, so that it is judged again the next time.
 ///
 /// # Errors
-/// Those of [`apply()`]; a lock that is held for too long; a copy that is the database itself, where nothing is done.
+/// Those of [`crate::apply()`]; a lock that is held for too long; a copy that is the database itself, or isn't apart from it, where
+/// nothing is done.
 pub async fn rehearse(
     copy: Target<'_>,
     original: Target<'_>,
@@ -19,29 +26,46 @@ pub async fn rehearse(
     limits: &Limits,
     progress: &UnboundedSender<Progress>,
 ) -> Result<(), Error> {
-    let (is_same, lacks) = match work.engine {
+    match work.engine {
         Engine::Postgresql => {
+            if postgres::share_a_server(copy, original)? {
+                return Err(Error::NoCopy);
+            }
             let mark = postgres::Mark::set(original, limits).await?;
-            let seen = (mark.is_in(copy, limits).await?, mark.lacks(work).await?);
+            let run = async {
+                mark.open_apart(copy, limits).await?.close().await;
+                if mark.lacks(work).await? {
+                    for step in STEPS {
+                        let session = mark.open_apart(copy, limits).await?;
+                        postgres::apply_in(session, copy, step, work, limits, progress).await?;
+                    }
+                }
+                Ok(())
+            };
+            let ended = Box::pin(run).await;
             mark.remove().await;
-            seen
+            ended
         }
         Engine::Mysql | Engine::Mariadb => {
-            let mut mark = mysql::Mark::set(original, work, limits).await?;
-            let seen = (mark.is_in(copy, work, limits).await?, mark.lacks(work).await?);
+            if mysql::share_a_server(copy, original)? {
+                return Err(Error::NoCopy);
+            }
+            let mut mark = mysql::Mark::set(original, work.engine, limits).await?;
+            let run = async {
+                mark.open_apart(copy, limits).await?.close().await;
+                if mark.lacks(work).await? {
+                    for step in STEPS {
+                        let session = mark.open_apart(copy, limits).await?;
+                        mysql::apply_in(session, copy, step, work, limits, progress).await?;
+                    }
+                }
+                Ok(())
+            };
+            let ended = Box::pin(run).await;
             mark.remove().await;
-            seen
-        }
-    };
-    if is_same {
-        return Err(Error::NoCopy);
-    }
-    if lacks {
-        for step in [Step::Expand, Step::Backfill, Step::Contract] {
-            apply(copy, step, work, limits, progress).await?;
+            ended
         }
     }
-    Ok(())
 }
 
 /// What is seen of a rehearsal by who listens to it.

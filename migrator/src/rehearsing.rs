@@ -69,7 +69,7 @@ fn explained(error: &Error, terms: &RehearsalTerms, assignment: &Assignment) -> 
              migrations.rehearse.hold, which is {}",
             terms.hold
         )),
-        Error::NoCopy => failure.hint(
+        Error::NoCopy | Error::Tied { .. } => failure.hint(
             "have migrations.rehearse name another database, such as one that a backup was restored to",
         ),
         _ => failure,

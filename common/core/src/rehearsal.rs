@@ -47,7 +47,7 @@ pub struct HeldLock {
     pub table: String,
     /// Its kind, in the server's words.
     pub mode: String,
-    /// How long at most: from the beginning of the transaction to its end.
+    /// How long at most: from the migration's first statement to the end of its transaction.
     pub held: Span,
 }
 

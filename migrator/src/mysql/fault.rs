@@ -27,6 +27,11 @@ pub(super) fn is_absent(error: &Error) -> bool {
     is_one_of(error, &[1146, 1305, 1360, 1539])
 }
 
+/// Whether the server doesn't know how a statement is written.
+pub(super) fn is_syntax(error: &Error) -> bool {
+    is_one_of(error, &[1064])
+}
+
 /// Whether the session that was to be ended is not there.
 pub(super) fn is_gone(error: &Error) -> bool {
     is_one_of(error, &[1094])

@@ -22,6 +22,18 @@ pub(crate) async fn apply(
     progress: &UnboundedSender<Progress>,
 ) -> Result<Applied, Error> {
     let session = Session::open(database, work.engine, limits).await?;
+    apply_in(session, database, step, work, limits, progress).await
+}
+
+/// The same in `session`, which was opened at `database`.
+pub(crate) async fn apply_in(
+    session: Session,
+    database: Target<'_>,
+    step: Step,
+    work: &Work,
+    limits: &Limits,
+    progress: &UnboundedSender<Progress>,
+) -> Result<Applied, Error> {
     let observer = Observer::new(database, &session, limits);
     let ledger = Ledger { service: work.service.as_str() };
     let mut run = Run { session, observer, ledger, work, limits, progress, set: BTreeSet::new() };

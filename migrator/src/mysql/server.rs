@@ -8,7 +8,8 @@ use crate::Error;
 
 /// What is asked of a server. Each kind lacks some of them.
 pub(super) const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-    ('version', 'version_comment', 'read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on', 'log_bin', 'binlog_format')";
+    ('version', 'version_comment', 'read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on', 'log_bin', 'binlog_format', \
+    'group_replication_group_name', 'group_replication_single_primary_mode')";
 
 /// From these versions on a change of the schema is done or not done, whatever ends the server (MySQL's manual, 15.1.1;
 /// MariaDB's knowledge base, Atomic DDL).
@@ -22,6 +23,8 @@ pub(super) struct Server {
     pub(super) engine: Engine,
     /// Whether what is done to rows is written to the log as statements, which InnoDB refuses below REPEATABLE READ.
     pub(super) logs_statements: bool,
+    /// Whether it is a member of a group of which others are written to as well (MySQL's manual, 20.1.3).
+    pub(super) shares_writes: bool,
 }
 
 impl Server {
@@ -56,7 +59,9 @@ impl Server {
             );
         }
         let logs_statements = is_on("log_bin") && value("binlog_format").eq_ignore_ascii_case("STATEMENT");
-        Ok(Self { engine, logs_statements })
+        let shares_writes = !value("group_replication_group_name").is_empty()
+            && !is_on("group_replication_single_primary_mode");
+        Ok(Self { engine, logs_statements, shares_writes })
     }
 }
 
@@ -94,6 +99,23 @@ mod tests {
         assert!(why(&[("wsrep_on", "ON")]).contains("Galera"));
         assert!(why(&[("version", "10.5.23-MariaDB")]).contains("older"));
         assert!(read(&[("version", "5.7.44")], Engine::Mysql).is_err());
+    }
+
+    #[test]
+    fn a_member_of_a_group_with_several_primaries_is_known() {
+        let shares = |mode| {
+            let variables = [
+                MYSQL,
+                ("group_replication_group_name", "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"),
+                ("group_replication_single_primary_mode", mode),
+            ];
+            read(&variables, Engine::Mysql).map(|server| server.shares_writes)
+        };
+        assert_eq!((shares("ON"), shares("OFF")), (Ok(false), Ok(true)));
+        // The plugin alone is no group, and most servers don't have it.
+        let loaded = [MYSQL, ("group_replication_group_name", "")];
+        assert_eq!(read(&loaded, Engine::Mysql).map(|server| server.shares_writes), Ok(false));
+        assert_eq!(read(&[MYSQL], Engine::Mysql).map(|server| server.shares_writes), Ok(false));
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Session {
     }
 
     /// Ends the session in good order.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         if let Some(connection) = self.connection.take() {
             // One that doesn't end by itself is cut off.
             let _ = tokio::time::timeout(GOODBYE, connection.disconnect()).await;

@@ -153,6 +153,18 @@ pub(crate) fn place(url: &Secret) -> Result<(String, u16), Error> {
     Address::read(url)?.place()
 }
 
+/// Whether two URLs name the same server, by the same way.
+///
+/// # Errors
+/// A URL that can't be read.
+pub(crate) fn share_a_server(one: Target<'_>, other: Target<'_>) -> Result<bool, Error> {
+    let place = |url| {
+        let server = Address::read(url)?.server;
+        Ok::<_, Error>(server.rsplit_once('/').map(|(place, _)| place.to_ascii_lowercase()))
+    };
+    Ok(one.at.is_some() == other.at.is_some() && place(one.url)? == place(other.url)?)
+}
+
 /// What a mode demands. Authorities that nothing is checked by would look like a protection, and be none.
 fn demand(mode: Option<&str>, authorities: Option<String>) -> Result<Mode, Error> {
     let mode = match mode.unwrap_or("PREFERRED") {
@@ -211,6 +223,17 @@ mod tests {
         for wrong in ["ssl-mode=verify", "ssl-mode=VERIFY_CA", "ssl-ca=/etc/ca.pem", "ssl-key=/etc/key.pem"] {
             assert!(mode(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn two_urls_of_one_server_are_known() {
+        let share = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|url| Secret::new(url.to_owned()));
+            share_a_server((&one).into(), (&other).into()).unwrap()
+        };
+        assert!(share("mysql://db/shop", "mysql2://copy:x@DB:3306/other?ssl-mode=REQUIRED"));
+        assert!(!share("mysql://db/shop", "mysql://db:3307/shop"));
+        assert!(!share("mysql://db/shop", "mysql://copy/shop"));
     }
 
     #[test]

@@ -23,7 +23,6 @@ const MODES: [&str; 4] = ["AccessExclusiveLock", "ExclusiveLock", "ShareRowExclu
 #[derive(Debug)]
 pub(super) struct Before {
     there: Vec<u32>,
-    at: Instant,
 }
 
 impl Before {
@@ -33,12 +32,12 @@ impl Before {
         let there = there
             .and_then(|row| row.try_get(0))
             .map_err(session.error("look for the tables that there are"))?;
-        Ok(Self { there, at: Instant::now() })
+        Ok(Self { there })
     }
 
-    /// The locks that the transaction holds at its end, each for as long as the transaction has lasted.
-    pub(super) async fn locks(&self, session: &Session) -> Result<Vec<HeldLock>, Error> {
-        let held = Span(rounded(self.at.elapsed()));
+    /// The locks that the transaction holds at its end, each for as long as what the migration says has run: `since`.
+    pub(super) async fn locks(&self, session: &Session, since: Instant) -> Result<Vec<HeldLock>, Error> {
+        let held = Span(rounded(since.elapsed()));
         let rows = session.client().query(HELD, &[&self.there, &MODES.as_slice()]).await;
         let lock =
             |row: &tokio_postgres::Row| Ok(HeldLock { table: row.try_get(0)?, mode: row.try_get(1)?, held });

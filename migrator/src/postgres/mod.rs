@@ -21,6 +21,6 @@ mod url;
 pub(crate) use ledger::Ledger;
 pub(crate) use mark::Mark;
 use observer::Observer;
-pub(crate) use run::apply;
+pub(crate) use run::{apply, apply_in};
 pub(crate) use session::Session;
-pub(crate) use url::place;
+pub(crate) use url::{place, share_a_server};

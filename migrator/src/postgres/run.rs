@@ -22,8 +22,19 @@ pub(crate) async fn apply(
     limits: &Limits,
     progress: &UnboundedSender<Progress>,
 ) -> Result<Applied, Error> {
+    apply_in(Session::open(database, limits).await?, database, step, work, limits, progress).await
+}
+
+/// The same in `session`, which was opened at `database`.
+pub(crate) async fn apply_in(
+    session: Session,
+    database: Target<'_>,
+    step: Step,
+    work: &Work,
+    limits: &Limits,
+    progress: &UnboundedSender<Progress>,
+) -> Result<Applied, Error> {
     work.migrations.iter().filter(|migration| step.includes(migration)).try_for_each(able)?;
-    let session = Session::open(database, limits).await?;
     session.verify_direct(database, limits).await?;
     let applied = Box::pin(all(&session, database, step, work, limits, progress)).await;
     match applied {

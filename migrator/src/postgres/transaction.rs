@@ -99,11 +99,13 @@ impl Attempt<'_> {
         }
         let limit = format!("SET LOCAL lock_timeout = {}", wait.as_millis().max(1));
         client.batch_execute(&limit).await.map_err(session.error("set how long to wait for locks"))?;
+        // What was waited for until here kept nobody from reading or writing.
+        let since = Instant::now();
         let rows = execute(client, migration).await?;
         // A migration may have taken another role; the ledger is ours.
         client.batch_execute("RESET SESSION AUTHORIZATION; RESET ROLE").await.map_err(fails(usize::MAX))?;
         if let Some((before, limit)) = before {
-            self.judge(migration, rows, before.locks(session).await?, limit)?;
+            self.judge(migration, rows, before.locks(session, since).await?, limit)?;
         }
         ledger.record(work, pending, true).await.map_err(fails(usize::MAX))?;
         // What is deferred, such as a constraint, fails here.

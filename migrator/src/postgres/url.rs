@@ -15,7 +15,7 @@ use crate::{Error, Target};
 
 /// The parameters of a URL that are about the connection (libpq, manual 34.1.2). Others, such as Rails' `pool`, are
 /// about the application's use of it.
-const CONNECTION: [&str; 9] = [
+const CONNECTION: [&str; 10] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -24,6 +24,7 @@ const CONNECTION: [&str; 9] = [
     "options",
     "password",
     "sslnegotiation",
+    "target_session_attrs",
     "user",
 ];
 
@@ -73,6 +74,17 @@ impl Address {
         }
     }
 
+    /// All that it names, each by its host, or the folder of its socket, and its port.
+    fn servers(&self) -> Vec<(String, u16)> {
+        let ports = self.config.get_ports();
+        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(PORT);
+        let name = |host: &Host| match host {
+            Host::Tcp(name) => name.trim_end_matches('.').to_ascii_lowercase(),
+            Host::Unix(folder) => folder.display().to_string(),
+        };
+        self.config.get_hosts().iter().enumerate().map(|(at, host)| (name(host), port(at))).collect()
+    }
+
     /// Reads a `postgres://` URL.
     pub(crate) fn read(url: &Secret) -> Result<Self, Error> {
         let url = url.expose();
@@ -89,6 +101,13 @@ impl Address {
                 "sslcert" | "sslkey" => {
                     return Err(Error::Url(
                         "certificates of clients (sslcert, sslkey) can't be used; give a password",
+                    ));
+                }
+                // The driver doesn't know the newer word for a server that is written to.
+                "target_session_attrs" if value == "primary" => kept.push("target_session_attrs=read-write"),
+                "target_session_attrs" if !matches!(value, "any" | "read-write") => {
+                    return Err(Error::Url(
+                        "target_session_attrs is one of any, read-write, primary: migrations write",
                     ));
                 }
                 name if CONNECTION.contains(&name) => kept.push(parameter),
@@ -123,6 +142,17 @@ impl Address {
 /// A URL that can't be read, or names no host.
 pub(crate) fn place(url: &Secret) -> Result<(String, u16), Error> {
     Address::read(url)?.place()
+}
+
+/// Whether two URLs name the same server, by the same way. One that names several may lead to any of them.
+///
+/// # Errors
+/// A URL that can't be read.
+pub(crate) fn share_a_server(one: Target<'_>, other: Target<'_>) -> Result<bool, Error> {
+    let (one_url, other_url) = (Address::read(one.url)?, Address::read(other.url)?);
+    let of_other = other_url.servers();
+    Ok(one.at.is_some() == other.at.is_some()
+        && one_url.servers().iter().any(|server| of_other.contains(server)))
 }
 
 /// What an `sslmode` demands. As in libpq, `require` with authorities given is `verify-ca`; other than there, those of the
@@ -213,6 +243,31 @@ mod tests {
         assert_eq!(address.config.get_password(), Some(&b"hunter@2"[..]));
         assert_eq!(read(url.expose()).unwrap().place().unwrap(), ("db.internal".to_owned(), 6432));
         assert!(read("postgresql:///app?host=/run/postgresql").unwrap().place().is_err());
+    }
+
+    #[test]
+    fn what_a_session_must_be_able_to_is_asked_of_every_server() {
+        use tokio_postgres::config::TargetSessionAttrs::{Any, ReadWrite};
+        let url =
+            |demand: &str| Secret::new(format!("postgres://db-1,db-2/app?target_session_attrs={demand}"));
+        for (demand, asked) in [("any", Any), ("read-write", ReadWrite), ("primary", ReadWrite)] {
+            let address = Address::of(Target::from(&url(demand))).unwrap();
+            assert_eq!(address.config.get_target_session_attrs(), asked, "{demand}");
+        }
+        assert!(Address::read(&url("standby")).is_err() && Address::read(&url("read-only")).is_err());
+    }
+
+    #[test]
+    fn two_urls_of_one_server_are_known() {
+        let urls = |one: &str, other: &str| [one, other].map(|url| Secret::new(url.to_owned()));
+        let share = |[one, other]: [Secret; 2]| share_a_server((&one).into(), (&other).into()).unwrap();
+        assert!(share(urls("postgres://db/app", "postgresql://copy:x@DB.:5432/other?sslmode=require")));
+        assert!(share(urls("postgres://db-1,db-2:5433/app", "postgres://db-2:5433/app")));
+        assert!(!share(urls("postgres://db/app", "postgres://db:5433/app")));
+        assert!(!share(urls("postgres://db/app", "postgres://copy/app")));
+        let [one, other] = urls("postgres://localhost/app", "postgres://localhost/app");
+        let by_host = Target::at(&other, "127.0.0.1:40000".parse().unwrap());
+        assert!(!share_a_server((&one).into(), by_host).unwrap(), "a host's own localhost is another one");
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod locks;
 #[path = "../shared/victim.rs"]
 mod process;
 mod rehearsal;
+#[path = "../shared/rehearsed.rs"]
+mod rehearsed;
 #[path = "../shared/relay.rs"]
 mod relay;
 mod resumed;

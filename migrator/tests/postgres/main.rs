@@ -15,6 +15,8 @@ mod pooler;
 #[path = "../shared/victim.rs"]
 mod process;
 mod rehearsal;
+#[path = "../shared/rehearsed.rs"]
+mod rehearsed;
 #[path = "../shared/relay.rs"]
 mod relay;
 mod support;

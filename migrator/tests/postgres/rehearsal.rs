@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use cutover_core::{Phase, Rehearsed};
-use cutover_migrator::{Error, Limits, Protocol, Step, Work, rehearse};
+use cutover_core::Phase;
+use cutover_migrator::{Error, Step, Work};
 use cutover_secrets::Secret;
-use tokio::sync::mpsc::unbounded_channel;
 
+use crate::rehearsed::{Copy, Way, all, rehearsed, rehearsed_and};
 use crate::support::{Database, LIMIT, Server, phases};
 
 const USERS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, name text); \
@@ -18,34 +18,8 @@ const BACKFILL: &str = "-- cutover: table=users\n-- cutover: verify=full_name IS
                         UPDATE users SET full_name = name WHERE :batch AND full_name IS NULL;";
 const CONTRACT: &str = "ALTER TABLE users DROP COLUMN name;";
 
-async fn rehearsed(
-    copy: &Secret,
-    original: &Database,
-    work: &Work,
-    hold: Duration,
-) -> (Result<(), Error>, Vec<Rehearsed>) {
-    let limits = Limits { hold: Some(hold), ..Limits::default() };
-    let (progress, mut told) = unbounded_channel();
-    let run = rehearse(copy.into(), (&original.url).into(), work, &limits, &progress);
-    let ended = Box::pin(tokio::time::timeout(LIMIT, run)).await.expect("it never ended");
-    drop(progress);
-    let mut protocol = Protocol::default();
-    while let Some(event) = told.recv().await {
-        protocol.hear(&event);
-    }
-    (ended, protocol.done())
-}
-
-/// On a server of its own.
-struct Copy {
-    database: Database,
-    _server: Server,
-}
-
 async fn pair() -> (Copy, Database) {
-    let server = Server::start();
-    let (copy, original) =
-        (Copy { database: Database::on(&server).await, _server: server }, Database::new().await);
+    let (copy, original) = (Copy::on(Server::start()).await, Database::new().await);
     for database in [&copy.database, &original] {
         database.session().await.batch_execute(USERS).await.unwrap();
     }
@@ -53,11 +27,7 @@ async fn pair() -> (Copy, Database) {
 }
 
 fn work() -> Work {
-    phases(&[
-        ("001", Phase::Expand, EXPAND),
-        ("001", Phase::Backfill, BACKFILL),
-        ("001", Phase::Contract, CONTRACT),
-    ])
+    all(EXPAND, BACKFILL, CONTRACT)
 }
 
 const COLUMNS: &str = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attnum > 0 AND NOT attisdropped";
@@ -99,10 +69,13 @@ async fn what_the_database_has_needs_no_rehearsal() {
 #[tokio::test]
 async fn the_database_itself_is_no_copy_whatever_it_is_called() {
     let (_, original) = pair().await;
-    let called = original.url.expose();
-    for other in
-        [called.to_owned(), called.replace("127.0.0.1", "localhost"), format!("{called}?connect_timeout=5")]
-    {
+    let (called, way) = (original.url.expose(), Way::to(&original.url).await);
+    for other in [
+        called.to_owned(),
+        called.replace("127.0.0.1", "localhost"),
+        format!("{called}?connect_timeout=5"),
+        way.by(&original.url).expose().to_owned(),
+    ] {
         let (ended, seen) = rehearsed(&Secret::new(other), &original, &work(), LIMIT).await;
         assert!(matches!(ended, Err(Error::NoCopy)) && seen.is_empty(), "{ended:?}");
         assert_eq!(original.count(COLUMNS).await, 2, "something was run on it");
@@ -129,4 +102,72 @@ async fn a_lock_that_is_held_for_too_long_fails_and_is_judged_again() {
     // As long as it takes, for those who are in nobody's way.
     let harmless = phases(&[("001", Phase::Expand, "CREATE TABLE fresh (id int);\nSELECT pg_sleep(0.3);")]);
     rehearsed(&copy.database.url, &original, &harmless, Duration::from_millis(100)).await.0.unwrap();
+}
+
+/// A copy whose server has the same database, user and password, so that its name may come to lead to the original.
+async fn twin() -> (Copy, Database, Way, Database) {
+    let (copy, original) = pair().await;
+    let (user, name) = original.url.expose().rsplit_once('/').unwrap();
+    let password = user.split([':', '@']).nth(2).unwrap();
+    let session = copy.database.session().await;
+    session.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let way = Way::to(&copy.database.url).await;
+    session.batch_execute(&format!("ALTER USER cutover PASSWORD '{password}'")).await.unwrap();
+    let called = Database { url: way.by(&original.url) };
+    called.session().await.batch_execute(USERS).await.unwrap();
+    (copy, original, way, called)
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_the_database_meanwhile_is_noticed_before_anything_is_done_there() {
+    let (copy, original, way, called) = twin().await;
+    let reader = called.session().await;
+    reader.batch_execute("BEGIN; SELECT count(*) FROM users").await.unwrap();
+    let moves = async || {
+        way.lead_to(&original.url);
+        reader.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (ended, seen) = rehearsed_and(&called.url, &original, &work(), LIMIT, moves).await;
+    assert!(matches!(ended, Err(Error::NoCopy)), "{ended:?}");
+    assert_eq!((seen.len(), original.count(COLUMNS).await), (1, 2), "{seen:?}");
+    way.lead_to(&copy.database.url);
+    assert_eq!(called.count(COLUMNS).await, 3, "the expand was on the copy");
+}
+
+#[tokio::test]
+async fn without_its_mark_a_rehearsal_does_not_go_on() {
+    let (_copy, original, _way, called) = twin().await;
+    let reader = called.session().await;
+    reader.batch_execute("BEGIN; SELECT count(*) FROM users").await.unwrap();
+    let ends = async || {
+        let marked = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks \
+            WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        assert_eq!(original.count(marked).await, 1);
+        reader.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (ended, seen) = rehearsed_and(&called.url, &original, &work(), LIMIT, ends).await;
+    assert!(matches!(ended, Err(Error::Moved { .. })) && seen.len() == 1, "{ended:?} {seen:?}");
+}
+
+#[tokio::test]
+async fn what_autovacuum_takes_to_give_way_is_not_held_against_a_migration() {
+    let (copy, original) = pair().await;
+    let session = copy.database.session().await;
+    session.batch_execute("ALTER SYSTEM SET autovacuum_naptime = '1s'").await.unwrap();
+    // At one page every 100 ms it takes minutes; it gives way to who has waited for a second.
+    session.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let slow = "ALTER TABLE users SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+        INSERT INTO users SELECT n, repeat('x', 1000) FROM generate_series(10000, 30000) n; DELETE FROM users WHERE id % 2 = 0";
+    session.batch_execute(slow).await.unwrap();
+    copy.database
+        .until(
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) \
+             WHERE relation = 'users'::regclass AND backend_type = 'autovacuum worker' AND granted)",
+        )
+        .await;
+    let work = phases(&[("001", Phase::Expand, "ALTER TABLE users ADD COLUMN full_name text;")]);
+    let (ended, seen) = rehearsed(&copy.database.url, &original, &work, Duration::from_millis(500)).await;
+    ended.unwrap();
+    let lock = &seen[0].locks[0];
+    assert!(lock.held < seen[0].took, "{seen:?}");
 }
