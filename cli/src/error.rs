@@ -29,7 +29,7 @@ pub(crate) enum Error {
     NoRepository(PathBuf),
     /// The image would run as root, and the deploy file says that nothing may.
     #[error(
-        "{dockerfile}, line {line}: the image runs as {user}, and the deploy file has policy.require_non_root"
+        "{dockerfile}, line {line}: the image runs as {user}, and by policy.require_non_root of the deploy file it has to be a number other than 0"
     )]
     RootImage {
         /// The Dockerfile.
@@ -252,7 +252,7 @@ impl Error {
         let hint = match self {
             Self::NoDeployFile(_) => "`cutover init` writes one; -f names another".to_owned(),
             Self::RootImage { .. } => {
-                "end it with a user of its own, as in USER 1000, or name one: `container: {user: \"1000\"}`".to_owned()
+                "end it with a user of its own by its number, as in USER 1000, or name one: `container: {user: \"1000\"}`".to_owned()
             }
             Self::NoRepository(_) => {
                 "leave out `builder.git` to build the files as they are, or give its `url`".to_owned()

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cutover_context::inside;
 use cutover_core::{Digest, Engine, MigrationFile, Override};
 use cutover_migration::lint::{Script, Verdict, lint};
 use cutover_migration::{Compiled, FileName, Form, InvalidMigration, Kind, Migration, Migrations};
@@ -22,12 +23,13 @@ pub(crate) struct Folder {
 /// The migrations in `folder`; each is read as the migrator will read it. With a store, their content is put there.
 ///
 /// # Errors
-/// A folder or a file that can't be read, or a file that can't be run as a migration.
+/// A folder or a file that can't be read, a link that leads out of the folder, or a file that can't be run as a migration.
 pub(crate) async fn read(folder: &Path, engine: Engine, store: Option<&Store>) -> anyhow::Result<Folder> {
     let (mut read, mut all) = (Vec::new(), Vec::new());
     for (title, name) in names(folder).await? {
         let path = folder.join(&title);
-        let content = fs::read(&path).await.map_err(Error::io("read", &path))?;
+        let inside = inside(folder, &path)?.unwrap_or_else(|| path.clone());
+        let content = fs::read(inside).await.map_err(Error::io("read", &path))?;
         let text =
             String::from_utf8(content).map_err(|_| InvalidMigration::Encoding { file: title.clone() })?;
         for (file, sql) in written(&title, &name, text, engine)? {
@@ -137,6 +139,20 @@ mod tests {
         }
         let read = read(folder.path(), Engine::Postgresql, None).await?;
         Ok(read.files.iter().map(MigrationFile::title).collect())
+    }
+
+    #[tokio::test]
+    async fn a_link_that_leads_out_of_the_folder_is_not_read() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = elsewhere.path().join("secret");
+        std::fs::write(&secret, "SELECT 1").unwrap();
+        std::fs::write(folder.path().join("1_a.sql"), "SELECT 1").unwrap();
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        link(Path::new("1_a.sql"), "2_b.sql");
+        assert_eq!(read(folder.path(), Engine::Postgresql, None).await.unwrap().files.len(), 2);
+        link(&secret, "3_c.sql");
+        let said = format!("{:#}", read(folder.path(), Engine::Postgresql, None).await.err().unwrap());
+        assert!(said.contains("3_c.sql") && said.contains("no link"), "{said}");
     }
 
     #[tokio::test]

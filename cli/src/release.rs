@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cutover_context::{Concern, Context, Repository, Scratch, advise};
+use cutover_context::{Context, Repository, Scratch, advise, last_user};
 use cutover_core::{
     BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, MigrationSource, Model,
     Recipe, Release, Settings, Source, origin,
@@ -173,18 +173,19 @@ async fn pack(
 ) -> anyhow::Result<(Digest, Vec<MigrationFile>)> {
     let settings = &project.target.settings;
     let dockerfile = context.dockerfile()?;
-    for advice in advise(&dockerfile, recipe, settings.container.user.is_some()) {
-        if let Concern::Root(Some(user)) = &advice.concern
-            && settings.container.non_root
-        {
-            let (dockerfile, user) = (recipe.dockerfile.clone(), user.clone());
-            return Err(Error::RootImage { dockerfile, line: advice.line, user }.into());
-        }
+    let container = &settings.container;
+    if let Some((line, user)) = last_user(&dockerfile, recipe)
+        && container.non_root
+        && container.may_be_root(&user)
+    {
+        return Err(Error::RootImage { dockerfile: recipe.dockerfile.clone(), line, user }.into());
+    }
+    for advice in advise(&dockerfile, recipe, container.user.is_some()) {
         warnings.tell(format!("{}, {advice}", recipe.dockerfile));
     }
     if let Some(MigrationSource::Rails(root)) = &project.target.migrations {
         let root = context.folder().join(root);
-        rails::run_by_replicas(&root, &dockerfile, &settings.command)
+        rails::run_by_replicas(context.folder(), &root, &dockerfile, &settings.command)
             .into_iter()
             .for_each(|found| warnings.tell(found));
     }
@@ -235,7 +236,7 @@ async fn of_rails(
     store: Option<&Store>,
 ) -> anyhow::Result<Vec<MigrationFile>> {
     match &project.target.migrations {
-        Some(MigrationSource::Rails(root)) => rails::read(&folder.join(root), store).await,
+        Some(MigrationSource::Rails(root)) => rails::read(folder, &folder.join(root), store).await,
         Some(MigrationSource::Folder(_)) | None => Ok(Vec::new()),
     }
 }
@@ -333,8 +334,14 @@ mod tests {
         let refused = error.downcast_ref::<Error>().unwrap();
         assert!(matches!(refused, Error::RootImage { line: 3, user, .. } if user == "root"), "{error}");
         assert!(refused.hint().is_some());
-        write("policy: {require_non_root: true}\ncontainer: {user: app}\n");
+        write("policy: {require_non_root: true}\ncontainer: {user: \"1000\"}\n");
         assembled(folder.path()).await;
+        // Whoever that is, only the image knows.
+        fs::write(folder.path().join("Dockerfile"), "FROM debian:12\nUSER app\n").unwrap();
+        write("policy: {require_non_root: true}\n");
+        let error = try_assembled(folder.path()).await.unwrap_err();
+        let refused = error.downcast_ref::<Error>().unwrap();
+        assert!(matches!(refused, Error::RootImage { line: 2, user, .. } if user == "app"), "{error}");
         // Its base may have a user: that is known once it is there.
         fs::write(folder.path().join("Dockerfile"), "FROM debian:12\n").unwrap();
         write("policy: {require_non_root: true}\n");

@@ -57,7 +57,10 @@ impl Server {
     pub async fn bind(options: &ServeOptions) -> Result<Self, Error> {
         let handover = path_beside(&options.control);
         let mut inheritance = match options.take_over {
-            true => Predecessor::meet(&handover, &options.control, options.https.is_some()).await?,
+            true => {
+                let (control, group) = (&options.control, options.control_gid);
+                Predecessor::meet(&handover, control, group, options.https.is_some()).await?
+            }
             false => None,
         };
         let https = options.https.map(|address| {

@@ -108,8 +108,8 @@ pub enum Error {
         /// The helper's words.
         reason: String,
     },
-    /// The image would run as root, and the deploy file says that nothing may.
-    #[error("image {} for {host} runs as {}, and the deploy file has policy.require_non_root", image.short(), if user.is_empty() { "root" } else { user })]
+    /// The image would run as root, or as somebody who may be, and the deploy file says that nothing may.
+    #[error("image {} for {host} runs as {}, and by policy.require_non_root of the deploy file it has to be a number other than 0", image.short(), if user.is_empty() { "root" } else { user })]
     Root {
         /// The image.
         image: Digest,
@@ -145,6 +145,8 @@ pub enum Error {
         image: ImageName,
         /// The host.
         host: HostName,
+        /// Whether the deployment sends it.
+        is_sent: bool,
     },
     /// Another container has the name of a replica.
     #[error("another container on {host} has the name {name}")]
@@ -293,17 +295,26 @@ impl From<Error> for Failure {
                 failure.hint("a proxy that is older than this is renewed by `cutover setup`")
             }
             Error::Root { .. } => failure.hint(
-                "end its Dockerfile with a user of its own (USER 1000), or name one: `container: {user: \"1000\"}`",
+                "end its Dockerfile with a user of its own by its number (USER 1000), or name one: `container: {user: \"1000\"}`",
             ),
             Error::NoGpus { .. } => failure.hint("lower resources.gpus, or deploy to another host"),
             Error::Late { .. } => failure.hint("raise timeouts.ship in the deploy file if the link is that slow"),
-            Error::NoImage { .. } => failure.hint("send it again: `cutover replay --from ship`"),
+            Error::NoImage { is_sent, .. } => failure.hint(resent(is_sent)),
             Error::NameTaken { ours: false, .. } => failure.hint("it is not Cutover's: rename or remove it"),
             Error::NoFreeAddress { .. } => {
                 failure.hint("`docker network inspect` says what has them; Docker's `default-address-pools` say how many there are")
             }
             _ => failure,
         }
+    }
+}
+
+/// What brings a host what it lacks, where the deployment sends it and where it is one of what is live.
+pub(crate) const fn resent(is_sent: bool) -> &'static str {
+    if is_sent {
+        "send it again: `cutover replay --from ship`"
+    } else {
+        "what is live is made anew here, and nothing is sent: `cutover deploy` of the same version sends it"
     }
 }
 

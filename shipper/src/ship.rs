@@ -73,9 +73,9 @@ async fn held(machine: &Machine, name: &ImageName) -> Result<Option<ImageInspect
     }
 }
 
-/// Refuses an image that would run as root, where nothing may.
+/// Refuses an image that would run as root, or as somebody who may be, where nothing may.
 fn may_run(machine: &Machine, plan: &Plan, digest: &Digest, user: &str) -> Result<()> {
-    if plan.release.settings.container.is_root(user) {
+    if plan.release.settings.container.may_be_root(user) {
         let (image, host) = (digest.clone(), machine.name().clone());
         Err(Error::Root { image, host, user: user.into() })
     } else {

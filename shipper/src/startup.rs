@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
-use cutover_core::{Plan, Replica};
+use cutover_core::{Plan, Replica, Stage};
 use cutover_fleet::{Condition, Container, ImageName, LAST_LINES, Machine, Network, Trouble};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -85,16 +85,18 @@ impl Startup<'_> {
             Err(error) => error,
         };
         if let bollard::errors::Error::DockerResponseServerError { status_code, message } = &error {
+            let is_sent = self.plan.stages.contains(&Stage::Ship);
             match status_code {
                 404 if message.to_lowercase().contains("no such image") => {
                     return Err(Error::NoImage {
                         image: self.image.clone(),
                         host: self.machine.name().clone(),
+                        is_sent,
                     });
                 }
                 400 if models::is_absent(message) => {
                     let (replica, host) = (self.name.clone(), self.machine.name().clone());
-                    return Err(ModelError::Absent { replica, host }.into());
+                    return Err(ModelError::Absent { replica, host, is_sent }.into());
                 }
                 409 => return Err(self.name_taken().await?),
                 _ => {}

@@ -108,14 +108,7 @@ impl Context {
     /// of this machine, also one without end.
     fn text(&self, relative: &Path) -> Result<Option<String>> {
         let path = self.folder.join(relative);
-        let inside = match fs::canonicalize(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            found => found.map_err(Error::io("read", &path))?,
-        };
-        let is_file = fs::metadata(&inside).map_err(Error::io("look at", &path))?.is_file();
-        if !inside.starts_with(&self.folder) || !is_file {
-            return Err(Error::Outside(path));
-        }
+        let Some(inside) = inside(&self.folder, &path)? else { return Ok(None) };
         let mut text = String::new();
         let file = File::open(&inside).map_err(Error::io("read", &path))?;
         file.take(TEXT_LIMIT + 1).read_to_string(&mut text).map_err(Error::io("read", &path))?;
@@ -168,6 +161,24 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// Where the file at `path`, which is in `folder`, is once all links are followed; none: it isn't there. Whoever made the folder may
+/// have made a link of it, to any file of this machine.
+///
+/// # Errors
+/// What is no file, or not below `folder`.
+pub fn inside(folder: &Path, path: &Path) -> Result<Option<PathBuf>> {
+    let found = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found.map_err(Error::io("read", path))?,
+    };
+    let folder = fs::canonicalize(folder).map_err(Error::io("open", folder))?;
+    let is_file = fs::metadata(&found).map_err(Error::io("look at", path))?.is_file();
+    if !found.starts_with(&folder) || !is_file {
+        return Err(Error::Outside { path: path.to_owned(), folder });
+    }
+    Ok(Some(found))
 }
 
 /// Appends one entry. Links stay links, wherever they lead; sockets, pipes and devices are left out, as Docker does.

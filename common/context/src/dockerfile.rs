@@ -10,12 +10,7 @@ use crate::suspect::{holds_secrets, is_model, is_secret, models_in, signal_of};
 /// that the image's own doesn't matter. A text that can't be read is nothing to advise on: the build will say so.
 pub fn advise(text: &str, recipe: &Recipe, has_user: bool) -> Vec<Advice> {
     let Ok(dockerfile) = parse_dockerfile::parse(text) else { return Vec::new() };
-    let stages: Vec<Stage<'_, '_>> = match dockerfile.instructions.iter().any(is_from) {
-        true => dockerfile.stages().collect(),
-        false => return Vec::new(),
-    };
-    let Some(last) = index_of(&stages, recipe.target.as_deref(), stages.len()) else { return Vec::new() };
-    let reader = Reader { text, recipe, dockerfile: &dockerfile, chain: chain(&stages, last), stages };
+    let Some(reader) = Reader::of(text, recipe, &dockerfile) else { return Vec::new() };
     let mut advice = reader.bases();
     advice.extend(reader.secrets());
     advice.extend(reader.models());
@@ -24,6 +19,14 @@ pub fn advise(text: &str, recipe: &Recipe, has_user: bool) -> Vec<Advice> {
     advice.extend(reader.stop_signal());
     advice.sort_by_key(|advice| advice.line);
     advice
+}
+
+/// The user that an image of it runs as, with its line; none where it says none, or one that is known only once it is built.
+pub fn last_user(text: &str, recipe: &Recipe) -> Option<(usize, String)> {
+    let dockerfile = parse_dockerfile::parse(text).ok()?;
+    let reader = Reader::of(text, recipe, &dockerfile)?;
+    let (place, user) = reader.last_user().filter(|(_, user)| !user.contains('$'))?;
+    Some((reader.line(place), user.to_owned()))
 }
 
 fn is_from(instruction: &Instruction<'_>) -> bool {
@@ -63,9 +66,23 @@ struct Reader<'d, 't> {
 }
 
 impl<'d, 't> Reader<'d, 't> {
+    /// None: it makes no image.
+    fn of(text: &'t str, recipe: &'d Recipe, dockerfile: &'d Dockerfile<'t>) -> Option<Self> {
+        let stages: Vec<Stage<'_, '_>> = match dockerfile.instructions.iter().any(is_from) {
+            true => dockerfile.stages().collect(),
+            false => return None,
+        };
+        let last = index_of(&stages, recipe.target.as_deref(), stages.len())?;
+        Some(Self { text, recipe, dockerfile, chain: chain(&stages, last), stages })
+    }
+
     fn at(&self, place: usize, concern: Concern) -> Advice {
+        Advice { line: self.line(place), concern }
+    }
+
+    fn line(&self, place: usize) -> usize {
         let before = self.text.as_bytes().get(..place).unwrap_or_default();
-        Advice { line: before.iter().filter(|byte| **byte == b'\n').count() + 1, concern }
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
     /// The instructions of the image, the last first.
@@ -172,12 +189,16 @@ impl<'d, 't> Reader<'d, 't> {
         advice
     }
 
-    fn user(&self) -> Option<Advice> {
-        let last = self.backwards().find_map(|instruction| match instruction {
+    /// Where the last `USER` stands, and whom it names.
+    fn last_user(&self) -> Option<(usize, &'d str)> {
+        self.backwards().find_map(|instruction| match instruction {
             Instruction::User(user) => Some((user.user.span.start, user.arguments.value.trim())),
             _ => None,
-        });
-        match last {
+        })
+    }
+
+    fn user(&self) -> Option<Advice> {
+        match self.last_user() {
             Some((place, user)) => {
                 let name = user.split(':').next().unwrap_or_default();
                 let is_root = name == "root" || (!name.is_empty() && name.bytes().all(|b| b == b'0'));

@@ -23,9 +23,14 @@ pub enum Error {
         /// Why.
         source: globset::Error,
     },
-    /// A file that is read while packing leads out of the context, or is no file.
-    #[error("{} is no file of the build context: it may be no link that leads out of it", .0.display())]
-    Outside(PathBuf),
+    /// A file that is read leads out of its folder, or is no file.
+    #[error("{} is no file of {}: it may be no link that leads out of there", path.display(), folder.display())]
+    Outside {
+        /// The file.
+        path: PathBuf,
+        /// The folder that it has to be in.
+        folder: PathBuf,
+    },
     /// A text is longer than anybody writes one.
     #[error("{} is larger than 1 MiB", .0.display())]
     LargeText(PathBuf),
@@ -104,7 +109,7 @@ impl Error {
             Self::Store(source) => source.retryable(),
             Self::NoDockerfile { .. }
             | Self::Pattern { .. }
-            | Self::Outside(_)
+            | Self::Outside { .. }
             | Self::LargeText(_)
             | Self::Archive(_)
             | Self::Io { .. }

@@ -14,8 +14,8 @@ mod suspect;
 
 pub use advice::{Advice, Concern};
 pub use bulk::Bulk;
-pub use context::Context;
-pub use dockerfile::advise;
+pub use context::{Context, inside};
+pub use dockerfile::{advise, last_user};
 pub use error::Error;
 pub use repository::{Commit, Repository};
 pub use scratch::Scratch;

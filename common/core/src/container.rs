@@ -5,8 +5,6 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::warning::is_root;
-
 /// The container of a replica. All capabilities are dropped but those that are asked for, and privileges can't be gained
 /// unless that is asked for.
 ///
@@ -93,10 +91,13 @@ pub struct Logging {
 }
 
 impl Container {
-    /// Whether it runs as root, of an image with this user; an empty one is root.
-    pub fn is_root(&self, image_user: &str) -> bool {
+    /// Whether it may run as root, of an image with this user: only a number that isn't 0 is known to be another one. An empty one is
+    /// root, in `:1000` as well; a name may be another one for uid 0, which is known by the image's files alone; and Docker reads `+0` as
+    /// a number.
+    pub fn may_be_root(&self, image_user: &str) -> bool {
         let user = self.user.as_deref().unwrap_or(image_user);
-        user.is_empty() || is_root(user)
+        let number = user.split(':').next().unwrap_or_default();
+        !number.bytes().all(|b| b.is_ascii_digit()) || number.bytes().all(|b| b == b'0')
     }
 
     /// Whether a shipper that knows protocol 3 of the journal would leave something out.

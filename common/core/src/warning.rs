@@ -47,7 +47,7 @@ impl Settings {
 }
 
 /// Whether `user`, or `user:group`, is the superuser.
-pub(crate) fn is_root(user: &str) -> bool {
+fn is_root(user: &str) -> bool {
     let name = user.split(':').next().unwrap_or_default();
     name == "root" || (!name.is_empty() && name.bytes().all(|b| b == b'0'))
 }

@@ -192,17 +192,25 @@ fn names(patterns: &HostPatterns, name: &str) -> bool {
     }
 }
 
-/// Matches `*` (any run of characters) and `?` (any one).
+/// Matches `*` (any run of characters) and `?` (any one), in a time of the one's length times the other's: of several `*` only the
+/// last is gone back to.
 pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, rest) => rest.is_none(),
-        (Some((b'*', tail)), None) => glob(tail, text),
-        (Some((b'*', tail)), Some((_, rest))) => glob(tail, text) || glob(pattern, rest),
-        (Some((expected, tail)), Some((byte, rest))) => {
-            (*expected == b'?' || expected == byte) && glob(tail, rest)
+    let (mut at, mut read, mut star) = (0, 0, None);
+    while let Some(byte) = text.get(read) {
+        match (pattern.get(at), star) {
+            (Some(b'*'), _) => {
+                at += 1;
+                star = Some((at, read));
+            }
+            (Some(expected), _) if *expected == b'?' || expected == byte => (at, read) = (at + 1, read + 1),
+            (_, Some((after, from))) => {
+                (at, read) = (after, from + 1);
+                star = Some((after, read));
+            }
+            (_, None) => return false,
         }
-        (Some(_), None) => false,
     }
+    pattern.iter().skip(at).all(|byte| *byte == b'*')
 }
 
 /// Whether a key of one algorithm can be shown under the other: an RSA key goes with every hash.
@@ -226,6 +234,36 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let known = KnownHost::read(&path, &HostAddress::new("root", host, port), false).await.unwrap();
         known.verify(&key.parse().unwrap()).await
+    }
+
+    #[test]
+    fn patterns_match_as_in_ssh_and_in_a_time_that_ends() {
+        for (pattern, text) in [
+            ("*", ""),
+            ("*", "web"),
+            ("**", "web"),
+            ("w?b", "web"),
+            ("w*b", "wb"),
+            ("*.example", "a.example.example"),
+            ("*a*b*c", "xaybzabc"),
+            ("", ""),
+            ("we*", "web-1"),
+        ] {
+            assert!(glob(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("", "a"),
+            ("?", ""),
+            ("w?b", "wb"),
+            ("*a", "ab"),
+            ("a*b*c", "abb"),
+            ("web", "web-1"),
+            ("web-1", "web"),
+        ] {
+            assert!(!glob(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+        // By trying each `*` at each place this would take longer than the world is old.
+        assert!(!glob(format!("{}b", "*a".repeat(100)).as_bytes(), "a".repeat(200).as_bytes()));
     }
 
     #[tokio::test]

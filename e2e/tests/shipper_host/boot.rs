@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use cutover_core::{Failure, Replica};
+use cutover_core::{Failure, Replica, Stage};
 
 use crate::bench::{Bench, key};
 use crate::image::{application, image};
@@ -83,6 +83,11 @@ async fn a_replica_that_can_not_run_is_named_with_its_reason() {
     let failure = bench.boot(&unshipped, 1).await.unwrap_err();
     assert!(failure.message.contains("there is no image cutover/production/hello:"), "{failure:?}");
     assert!(!failure.retry && failure.hint.unwrap().contains("cutover replay --from ship"));
+    // Where what is live is made anew, there is no ship to go back to.
+    let mut refreshed = bench.plan("aaaaaa", &digest);
+    refreshed.stages.retain(|stage| *stage != Stage::Ship);
+    let hint = bench.boot(&refreshed, 1).await.unwrap_err().hint.unwrap();
+    assert!(hint.contains("cutover deploy") && !hint.contains("replay"), "{hint}");
 
     let mut crashing = bench.plan("bbbbbb", &digest);
     crashing.release.settings.env.insert("CRASH".to_owned(), "3".to_owned());

@@ -118,7 +118,7 @@ async fn what_would_not_fit_is_not_sent() {
 async fn what_would_run_as_root_is_refused_where_nothing_may() {
     let bench = Bench::up("ship-root").await;
     let app = application();
-    for (number, user) in ["", "root", "0:1000"].into_iter().enumerate() {
+    for (number, user) in ["", "root", "0:1000", ":1000", "+0", "app"].into_iter().enumerate() {
         let digest = image_of(&bench.store, &[&app], user).await;
         let mut plan = bench.plan(&format!("aaaaa{number}"), &digest);
         plan.release.settings.container.non_root = true;

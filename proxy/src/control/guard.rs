@@ -75,6 +75,15 @@ impl Guard {
     }
 }
 
+/// Fails where others could put a socket of their own beside `control`, whose callers are of `group`.
+///
+/// # Errors
+///
+/// Those of [`Guard::folder`].
+pub(crate) fn look_at_folder(control: &Path, group: Option<u32>) -> io::Result<()> {
+    Guard::new(control, group).folder()
+}
+
 /// Whether who is at the other end runs as root or as this process: nobody else is handed anything.
 pub(crate) fn is_own(stream: &UnixStream) -> io::Result<bool> {
     Ok(is_one_of_us(&stream.peer_cred()?, geteuid().as_raw(), None))

@@ -12,7 +12,7 @@ mod plane;
 pub(crate) mod store;
 
 pub(crate) use control_server::{Callee, ControlServer, instance};
-pub(crate) use guard::is_own;
+pub(crate) use guard::{is_own, look_at_folder};
 pub(crate) use ledger::{Deployed, Ledger, Service};
 pub(crate) use plane::Plane;
 pub(crate) use store::Store;

@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handover::{Answer, Ask, PROTOCOL, Peer};
-use crate::control::Ledger;
+use crate::control::{Ledger, is_own, look_at_folder};
 use crate::error::Error;
 
 /// How long the other proxy may take to hand over: it has nothing to wait for but a call that it is carrying out.
@@ -68,8 +68,19 @@ impl Predecessor {
     ///
     /// # Errors
     ///
-    /// [`Error::TakeOver`] when it refuses, or doesn't answer.
-    pub(crate) async fn meet(path: &Path, control: &Path, https: bool) -> Result<Option<Inheritance>, Error> {
+    /// [`Error::TakeOver`] when it refuses, doesn't answer, or is another user's, or may be, as others may write to its folder.
+    pub(crate) async fn meet(
+        path: &Path,
+        control: &Path,
+        group: Option<u32>,
+        https: bool,
+    ) -> Result<Option<Inheritance>, Error> {
+        let failed = |source| Error::TakeOver { path: path.to_owned(), source };
+        match look_at_folder(control, group) {
+            // The first proxy here makes it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            looked => looked.map_err(failed)?,
+        }
         let began = Instant::now();
         let stream = loop {
             match UnixStream::connect(path).await {
@@ -80,8 +91,11 @@ impl Predecessor {
                 Err(_) => sleep(AGAIN).await,
             }
         };
+        if !is_own(&stream).map_err(failed)? {
+            let message = "who waits there is neither root nor the user that this proxy runs as";
+            return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, message)));
+        }
         let mut predecessor = Self { peer: Peer::new(stream), end_limit: Duration::ZERO, silent_until: None };
-        let failed = |source| Error::TakeOver { path: path.to_owned(), source };
         let answer =
             predecessor.ask(&Ask::TakeOver { protocol: PROTOCOL, https }, LIMIT).await.map_err(failed)?;
         let (services, challenges) = match answer {

@@ -6,8 +6,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use cutover_control::{Refusal, Request, decode_reply};
-use cutover_proxy::{Error, Server};
+use cutover_proxy::{Error, ServeOptions, Server};
 use hyper::StatusCode;
+use tokio::io::AsyncReadExt;
 
 use crate::application::Application;
 use crate::caller::switch;
@@ -111,6 +112,51 @@ async fn a_socket_is_not_made_where_others_could_replace_it() {
     let refused = Server::bind(&options).await.unwrap_err();
     let Error::ControlSocket { source, .. } = &refused else { panic!("{refused}") };
     assert!(source.to_string().contains("mode 777"), "{source}");
+    proxy.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_over_where_others_may_have_put_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut proxy = Proxy::start().await;
+    let open = folder.path().join("open");
+    fs::create_dir(&open).unwrap();
+    let options = ServeOptions {
+        take_over: true,
+        state: folder.path().join("state"),
+        control: open.join("control.sock"),
+        ..proxy.options.clone()
+    };
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+    let why = async || match Server::bind(&options).await.unwrap_err() {
+        Error::TakeOver { source, .. } => source.to_string(),
+        other => panic!("{other}"),
+    };
+    let listen = r"my $own = IO::Socket::UNIX->new(Local => shift, Listen => 1) or die; $| = 1; print qq(listens\n); sleep 600";
+    let mut stranger = tokio::process::Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "perl",
+            "-MIO::Socket::UNIX",
+            "-e",
+            listen,
+        ])
+        .arg(open.join("handover.sock"))
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut said = [0; 8];
+    stranger.stdout.as_mut().unwrap().read_exact(&mut said).await.unwrap();
+    let open_folder = why().await;
+    assert!(open_folder.contains("mode 777"), "{open_folder}");
+    // He was there before it was closed.
+    fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+    let another = why().await;
+    assert!(another.contains("neither root nor the user"), "{another}");
     proxy.end().await;
 }
 

@@ -3,6 +3,8 @@
 use cutover_core::{Bytes, Failure, HostName, ModelName, Span};
 use cutover_model::Refusal;
 
+use crate::error::resent;
+
 /// A failure of a model on its way to a host. Every message names the host.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -88,6 +90,8 @@ pub enum ModelError {
         replica: String,
         /// The host.
         host: HostName,
+        /// Whether the deployment sends it.
+        is_sent: bool,
     },
     /// It took too long.
     #[error("sending the models to {host} took longer than {limit}")]
@@ -143,7 +147,7 @@ impl From<ModelError> for Failure {
             ModelError::Helper { .. } | ModelError::Answer { .. } => {
                 failure.hint("a proxy that is older than this is renewed by `cutover setup`")
             }
-            ModelError::Absent { .. } => failure.hint("send it again: `cutover replay --from ship`"),
+            ModelError::Absent { is_sent, .. } => failure.hint(resent(is_sent)),
             ModelError::Late { .. } => {
                 failure.hint("raise timeouts.ship in the deploy file if the link is that slow")
             }

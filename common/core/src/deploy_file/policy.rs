@@ -33,16 +33,19 @@ pub(super) fn policy(mut section: Section<'_>, problems: &mut Problems) -> Polic
 }
 
 impl Policy {
-    /// Refuses a container that the file itself makes root.
+    /// Refuses a container that the file itself makes root, or somebody who may be.
     pub(super) fn check(&self, container: &Container, problems: &mut Problems) {
-        if let Some(user) = container.user.as_deref().filter(|user| self.non_root && container.is_root(user))
-        {
+        let user = container.user.as_deref();
+        if let Some(user) = user.filter(|user| self.non_root && container.may_be_root(user)) {
             let refused = Problem::new(
                 "policy.require_non_root",
                 self.place,
-                format!("container.user is {user}, and that is root"),
+                format!(
+                    "container.user is {user}, which is root or may be: only a number other than 0 is known not to"
+                ),
             );
-            problems.add(refused.hint("give it a user of its own: `container: {user: \"1000\"}`"));
+            problems
+                .add(refused.hint("give it a user of its own, by its number: `container: {user: \"1000\"}`"));
         }
     }
 

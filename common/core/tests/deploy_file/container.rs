@@ -149,9 +149,14 @@ fn who_must_not_be_root_is_not_given_to_shippers_that_would_not_mind() {
     assert_eq!(limits, release("resources: {pids: 64}"));
 
     let own = Container { user: Some("1000".into()), ..Container::default() };
-    for user in ["", "root", "0", "0:0", "root:app"] {
-        assert!(Container::default().is_root(user) && !own.is_root(user), "{user}");
+    for user in [
+        "", "root", "0", "000", "0:0", "root:app", ":1000", "+0", "-0", "0x0", " 0", "toor", "app:1000",
+        "+1000",
+    ] {
+        assert!(Container::default().may_be_root(user) && !own.may_be_root(user), "{user}");
     }
     let root = Container { user: Some("root".into()), ..Container::default() };
-    assert!(!Container::default().is_root("app") && root.is_root("app"));
+    for user in ["1000", "65532:0", "010"] {
+        assert!(!Container::default().may_be_root(user) && root.may_be_root(user), "{user}");
+    }
 }
