@@ -173,6 +173,9 @@ pub(crate) struct Keys {
     /// A name or an address by which the NATS server is reached; may be given several times
     #[arg(long, value_name = "HOST", default_value = "localhost")]
     pub(crate) name: Vec<String>,
+    /// Have the journal of a standing server take these keys' signatures from now on, and no more of those that it took before
+    #[arg(long)]
+    pub(crate) in_force: bool,
 }
 
 /// Options of `adopt`.

@@ -55,7 +55,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
     match verb {
         Verb::Init(args) => init::run(options, args, console),
         Verb::Up(args) => up::run(options, args, console).await,
-        Verb::Keys(args) => keys::run(&args, console),
+        Verb::Keys(args) => keys::run(options, &args, console).await,
         Verb::Down => down::run(options, console).await,
         Verb::Setup(args) => Box::pin(setup::run(options, args, console)).await,
         Verb::Proxy(args) => Box::pin(proxy::run(options, args, console)).await,

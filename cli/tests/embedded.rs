@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -139,6 +139,48 @@ async fn a_secured_one_tells_its_users_apart_and_stays_so() {
     assert!(success(control_plane.cutover().arg("status")).contains("nothing"));
     std::fs::write(folder.join("operator.key"), Key::new(BusUser::Operator).to_text()).unwrap();
     assert!(enter("operator").await.is_err());
+    success(control_plane.cutover().arg("down"));
+}
+
+#[test]
+fn other_keys_are_put_in_force_by_a_command_that_says_so_and_by_no_old_file() {
+    let control_plane = ControlPlane::new();
+    success(&mut control_plane.up(&["--secure"]));
+    let url = control_plane.record().control_plane.url;
+    let (old, new) = (control_plane.home.path().join("bus"), control_plane.home.path().join("new"));
+    success(control_plane.cutover().arg("keys").arg(&old));
+    // The same keys but the builder's, for the same server.
+    std::fs::create_dir(&new).unwrap();
+    for file in old.read_dir().unwrap().map(|file| file.unwrap()) {
+        if file.file_name() != "builder.key" {
+            std::fs::copy(file.path(), new.join(file.file_name())).unwrap();
+        }
+    }
+    success(control_plane.cutover().arg("keys").arg(&new));
+    let standing = |users: &Path| {
+        let mut command = control_plane.cutover();
+        command.env("NATS_URL", &url).env("CUTOVER_NATS_KEY", old.join("operator.key"));
+        command.env("CUTOVER_NATS_CA", old.join("ca.pem")).env("CUTOVER_NATS_USERS", users.join("users.env"));
+        command
+    };
+    let refused = |users: &Path| {
+        let said = standing(users).arg("status").output().unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.contains("(builder)") && said.contains("--in-force"), "{said}");
+    };
+    success(standing(&old).arg("status"));
+    refused(&new);
+    let said = success(standing(&old).arg("keys").arg(&new).arg("--in-force"));
+    assert!(said.contains("in force"), "{said}");
+    success(standing(&new).arg("status"));
+    refused(&old);
+
+    // The embedded server takes those of its own folder, once it is started anew; none of them comes back.
+    let said = control_plane.up(&["--restart"]).output().unwrap();
+    assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains("retired"), "{said:?}");
+    std::fs::remove_file(old.join("builder.key")).unwrap();
+    success(&mut control_plane.up(&["--restart"]));
     success(control_plane.cutover().arg("down"));
 }
 

@@ -189,7 +189,8 @@ async fn set_up(home: &Home, control_plane: &ControlPlane) -> Result<Bus, Error>
     };
     bus.set_up(Copies::One).await?;
     if let Some(keyring) = control_plane.keyring()? {
-        bus.take_signatures_of(&keyring.public()).await?;
+        // The server lets these keys in and no others.
+        bus.put_in_force(&keyring.public()).await?;
     }
     Ok(bus)
 }

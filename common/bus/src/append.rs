@@ -8,17 +8,22 @@ use async_nats::header::{
     NATS_MESSAGE_ID, NATS_SCHEDULE, NATS_SCHEDULE_TARGET,
 };
 use bytes::Bytes;
-use cutover_core::Timestamp;
+use cutover_core::{Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::signature::{SIGNATURE, sign};
-use crate::{Error, Journal};
+use crate::stored::Stored;
+use crate::{Error, Journal, Key};
 
 /// How long an answer of the server is waited for.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Messages of one batch: the server takes 1,000, and few batches at once.
 pub(crate) const BATCH_LIMIT: usize = 100;
+
+/// How often a message is tried that another comes before.
+const CONFLICTS: usize = 10;
+const BEHIND: Duration = Duration::from_millis(20);
 
 /// JetStream's error codes that mean something here (nats-server, errors.json).
 mod code {
@@ -44,7 +49,10 @@ pub(crate) enum Appended {
     /// Stored; the sequence of the first message.
     At(u64),
     /// A message of that id is there already: nothing was stored, for a batch nothing of it.
-    Duplicate,
+    Duplicate {
+        /// Its sequence, where it is known.
+        at: Option<u64>,
+    },
     /// Something else was appended to the subject in the meantime: nothing was stored.
     Conflict,
 }
@@ -87,6 +95,9 @@ impl Message {
     fn sign(&mut self, journal: &Journal, doing: &'static str) -> Result<(), Error> {
         let expected = self.headers.get(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE).map(ToString::to_string);
         let key = journal.bus().key.as_deref();
+        if let Some(key) = key.filter(|_| !journal.roster().is_empty()) {
+            journal.roster().check(key, doing)?;
+        }
         let signature =
             key.and_then(|key| sign(key, journal.id(), &self.subject, expected.as_deref(), &self.content));
         match signature {
@@ -97,11 +108,69 @@ impl Message {
         Ok(())
     }
 
+    /// Whether it stands at a sequence, or what another has written in its place.
+    async fn is_at(&self, journal: &Journal, sequence: u64) -> Result<bool, Error> {
+        let stored = Stored::at(journal.bus(), sequence).await?;
+        let Some(stored) = stored.filter(|stored| stored.subject == self.subject) else { return Ok(false) };
+        match stored.subject.parse() {
+            // Anybody may say it, if it is this.
+            Ok(Subject::Run { .. }) => Ok(stored.content == self.content),
+            _ => journal.admits(&stored).await,
+        }
+    }
+
+    /// With another id: the same each time, and known to nobody who hasn't the key.
+    fn under_secret_id(mut self, key: &Key) -> Self {
+        let id = self.headers.get(NATS_MESSAGE_ID).map(ToString::to_string).unwrap_or_default();
+        let secret = key.sign(format!("cutover id\n{id}").as_bytes()).unwrap_or_default();
+        self.headers.insert(NATS_MESSAGE_ID, format!("{id}/{}", hex::encode(secret)));
+        self
+    }
+
     /// Stored only if the last message on its subject has this sequence; 0: if there is none.
     pub(crate) fn expecting(mut self, sequence: u64) -> Self {
         self.headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, sequence.to_string());
         self
     }
+}
+
+/// Appends a message that is to be there once. Where one of its id is there, it is looked at: ids can be foretold, and whoever may
+/// write anything may have given one to something else. Then this one is stored under an id that nobody can foretell.
+pub(crate) async fn append_once(
+    journal: &Journal,
+    doing: &'static str,
+    message: Message,
+) -> Result<Appended, Error> {
+    let appended = append(journal, doing, vec![message.clone()]).await?;
+    match (appended, journal.bus().key.as_deref()) {
+        (Appended::Duplicate { at: Some(at) }, Some(key)) if !message.is_at(journal, at).await? => {
+            journal.count("foretold-id");
+            append(journal, doing, vec![message.under_secret_id(key)]).await
+        }
+        _ => Ok(appended),
+    }
+}
+
+/// Appends a message after whatever is the last on its subject, so that it can't be stored there a second time.
+pub(crate) async fn append_after_last(
+    journal: &Journal,
+    doing: &'static str,
+    stream: &str,
+    message: Message,
+) -> Result<u64, Error> {
+    for _ in 0..CONFLICTS {
+        let last =
+            Stored::last_of_each(journal.bus(), stream, std::slice::from_ref(&message.subject)).await?;
+        let expected = last.first().map_or(0, |last| last.sequence);
+        if let Appended::At(sequence) =
+            append(journal, doing, vec![message.clone().expecting(expected)]).await?
+        {
+            return Ok(sequence);
+        }
+        // A replica that is behind may have answered.
+        tokio::time::sleep(BEHIND).await;
+    }
+    Err(Error::Unavailable { doing, description: "something else was written each time".to_owned() })
 }
 
 /// Appends all messages, or none. One message needs no batch, and is cheaper by far: for a batch the server makes a store of
@@ -115,7 +184,7 @@ pub(crate) async fn append(
         message.sign(journal, doing)?;
     }
     let bus = journal.bus();
-    let Some(mut last) = messages.pop() else { return Ok(Appended::Duplicate) };
+    let Some(mut last) = messages.pop() else { return Ok(Appended::Duplicate { at: None }) };
     let before = messages.len();
     let client = &bus.client;
     let refused = bus.refusals.of(messages.iter().chain([&last]).map(|message| message.subject.clone()));
@@ -139,19 +208,15 @@ pub(crate) async fn append(
         answer = client.send_request(last.subject, request) => answer,
         subject = refused.next() => return Err(Error::NotAllowed { doing, subject }),
     };
-    let answer = answer.map_err(|error| match error.kind() {
-        async_nats::RequestErrorKind::TimedOut => Error::Timeout { doing, seconds: ANSWER_LIMIT.as_secs() },
-        async_nats::RequestErrorKind::NoResponders => Error::leaderless(doing),
-        _ => Error::Request { doing, message: error.to_string() },
-    })?;
+    let answer = answer.map_err(|error| Error::of_request(doing, ANSWER_LIMIT, &error))?;
     let answer: Answer =
         serde_json::from_slice(&answer.payload).map_err(|source| Error::Content { doing: "read", source })?;
     match answer.error {
-        None if answer.duplicate => Ok(Appended::Duplicate),
+        None if answer.duplicate => Ok(Appended::Duplicate { at: Some(answer.seq) }),
         None => Ok(Appended::At(answer.seq.saturating_sub(before as u64))),
         Some(error) => match error.error_code() {
             code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_CONSTANT => Ok(Appended::Conflict),
-            code::BATCH_HAS_DUPLICATE | code::DUPLICATE_IN_FLIGHT => Ok(Appended::Duplicate),
+            code::BATCH_HAS_DUPLICATE | code::DUPLICATE_IN_FLIGHT => Ok(Appended::Duplicate { at: None }),
             _ => Err(Error::of_jetstream(doing, &error)),
         },
     }

@@ -10,7 +10,8 @@ use cutover_core::{
 };
 use tokio::time::Instant;
 
-use crate::append::{Message, append};
+use crate::append::{Message, append_after_last};
+use crate::bus::LOG;
 use crate::{Error, Journal, ServiceLog};
 
 /// Progress is recorded at most this often.
@@ -131,7 +132,7 @@ impl Assignment {
         };
         let id = self.journal.bus().unique();
         let Ok(message) = Message::new(subject.to_string(), &id, &fact) else { return false };
-        match append(&self.journal, "recording progress", vec![message]).await {
+        match append_after_last(&self.journal, "recording progress", LOG, message).await {
             Ok(_) => true,
             Err(error) => {
                 tracing::debug!(%error, "progress was not recorded");

@@ -115,21 +115,33 @@ impl Bus {
     /// Opens the journal.
     ///
     /// # Errors
-    /// A journal that nobody has set up.
+    /// A journal that nobody has set up; [`Error::NotTaken`], where it doesn't take what this connection's key signs: a program
+    /// waits until it does, as one that began before would take others' entries for forged, and nobody would take its own.
     pub async fn open(&self) -> Result<Journal, Error> {
         const DOING: &str = "opening the journal";
-        let stream = self.jetstream.get_stream(LOG).await.map_err(|error| match error.kind() {
-            GetStreamErrorKind::JetStream(error) => Error::of_jetstream(DOING, &error),
-            _ => Error::Request { doing: DOING, message: error.to_string() },
-        })?;
-        let id = stream.cached_info().config.metadata.get(JOURNAL_ID).ok_or(Error::ForeignStream(LOG))?;
-        let metadata = &stream.cached_info().config.metadata;
-        let roster = Roster::read(metadata.get(SIGNED_FROM), metadata.get(USERS));
-        // A program that began before the operator has written down whose signatures count would take everybody's.
-        if roster.is_empty() && self.key.is_some() && !self.administers() {
-            return Err(Error::NotSetUp);
+        let (id, roster) = self.identity(DOING).await?;
+        match self.key.as_deref() {
+            Some(key) if !self.administers() && roster.is_empty() => {
+                tracing::debug!(user = %key.user(), "nobody has written down whose signatures the journal takes");
+                Err(Error::NotSetUp)
+            }
+            Some(key) if matches!(key.user(), BusUser::Program(_)) => {
+                roster.check(key, DOING)?;
+                Ok(Journal::new(self.clone(), id, roster))
+            }
+            _ => Ok(Journal::new(self.clone(), id, roster)),
         }
-        Ok(Journal::new(self.clone(), JournalId(id.clone()), roster))
+    }
+
+    /// Which journal the server has, and whose signatures it takes.
+    pub(crate) async fn identity(&self, doing: &'static str) -> Result<(JournalId, Roster), Error> {
+        let stream = self.jetstream.get_stream(LOG).await.map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(error) => Error::of_jetstream(doing, &error),
+            _ => Error::Request { doing, message: error.to_string() },
+        })?;
+        let metadata = &stream.cached_info().config.metadata;
+        let id = metadata.get(JOURNAL_ID).ok_or(Error::ForeignStream(LOG))?;
+        Ok((JournalId(id.clone()), Roster::read(metadata.get(SIGNED_FROM), metadata.get(USERS))))
     }
 
     /// The stream of the journal, without a question to the server.

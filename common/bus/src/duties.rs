@@ -136,12 +136,22 @@ impl<W: StandingWork> Holder<W> {
         self.logs.check_journal().await?;
         if self.next_services <= Instant::now() {
             self.next_services = Instant::now() + self.pace.services_every;
-            match self.logs.journal().services().await {
-                Ok(services) => self.leases.take_part(services),
-                Err(error) => tracing::warn!(%error, "new services can't be looked for"),
+            // What is known already is enough to renew leases, which can't wait for long.
+            match tokio::time::timeout(self.pace.lease.margin / 2, self.services()).await {
+                Ok(Ok(services)) => self.leases.take_part(services),
+                Ok(Err(error @ Error::OtherJournal { .. })) => return Err(error),
+                Ok(Err(error)) => tracing::warn!(%error, "new services can't be looked for"),
+                Err(_) => tracing::warn!("new services are not all looked at yet"),
             }
         }
         self.leases.look().await
+    }
+
+    /// The services that there are, to a journal that knows whose signatures it takes: a key that was retired says nothing by which
+    /// that would be noticed.
+    async fn services(&self) -> Result<Vec<ServiceKey>, Error> {
+        self.logs.journal().read_roster(0).await?;
+        self.logs.journal().services().await
     }
 
     /// Does the duty for the services whose lease is held, and for no others.

@@ -1,7 +1,10 @@
 //! What can go wrong on the bus.
 
+use std::time::Duration;
+
+use async_nats::RequestErrorKind;
 use async_nats::jetstream::ErrorCode;
-use cutover_core::{DecodeError, JournalId, Refused};
+use cutover_core::{BusUser, DecodeError, JournalId, Refused};
 
 /// Codes of JetStream that async-nats has no name for, or another (nats-server, errors.json).
 mod code {
@@ -65,6 +68,35 @@ pub enum Error {
         /// What was being done.
         doing: &'static str,
     },
+    /// The key of this connection isn't one that the journal takes signatures of.
+    #[error(
+        "the journal doesn't take what {user}'s key {key} signs, as was found while {doing}: the operator puts new keys in force with \
+         `cutover keys FOLDER --in-force`"
+    )]
+    NotTaken {
+        /// What was being done.
+        doing: &'static str,
+        /// Who it is.
+        user: BusUser,
+        /// The public key.
+        key: String,
+    },
+    /// The journal takes other keys' signatures than those that were given.
+    #[error(
+        "the journal takes signatures of other keys than those that were given ({}). Where these are newer, put them in force: `cutover keys \
+         FOLDER --in-force`; where they are older, replace the file by that folder's users.env",
+        names(users)
+    )]
+    OtherUsers {
+        /// Whose keys differ.
+        users: Vec<BusUser>,
+    },
+    /// A key that can't be put in force.
+    #[error(
+        "a key can't be put in force that was retired, or is another user's: what it has signed since would count. Remove the files of keys \
+         that were in force before, and make new ones with `cutover keys`"
+    )]
+    SpentKey,
     /// JetStream said no.
     #[error("JetStream refused while {doing}: {description}")]
     JetStream {
@@ -129,6 +161,15 @@ impl Error {
         Self::Unavailable { doing, description: "the journal's stream has no leader, or is gone".to_owned() }
     }
 
+    /// A request that wasn't answered.
+    pub(crate) fn of_request(doing: &'static str, limit: Duration, error: &async_nats::RequestError) -> Self {
+        match error.kind() {
+            RequestErrorKind::TimedOut => Self::Timeout { doing, seconds: limit.as_secs() },
+            RequestErrorKind::NoResponders => Self::leaderless(doing),
+            _ => Self::Request { doing, message: error.to_string() },
+        }
+    }
+
     /// What JetStream answered.
     pub(crate) fn of_jetstream(doing: &'static str, error: &async_nats::jetstream::Error) -> Self {
         let description = error.to_string();
@@ -161,4 +202,8 @@ pub enum DecideError {
     /// The bus failed. Whether the decision was taken is not known when the error is a timeout.
     #[error(transparent)]
     Bus(#[from] Error),
+}
+
+fn names(users: &[BusUser]) -> String {
+    users.iter().map(|user| user.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -7,9 +7,9 @@ use cutover_core::{Duty, JournalId, Service, ServiceKey, Subject};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::append::{Message, append};
+use crate::append::{Message, append_after_last};
 use crate::bus::LEASE;
-use crate::lease::{is_theirs, record};
+use crate::lease::{is_theirs, learn, record};
 use crate::logs::Logs;
 use crate::stored::Stored;
 use crate::{Error, Journal};
@@ -43,10 +43,13 @@ impl Held {
     /// # Errors
     /// A bus that doesn't answer: then nobody knows.
     pub async fn is_held(&self) -> Result<bool, Error> {
-        let subject = Subject::lease_of(self.duty, &self.key);
-        let stored = Stored::last_of_each(self.logs.journal().bus(), LEASE, &[subject]).await?;
         let journal = self.logs.journal();
-        let last = stored.last().map(|stored| (record(journal, self.duty, stored), stored.sequence));
+        let subject = Subject::lease_of(self.duty, &self.key);
+        let stored = Stored::last_of_each(journal.bus(), LEASE, &[subject]).await?;
+        learn(journal, &stored).await?;
+        let last = stored.last();
+        // Behind rubbish may be anything. It is gone once the lease is renewed.
+        let last = last.and_then(|stored| Some((record(journal, self.duty, stored, 0)?, stored.sequence)));
         Ok(last.is_some_and(|(record, sequence)| record.is_held_under(self.epoch, sequence)))
     }
 
@@ -85,7 +88,7 @@ impl Held {
     /// A bus that doesn't answer: whether it is noted is not known then.
     pub async fn set_note<T: Serialize + Sync>(&self, note: &T) -> Result<(), Error> {
         let message = Message::repeatable(Subject::note_of(self.duty, &self.key), note)?;
-        append(self.logs.journal(), "writing a note", vec![message]).await.map(drop)
+        append_after_last(self.logs.journal(), "writing a note", LEASE, message).await.map(drop)
     }
 }
 
@@ -96,6 +99,7 @@ impl Journal {
     /// A bus that doesn't answer, or a note of another kind. One by a user who doesn't do the duty is none.
     pub async fn note<T: DeserializeOwned>(&self, duty: Duty, key: &ServiceKey) -> Result<Option<T>, Error> {
         let stored = Stored::last_of_each(self.bus(), LEASE, &[Subject::note_of(duty, key)]).await?;
+        learn(self, &stored).await?;
         let unreadable = |source| Error::Content { doing: "read", source };
         let theirs = stored.last().filter(|stored| is_theirs(self, duty, stored));
         theirs.map(|stored| serde_json::from_slice(&stored.content).map_err(unreadable)).transpose()

@@ -1,6 +1,7 @@
 //! The journal: taking decisions in it, and carrying out what follows.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use cutover_core::{
@@ -10,9 +11,10 @@ use cutover_telemetry::Metrics;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use crate::append::{Appended, BATCH_LIMIT, Message, append};
+use crate::append::{Appended, BATCH_LIMIT, Message, append, append_once};
 use crate::duties::KEPT_DEPLOYMENTS;
 use crate::published::work_id;
+use crate::reading::Named;
 use crate::service_log::Taken;
 use crate::signature::Roster;
 use crate::stored::{Stored, now};
@@ -21,6 +23,8 @@ use crate::{Bus, DecideError, Error, ServiceLog};
 /// How long a decision is tried: races that are lost, and a bus that can't serve, such as in an election.
 const DECIDE_LIMIT: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(200);
+/// How often a snapshot is tried that something else comes before.
+const SNAPSHOT_TRIES: usize = 10;
 /// Work messages whose answers are waited for at once.
 const IN_FLIGHT: usize = 32;
 const DECIDING: &str = "taking a decision";
@@ -29,7 +33,16 @@ const DECIDING: &str = "taking a decision";
 #[derive(Debug)]
 struct Identity {
     id: JournalId,
-    roster: Roster,
+    signers: RwLock<Signers>,
+    named: Mutex<BTreeMap<ServiceKey, Named>>,
+}
+
+/// Whose signatures it takes, as it was read last.
+#[derive(Debug)]
+struct Signers {
+    roster: Arc<Roster>,
+    /// It was read after this sequence of the log was: it names all keys that have signed up to there.
+    seen: u64,
 }
 
 /// The journal of a NATS server. Cloning it is cheap.
@@ -42,7 +55,8 @@ pub struct Journal {
 
 impl Journal {
     pub(crate) fn new(bus: Bus, id: JournalId, roster: Roster) -> Self {
-        Self { bus, identity: Arc::new(Identity { id, roster }), metrics: None }
+        let signers = RwLock::new(Signers { roster: Arc::new(roster), seen: 0 });
+        Self { bus, identity: Arc::new(Identity { id, signers, named: Mutex::default() }), metrics: None }
     }
 
     /// The same, which counts what it leaves out.
@@ -52,17 +66,36 @@ impl Journal {
     }
 
     /// Whose signatures it takes.
-    pub(crate) fn roster(&self) -> &Roster {
-        &self.identity.roster
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        let signers = self.identity.signers.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&signers.roster)
     }
 
-    /// Whether an entry of the log was written by one who may; what was not is said and counted.
-    pub(crate) fn admits(&self, stored: &Stored) -> bool {
-        let Err(flaw) = self.roster().admits(self.id(), stored) else { return true };
-        let (subject, sequence) = (&stored.subject, stored.sequence);
-        tracing::warn!(%subject, sequence, error = %flaw, "an entry of the journal is left out");
-        self.count(flaw.as_str());
-        false
+    /// The sequence of the log up to which the roster that is known names everybody.
+    pub(crate) fn roster_seen_at(&self) -> u64 {
+        self.identity.signers.read().unwrap_or_else(PoisonError::into_inner).seen
+    }
+
+    /// What is known of services that somebody has named.
+    pub(crate) fn named(&self) -> MutexGuard<'_, BTreeMap<ServiceKey, Named>> {
+        self.identity.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads anew whose signatures it takes; `seen`: a sequence of the log that was read before.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer; [`Error::OtherJournal`], where the server has another one by now.
+    pub(crate) async fn read_roster(&self, seen: u64) -> Result<(), Error> {
+        let (now, roster) = self.bus.identity("looking whose signatures the journal takes").await?;
+        if now != *self.id() {
+            return Err(Error::OtherJournal { before: self.id().clone(), now });
+        }
+        let mut signers = self.identity.signers.write().unwrap_or_else(PoisonError::into_inner);
+        if *signers.roster != roster {
+            tracing::info!("the journal takes the signatures of other keys from now on");
+        }
+        *signers = Signers { roster: Arc::new(roster), seen: signers.seen.max(seen) };
+        Ok(())
     }
 
     /// Counts something that is left out.
@@ -88,13 +121,10 @@ impl Journal {
     /// # Errors
     /// [`DecideError::Refused`] says why it can't be taken; `log` then holds what it was refused on.
     pub async fn decide(&self, log: &mut ServiceLog, decision: Decision) -> Result<(), DecideError> {
-        if self.bus.administers_alone() {
-            self.tidy(log).await?;
-        }
         let begun = Instant::now();
-        let mut since_sent = None;
+        let (mut since_sent, mut is_tidy) = (None, !self.bus.administers_alone());
         loop {
-            let error = match self.try_to_decide(log, &decision, &mut since_sent).await {
+            let error = match self.tidy_and_decide(log, &decision, &mut is_tidy, &mut since_sent).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => Error::Timeout { doing: DECIDING, seconds: DECIDE_LIMIT.as_secs() },
                 Err(DecideError::Bus(error)) if error.retryable() && !matches!(error, Error::Full) => {
@@ -107,6 +137,21 @@ impl Journal {
                 return Err(error.into());
             }
         }
+    }
+
+    /// One try, after what comes before it.
+    async fn tidy_and_decide(
+        &self,
+        log: &mut ServiceLog,
+        decision: &Decision,
+        is_tidy: &mut bool,
+        since_sent: &mut Option<Vec<Taken>>,
+    ) -> Result<bool, DecideError> {
+        if !*is_tidy {
+            self.tidy(log).await?;
+            *is_tidy = true;
+        }
+        self.try_to_decide(log, decision, since_sent).await
     }
 
     /// Writes the snapshot of what has ended, and purges what it covers and nobody needs: where programs may not, whoever decides
@@ -190,15 +235,15 @@ impl Journal {
         match append(self, DECIDING, messages.collect()).await? {
             // Work that another has published already makes the whole batch a duplicate: then the message goes alone, and
             // what follows is derived from the log.
-            Appended::Duplicate if !work.is_empty() => {
-                append(self, DECIDING, vec![message]).await?;
+            Appended::Duplicate { .. } => {
+                append_once(self, DECIDING, message).await?;
             }
             Appended::At(_) => {
                 if let Some(current) = &next.current {
                     log.published().add(current, work.into_iter().map(|(id, _)| id));
                 }
             }
-            Appended::Duplicate | Appended::Conflict => {}
+            Appended::Conflict => {}
         }
         Ok(())
     }
@@ -210,7 +255,7 @@ impl Journal {
         let Some(current) = &log.service().current else { return Ok(()) };
         let effects = log.service().effects(now);
         let work = unpublished(log, log.service(), &effects)?.into_iter();
-        let sent = work.map(async |(id, message)| append(self, DOING, vec![message]).await.map(|_| id));
+        let sent = work.map(async |(id, message)| append_once(self, DOING, message).await.map(|_| id));
         let ids: Vec<String> = stream::iter(sent).buffer_unordered(IN_FLIGHT).try_collect().await?;
         log.published().add(current, ids);
         if effects.contains(&Effect::Snapshot) && self.bus.administers() {
@@ -224,26 +269,27 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes what is known of a service after its last end, unless somebody has.
+    /// Writes what is known of a service after its last end, unless somebody has. Where something else comes before it each time, it
+    /// is left for another time: it saves reading, and nothing else.
     async fn write_snapshot(&self, log: &mut ServiceLog) -> Result<(), Error> {
         let subject = Subject::State(log.key().clone()).to_string();
-        let service = log.service();
-        loop {
-            let last = Stored::last(&self.bus, &subject).await?;
-            let known = self.last_snapshot(log.key()).await?;
-            if known.is_some_and(|known| known.last_decision >= service.last_decision) {
-                break;
+        for _ in 0..SNAPSHOT_TRIES {
+            let service = log.service();
+            let last = Stored::last(&self.bus, &subject).await?.map_or(0, |last| last.sequence);
+            let known = Box::pin(self.last_snapshot(log.key())).await?;
+            if known.is_none_or(|(_, known)| known.last_decision < service.last_decision) {
+                // The last decision has led to this end: there is one snapshot for each.
+                let id = format!("{}/{}/snapshot", log.key(), service.last_decision);
+                let message = Message::new(subject.clone(), &id, service)?.expecting(last);
+                // In a conflict somebody has written one, maybe of an end before, or rubbish.
+                if append_once(self, "writing a snapshot", message).await? == Appended::Conflict {
+                    continue;
+                }
             }
-            // The last decision has led to this end: there is one snapshot for each.
-            let id = format!("{}/{}/snapshot", log.key(), service.last_decision);
-            let message =
-                Message::new(subject.clone(), &id, service)?.expecting(last.map_or(0, |last| last.sequence));
-            // In a conflict somebody has written one, maybe of an end before: each is of a later one, so this ends.
-            if append(self, "writing a snapshot", vec![message]).await? != Appended::Conflict {
-                break;
-            }
+            log.snapshot_is_taken(now());
+            return Ok(());
         }
-        log.snapshot_is_taken(now());
+        tracing::warn!(service = %log.key(), "a snapshot is not written: something else was each time");
         Ok(())
     }
 }

@@ -10,6 +10,9 @@ use crate::bus::LEASE;
 use crate::stored::Stored;
 use crate::{Error, Journal};
 
+/// How often a record is tried that rubbish comes before.
+const TRIES: usize = 5;
+
 /// The leases of one duty, as one candidate knows them.
 pub(crate) struct Leases {
     journal: Journal,
@@ -58,8 +61,11 @@ impl Leases {
             }
             let Some((expected, record)) = lease.record(step) else { continue };
             match write(&self.journal, self.duty, key, expected, &record).await? {
-                Some(sequence) => lease.stored(step, sequence, sent),
-                None => lease.refused(),
+                Written::At(sequence) => lease.stored(step, sequence, sent),
+                Written::Refused => lease.refused(),
+                Written::Not => {
+                    tracing::warn!(duty = %self.duty, service = %key, "a lease is not written: rubbish was each time");
+                }
             }
             if let (LeaseStep::Take { .. }, Some(epoch)) = (step, lease.epoch(self.began.elapsed())) {
                 tracing::info!(duty = %self.duty, service = %key, epoch, "a lease is taken");
@@ -87,44 +93,79 @@ impl Leases {
     async fn read(&mut self) -> Result<(), Error> {
         let subjects: Vec<String> = self.leases.keys().map(|key| Subject::lease_of(self.duty, key)).collect();
         let stored = Stored::last_of_each(self.journal.bus(), LEASE, &subjects).await?;
+        learn(&self.journal, &stored).await?;
         let mut last: HashMap<&str, &Stored> =
             stored.iter().map(|stored| (stored.subject.as_str(), stored)).collect();
         // After the answer: what it says was so before.
         let at = self.began.elapsed();
         for (lease, subject) in self.leases.values_mut().zip(&subjects) {
-            lease.see(
-                last.remove(subject.as_str())
-                    .map(|stored| (stored.sequence, record(&self.journal, self.duty, stored))),
-                at,
-            );
+            let Some(stored) = last.remove(subject.as_str()) else {
+                lease.see(None, at);
+                continue;
+            };
+            match record(&self.journal, self.duty, stored, lease.known()) {
+                Some(record) => lease.see(Some((stored.sequence, record)), at),
+                None => lease.see_rubbish(stored.sequence, at),
+            }
         }
         Ok(())
     }
 }
 
-/// What can't be read, or is by a user who doesn't do the duty, was written by nobody who renews it.
-pub(crate) fn record(journal: &Journal, duty: Duty, stored: &Stored) -> LeaseRecord {
-    let record = serde_json::from_slice(&stored.content).ok().filter(|_| is_theirs(journal, duty, stored));
-    record.unwrap_or_else(|| LeaseRecord { holder: Some(String::new()), epoch: None })
+/// What became of a record.
+enum Written {
+    /// It stands there, at a sequence.
+    At(u64),
+    /// Another's stands there.
+    Refused,
+    /// It does not, and no other either.
+    Not,
+}
+
+/// What a message says; none, where it can't be read, is by a user who doesn't do the duty, or expects to be written after something
+/// older than what is known to have stood there: then it was stored a second time.
+pub(crate) fn record(journal: &Journal, duty: Duty, stored: &Stored, known: u64) -> Option<LeaseRecord> {
+    let expected: u64 = stored.expected.as_ref()?.parse().ok()?;
+    // What is known may be this one itself.
+    let in_order = expected >= known || stored.sequence <= known;
+    serde_json::from_slice(&stored.content).ok().filter(|_| in_order && is_theirs(journal, duty, stored))
+}
+
+/// Reads whose signatures count, where one of some records or notes is signed by a key that isn't known.
+pub(crate) async fn learn(journal: &Journal, stored: &[Stored]) -> Result<(), Error> {
+    let roster = journal.roster();
+    if roster.is_empty() || stored.iter().all(|stored| roster.names_key_of(stored)) {
+        return Ok(());
+    }
+    journal.read_roster(0).await
 }
 
 /// Whether a record or a note is by a user who does the duty.
 pub(crate) fn is_theirs(journal: &Journal, duty: Duty, stored: &Stored) -> bool {
     let roster = journal.roster();
-    roster.is_empty() || roster.author(journal.id(), stored).is_ok_and(|user| user.may_hold(duty))
+    roster.is_empty() || roster.holder(journal.id(), stored).is_ok_and(|user| user.may_hold(duty))
 }
 
-/// Writes a record where `expected` is still the last one; none: it isn't.
+/// Writes a record where `expected` is still the last one, or rubbish that has come after it.
 async fn write(
     journal: &Journal,
     duty: Duty,
     key: &ServiceKey,
-    expected: u64,
-    record: &LeaseRecord,
-) -> Result<Option<u64>, Error> {
-    let message = Message::repeatable(Subject::lease_of(duty, key), record)?.expecting(expected);
-    match append(journal, "writing a lease", vec![message]).await? {
-        Appended::At(sequence) => Ok(Some(sequence)),
-        Appended::Duplicate | Appended::Conflict => Ok(None),
+    mut expected: u64,
+    new: &LeaseRecord,
+) -> Result<Written, Error> {
+    let subject = Subject::lease_of(duty, key);
+    for _ in 0..TRIES {
+        let message = Message::repeatable(subject.clone(), new)?.expecting(expected);
+        if let Appended::At(sequence) = append(journal, "writing a lease", vec![message]).await? {
+            return Ok(Written::At(sequence));
+        }
+        let stored = Stored::last_of_each(journal.bus(), LEASE, std::slice::from_ref(&subject)).await?;
+        learn(journal, &stored).await?;
+        match stored.first() {
+            Some(last) if record(journal, duty, last, expected).is_none() => expected = last.sequence,
+            _ => return Ok(Written::Refused),
+        }
     }
+    Ok(Written::Not)
 }

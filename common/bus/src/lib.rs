@@ -1,6 +1,7 @@
 //! The bus: the journal on NATS JetStream, the worker loop, and who is there. The only crate that knows NATS.
 
 mod access;
+mod admission;
 mod append;
 mod assignment;
 mod bus;

@@ -2,12 +2,11 @@
 
 use cutover_core::{ServiceKey, Subject};
 
-use crate::stored::Stored;
 use crate::{Error, Journal};
 
 impl Journal {
     /// Purges the entries and the work of the oldest deployments of a service, up to the last `kept` that have ended or one
-    /// that still owes something, and all snapshots but the last. How far, says the snapshot that is stored: what it doesn't
+    /// that still owes something, and all snapshots before the last. How far, says the snapshot that is stored: what it doesn't
     /// cover stays.
     ///
     /// # Errors
@@ -16,11 +15,10 @@ impl Journal {
         const DOING: &str = "purging what is not needed";
         let failed = |message: String| Error::Request { doing: DOING, message };
         let state = Subject::State(key.clone()).to_string();
-        let Some(stored) = Stored::last(self.bus(), &state).await? else { return Ok(()) };
-        // Were it none, purging would leave it and nothing else.
-        let Some(snapshot) = self.snapshot(&stored) else { return Ok(()) };
+        let Some((sequence, snapshot)) = self.last_snapshot(key).await? else { return Ok(()) };
         let log = self.bus().log().await?;
-        log.purge().filter(state).keep(1).await.map_err(|error| failed(error.to_string()))?;
+        // What stands after it is none: were the last message kept, it could be that one.
+        log.purge().filter(state).sequence(sequence).await.map_err(|error| failed(error.to_string()))?;
         let Some(below) = snapshot.needless_below(kept) else { return Ok(()) };
         for filter in [Subject::log_of(key), Subject::runs_for(key)] {
             let purged = log.purge().filter(filter).sequence(below);

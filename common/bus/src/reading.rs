@@ -1,10 +1,11 @@
 //! Reading the journal: a snapshot and what came after it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use cutover_core::{DeploymentId, Entry, Service, ServiceKey, Subject, Task};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 
+use crate::admission::Order;
 use crate::service_log::Taken;
 use crate::stored::Stored;
 use crate::{Error, Journal, ServiceLog};
@@ -12,13 +13,25 @@ use crate::{Error, Journal, ServiceLog};
 /// Entries that are read one by one, from the leader, before the others are read many at once.
 const FEW: usize = 3;
 
+/// A service that somebody has named.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Named {
+    /// Whether somebody has who may.
+    is_service: bool,
+    /// So many decisions were there when it was looked at.
+    count: usize,
+    /// And were read to this sequence.
+    read_to: u64,
+}
+
 impl Journal {
     /// Reads all that the journal says of a service.
     ///
     /// # Errors
     /// A bus that doesn't answer, or a snapshot that can't be read.
     pub async fn service(&self, key: &ServiceKey) -> Result<ServiceLog, Error> {
-        let service = Box::pin(self.last_snapshot(key)).await?.unwrap_or_default();
+        let service =
+            Box::pin(self.last_snapshot(key)).await?.map(|(_, service)| service).unwrap_or_default();
         let mut log = ServiceLog::new(key.clone(), service);
         self.catch_up(&mut log).await?;
         Ok(log)
@@ -36,13 +49,13 @@ impl Journal {
     /// another replica may be behind.
     pub(crate) async fn read_on(&self, log: &mut ServiceLog, taken: &mut Vec<Taken>) -> Result<(), Error> {
         let filter = Subject::log_of(log.key());
-        let mut read = 0;
+        let (mut read, mut order) = (0, Order::default());
         while let Some(stored) = Stored::next(self.bus(), log.next(), &filter).await? {
-            self.take_in(log, &[stored], taken).await?;
+            self.take_in(log, &mut order, &[stored], taken).await?;
             read += 1;
             if read >= FEW {
                 let stored = Stored::many(self.bus(), log.next(), &filter).await?;
-                self.take_in(log, &stored, taken).await?;
+                self.take_in(log, &mut order, &stored, taken).await?;
             }
         }
         Ok(())
@@ -51,11 +64,15 @@ impl Journal {
     async fn take_in(
         &self,
         log: &mut ServiceLog,
+        order: &mut Order,
         entries: &[Stored],
         taken: &mut Vec<Taken>,
     ) -> Result<(), Error> {
+        let flaws = self.flaws(order, entries).await?;
         for entry in entries {
-            if !self.admits(entry) {
+            let flaw = flaws.get(&entry.sequence);
+            if flaw.is_some() {
+                self.say(entry, flaw);
                 log.leave_out(entry.sequence);
                 continue;
             }
@@ -86,7 +103,7 @@ impl Journal {
             return Ok(false);
         }
         let snapshot = Box::pin(self.last_snapshot(log.key())).await?;
-        let Some(ahead) = snapshot.filter(|snapshot| snapshot.sequence > log.service().sequence) else {
+        let Some((_, ahead)) = snapshot.filter(|(_, ahead)| ahead.sequence > log.service().sequence) else {
             return Ok(false);
         };
         log.go_on_from(ahead);
@@ -107,19 +124,14 @@ impl Journal {
         let mut entries = Vec::new();
         for filter in [Subject::Decisions(key.clone()).to_string(), Subject::facts_of(key, deployment, task)]
         {
-            let mut from = 1;
-            while let Some(stored) = Stored::next(self.bus(), from, &filter).await? {
-                // As far as whichever replica answers has them; the leader says whether there are more.
-                let mut many = Stored::many(self.bus(), stored.sequence, &filter).await?;
-                if many.is_empty() {
-                    many.push(stored);
-                }
+            let (mut from, mut order) = (1, Order::default());
+            while let Some((next, many)) = self.part(from, &filter).await? {
+                from = next;
+                let flaws = self.flaws(&mut order, &many).await?;
                 for stored in many {
-                    from = stored.sequence + 1;
                     // What can't be read was said when the log was read.
                     let entry = Entry::decode(&stored.subject, stored.sequence, stored.at, &stored.content);
-                    let admitted = self.roster().admits(self.id(), &stored).is_ok();
-                    entries.extend(entry.ok().filter(|_| admitted));
+                    entries.extend(entry.ok().filter(|entry| !flaws.contains_key(&entry.sequence)));
                 }
             }
         }
@@ -127,31 +139,44 @@ impl Journal {
         Ok(entries)
     }
 
-    /// The service as it was when its last snapshot was written.
-    pub(crate) async fn last_snapshot(&self, key: &ServiceKey) -> Result<Option<Service>, Error> {
+    /// Messages that match, from a sequence on, and the sequence to go on from; none, where there are no more.
+    async fn part(&self, from: u64, filter: &str) -> Result<Option<(u64, Vec<Stored>)>, Error> {
+        // As far as whichever replica answers has them; the leader says whether there are more.
+        let Some(first) = Stored::next(self.bus(), from, filter).await? else { return Ok(None) };
+        let mut many = Stored::many(self.bus(), first.sequence, filter).await?;
+        if many.is_empty() {
+            many.push(first);
+        }
+        Ok(many.last().map(|last| last.sequence + 1).map(|next| (next, many)))
+    }
+
+    /// The service as it was when its last snapshot was written, and the sequence of that.
+    pub(crate) async fn last_snapshot(&self, key: &ServiceKey) -> Result<Option<(u64, Service)>, Error> {
         let subject = Subject::State(key.clone()).to_string();
         let Some(last) = Stored::last(self.bus(), &subject).await? else { return Ok(None) };
-        if let Some(service) = self.snapshot(&last) {
-            return Ok(Some(service));
+        if self.admits(&last).await?
+            && let Some(service) = self.snapshot(&last)
+        {
+            return Ok(Some((last.sequence, service)));
         }
         // Something else stands in its place: it is the one before. That is rare, and takes much state.
         Box::pin(self.last_among_snapshots(&subject)).await
     }
 
-    async fn last_among_snapshots(&self, subject: &str) -> Result<Option<Service>, Error> {
-        let (mut from, mut found) = (1, None);
-        while let Some(stored) = Stored::next(self.bus(), from, subject).await? {
-            from = stored.sequence + 1;
-            found = self.snapshot(&stored).or(found);
+    async fn last_among_snapshots(&self, subject: &str) -> Result<Option<(u64, Service)>, Error> {
+        let (mut from, mut order, mut found) = (1, Order::default(), None);
+        while let Some((next, many)) = self.part(from, subject).await? {
+            from = next;
+            let flaws = self.flaws(&mut order, &many).await?;
+            let last = many.iter().rev().filter(|stored| !flaws.contains_key(&stored.sequence));
+            let last = last.filter_map(|stored| Some((stored.sequence, self.snapshot(stored)?))).next();
+            found = last.or(found);
         }
         Ok(found)
     }
 
-    /// What a snapshot says, where it is one.
-    pub(crate) fn snapshot(&self, stored: &Stored) -> Option<Service> {
-        if !self.admits(stored) {
-            return None;
-        }
+    /// What a snapshot says, where it can be read.
+    fn snapshot(&self, stored: &Stored) -> Option<Service> {
         let read = stored.snapshot();
         if let Err(error) = &read {
             let (subject, sequence) = (&stored.subject, stored.sequence);
@@ -162,12 +187,12 @@ impl Journal {
     }
 
     /// Whether an entry is one: readable, and by one who may write it.
-    pub(crate) fn can_be(&self, stored: &Stored) -> bool {
+    pub(crate) async fn can_be(&self, stored: &Stored) -> Result<bool, Error> {
         let readable = Entry::decode(&stored.subject, stored.sequence, stored.at, &stored.content).is_ok();
-        readable && self.roster().admits(self.id(), stored).is_ok()
+        Ok(readable && self.admits(stored).await?)
     }
 
-    /// Every service that the journal knows.
+    /// Every service that the journal knows: of which a decision counts.
     ///
     /// # Errors
     /// A bus that doesn't answer.
@@ -178,14 +203,42 @@ impl Journal {
             .info_with_subjects("cutover.log.*.*.decisions")
             .await
             .map_err(|error| failed(error.to_string()))?;
-        let keys: BTreeSet<ServiceKey> = subjects
-            .map(|subject| subject.map(|(subject, _)| subject))
+        let named: BTreeMap<ServiceKey, usize> = subjects
             .map_err(|error| failed(error.to_string()))
-            .try_filter_map(async |subject| {
-                Ok(subject.parse::<Subject>().ok().map(|subject| subject.key().clone()))
+            .try_filter_map(async |(subject, count)| {
+                Ok(subject.parse::<Subject>().ok().map(|subject| (subject.key().clone(), count)))
             })
             .try_collect()
             .await?;
-        Ok(keys.into_iter().collect())
+        let mut services = Vec::new();
+        for (key, count) in named {
+            if self.is_decided_on(&key, count).await? {
+                services.push(key);
+            }
+        }
+        Ok(services)
+    }
+
+    /// Whether one of the decisions on a service counts, of which there are so many: anybody may have named it. What was looked at
+    /// once isn't looked at again.
+    async fn is_decided_on(&self, key: &ServiceKey, count: usize) -> Result<bool, Error> {
+        let named = self.named().get(key).copied().unwrap_or_default();
+        if self.roster().is_empty() || named.is_service || named.count == count {
+            return Ok(named.is_service || self.roster().is_empty());
+        }
+        let subject = Subject::Decisions(key.clone()).to_string();
+        let mut named = Named { count, ..named };
+        // The first one that counts may come after rubbish, and one that expects it to be the last.
+        while let Some((next, many)) = self.part(named.read_to + 1, &subject).await? {
+            named.read_to = next - 1;
+            let flaws = self.flaws(&mut Order::default(), &many).await?;
+            many.iter().for_each(|stored| self.say(stored, flaws.get(&stored.sequence)));
+            if many.iter().any(|stored| !flaws.contains_key(&stored.sequence)) {
+                named.is_service = true;
+                break;
+            }
+        }
+        self.named().insert(key.clone(), named);
+        Ok(named.is_service)
     }
 }

@@ -11,7 +11,7 @@ use cutover_core::{BusUser, JournalId, Stage, Subject};
 use tokio::time::Instant;
 
 use crate::bus::{ACK_WAIT, LEASE, LOG, SIGNED_FROM, TIMER, USERS, WAKE};
-use crate::signature::Roster;
+use crate::signature::{Last, Roster};
 use crate::{Bus, Error, Journal, streams};
 
 /// How long a server that can't serve yet is waited for: a cluster elects a leader first, and a stream that was just made
@@ -91,24 +91,46 @@ impl Bus {
     }
 
     /// From now on the journal takes entries that are signed with one of these public keys, and of each user what it may write.
-    /// What stands there already is taken as it is. Nothing changes where just these are known; where others were, all programs
-    /// have to be started again.
+    /// What stands there already is taken as it is. Nothing changes where just these are known already.
     ///
     /// # Errors
-    /// A server that refuses, or doesn't answer.
+    /// A server that refuses, or doesn't answer. [`Error::OtherUsers`], where others are known: a file of before their last change
+    /// must not bring them back, so whoever changes them says so, by [`Bus::put_in_force`].
     pub async fn take_signatures_of(&self, keys: &BTreeMap<BusUser, String>) -> Result<(), Error> {
+        let (_, known) = self.identity("looking whose signatures the journal takes").await?;
+        match known.other_than(keys) {
+            users if users.is_empty() => Ok(()),
+            users if !known.is_empty() => Err(Error::OtherUsers { users }),
+            _ => self.put_in_force(keys).await,
+        }
+    }
+
+    /// The same, also where others are known: what those have signed so far counts, and nothing after it. Programs with the new keys
+    /// begin to work, and those that run learn of it within a moment.
+    ///
+    /// # Errors
+    /// A server that refuses, or doesn't answer. [`Error::SpentKey`], where one of them was in force before, and is no more.
+    pub async fn put_in_force(&self, keys: &BTreeMap<BusUser, String>) -> Result<(), Error> {
         const DOING: &str = "writing down whose signatures the journal takes";
         let failed = |message: String| Error::Request { doing: DOING, message };
-        let stream = self.jetstream.get_stream(LOG).await.map_err(|error| failed(error.to_string()))?;
-        let info = stream.cached_info();
-        let mut config = info.config.clone();
-        let known = Roster::read(config.metadata.get(SIGNED_FROM), config.metadata.get(USERS));
-        if known.names(keys) {
+        let info = async |name| {
+            let stream = self.jetstream.get_stream(name).await.map_err(|error| failed(error.to_string()))?;
+            Ok::<_, Error>(stream.cached_info().clone())
+        };
+        let lease = info(LEASE).await?.state.last_sequence;
+        let info = info(LOG).await?;
+        let mut config = info.config;
+        let mut known = Roster::read(config.metadata.get(SIGNED_FROM), config.metadata.get(USERS));
+        if known.other_than(keys).is_empty() {
             return Ok(());
         }
-        let roster = Roster::new(info.state.last_sequence + 1, keys);
+        if known.is_empty() {
+            known = Roster::new(info.state.last_sequence + 1);
+        }
+        let last = Last { log: info.state.last_sequence, lease };
+        let roster = known.with(keys, last).ok_or(Error::SpentKey)?;
         config.metadata.insert(USERS.to_owned(), roster.to_text());
-        config.metadata.insert(SIGNED_FROM.to_owned(), roster.from.to_string());
+        config.metadata.insert(SIGNED_FROM.to_owned(), roster.begin());
         self.jetstream.update_stream(config).await.map_err(|error| failed(error.to_string()))?;
         Ok(())
     }

@@ -4,26 +4,28 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::Message;
-use async_nats::jetstream::message::{Info, StreamMessage};
-use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind};
+use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE as EXPECTED, NATS_MESSAGE_ID as MESSAGE_ID};
+use async_nats::jetstream::message::Info;
+use async_nats::jetstream::{ErrorCode, Message};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cutover_core::{Service, Timestamp};
 use futures_util::StreamExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::append::ANSWER_LIMIT;
 use crate::bus::LOG;
 use crate::signature::SIGNATURE;
 use crate::{Bus, Error};
 
-/// The header of a message's id.
-const MESSAGE_ID: &str = "Nats-Msg-Id";
-const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+/// The header that has the server compare the expected sequence with another subject's.
+const EXPECTED_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 const DOING: &str = "reading the journal";
 
-/// Messages read by one request to any replica.
+/// Messages read by one request to any replica, and bytes of them.
 const MANY: u32 = 500;
+const MANY_BYTES: u32 = 16 << 20;
 
 /// A message as it is stored.
 pub(crate) struct Stored {
@@ -34,7 +36,8 @@ pub(crate) struct Stored {
     pub(crate) id: Option<String>,
     /// Who has signed it, and what.
     pub(crate) signature: Option<String>,
-    /// The sequence that was the last on its subject, where its writer has asked the server to see to that.
+    /// What was said to be the last sequence on its subject: one number, where an honest writer has said it. Whether the server
+    /// has read it so when it stored the message, is another question: it doesn't read headers as clients do.
     pub(crate) expected: Option<String>,
     pub(crate) content: Bytes,
 }
@@ -48,6 +51,37 @@ struct Batch<'a> {
     seq: u64,
     next_by_subj: &'a str,
     batch: u32,
+    max_bytes: u32,
+}
+
+/// A request for one message, to the leader.
+#[derive(Serialize, Default)]
+struct One<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_by_subj: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_by_subj: Option<&'a str>,
+}
+
+/// The answer to it.
+#[derive(Deserialize)]
+struct Answer {
+    message: Option<Raw>,
+    error: Option<async_nats::jetstream::Error>,
+}
+
+/// A message as it lies in the stream, its content and its headers in base64.
+#[derive(Deserialize)]
+struct Raw {
+    subject: String,
+    seq: u64,
+    time: String,
+    #[serde(default)]
+    data: String,
+    #[serde(default)]
+    hdrs: String,
 }
 
 /// A request for the last messages of many subjects (NATS ADR-31, multi-subject requests).
@@ -59,19 +93,41 @@ struct MultiLast<'a> {
 impl Stored {
     /// The last message of a subject, as the stream's leader has it.
     pub(crate) async fn last(bus: &Bus, subject: &str) -> Result<Option<Self>, Error> {
-        found(bus.log().await?.get_last_raw_message_by_subject(subject).await)
+        Self::one(bus, LOG, &One { last_by_subj: Some(subject), ..One::default() }).await
     }
 
     /// The first message that matches, from a sequence on, as the stream's leader has it: what was acknowledged before
     /// is seen (NATS ADR-31, read-after-write coherency). Where there is none, the reader has read all.
     pub(crate) async fn next(bus: &Bus, from: u64, filter: &str) -> Result<Option<Self>, Error> {
-        found(bus.log().await?.get_first_raw_message_by_subject(filter, from).await)
+        Self::one(bus, LOG, &One { seq: Some(from), next_by_subj: Some(filter), ..One::default() }).await
+    }
+
+    /// The message at a sequence, as the stream's leader has it.
+    pub(crate) async fn at(bus: &Bus, sequence: u64) -> Result<Option<Self>, Error> {
+        Self::one(bus, LOG, &One { seq: Some(sequence), ..One::default() }).await
+    }
+
+    /// Asks the leader. Headers come as they were stored, so that none can keep anybody from reading.
+    async fn one(bus: &Bus, stream: &str, request: &One<'_>) -> Result<Option<Self>, Error> {
+        let payload =
+            serde_json::to_vec(request).map_err(|source| Error::Content { doing: "written", source })?;
+        let request = async_nats::Request::new().payload(payload.into()).timeout(Some(ANSWER_LIMIT));
+        let answer = bus.client.send_request(format!("$JS.API.STREAM.MSG.GET.{stream}"), request).await;
+        let answer = answer.map_err(|error| Error::of_request(DOING, ANSWER_LIMIT, &error))?;
+        let answer: Answer = serde_json::from_slice(&answer.payload)
+            .map_err(|source| Error::Content { doing: "read", source })?;
+        match (answer.error, answer.message) {
+            (Some(error), _) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+            (Some(error), _) => Err(Error::of_jetstream(DOING, &error)),
+            (None, raw) => Ok(raw.and_then(Raw::read)),
+        }
     }
 
     /// Many messages that match, from a sequence on, without a gap. Any replica answers, and one may be behind: that there
     /// are no more of them means nothing.
     pub(crate) async fn many(bus: &Bus, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
-        Self::direct(bus, LOG, &Batch { seq: from, next_by_subj: filter, batch: MANY }).await
+        Self::direct(bus, LOG, &Batch { seq: from, next_by_subj: filter, batch: MANY, max_bytes: MANY_BYTES })
+            .await
     }
 
     /// The last message of each of the subjects, where there is one, as any replica of a stream has it.
@@ -146,9 +202,9 @@ impl Stored {
             subject: message.subject.to_string(),
             sequence: info.stream_sequence,
             at: published(info),
-            id: header(&headers, MESSAGE_ID),
+            id: header(&headers, MESSAGE_ID.as_ref()),
             signature: header(&headers, SIGNATURE),
-            expected: header(&headers, EXPECTED),
+            expected: expected(&headers),
             content: message.payload.clone(),
         }
     }
@@ -159,37 +215,57 @@ impl Stored {
             subject: header(headers, "Nats-Subject")?,
             sequence: header(headers, "Nats-Sequence")?,
             at: timestamp(at),
-            id: header(headers, MESSAGE_ID),
+            id: header(headers, MESSAGE_ID.as_ref()),
             signature: header(headers, SIGNATURE),
-            expected: header(headers, EXPECTED),
+            expected: expected(headers),
             content,
         })
     }
 }
 
-impl From<StreamMessage> for Stored {
-    fn from(message: StreamMessage) -> Self {
-        Self {
-            subject: message.subject.to_string(),
-            sequence: message.sequence,
-            at: at(message.time.unix_timestamp_nanos()),
-            id: header(&message.headers, MESSAGE_ID),
-            signature: header(&message.headers, SIGNATURE),
-            expected: header(&message.headers, EXPECTED),
-            content: message.payload,
-        }
+impl Raw {
+    /// None, where the server has sent something else than it says.
+    fn read(self) -> Option<Stored> {
+        let headers = headers(&STANDARD.decode(self.hdrs).ok()?).unwrap_or_default();
+        let at = humantime::parse_rfc3339(&self.time).ok()?;
+        Some(Stored {
+            subject: self.subject,
+            sequence: self.seq,
+            at: timestamp(at),
+            id: header(&headers, MESSAGE_ID.as_ref()),
+            signature: header(&headers, SIGNATURE),
+            expected: expected(&headers),
+            content: STANDARD.decode(self.data).ok()?.into(),
+        })
     }
 }
 
-fn found(answer: Result<StreamMessage, RawMessageError>) -> Result<Option<Stored>, Error> {
-    match answer {
-        Ok(message) => Ok(Some(message.into())),
-        Err(error) => match error.kind() {
-            RawMessageErrorKind::NoMessageFound => Ok(None),
-            RawMessageErrorKind::JetStream(error) => Err(Error::of_jetstream(DOING, &error)),
-            _ => Err(Error::Request { doing: DOING, message: error.to_string() }),
-        },
+/// The headers of a message, where everybody reads the same in them: each name once, on a line of its own. Everything else is
+/// somebody's who wants the server to read them in another way than those who come later.
+fn headers(raw: &[u8]) -> Option<HeaderMap> {
+    let text = std::str::from_utf8(raw).ok()?;
+    let lines = text.strip_prefix("NATS/1.0\r\n")?.strip_suffix("\r\n\r\n")?;
+    let mut headers = HeaderMap::new();
+    for line in lines.split("\r\n") {
+        let (name, value) = line.split_once(':')?;
+        let (name, value) = (
+            name.parse::<async_nats::HeaderName>().ok()?,
+            value.trim().parse::<async_nats::HeaderValue>().ok()?,
+        );
+        if headers.get(name.clone()).is_some() || value.as_str().contains("Nats-Expected-") {
+            return None;
+        }
+        headers.insert(name, value);
     }
+    Some(headers)
+}
+
+/// What the headers expect to be the last sequence of the subject; in words that nobody signs, where they say it twice, or of
+/// another subject.
+fn expected(headers: &HeaderMap) -> Option<String> {
+    let all = [EXPECTED.as_ref(), EXPECTED_OF].map(|name| headers.get_all(name).map(|value| value.as_str()));
+    let said: Vec<&str> = all.into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// The last one of that name: those that the server adds come after those that a message was published with.

@@ -11,7 +11,7 @@ use cutover_telemetry::TaskResult;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::append::{Appended, Message, append};
+use crate::append::{Appended, Message, append, append_once};
 use crate::bus::ACK_WAIT;
 use crate::hint::Hint;
 use crate::point::Point;
@@ -202,12 +202,12 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         .await?
         {
             Appended::At(sequence) => Ok(Tried::Claimed(sequence)),
-            Appended::Duplicate | Appended::Conflict => {
-                let last = Stored::last(bus, &subject).await?;
-                Ok(match last {
-                    Some(last) if last.id.as_ref() == Some(&id) => Tried::Claimed(last.sequence),
-                    Some(last) if !self.shared.journal.can_be(&last) => Tried::InTheWay(last.sequence),
-                    _ => Tried::Lost,
+            Appended::Duplicate { .. } | Appended::Conflict => {
+                let Some(last) = Stored::last(bus, &subject).await? else { return Ok(Tried::Lost) };
+                Ok(match self.shared.journal.can_be(&last).await? {
+                    true if last.id.as_ref() == Some(&id) => Tried::Claimed(last.sequence),
+                    true => Tried::Lost,
+                    false => Tried::InTheWay(last.sequence),
                 })
             }
         };
@@ -321,7 +321,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         let message = Message::new(fact_subject(deployment, task, &fact), &id, &fact)?;
         let begun = Instant::now();
         loop {
-            match append(&self.shared.journal, DOING, vec![message.clone()]).await {
+            match append_once(&self.shared.journal, DOING, message.clone()).await {
                 Ok(appended) => {
                     self.shared.options.reach(self.stage, Point::Recorded);
                     let at = if let Appended::At(sequence) = appended { sequence } else { 0 };

@@ -66,14 +66,15 @@ impl Watch {
             };
             let Ok(info) = entry.info() else { continue };
             let stored = Stored::delivered(&entry, &info);
-            if !self.journal.admits(&stored) {
-                self.log.leave_out(stored.sequence);
-                continue;
-            }
             // Were this dropped at the next line, the entry would have to be read again.
             let entries = self.entries.take();
-            let has_skipped = match Box::pin(self.journal.go_over_gap(&mut self.log, &stored)).await {
-                Ok(has_skipped) => has_skipped,
+            let has_skipped = match Box::pin(self.look_at(&stored)).await {
+                Ok(Some(has_skipped)) => has_skipped,
+                Ok(None) => {
+                    self.log.leave_out(stored.sequence);
+                    self.entries = entries;
+                    continue;
+                }
                 Err(error) if error.retryable() => {
                     tokio::time::sleep(AGAIN).await;
                     continue;
@@ -85,6 +86,14 @@ impl Watch {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether something was purged before an entry, which was gone over; none, where the entry doesn't count.
+    async fn look_at(&mut self, stored: &Stored) -> Result<Option<bool>, Error> {
+        if !self.journal.admits(stored).await? {
+            return Ok(None);
+        }
+        self.journal.go_over_gap(&mut self.log, stored).await.map(Some)
     }
 
     async fn subscribe(&self) -> Result<push::Ordered, Error> {

@@ -11,7 +11,9 @@ use async_nats::HeaderMap;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
 use cutover_bus::{Access, Bus, DecideError, Error, Pace};
-use cutover_core::{BusUser, Decision, Duty, Fact, FactKind, Outcome, Program, Stage, Subject, Task};
+use cutover_core::{
+    BusUser, Decision, Duty, Fact, FactKind, LeaseTerms, Outcome, Program, Stage, Subject, Task,
+};
 use cutover_telemetry::Metrics;
 use support::crew::{Crew, Script, output};
 use support::users::{Guarded, Thief};
@@ -38,6 +40,7 @@ async fn worker(server: &Guarded, script: &Script, program: Program) -> Crew {
 async fn crew_of(server: &Guarded, script: &Script) -> Crew {
     let quick = Duration::from_millis(200);
     let mut crew = Crew::at(Pace {
+        lease: LeaseTerms { renewed_every: quick, ..LeaseTerms::default() },
         services_every: quick,
         sweep_every: quick,
         kept_deployments: None,

@@ -139,6 +139,31 @@ impl Lease {
         self.seen = Some(Seen { sequence, record, since: at });
     }
 
+    /// Takes in that something stands there which no candidate has written. It frees nothing, as it may have come in the place of a
+    /// record that nobody has seen; and it keeps nothing: the time of what was seen before goes on.
+    pub fn see_rubbish(&mut self, sequence: u64, at: Duration) {
+        let unknown = || LeaseRecord { holder: Some(String::new()), epoch: None };
+        match (&mut self.held, &mut self.seen) {
+            (Some(held), _) => held.sequence = held.sequence.max(sequence),
+            (None, Some(seen)) if sequence <= seen.sequence => {}
+            (None, Some(seen)) => {
+                match seen.record.as_mut().filter(|record| record.holder.is_some()) {
+                    Some(record) => _ = record.epoch.get_or_insert(seen.sequence),
+                    None => (seen.record, seen.since) = (Some(unknown()), at),
+                }
+                seen.sequence = sequence;
+            }
+            (None, None) => self.seen = Some(Seen { sequence, record: Some(unknown()), since: at }),
+        }
+    }
+
+    /// The sequence of the last message that is known to stand there: whoever writes later expects this one or one after it.
+    pub fn known(&self) -> u64 {
+        let (held, seen) =
+            (self.held.map(|held| held.sequence), self.seen.as_ref().map(|seen| seen.sequence));
+        held.max(seen).unwrap_or_default()
+    }
+
     /// What to do now. That it is lost is said once.
     pub fn step(&mut self, at: Duration) -> LeaseStep {
         if self.epoch(at).is_none() {

@@ -18,6 +18,7 @@ fn play(script: &str) {
         match event {
             [] => {}
             ["sees", "nothing"] => lease.see(None, at),
+            ["sees", sequence, "rubbish"] => lease.see_rubbish(sequence.parse().unwrap(), at),
             ["sees", sequence, "of", holder, rest @ ..] => {
                 let epoch = rest.last().map(|epoch| epoch.parse().unwrap());
                 let holder = (*holder != "nobody").then(|| (*holder).to_owned());
@@ -41,6 +42,54 @@ fn play(script: &str) {
         assert_eq!(step, expected.trim(), "{line}");
         last = lease.clone().step(at);
     }
+}
+
+#[test]
+fn rubbish_frees_nothing_and_keeps_nothing() {
+    // A holder goes on, and writes after it.
+    play(
+        "
+        0s   sees nothing             → take after 0
+        1s   stored at 7 sent 0s      → wait, holds 7
+        2s   sees 8 rubbish           → wait, holds 7
+        5s                            → renew 7 after 8, holds 7
+        6s   sees 9 rubbish           → renew 7 after 9, holds 7
+        12s                           → lost
+        ",
+    );
+    // A holder that is gone is replaced, however much comes after its last record.
+    play(
+        "
+        0s   sees 7 of other          → wait
+        10s  sees 8 rubbish           → wait
+        14s  sees 9 rubbish           → wait
+        15s                           → take after 9
+        ",
+    );
+    // What was free may have been taken before it came; so may what nothing is known of.
+    play(
+        "
+        0s   sees 7 of nobody 3       → take after 7
+        1s   sees 8 rubbish           → wait
+        15s  sees 9 rubbish           → wait
+        16s                           → take after 9
+        ",
+    );
+    play(
+        "
+        0s   sees 8 rubbish           → wait
+        9s   sees 9 of other          → wait
+        15s                           → wait
+        24s                           → take after 9
+        ",
+    );
+    // One's own, whose answer was lost.
+    play(
+        "
+        0s   sees 7 of me             → renew 7 after 7
+        1s   sees 8 rubbish           → renew 7 after 8
+        ",
+    );
 }
 
 #[test]

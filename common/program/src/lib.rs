@@ -128,7 +128,8 @@ async fn open(access: &Access, program: Program, stop: &CancellationToken) -> Re
             },
             () = stop.cancelled() => return Ok(None),
         };
-        if !error.retryable() && !matches!(error, cutover_bus::Error::NotSetUp) {
+        let comes = matches!(error, cutover_bus::Error::NotSetUp | cutover_bus::Error::NotTaken { .. });
+        if !error.retryable() && !comes {
             return Err(error.into());
         }
         if tries % SAY_EVERY == 0 {

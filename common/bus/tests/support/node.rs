@@ -93,6 +93,13 @@ impl Node {
         self.start_again();
     }
 
+    /// Lets other users in from now on, and those that are connected and are none of them no more.
+    pub(crate) fn lets_in(&mut self, authorization: String, key: Arc<Key>) {
+        (self.authorization, self.key) = (authorization, Some(key));
+        configure(&self.name, self.port, self.routes.as_ref(), &self.authorization, &self.folder);
+        self.signal(Signal::SIGHUP);
+    }
+
     /// SIGSTOP: connections stay open, nothing is answered.
     pub(crate) fn hold(&self) {
         self.signal(Signal::SIGSTOP);
@@ -129,6 +136,18 @@ fn spawn(
         "no nats-server at {}: run scripts/install.sh, or set CUTOVER_NATS_SERVER",
         binary.display()
     );
+    let file = configure(name, port, routes, authorization, folder);
+    let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+    Command::new(binary).arg("--config").arg(file).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+fn configure(
+    name: &str,
+    port: u16,
+    routes: Option<&Routes>,
+    authorization: &str,
+    folder: &tempfile::TempDir,
+) -> PathBuf {
     let store = folder.path().join("store");
     let mut config = format!(
         "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\n\
@@ -147,8 +166,7 @@ fn spawn(
     config += authorization;
     let file = folder.path().join("nats.conf");
     std::fs::write(&file, config).unwrap();
-    let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-    Command::new(binary).arg("--config").arg(file).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    file
 }
 
 /// A port that nobody listens on, outside the range that the kernel gives to outgoing connections: it must still be free

@@ -8,8 +8,13 @@ use async_nats::HeaderMap;
 use cutover_bus::{Access, Bus, Copies, Journal, Key};
 use cutover_core::{BusUser, authorization};
 
+use super::eventually;
 use super::node::Node;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 /// A server whose users are those of the table.
 pub(crate) struct Guarded {
@@ -22,6 +27,7 @@ pub(crate) struct Thief {
     pub(crate) client: async_nats::Client,
     pair: KeyPair,
     said: Arc<Mutex<Vec<String>>>,
+    address: String,
 }
 
 impl Guarded {
@@ -37,6 +43,23 @@ impl Guarded {
         Self { node, keys }
     }
 
+    /// The public keys that the server lets in.
+    pub(crate) fn public(&self) -> BTreeMap<BusUser, String> {
+        self.keys.iter().map(|(user, key)| (*user, key.public())).collect()
+    }
+
+    /// Makes new keys for some users, and has the server let those in instead of the old ones. The journal doesn't know of it yet.
+    pub(crate) async fn change_keys(&mut self, users: &[BusUser]) {
+        self.keys.extend(users.iter().map(|user| (*user, Arc::new(Key::new(*user)))));
+        let operator = Arc::clone(&self.keys[&BusUser::Operator]);
+        self.node.lets_in(authorization(&self.public()), operator);
+        for user in users {
+            // The server takes a moment.
+            let access = Access { key: Some(Arc::clone(&self.keys[user])), ..Access::open(&self.node.url()) };
+            eventually(async || Bus::enter(&access, "test").await.ok()).await;
+        }
+    }
+
     pub(crate) async fn bus(&self, user: BusUser) -> Bus {
         let access = Access { key: Some(Arc::clone(&self.keys[&user])), ..Access::open(&self.node.url()) };
         Bus::enter(&access, user.as_str()).await.unwrap()
@@ -48,6 +71,7 @@ impl Guarded {
 
     /// Somebody with the key of a user, and no scruples.
     pub(crate) async fn thief(&self, user: BusUser) -> Thief {
+        let url = self.node.url();
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
         let text = self.keys[&user].to_text();
@@ -61,10 +85,10 @@ impl Guarded {
                 }
                 std::future::ready(())
             })
-            .connect(self.node.url())
+            .connect(&url)
             .await
             .unwrap();
-        Thief { client, pair, said }
+        Thief { client, pair, said, address: url.replace("nats://", "") }
     }
 }
 
@@ -95,6 +119,32 @@ impl Thief {
         stored.await.unwrap().await.unwrap();
         let request = format!("{{\"last_by_subj\":\"{hint}\"}}");
         self.deliver("$JS.API.DIRECT.GET.cutover", &request, subject).await;
+    }
+
+    /// The same with any bytes as the headers, which no client would send.
+    pub(crate) async fn smuggle_raw(&self, subject: &str, headers: &str, content: &[u8]) {
+        let hint = "cutover.run.build.smuggled.goods";
+        let mut lines = BufReader::new(TcpStream::connect(&self.address).await.unwrap());
+        let mut info = String::new();
+        lines.read_line(&mut info).await.unwrap();
+        let (_, nonce) = info.split_once("\"nonce\":\"").unwrap();
+        let (nonce, _) = nonce.split_once('"').unwrap();
+        let signed = URL_SAFE_NO_PAD.encode(self.pair.sign(nonce.as_bytes()).unwrap());
+        let (key, length) = (self.pair.public_key(), headers.len() + content.len());
+        let said = format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"lang\":\"x\",\"version\":\"1\",\"headers\":true,\"nkey\":\"{key}\",\"sig\":\"{signed}\"}}\r\n\
+             HPUB {hint} {} {length}\r\n{headers}",
+            headers.len()
+        );
+        let said = [said.as_bytes(), content, b"\r\nPING\r\n"].concat();
+        lines.write_all(&said).await.unwrap();
+        let mut answer = String::new();
+        while !answer.contains("PONG") {
+            assert!(!answer.contains("-ERR"), "{answer}");
+            assert_ne!(lines.read_line(&mut answer).await.unwrap(), 0, "{answer}");
+        }
+        self.deliver("$JS.API.DIRECT.GET.cutover", &format!("{{\"last_by_subj\":\"{hint}\"}}"), subject)
+            .await;
     }
 
     /// Asks the server for something, with a subject of the log for the answer.
