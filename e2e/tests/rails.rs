@@ -26,6 +26,10 @@ const FIRST_MODEL: &str = "class Person < ActiveRecord::Base\n  def self.with_na
                            def shown_name\n    name\n  end\nend\n";
 const FAILS: &str = "class Fails < ActiveRecord::Migration[6.1]\n  def up\n    add_column :people, :half, :text\n    \
                      raise ArgumentError, \"this one can't be\"\n  end\nend\n";
+const INDEXES: &str = "class IndexPlainly < ActiveRecord::Migration[6.1]\n  def change\n    \
+                       add_index :people, :id, name: \"people_plainly\"\n  end\nend\n";
+const HALF: &str = "class AddHalf < ActiveRecord::Migration[6.1]\n  def change\n    \
+                    add_column :people, :half, :text\n  end\nend\n";
 /// It is at work until somebody opens the gate.
 const WAITS: &str = "class Waits < ActiveRecord::Migration[6.1]\n  def up\n    execute \"INSERT INTO marks DEFAULT VALUES\"\n    \
      sleep 0.1 until select_value(\"SELECT open FROM gate\")\n  end\nend\n";
@@ -41,16 +45,16 @@ struct Application {
     database: Database,
     /// Where the host reaches the database, whose server listens on loopback.
     way: Relay,
+    /// What is rehearsed on, and where that is reached.
+    copy: Option<(Database, Relay)>,
 }
 
 impl Application {
     /// The first version, of which nothing is deployed yet.
-    async fn set() -> Self {
-        let (scene, database) = (Scene::set("rails"), Database::start("rails").unwrap());
-        let machine = Ipv4Addr::from(u32::from(scene.host.address.parse::<Ipv4Addr>().unwrap()) - 1);
-        let server = authority(&database.url).parse().unwrap();
-        let way = Relay::start_at(machine, server, Duration::ZERO).await.unwrap();
-        let there = Self { scene, database, way };
+    async fn set(name: &str) -> Self {
+        let (scene, database) = (Scene::set(name), Database::start(name).unwrap());
+        let way = reached(&scene, &database).await;
+        let there = Self { scene, database, way, copy: None };
         std::fs::remove_file(there.folder().join("hello")).unwrap();
         copy(&example(), there.folder());
         for file in SECOND {
@@ -76,10 +80,16 @@ impl Application {
     }
 
     fn write_deploy_file(&self, version: &str) {
-        let reference = self.scene.plane.home().join("database_url");
-        let url = self.database.url.replace(authority(&self.database.url), &self.way.address.to_string());
-        std::fs::write(&reference, url).unwrap();
-        let (reference, host) = (reference.display(), &self.scene.host.address);
+        let refer = |name: &str, url: &str| {
+            let reference = self.scene.plane.home().join(name);
+            std::fs::write(&reference, url).unwrap();
+            reference.display().to_string()
+        };
+        let reference = refer("database_url", &by(&self.database, &self.way));
+        let rehearse = self.copy.as_ref().map_or_else(String::new, |(copy, way)| {
+            format!(", rehearse: \"file://{}\"", refer("copy_url", &by(copy, way)))
+        });
+        let host = &self.scene.host.address;
         let text = format!(
             "service: hello\n\
              builder: {{context: ., args: {{VERSION: {version}}}}}\n\
@@ -88,12 +98,23 @@ impl Application {
              env:\n  clear: {{SECRET_KEY_BASE: 0123456789abcdef0123456789abcdef}}\n  \
              secret: {{DATABASE_URL: \"file://{reference}\"}}\n\
              container: {{read_only: true}}\n\
-             migrations: {{rails: true, database: \"file://{reference}\", contract: {{when: approved}}}}\n\
+             migrations: {{rails: true, database: \"file://{reference}\", contract: {{when: approved}}{rehearse}}}\n\
              soak: {{time: 1s}}\n\
              timeouts: {{ready: 60s, drain: 10s}}\n\
              destinations: {{production: {{hosts: [{host}]}}}}\n"
         );
         self.put("cutover.yaml", &text);
+    }
+
+    /// Makes a copy of the database on a server of its own, to rehearse on from then on.
+    async fn copy_to(&mut self, name: &str) {
+        let copy = Database::start(name).unwrap();
+        let restore = "pg_dump \"$0\" | psql -XAtq -v ON_ERROR_STOP=1 \"$1\"";
+        let restored =
+            Command::new("sh").args(["-c", restore, &self.database.url, &copy.url]).status().unwrap();
+        assert!(restored.success());
+        let way = reached(&self.scene, &copy).await;
+        self.copy = Some((copy, way));
     }
 
     fn deploy(&self, version: &str) -> Ended {
@@ -136,9 +157,7 @@ impl Application {
     }
 
     fn sql(&self, sql: &str) -> String {
-        let output = Command::new("psql").args(["-XAtc", sql, &self.database.url]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        answer(&self.database, sql)
     }
 
     /// Waits until the contract is owed no more.
@@ -257,6 +276,24 @@ fn example() -> PathBuf {
     root().join("examples/rails")
 }
 
+/// Where a host reaches a database's server.
+async fn reached(scene: &Scene, database: &Database) -> Relay {
+    let machine = Ipv4Addr::from(u32::from(scene.host.address.parse::<Ipv4Addr>().unwrap()) - 1);
+    let server = authority(&database.url).parse().unwrap();
+    Relay::start_at(machine, server, Duration::ZERO).await.unwrap()
+}
+
+/// The URL of a database by way of that.
+fn by(database: &Database, way: &Relay) -> String {
+    database.url.replace(authority(&database.url), &way.address.to_string())
+}
+
+fn answer(database: &Database, sql: &str) -> String {
+    let output = Command::new("psql").args(["-XAtc", sql, &database.url]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// Host and port of a database's URL.
 fn authority(url: &str) -> &str {
     url.split(['@', '/']).nth(3).unwrap()
@@ -277,7 +314,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_versions_serve_while_rails_migrates_and_what_goes_wrong_harms_neither() {
-    let there = Application::set().await;
+    let there = Application::set("rails").await;
     there.deploy("v1").succeeded();
     there.scene.serves("v1").await;
     let load = there.load();
@@ -291,4 +328,43 @@ async fn both_versions_serve_while_rails_migrates_and_what_goes_wrong_harms_neit
     for version in ["v1", "v2", "v4", "v5"] {
         assert!(report.first_answer_of(version).is_some(), "{version}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_phases_are_rehearsed_on_a_copy_and_on_nothing_else() {
+    let mut there = Application::set("rails-copy").await;
+    there.deploy("v1").succeeded();
+    there.copy_to("rails-rehearsed").await;
+    there.advance();
+    there.put("db/migrate/20260204000000_index_plainly.rb", INDEXES);
+    there.deploy("v2").exited(
+        0,
+        &[
+            "applied 20260201000000, 20260202000000, 20260204000000; rehearsed before: 4 parts",
+            "dangerous: index",
+        ],
+    );
+    there.told(&[
+        "rehearsal: 20260201000000 ran for ",
+        "ALTER TABLE \"people\" ADD \"full_name\" text",
+        "rehearsal: == 20260203000000 DropNameFromPeople: migrated",
+        "rehearsal: 20260204000000 is dangerous, index: CREATE INDEX",
+    ]);
+    let (copy, _) = there.copy.as_ref().unwrap();
+    assert_eq!((answer(copy, COLUMNS), there.sql(COLUMNS)), ("full_name".into(), "full_name name".into()));
+    there.scene.serves("v2").await;
+    there.runs_nothing_else();
+
+    // It has the database written down, and takes no other one.
+    let own = format!("production:\n  url: {}\n", by(&there.database, &there.way));
+    there.put("config/database.yml", &own);
+    there.put("db/migrate/20260301000000_add_half.rb", HALF);
+    there.deploy("v3").exited(
+        4,
+        &["in the rehearsal, and not on the database itself", "connects to another database than the copy"],
+    );
+    let half = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'half'";
+    assert_eq!((answer(copy, half), there.sql(half)), ("0".into(), "0".into()));
+    there.scene.serves("v2").await;
+    there.runs_nothing_else();
 }

@@ -90,6 +90,7 @@ impl Protocol {
                     took: Span(*took),
                     rows: std::mem::take(&mut self.rows),
                     locks,
+                    hazards: Vec::new(),
                 });
                 return self.done.last();
             }

@@ -5,6 +5,7 @@ use cutover_core::{Failure, RehearsalTerms, Rehearsed};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::ledger::Refusal;
+use crate::rails::{self, RailsError};
 use crate::worker::{Migrator, failure, resolved};
 use crate::{Error, Limits, Protocol, Target, Work, rehearse};
 
@@ -17,11 +18,22 @@ impl Migrator {
             return Ok(Vec::new());
         };
         let (copy, original) = (resolved(&terms.database).await?, resolved(database).await?);
-        let migrations = self.read(assignment, |_| true).await?;
-        let work = Work { migrations, ..Work::of(assignment) };
         let way_to_copy = self.tunnel(assignment, &copy, terms.via).await?;
         let way = self.tunnel(assignment, &original, settings.via).await?;
         let limit = terms.timeout.0;
+        if let Some(rails) = &settings.rails {
+            let (copy, original) = (Target::by(&copy, &way_to_copy), Target::by(&original, &way));
+            let run = rails::rehearse(self.fleet()?, assignment, rails, terms, copy, original);
+            return match tokio::time::timeout(limit, Box::pin(run)).await {
+                Ok(ended) => ended.map_err(|error| match error {
+                    RailsError::Database(error) => explained(&error, terms, assignment),
+                    error => in_rehearsal(error.into()),
+                }),
+                Err(_) => Err(late(terms)),
+            };
+        }
+        let migrations = self.read(assignment, |_| true).await?;
+        let work = Work { migrations, ..Work::of(assignment) };
         let limits = Limits {
             turn: limit.mul_f64(0.9),
             hold: Some(terms.hold.0),
@@ -49,17 +61,25 @@ impl Migrator {
         match ended {
             Ok(Ok(())) => Ok(seen),
             Ok(Err(error)) => Err(explained(&error, terms, assignment)),
-            Err(_) => Err(Failure::lasting(format!("the rehearsal took longer than {}", terms.timeout))
-                .hint("raise migrations.rehearse.timeout in the deploy file; the database was not touched")),
+            Err(_) => Err(late(terms)),
         }
     }
+}
+
+fn late(terms: &RehearsalTerms) -> Failure {
+    Failure::lasting(format!("the rehearsal took longer than {}", terms.timeout))
+        .hint("raise migrations.rehearse.timeout in the deploy file; the database was not touched")
+}
+
+fn in_rehearsal(failure: Failure) -> Failure {
+    let message = format!("in the rehearsal, and not on the database itself: {}", failure.message);
+    Failure { message, ..failure }
 }
 
 /// The error, and what to do about it.
 fn explained(error: &Error, terms: &RehearsalTerms, assignment: &Assignment) -> Failure {
     let plan = assignment.plan();
-    let mut failure = failure(error, &plan.key.service, plan.release.settings.engine);
-    failure.message = format!("in the rehearsal, and not on the database itself: {}", failure.message);
+    let failure = in_rehearsal(failure(error, &plan.key.service, plan.release.settings.engine));
     match error {
         Error::Refused(Refusal::Changed { .. }) => failure.hint(
             "the copy has what was rehearsed before it was changed: restore it anew, then `cutover replay`",

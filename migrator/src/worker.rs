@@ -34,6 +34,11 @@ impl Migrator {
         Self { store, fleet }
     }
 
+    /// The way to hosts.
+    pub(crate) fn fleet(&self) -> Result<&Fleet, Failure> {
+        self.fleet.as_ref().map_err(|error| Failure::of(error, false))
+    }
+
     /// Answers with the versions that were applied now.
     async fn applied(
         &self,
@@ -42,10 +47,7 @@ impl Migrator {
         limit: Span,
     ) -> Result<Vec<String>, Failure> {
         match &assignment.plan().release.settings.rails {
-            Some(rails) => {
-                let fleet = self.fleet.as_ref().map_err(|error| Failure::of(error, false))?;
-                Box::pin(migrate(fleet, assignment, rails, limit)).await
-            }
+            Some(rails) => Box::pin(migrate(self.fleet()?, assignment, rails, limit)).await,
             None => Ok(self.work(assignment, step, limit.0).await?.applied),
         }
     }
@@ -81,7 +83,7 @@ impl Migrator {
             (Via::Host, Some(host)) => host,
             _ => return Ok(None),
         };
-        let fleet = self.fleet.as_ref().map_err(|error| Failure::of(error, false))?;
+        let fleet = self.fleet()?;
         let engine = plan.release.settings.engine;
         let (name, port) =
             place(database, engine).map_err(|error| failure(&error, &plan.key.service, engine))?;

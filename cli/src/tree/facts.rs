@@ -1,5 +1,6 @@
 //! What a task made, in a few words.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_core::{HeldLock, Output, Progress, Rehearsed};
@@ -61,8 +62,15 @@ fn rehearsal(rehearsed: &[Rehearsed]) -> String {
         locks.max_by_key(|lock| lock.held).map_or_else(String::new, |HeldLock { table, mode, held }| {
             format!(", {mode} of {} for {held} at most", printable(table))
         });
+    let rules: BTreeSet<&str> =
+        rehearsed.iter().flat_map(|part| &part.hazards).map(|hazard| hazard.rule.as_str()).collect();
+    let dangerous = if rules.is_empty() {
+        String::new()
+    } else {
+        format!(", dangerous: {}", printable(&rules.into_iter().collect::<Vec<_>>().join(", ")))
+    };
     let (parts, rows) = (count(rehearsed.len() as u64, "part", "parts"), count(rows, "row", "rows"));
-    format!("; rehearsed before: {parts} in {}, {rows}{longest}", clock::duration(took))
+    format!("; rehearsed before: {parts} in {}, {rows}{longest}{dangerous}", clock::duration(took))
 }
 
 /// What the tasks of one stage made together, where that can be said as of one.

@@ -1,4 +1,4 @@
-use cutover_core::{Decision, Failure, HeldLock, Output, Program, Progress, Rehearsed, Span, Stage};
+use cutover_core::{Decision, Failure, Hazard, HeldLock, Output, Program, Progress, Rehearsed, Span, Stage};
 
 use super::*;
 use crate::fixture::{Transcript, output, release, task};
@@ -305,6 +305,7 @@ fn of_a_rehearsal_the_longest_lock_is_told() {
                 held: Span::millis(*held),
             })
             .collect(),
+        hazards: Vec::new(),
     };
     let rehearsed = vec![
         part("2_split.expand", 300, 0, &[("people", 40), ("places", 20)]),
@@ -318,5 +319,13 @@ fn of_a_rehearsal_the_longest_lock_is_told() {
     assert_eq!(
         facts::output(&Output::Expanded { applied: vec!["3".to_owned()], rehearsed }),
         "applied 3; rehearsed before: 1 part in 0.3 s, 0 rows"
+    );
+    let hazard =
+        |rule: &str| Hazard { rule: rule.to_owned(), sql: "CREATE INDEX a ON people (name)".to_owned() };
+    let hazards = ["index", "drop-column", "index"].map(hazard).to_vec();
+    let rehearsed = vec![Rehearsed { hazards, ..part("4_index", 300, 0, &[]) }];
+    assert_eq!(
+        facts::output(&Output::Expanded { applied: vec!["4".to_owned()], rehearsed }),
+        "applied 4; rehearsed before: 1 part in 0.3 s, 0 rows, dangerous: drop-column, index"
     );
 }

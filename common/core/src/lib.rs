@@ -109,7 +109,7 @@ pub use reference::{
     AwsSecret, AwsVersion, Flaw, InvalidReference, NeededSecret, Reference, Sighting, VaultSecret,
 };
 pub use refused::{Illegal, Refused};
-pub use rehearsal::{HeldLock, RehearsalTerms, Rehearsed};
+pub use rehearsal::{Hazard, HeldLock, RehearsalTerms, Rehearsed};
 pub use release::{BuildContext, GitSource, PrivateImage, Release, Settings, Soak, Source, Timeouts};
 pub use repository::Repository;
 pub use resources::{Gpus, Resources, Ulimit};

@@ -38,6 +38,18 @@ pub struct Rehearsed {
     /// The locks of tables that it held to its end, as far as the server shows them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<HeldLock>,
+    /// What is dangerous in it, where its SQL wasn't known before it ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hazards: Vec<Hazard>,
+}
+
+/// A statement that is dangerous to those who use the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hazard {
+    /// The name of the rule that it breaks.
+    pub rule: String,
+    /// The beginning of the statement.
+    pub sql: String,
 }
 
 /// A lock that was held.

@@ -50,7 +50,13 @@ impl<'a> Mark<'a> {
         Ok(session)
     }
 
-    async fn is_shown_to(&self, session: &Session) -> Result<bool, Error> {
+    /// By what number the lock is shown.
+    pub(crate) const fn key(&self) -> i64 {
+        self.key
+    }
+
+    /// Whether `session` is on the marked server.
+    pub(crate) async fn is_shown_to(&self, session: &Session) -> Result<bool, Error> {
         let shown = session.client().query_one(SHOWN, &[&self.key]).await;
         shown.and_then(|row| row.try_get(0)).map_err(session.error("look for an advisory lock"))
     }
@@ -62,6 +68,20 @@ impl<'a> Mark<'a> {
         }
         let ledger = Ledger { session: &self.session, service: work.service.as_str() };
         Ok(!ledger::has_all(&work.migrations, &ledger.entries().await?))
+    }
+
+    /// Whether the marked database lacks any of these versions of Rails' migrations, as far as Rails' own table is where it usually is.
+    pub(crate) async fn lacks_versions(&self, versions: &[&str]) -> Result<bool, Error> {
+        let client = self.session.client();
+        let doing = "ask what Rails has applied";
+        let there = client.query_one("SELECT to_regclass('schema_migrations') IS NOT NULL", &[]).await;
+        if !there.and_then(|row| row.try_get(0)).map_err(self.session.error(doing))? {
+            return Ok(true);
+        }
+        let lacks = "SELECT EXISTS (SELECT FROM unnest($1::text[]) AS wanted(version) \
+                     WHERE wanted.version NOT IN (SELECT version FROM schema_migrations))";
+        let lacks = client.query_one(lacks, &[&versions]).await;
+        lacks.and_then(|row| row.try_get(0)).map_err(self.session.error(doing))
     }
 
     /// Takes it away.

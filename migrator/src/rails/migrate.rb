@@ -41,6 +41,11 @@ class CutoverMigrate
   # Of a statement that has changed something it is not known whether it may be made again.
   LOOKS = /\A\s*(SELECT|SHOW|SET|EXPLAIN|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b/i.freeze
 
+  # What Rails writes down by itself.
+  OWN = /\A\s*(INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE) "?(schema_migrations|ar_internal_metadata)\b/i.freeze
+  # What is told of a statement, in characters.
+  LONGEST = 4000
+
   # How a connection waits for locks. A statement outside of a transaction is tried again by itself: what was done before it stays.
   # What a transaction is made of is tried again as a whole.
   module Patient
@@ -62,6 +67,30 @@ class CutoverMigrate
     ruby2_keywords(:execute) if respond_to?(:ruby2_keywords, true)
   end
 
+  # Lets no session come about but in the database in which a lock is held: whatever the application connects to, on the way or
+  # later, is the copy, or nothing. It is asked before anything else is said in a session.
+  module Sealed
+    SHOWN = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted " \
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) " \
+            "AND (classid::bigint << 32) | objid::bigint = $1".freeze
+
+    class << self
+      attr_accessor :key, :asked
+    end
+
+    private
+
+    def configure_connection
+      session = instance_variable_get(:@raw_connection) || instance_variable_get(:@connection)
+      if session.exec_params(SHOWN, [Sealed.key.to_s]).getvalue(0, 0).to_i.zero?
+        puts "cutover: the application connects to another database than the copy, which it is given as DATABASE_URL; nothing was done there"
+        exit!(1)
+      end
+      Sealed.asked = true
+      super
+    end
+  end
+
   attr_reader :lock
 
   def initialize(order)
@@ -70,14 +99,20 @@ class CutoverMigrate
     @later = @later.map(&:to_i)
     @session = order.fetch("session")
     @lock = @limits.fetch("lock")
+    @seal = order["seal"]
     @changes = 0
+    @statements = []
   end
 
   def run
     end_in_time
-    ActiveSupport::Notifications.subscribe("sql.active_record") do |*, payload|
-      @changes += 1 unless payload[:exception] || payload[:name] == "SCHEMA" || LOOKS.match?(payload[:sql])
+    ActiveSupport::Notifications.subscribe("sql.active_record") do |_, began, ended, _, payload|
+      next if payload[:exception] || payload[:name] == "SCHEMA" || LOOKS.match?(payload[:sql])
+
+      @changes += 1
+      @statements << [payload[:sql], ((ended - began) * 1000).round] if @seal && !OWN.match?(payload[:sql])
     end
+    seal if @seal
     set_up
     missing = @wanted - context.migrations.map(&:version)
     fail_with "the image lacks #{list(missing)}, which the release has in db/migrate or db/post_migrate" if missing.any?
@@ -190,6 +225,22 @@ class CutoverMigrate
     context.open
   end
 
+  # From here on there are no sessions but new ones.
+  def seal
+    begin
+      require "active_record/connection_adapters/postgresql_adapter"
+    rescue LoadError
+      fail_with "only an application on PostgreSQL can be rehearsed"
+    end
+    Sealed.key = @seal
+    ActiveRecord::ConnectionAdapters::PostgreSQLAdapter.prepend(Sealed)
+    ObjectSpace.each_object(ActiveRecord::ConnectionAdapters::ConnectionPool, &:disconnect!)
+    fail_with "only an application on PostgreSQL can be rehearsed" unless postgresql?
+    # Some versions connect only once there is something to ask.
+    connection.select_value("SELECT 1")
+    fail_with "this Rails can't be kept to the copy, so nothing is rehearsed" unless Sealed.asked
+  end
+
   # A pooler that gives transactions sessions of its own choice gives another connection ours, while we have nothing to do; and what
   # is set for a session, and the lock that Rails takes, would be somebody else's.
   def refuse_pooler
@@ -229,6 +280,7 @@ class CutoverMigrate
       tries += 1
       prepare(migration, spent, tries)
       @changes = 0
+      @statements = []
       # Each further try would say the same again.
       ActiveRecord::Migration.verbose = tries == 1
       context.run(:up, migration.version)
@@ -251,8 +303,16 @@ class CutoverMigrate
       retry
     end
     ActiveRecord::Migration.verbose = true
+    tell_statements(migration)
     migration.announce("migrated (%.4fs), at try #{tries}" % (spent / 1000)) if tries > 1
     rests(migration).each { |rest| fail_with "#{name(migration)} left the index #{rest} INVALID" }
+  end
+
+  def tell_statements(migration)
+    @statements.each do |sql, took|
+      told = {version: migration.version.to_s, sql: sql[0, LONGEST], took: took, together: transactional?(migration)}
+      puts "cutover-sql #{JSON.generate(told)}"
+    end
   end
 
   def prepare(migration, spent, tries)

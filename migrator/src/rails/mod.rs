@@ -9,13 +9,15 @@ mod error;
 mod one_off;
 mod order;
 mod output;
+mod rehearsal;
 mod saying;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use cutover_bus::Assignment;
-use cutover_core::{Engine, Failure, HostName, Progress, Rails, Settings, Span, Stage};
-use cutover_fleet::{Fleet, ImageName, LAST_LINES};
+use cutover_core::{Engine, Failure, HostName, Progress, Rails, Reference, Settings, Span, Stage};
+use cutover_fleet::{Fleet, ImageName, LAST_LINES, Machine};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -25,7 +27,8 @@ use authority::Authority;
 pub(crate) use error::RailsError;
 use one_off::{Ending, OneOff};
 use order::Order;
-use saying::{Announced, verdict};
+pub(crate) use rehearsal::rehearse;
+use saying::{Announced, Statement, verdict};
 
 /// What runs in Rails.
 const SCRIPT: &str = include_str!("migrate.rb");
@@ -62,37 +65,21 @@ pub(crate) async fn migrate(
     let (Some(host), Some(image)) = (plan.hosts.first(), assignment.deployment().image()) else {
         return Err(Failure::lasting(format!("{}: the journal names no image or no host", assignment.task)));
     };
-    let machine = fleet.machine(host);
+    let (machine, image) = (fleet.machine(host), ImageName::new(&plan.key, image));
     let order = match assignment.task.stage {
         Stage::Contract => {
             Order::contract(&plan.key, assignment.service.contracting(&plan.release), &limits, limit)
         }
         _ => Order::expand(&plan.key, &plan.release, &limits, limit),
     };
-    let mut settings = plan.release.settings.clone();
-    settings.env.insert(ORDER.to_owned(), order.to_text()?);
-    settings.env.insert(APPLICATION.to_owned(), order::session("cutover-migrator", &plan.key));
-    if let Some(database) = &settings.database {
-        settings.secrets.insert(DATABASE.to_owned(), database.clone());
-    }
-    let given = [TASK, "--execute-continue", SCRIPT].map(str::to_owned);
-    let one_off = OneOff {
-        machine: &machine,
-        key: &plan.key,
-        deployment: &plan.deployment,
-        epoch: &assignment.epoch,
-        image: &ImageName::new(&plan.key, image),
-        settings: &settings,
-        command: rails.command.iter().cloned().chain(given).collect(),
-    };
     let run = async {
         let authority = Authority::take(assignment, &machine, &limits).await?;
-        let (lines, told) = unbounded_channel();
-        let (ending, said) = tokio::join!(one_off.run(lines), tell(assignment, told));
+        let database = plan.release.settings.database.as_ref();
+        let said = run(&machine, assignment, &image, rails, &order, database, "").await;
         if let Some(authority) = authority {
             authority.give().await;
         }
-        said.judge(ending?, one_off.machine.name().clone())
+        said.map(|said| said.applied.into_iter().map(|(version, _)| version).collect())
     };
     let ended = Box::pin(timeout(limit.0, run)).await.unwrap_or(Err(RailsError::Late { limit }));
     ended.map_err(|error| match error {
@@ -101,10 +88,46 @@ pub(crate) async fn migrate(
     })
 }
 
+/// Has `order` carried out by the application's Rails on `database`. What it says is told after `before`.
+async fn run(
+    machine: &Machine,
+    assignment: &Assignment,
+    image: &ImageName,
+    rails: &Rails,
+    order: &Order<'_>,
+    database: Option<&Reference>,
+    before: &str,
+) -> Result<Said, RailsError> {
+    let plan = assignment.plan();
+    let mut settings = plan.release.settings.clone();
+    settings.env.insert(ORDER.to_owned(), order.to_text()?);
+    settings.env.insert(APPLICATION.to_owned(), order::session("cutover-migrator", &plan.key));
+    if let Some(database) = database {
+        settings.env.remove(DATABASE);
+        settings.secrets.insert(DATABASE.to_owned(), database.clone());
+    }
+    let given = [TASK, "--execute-continue", SCRIPT].map(str::to_owned);
+    let one_off = OneOff {
+        machine,
+        key: &plan.key,
+        deployment: &plan.deployment,
+        epoch: &assignment.epoch,
+        image,
+        settings: &settings,
+        command: rails.command.iter().cloned().chain(given).collect(),
+    };
+    let (lines, told) = unbounded_channel();
+    let (ending, said) = tokio::join!(one_off.run(lines), tell(assignment, told, before));
+    said.judge(ending?, machine.name().clone())
+}
+
 /// What was said in a run.
 #[derive(Debug, Default)]
 struct Said {
-    applied: Vec<String>,
+    /// The versions, and how long each took.
+    applied: Vec<(String, Duration)>,
+    /// What they ran, where that was asked for.
+    statements: Vec<Statement>,
     verdict: Option<String>,
     is_done: bool,
     last_lines: VecDeque<String>,
@@ -112,8 +135,14 @@ struct Said {
 
 impl Said {
     fn hear(&mut self, line: &str) {
-        if let Some(announced) = Announced::of(line).filter(Announced::is_applied) {
-            self.applied.push(announced.version.to_owned());
+        if let Some(statement) = Statement::of(line) {
+            self.statements.push(statement);
+            return;
+        }
+        if let Some(announced) = Announced::of(line)
+            && let Some(took) = announced.applied_in()
+        {
+            self.applied.push((announced.version.to_owned(), took));
         }
         self.is_done |= line.trim_end() == DONE;
         if let Some(verdict) = verdict(line) {
@@ -125,10 +154,10 @@ impl Said {
         self.last_lines.push_back(cut(line));
     }
 
-    /// The versions that were applied, where all were.
-    fn judge(self, ending: Ending, host: HostName) -> Result<Vec<String>, RailsError> {
+    /// The same, where all were applied.
+    fn judge(self, ending: Ending, host: HostName) -> Result<Self, RailsError> {
         let reason = match self.verdict {
-            _ if ending.succeeded && self.is_done => return Ok(self.applied),
+            _ if ending.succeeded && self.is_done => return Ok(self),
             _ if ending.succeeded => {
                 "nothing was migrated: the image's entrypoint doesn't run the command that it is given"
                     .to_owned()
@@ -151,14 +180,19 @@ fn cut(line: &str) -> String {
     line.chars().take(LINE).collect()
 }
 
-/// Tells what is said in the deployment's output and, as the step that runs, in the journal.
-async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<String>) -> Said {
+/// Tells what is said, after `before`, in the deployment's output and, as the step that runs, in the journal.
+async fn tell(assignment: &Assignment, mut told: UnboundedReceiver<String>, before: &str) -> Said {
     let mut said = Said::default();
     while let Some(line) = told.recv().await {
-        assignment.line(&line).await;
+        match Statement::of(&line) {
+            Some(Statement { version, sql, took, .. }) => {
+                assignment.line(&format!("{before}{version} ran for {took} ms: {sql}")).await;
+            }
+            None => assignment.line(&format!("{before}{line}")).await,
+        }
         let announced = Announced::of(&line).map(|Announced { version, what }| format!("{version} {what}"));
         if let Some(step) = announced.or_else(|| verdict(&line).map(str::to_owned)) {
-            assignment.progress(Progress::Step(step)).await;
+            assignment.progress(Progress::Step(format!("{before}{step}"))).await;
         }
         said.hear(&line);
     }
@@ -174,7 +208,8 @@ mod tests {
         let mut said = Said::default();
         lines.iter().for_each(|line| said.hear(line));
         let ending = Ending { succeeded: code == 0, code, what: format!("exited with code {code}") };
-        Ok(said.judge(ending, "198.18.0.2".parse().unwrap())?)
+        let said = said.judge(ending, "198.18.0.2".parse().unwrap())?;
+        Ok(said.applied.into_iter().map(|(version, _)| version).collect())
     }
 
     #[test]

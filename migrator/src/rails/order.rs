@@ -20,6 +20,9 @@ pub(super) struct Order<'a> {
     /// The name of the session in the database, by which the next attempt knows what this one has left.
     session: String,
     limits: Milliseconds,
+    /// The key of an advisory lock that is held in the only database that may be touched; none: whatever the application connects to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal: Option<i64>,
 }
 
 /// The limits of waits that Rails keeps, in milliseconds.
@@ -70,7 +73,12 @@ impl<'a> Order<'a> {
         };
         let id = cutover_core::Digest::of(key.to_string().as_bytes());
         let session = session(&format!("cutover {}", id.short()), key);
-        Self { phase: Phase::Contract, run: Vec::new(), later: Vec::new(), session, limits }
+        Self { phase: Phase::Contract, run: Vec::new(), later: Vec::new(), session, limits, seal: None }
+    }
+
+    /// The same, in no other database than the one in which the advisory lock `key` is held.
+    pub(super) fn sealed(self, key: i64) -> Self {
+        Self { seal: Some(key), ..self }
     }
 
     /// As the value of a variable.
@@ -126,6 +134,8 @@ mod tests {
         );
         assert!(text.contains(r#""lock":100,"#) && text.contains(r#""whole":600000}"#), "{text}");
         assert!(text.contains(r#" production/hello","#), "a DBA doesn't see whose it is: {text}");
+        let sealed = Order::expand(&key, &release, &Limits::default(), Span::seconds(600)).sealed(-7);
+        assert!(!text.contains("seal") && sealed.to_text().unwrap().contains(r#""seal":-7"#));
         let text = Order::contract(&key, release.contracts(), &Limits::default(), Span::seconds(600))
             .to_text()
             .unwrap();

@@ -87,7 +87,7 @@ impl Migrations {
         let rails = self.rails.resolved();
         self.locks.check(path, rails.is_some(), problems);
         self.backfill.check(path, rails.is_some(), self.engine.unwrap_or_default(), problems);
-        self.rehearsal.check(path, self.database.as_ref(), rails.is_some(), problems);
+        self.rehearsal.check(path, self.database.as_ref(), self.engine, rails.is_some(), problems);
         if let (Some(_), Some(_)) = (&self.folder, &rails) {
             let message = format!("both a folder and rails are given for destination '{destination}'");
             let both = Problem::new(path, self.rails.place.or(self.place), message);

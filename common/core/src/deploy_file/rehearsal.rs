@@ -4,7 +4,7 @@ use super::error::{Place, Problem, Problems};
 use super::node::{Node, Value};
 use super::section::{Section, scalar};
 use super::units::limit;
-use crate::{Reference, RehearsalTerms, Span, Via};
+use crate::{Engine, Reference, RehearsalTerms, Span, Via};
 
 /// What stands at the key.
 #[derive(Clone, Default)]
@@ -66,6 +66,7 @@ impl Rehearsal {
         &self,
         path: &str,
         database: Option<&Reference>,
+        engine: Option<Engine>,
         is_rails: bool,
         problems: &mut Problems,
     ) {
@@ -74,8 +75,15 @@ impl Rehearsal {
         }
         let path = format!("{path}.rehearse");
         let mut add = |message: &str, hint| problems.add(Problem::new(&path, self.place, message).hint(hint));
-        if is_rails {
-            add("migrations of Rails aren't rehearsed", "leave out `rehearse`");
+        if is_rails && engine.unwrap_or_default() != Engine::Postgresql {
+            add("migrations of Rails are rehearsed on PostgreSQL alone", "leave out `rehearse`");
+        } else if is_rails && database.is_none() {
+            add(
+                "without the database itself, nobody knows what it lacks, and that the copy isn't it",
+                "add `database: env://DATABASE_URL` to `migrations`",
+            );
+        } else if is_rails && self.hold.is_some() {
+            add("how long Rails' migrations hold locks isn't seen", "leave out `hold`");
         } else if self.database.is_none() {
             add("no database is named to rehearse on", "add `database: env://REHEARSAL_URL`");
         } else if self.database.as_ref() == database {

@@ -140,12 +140,24 @@ fn a_copy_to_rehearse_on_is_named_by_a_reference_or_with_its_terms() {
 fn what_nobody_would_keep_to_is_refused() {
     let idle = problems("migrations: {rails: true, via: host}");
     assert!(idle.len() == 1 && idle[0].starts_with("migrations.via: no database is named"), "{idle:?}");
+    let unknown = problems("migrations: {rails: true, rehearse: env://COPY}");
+    assert!(
+        unknown.len() == 1 && unknown[0].starts_with("migrations.rehearse: without the database itself"),
+        "{unknown:?}"
+    );
     let of = |lines: &str| problems(&format!("migrations: {{database: env://DB, {lines}}}"));
     for (lines, said) in [
         ("rails: true, locks: {end_blockers: 1m}", "migrations.locks.end_blockers: nobody is ended"),
         ("rails: true, backfill: {share: 10%}", "migrations.backfill: migrations of Rails have no backfills"),
         ("folder: db, engine: mariadb, backfill: {max_lag: 5s}", "migrations.backfill.max_lag: MySQL and"),
-        ("rails: true, rehearse: env://COPY", "migrations.rehearse: migrations of Rails aren't rehearsed"),
+        (
+            "rails: true, engine: mariadb, rehearse: env://COPY",
+            "migrations.rehearse: migrations of Rails are rehearsed on PostgreSQL alone",
+        ),
+        (
+            "rails: true, rehearse: {database: env://COPY, hold: 1s}",
+            "migrations.rehearse: how long Rails' migrations hold locks isn't seen",
+        ),
         ("folder: db, rehearse: {hold: 1s}", "migrations.rehearse: no database is named to rehearse on"),
         ("folder: db, rehearse: env://DB", "migrations.rehearse: this is the database itself"),
     ] {
