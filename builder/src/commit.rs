@@ -6,6 +6,7 @@ use std::time::Duration;
 use cutover_context::{Commit, Context, Repository, Scratch};
 use cutover_core::{BuildContext, GitSource, origin};
 use cutover_host::KeyAgent;
+use cutover_secrets::Values;
 use cutover_store::Store;
 
 use crate::{Error, Result};
@@ -32,6 +33,7 @@ pub struct Fetched {
 /// A repository that can't be reached, a key that can't be read, a commit without that folder or Dockerfile.
 pub async fn fetch(
     source: &GitSource,
+    values: &Values,
     store: &Store,
     known_hosts: &Path,
     limit: Duration,
@@ -42,7 +44,7 @@ pub async fn fetch(
     let _agent = match key {
         Some(reference) => {
             let name = "builder.git.key";
-            let value = cutover_secrets::resolve(reference).await;
+            let value = values.resolve(reference).await;
             let value = value.map_err(|source| Error::Secret { key: name.to_owned(), source })?;
             let socket = scratch.folder().join("agent");
             let agent = KeyAgent::new(name, value.expose()).await?.listen(&socket).map_err(Error::Agent)?;

@@ -3,6 +3,7 @@
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptions;
 use cutover_core::PrivateImage;
+use cutover_secrets::Values;
 use futures_util::TryStreamExt;
 use tokio::time::timeout;
 
@@ -20,11 +21,11 @@ impl Engine {
     }
 
     /// The same, where the registry asks for a password.
-    pub async fn existing_private(&self, source: &PrivateImage) -> Result<ImageId> {
+    pub async fn existing_private(&self, source: &PrivateImage, values: &Values) -> Result<ImageId> {
         let PrivateImage { image, registry } = source;
         let credentials = DockerCredentials {
             username: Some(registry.username.clone()),
-            password: Some(password(registry).await?.expose().to_owned()),
+            password: Some(password(registry, values).await?.expose().to_owned()),
             serveraddress: Some(registry.server.clone()),
             ..DockerCredentials::default()
         };

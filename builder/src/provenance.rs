@@ -218,7 +218,7 @@ impl<'a> Made<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use cutover_core::{DeployFile, Intent, Release, Source};
+    use cutover_core::{DeployFile, Intent, Release, Sealed, Source};
 
     use super::*;
 
@@ -234,6 +234,7 @@ mod tests {
             key: target.key,
             by: "anna@laptop".to_owned(),
             untimely: false,
+            sealed: Sealed::new(),
             intent: Intent::Deploy,
             stages: Plan::stages_for(&release, None),
             release,

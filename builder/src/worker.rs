@@ -8,9 +8,10 @@ use std::time::Duration;
 use cutover_bus::{Assignment, Performer};
 use cutover_context::advise;
 use cutover_core::{
-    BuildContext, DeploymentId, Failure, GitSource, HostSpec, Output, Plan, Progress, Source, origin,
+    BuildContext, DeploymentId, Failure, GitSource, HostSpec, Output, Plan, Program, Progress, Source, origin,
 };
 use cutover_host::{Host, HostAddress, Hosts, SshOptions};
+use cutover_secrets::Values;
 use cutover_store::Store;
 use tokio::sync::mpsc;
 use ulid::Ulid;
@@ -70,7 +71,8 @@ impl Builder {
         let plan = assignment.plan();
         let labels = labels(plan);
         let name = format!("cutover/{}:{}", plan.key.service, plan.release.id());
-        let build = Build { source, name: &name, labels: &labels };
+        let values = values(plan);
+        let build = Build { source, name: &name, labels: &labels, values: &values };
         let (events, mut told) = mpsc::channel(EVENTS);
         let tell = async {
             while let Some(event) = told.recv().await {
@@ -129,7 +131,8 @@ impl Builder {
         limit: Duration,
     ) -> Result<Fetched, Error> {
         assignment.progress(Progress::Step(format!("{} of {}", source.reference, source.url))).await;
-        let fetched = commit::fetch(source, &self.store, &self.known_hosts, limit).await?;
+        let fetched =
+            commit::fetch(source, &values(assignment.plan()), &self.store, &self.known_hosts, limit).await?;
         assignment.line(&format!("=> commit {} of {}", fetched.commit, source.url)).await;
         let has_user = assignment.plan().release.settings.container.user.is_some();
         for advice in advise(&fetched.dockerfile, &source.recipe, has_user) {
@@ -156,7 +159,7 @@ impl Performer for Builder {
                     take(&engine, assignment, &engine.existing(reference).await?).await
                 }
                 Source::Private(source) => {
-                    take(&engine, assignment, &engine.existing_private(source).await?).await
+                    take(&engine, assignment, &engine.existing_private(source, &values(plan)).await?).await
                 }
             }
         };
@@ -167,6 +170,11 @@ impl Performer for Builder {
                 .hint("raise timeouts.build in the deploy file if it needs longer")),
         }
     }
+}
+
+/// What the references of a plan stand for here.
+fn values(plan: &Plan) -> Values {
+    Values::of(plan, Program::Builder)
 }
 
 /// Takes an image that was there before.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cutover_builder::{Error, Fetched, fetch};
 use cutover_core::{GitSource, Reference, origin};
+use cutover_secrets::{Secret, Values};
 use cutover_store::Store;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -82,6 +83,14 @@ impl Server {
         run("git", &["-C", here, "rev-parse", "HEAD"])
     }
 
+    /// The keys that there are.
+    fn values(&self) -> Values {
+        Values::known(["user", "other"].map(|name| {
+            let key = std::fs::read_to_string(self.path(name)).unwrap();
+            (Reference::File(self.path(name)), Secret::new(key))
+        }))
+    }
+
     fn source(&self, key: &str) -> GitSource {
         let user = run("id", &["-un"]);
         GitSource {
@@ -104,7 +113,7 @@ async fn a_private_repository_is_fetched_with_a_key_from_a_known_host_alone() {
     let source = server.source("user");
 
     let Fetched { context, commit: fetched, dockerfile } =
-        fetch(&source, &store, &known_hosts, LIMIT).await.unwrap();
+        fetch(&source, &server.values(), &store, &known_hosts, LIMIT).await.unwrap();
     assert_eq!((fetched.as_str(), dockerfile.as_str()), (commit.as_str(), "FROM scratch\n"));
     assert_eq!(context.recipe.labels[origin::REVISION], commit);
     assert_eq!(context.recipe.labels[origin::SOURCE], source.url);
@@ -114,13 +123,17 @@ async fn a_private_repository_is_fetched_with_a_key_from_a_known_host_alone() {
 
     // What the plan says counts, whatever the branch stands for by then.
     let pinned = GitSource { commit: Some(commit.clone()), reference: "gone".to_owned(), ..source.clone() };
-    assert_eq!(fetch(&pinned, &store, &known_hosts, LIMIT).await.unwrap().context.archive, context.archive);
+    assert_eq!(
+        fetch(&pinned, &server.values(), &store, &known_hosts, LIMIT).await.unwrap().context.archive,
+        context.archive
+    );
 
-    let refused = fetch(&server.source("other"), &store, &known_hosts, LIMIT).await.unwrap_err();
+    let refused =
+        fetch(&server.source("other"), &server.values(), &store, &known_hosts, LIMIT).await.unwrap_err();
     assert!(refused.to_string().contains("Permission denied"), "{refused}");
-    let refused = fetch(&source, &store, Path::new("/dev/null"), LIMIT).await.unwrap_err();
+    let refused = fetch(&source, &server.values(), &store, Path::new("/dev/null"), LIMIT).await.unwrap_err();
     assert!(refused.to_string().contains("Host key verification failed"), "{refused}");
     let absent = GitSource { key: Some(Reference::File(server.path("absent"))), ..source };
-    let refused = fetch(&absent, &store, &known_hosts, LIMIT).await;
+    let refused = fetch(&absent, &server.values(), &store, &known_hosts, LIMIT).await;
     assert!(matches!(&refused, Err(Error::Secret { key, .. }) if key == "builder.git.key"), "{refused:?}");
 }

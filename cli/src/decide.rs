@@ -1,7 +1,7 @@
 //! Taking a decision, and following what comes of it.
 
 use cutover_bus::{DecideError, ServiceLog};
-use cutover_core::{Decision, DeploymentId, NeededSecret, Plan, Refused, Settings};
+use cutover_core::{Decision, DeploymentId, Plan, Refused};
 use serde::Serialize;
 
 use crate::console::Console;
@@ -59,22 +59,6 @@ pub(crate) async fn decide(
 pub(crate) async fn require_programs(session: &Session, plan: &Plan) -> anyhow::Result<()> {
     let missing = session.absent(&planning::programs(plan), plan.protocol).await?;
     if missing.is_empty() { Ok(()) } else { Err(Error::NoWorkers(missing).into()) }
-}
-
-/// Refuses settings whose secrets the programs on this machine would find unset, or with another value than this command:
-/// a value that was changed would be deployed as it was before. `built`: what a build needs, if there is one; `expands`: whether the
-/// database is needed, too.
-///
-/// # Errors
-/// The references.
-pub(crate) fn require_secrets(
-    session: &Session,
-    settings: &Settings,
-    built: Vec<NeededSecret<'_>>,
-    expands: bool,
-) -> anyhow::Result<()> {
-    let unresolved = session.unresolved(settings, built, expands)?;
-    if unresolved.is_empty() { Ok(()) } else { Err(Error::Unresolved(unresolved).into()) }
 }
 
 /// Another deployment is named with all that helps to find out about it.

@@ -9,8 +9,8 @@ use cutover_core::{
 };
 
 use crate::clock;
-use crate::environment::Unresolved;
 use crate::exit::Exit;
+use crate::persons::Unresolved;
 
 /// An expected error of the command line.
 #[derive(Debug, thiserror::Error)]
@@ -163,9 +163,27 @@ pub(crate) enum Error {
         /// Why not.
         why: &'static str,
     },
-    /// References to variables that the programs would find unset, or with another value.
+    /// References of the person who deploys that have no value here.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unresolved(Vec<Unresolved>),
+    /// Nobody has written down whom values are to be sealed to.
+    #[error(
+        "values of env://, file:// and cmd:// are sealed to the programs that need them, and this bus names no keys of theirs"
+    )]
+    NoSealingKeys,
+    /// More than a plan can hold.
+    #[error(
+        "the values of env://, file:// and cmd:// are {size} bytes once they are sealed, more than the {most} that a deployment may bring along"
+    )]
+    TooMuchSealed {
+        /// How much.
+        size: usize,
+        /// How much there may be.
+        most: usize,
+    },
+    /// What is live needs values that this deploy file doesn't name.
+    #[error("what is live was deployed with {}, which this deploy file doesn't name: nothing that somebody else has written is looked up here", .0.join(", "))]
+    NotNamed(Vec<String>),
     /// Secrets that a program which needs them doesn't find. Each one's reason was told.
     #[error("{missing} of {all} secrets have no value where it is needed")]
     SecretsMissing {
@@ -269,12 +287,14 @@ impl Error {
                     binaries.join(", ")
                 )
             }
-            Self::Unresolved(all) if all.iter().any(Unresolved::is_unset) => {
-                "set it, then `cutover up --restart`: the programs take over what is set then".to_owned()
-            }
             Self::Unresolved(_) => {
-                "`cutover up --restart` takes over what is set here; deployments wait and go on".to_owned()
+                "env://, file:// and cmd:// are looked up where `cutover` runs; what programs are to look up is vault:// or aws-sm://".to_owned()
             }
+            Self::NoSealingKeys => {
+                "on this machine: cutover up --restart    with a standing NATS server: `cutover keys`, docs/environment.md".to_owned()
+            }
+            Self::TooMuchSealed { .. } => "refer to vault:// or aws-sm:// for the large ones".to_owned(),
+            Self::NotNamed(_) => "cutover deploy reads what this deploy file names".to_owned(),
             Self::SecretsMissing { .. } => {
                 "docs/secrets.md says what each program needs for it in its own environment; `cutover up --restart` takes over what is set here".to_owned()
             }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use cutover_core::{
     Claim, Container, Decision, DeploymentId, Digest, Entry, Event, Fact, Failure, HostSpec, Intent,
     KeptRelease, MigrationFile, Output, PROTOCOL, Plan, ProbeSpec, Probes, Release, Replica, ReplicaSet,
-    Resources, Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Task, Timeouts, Timestamp,
+    Resources, Routing, Sealed, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Task, Timeouts,
+    Timestamp,
 };
 
 /// A service, and the time that its journal has come to.
@@ -116,6 +117,7 @@ impl Transcript {
             release: release("v1"),
             image: Digest::of(b"v1"),
             provenance: None,
+            sealed: Sealed::new(),
             deployment: "01jc0000000000000000000000".parse().unwrap(),
             since: Timestamp(0),
             replicas: Some(ReplicaSet {
@@ -155,6 +157,7 @@ impl Transcript {
             key: key(),
             by: "anna@laptop".to_owned(),
             untimely: false,
+            sealed: Sealed::new(),
             intent: Intent::Deploy,
             stages: Plan::stages_for(&release, None),
             release,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cutover_core::{
     DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, NeededSecret, Plan,
-    Program, Release, ReplicaSet, Service, ServiceKey, Settings, Stage, Target,
+    Program, Release, ReplicaSet, Sealed, Service, ServiceKey, Settings, Stage, Target,
 };
 use ulid::Ulid;
 
@@ -33,6 +33,7 @@ pub(crate) fn deploy(
         key: target.key.clone(),
         by,
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         stages,
         release,
@@ -75,6 +76,7 @@ pub(crate) fn rollback(
         key,
         by,
         untimely: false,
+        sealed: kept.sealed.clone(),
         intent: Intent::Rollback,
         release: kept.release.clone(),
         image,
@@ -103,7 +105,7 @@ pub(crate) fn refresh(
         matches!(stage, Stage::Boot | Stage::Probe | Stage::Switch | Stage::Soak | Stage::Retire)
     });
     let protocol = plan.protocol.max(Plan::protocol_without_ship());
-    Ok(Plan { intent: Intent::Deploy, stages, protocol, ..plan })
+    Ok(Plan { intent: Intent::Deploy, stages, protocol, sealed: Sealed::new(), ..plan })
 }
 
 /// What a worker must know to replace what is live by `release`: all that either of them says, and whatever was kept.

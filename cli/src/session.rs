@@ -1,16 +1,16 @@
 //! The bus, the journal and the artifact store that a command works with.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use cutover_bus::{Bus, Journal, Present, is_local};
-use cutover_core::{BusUser, Digest, NeededSecret, Program, Settings, Stage};
+use cutover_core::{BusUser, Digest, Program, Stage};
 use cutover_store::{Location, Store};
 
 use crate::args::Global;
 use crate::console::Console;
 use crate::embedded;
-use crate::environment::{self, Environment, Unresolved};
 use crate::error::Error;
 
 /// How long programs have to answer that they are there; all that are wanted have, usually, within a millisecond.
@@ -28,8 +28,8 @@ pub(crate) struct Session {
     store: Location,
     /// Whether the bus is reached over the loopback.
     is_local: bool,
-    /// The folder of what runs on this machine; none with a standing NATS server.
-    home: Option<PathBuf>,
+    /// The public keys of the bus's users as this machine knows them; none, where it doesn't.
+    keys: Option<BTreeMap<BusUser, String>>,
 }
 
 impl Session {
@@ -38,15 +38,18 @@ impl Session {
     /// # Errors
     /// A server that can't be reached, or that can't be started.
     pub(crate) async fn open(options: &Global, console: Console) -> anyhow::Result<Self> {
-        let (access, store, home) = match &options.nats_url {
+        let (access, store, keys) = match &options.nats_url {
             Some(url) => {
                 let in_home = || Location::folder(options.home().join("store"));
-                (options.access(url)?, options.store.clone().unwrap_or_else(in_home), None)
+                let file = options.nats_users.as_ref().filter(|file| !file.is_empty());
+                let keys = file.map(|file| embedded::users(Path::new(file))).transpose()?;
+                (options.access(url)?, options.store.clone().unwrap_or_else(in_home), keys)
             }
             None => {
                 let control_plane = embedded::ensure(&options.home(), &|line| console.note(line)).await?;
                 let access = control_plane.access(BusUser::Operator)?;
-                (access, Location::folder(control_plane.store), Some(options.home()))
+                let keys = control_plane.public_keys()?;
+                (access, Location::folder(control_plane.store), Some(keys))
             }
         };
         let bus = Bus::enter(&access, NAME).await?;
@@ -57,15 +60,15 @@ impl Session {
             }
             opened => opened?,
         };
-        let journal = match options.nats_users.as_ref().filter(|file| !file.is_empty() && home.is_none()) {
-            Some(file) if access.user() == Some(BusUser::Operator) => {
+        let journal = match &keys {
+            Some(keys) if options.nats_url.is_some() && access.user() == Some(BusUser::Operator) => {
                 bus.make_consumers(&journal, Stage::ALL).await?;
-                bus.take_signatures_of(&embedded::users(Path::new(file))?).await?;
+                bus.take_signatures_of(keys).await?;
                 bus.open().await?
             }
             _ => journal,
         };
-        Ok(Self { bus, journal, store, is_local: is_local(&access.url), home })
+        Ok(Self { bus, journal, store, is_local: is_local(&access.url), keys })
     }
 
     /// The same for a command that only looks: on a machine where nothing was ever started, nothing is.
@@ -105,21 +108,20 @@ impl Session {
         self.bus.presence(&[], ANSWER).await
     }
 
-    /// The references that the programs on this machine would find unset, or with another value than this command. Of
-    /// programs elsewhere nothing is known.
+    /// The programs' public keys, which values are sealed to: those that this machine knows, or else those that the bus has.
     ///
     /// # Errors
-    /// A home that can't be read.
-    pub(crate) fn unresolved(
-        &self,
-        settings: &Settings,
-        built: Vec<NeededSecret<'_>>,
-        expands: bool,
-    ) -> anyhow::Result<Vec<Unresolved>> {
-        let programs = self.home.as_deref().map(embedded::environment).transpose()?.flatten();
-        Ok(programs.map_or_else(Vec::new, |programs| {
-            environment::unresolved(settings, built, expands, &Environment::of_this_process(), &programs)
-        }))
+    /// A connection that is lost.
+    pub(crate) async fn sealing_keys(&self) -> Result<BTreeMap<Program, String>, cutover_bus::Error> {
+        let keys = match &self.keys {
+            Some(keys) => keys.clone(),
+            None => self.bus.keys_in_force().await?,
+        };
+        let program = |(user, key)| match user {
+            BusUser::Program(program) => Some((program, key)),
+            _ => None,
+        };
+        Ok(keys.into_iter().filter_map(program).collect())
     }
 
     /// The artifact store.

@@ -239,38 +239,38 @@ async fn two_commands_at_once_start_one() {
 }
 
 #[tokio::test]
-async fn a_secret_that_the_programs_were_not_started_with_is_refused_and_never_shown() {
+async fn a_secret_that_nobody_has_here_is_refused_and_one_that_somebody_has_is_never_shown() {
     const VARIABLE: &str = "CUTOVER_TEST_KEY";
     let control_plane = ControlPlane::new();
     let deploy_file = control_plane.home.path().join("cutover.yaml");
     let text = format!(
         "service: hello\nimage: hello@sha256:{}\nport: 3000\nreadiness_probe: {{path: /up}}\n\
-         env: {{secret: {{KEY: env://{VARIABLE}}}}}\ndestinations: {{production: {{hosts: [198.18.0.1]}}}}\n",
+         env: {{secret: {{KEY: env://{VARIABLE}, OTHER: 'cmd://sh -c \"exit 5\"'}}}}\n\
+         destinations: {{production: {{hosts: [198.18.0.1]}}}}\n",
         "0".repeat(64)
     );
-    std::fs::write(&deploy_file, text).unwrap();
-    let deploy = |value: Option<&str>| {
+    let whole = text.replace("exit 5", "echo hunter3");
+    let run = |verb: &[&str], value: Option<&str>, text: &str| {
+        std::fs::write(&deploy_file, text).unwrap();
         let mut command = control_plane.cutover();
-        command.arg("deploy").arg("--file").arg(&deploy_file).env_remove(VARIABLE);
+        command.args(verb).arg("--file").arg(&deploy_file).env_remove(VARIABLE);
         let output = command.envs(value.map(|value| (VARIABLE, value))).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (output.status.code(), text)
     };
 
-    success(control_plane.up(&[]).env_remove(VARIABLE));
-    let (code, told) = deploy(None);
-    assert!(code == Some(2) && told.contains("env.secret.KEY") && told.contains(VARIABLE), "{told}");
-    let (code, told) = deploy(Some("hunter2"));
-    assert!(code == Some(2) && told.contains("without it") && told.contains("up --restart"), "{told}");
+    success(&mut control_plane.up(&[]));
+    let (code, told) = run(&["deploy"], None, &text);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("env.secret.KEY: env://CUTOVER_TEST_KEY: the variable is not set"), "{told}");
+    assert!(told.contains("env.secret.OTHER: cmd://sh -c \"exit 5\": sh failed, exit status: 5"), "{told}");
+    // All is there but the programs to carry it out.
+    let (code, told) = run(&["deploy"], Some("hunter2"), &whole);
+    assert!(code == Some(7) && told.contains("is running"), "{told}");
     assert!(!told.contains("hunter2"), "{told}");
-
-    success(control_plane.up(&["--restart"]).env(VARIABLE, "hunter2"));
-    for value in [None, Some("hunter2")] {
-        let (code, told) = deploy(value);
-        assert!(code == Some(7) && told.contains("is running"), "{told}");
-    }
-    let (code, told) = deploy(Some("hunter3"));
-    assert!(code == Some(2) && told.contains("another value") && told.contains("up --restart"), "{told}");
-    assert!(!told.contains("hunter"), "{told}");
+    let (code, told) = run(&["secrets", "check"], Some("hunter2"), &whole);
+    assert!(code == Some(0) && told.contains("env://CUTOVER_TEST_KEY  here: found"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[test]

@@ -129,6 +129,7 @@ impl ControlPlane {
             let log = std::fs::File::create(plane.home.path().join(format!("{program}.log")))?;
             let mut command = Command::new(plane.programs.join(program.binary()));
             command.envs(plane.environment.iter().map(|(name, value)| (*name, value.as_str())));
+            command.env("CUTOVER_SEALING_KEY", plane.key_file(BusUser::Program(program)));
             plane.beside.push(command.stdin(Stdio::null()).stderr(log).spawn()?);
         }
         Ok(plane)
@@ -219,7 +220,16 @@ impl ControlPlane {
 
     /// The file of a user's key; none, where its bus doesn't tell users apart.
     pub fn key_of(&self, user: BusUser) -> Option<PathBuf> {
-        Some(self.home.path().join(format!("home/bus/{user}.key"))).filter(|key| key.exists())
+        let is_secure = self.account().is_ok_and(|account| account.secure);
+        is_secure.then(|| self.key_file(user))
+    }
+
+    fn key_file(&self, user: BusUser) -> PathBuf {
+        self.home.path().join(format!("home/bus/{user}.key"))
+    }
+
+    fn account(&self) -> anyhow::Result<Account> {
+        Ok(serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?)
     }
 
     /// The certificate that its server's is verified by.
@@ -232,9 +242,7 @@ impl ControlPlane {
     /// # Errors
     /// A home without a control plane.
     pub fn url(&self) -> anyhow::Result<String> {
-        let account: Account =
-            serde_json::from_slice(&std::fs::read(self.home.path().join("home/nats.json"))?)?;
-        let Account { port, user, password, secure } = account;
+        let Account { port, user, password, secure } = self.account()?;
         if secure {
             return Ok(format!("tls://127.0.0.1:{port}"));
         }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cutover_core::{Outcome, Stage, Task};
-use cutover_e2e::{App, ControlPlane, Host, Project, SecretStores};
+use cutover_e2e::{App, ControlPlane, Ended, Host, Project, SecretStores};
 use support::{Expect, Scene};
 
 /// A secret, and all that it could be written as.
@@ -189,7 +189,7 @@ async fn who_needs_a_secret_says_whether_it_is_there_and_nobody_says_which_one()
         &[
             "  ok  env.secret.PASSWORD  vault://kv/shop/db#password  shipper: found, version 1\n",
             "  ok  env.secret.TOKEN  aws-sm://prod/shop#token  shipper: found",
-            "  ok  migrations.database  env://DATABASE_URL  migrator: found\n",
+            "  ok  migrations.database  env://DATABASE_URL  here: found\n",
         ],
     );
     check(
@@ -202,7 +202,7 @@ async fn who_needs_a_secret_says_whether_it_is_there_and_nobody_says_which_one()
             "  --  env.secret.A  vault://kv/shop/db#pasword  shipper: the secret is there, and has no field of that name\n",
             "  --  env.secret.B  vault://kv/bank/db#password  shipper: the operator has not allowed it",
             "  --  env.secret.C  vault://kv/shop/cache#password  shipper: ",
-            "  --  env.secret.D  env://NOWHERE  shipper: the variable is not set",
+            "  --  env.secret.D  env://NOWHERE  here: the variable is not set",
             "  ok  migrations.database",
             "error: 4 of 5 secrets have no value where it is needed",
         ],
@@ -218,5 +218,96 @@ async fn who_needs_a_secret_says_whether_it_is_there_and_nobody_says_which_one()
     );
     for said in said {
         assert!(!secret.is_in(said.as_bytes()), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_person_has_is_sealed_and_stays_with_its_release() {
+    let host = Host::up(&format!("sealed-{}", std::process::id())).unwrap();
+    let plane = ControlPlane::up_secured(&[&host]).unwrap();
+    let scene = Scene { project: Project::new().unwrap(), plane, host, others: Vec::new() };
+    let [old, new, printed, set] = ["old", "new", "printed", "set"].map(Canary::new);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, to_print) = (folder.path().join("key"), folder.path().join("to print"));
+    fs::write(&file, &old.value).unwrap();
+    fs::write(&to_print, format!("{}\n", printed.value)).unwrap();
+    let secrets = format!(
+        "env: {{secret: {{KEY: 'file://{}', PRINTED: \"cmd://cat '{}'\", SET: env://PERSONS_VALUE}}}}",
+        file.display(),
+        to_print.display()
+    );
+    let secrets: &'static str = secrets.leak();
+    let app = |version: &str, env: &'static str| App { probes: vec![env], ..scene.app(version) };
+    // The programs were started without the variable: the one that is set is that of the command.
+    let with_value = |arguments: &[&str]| {
+        let mut command = scene.plane.command(scene.project.folder(), arguments);
+        let output = command.env("PERSONS_VALUE", &set.value).output().unwrap();
+        Ended {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    };
+    let environments = || {
+        let replicas = scene.replicas();
+        let inspect = ["docker", "inspect", "--format", "{{json .Config.Env}}"];
+        let command: Vec<&str> = inspect.into_iter().chain(replicas.iter().map(String::as_str)).collect();
+        scene.host.exec(&command).unwrap().into_bytes()
+    };
+
+    scene.project.write(&app("v1", secrets)).unwrap();
+    let mut said = vec![scene.cutover(&["setup"])];
+    let refused = scene.cutover(&["deploy"]);
+    refused.exited(2, &["env.secret.SET: env://PERSONS_VALUE: the variable is not set"]);
+    said.push(refused);
+    said.push(with_value(&["secrets", "check"]));
+    said.last().unwrap().exited(0, &["  ok  env.secret.PRINTED  cmd://cat '", "'  here: found\n"]);
+    said.push(with_value(&["deploy", "--version", "v1"]));
+    said.last().unwrap().succeeded();
+    scene.serves("v1").await;
+    assert!([&old, &printed, &set].into_iter().all(|canary| canary.is_in(&environments())));
+
+    // Each release has its own; to go back to one needs nothing of it here.
+    let load = scene.load();
+    fs::write(&file, &new.value).unwrap();
+    scene.project.write(&app("v2", secrets)).unwrap();
+    said.push(with_value(&["deploy", "--version", "v2"]));
+    said.last().unwrap().succeeded();
+    assert!(new.is_in(&environments()) && !old.is_in(&environments()));
+    fs::remove_file(&file).unwrap();
+    said.push(scene.cutover(&["rollback"]));
+    said.last().unwrap().succeeded();
+    scene.serves("v1").await;
+    assert!(old.is_in(&environments()) && !new.is_in(&environments()));
+
+    // Nothing is looked up here that only the journal names.
+    fs::write(&file, &new.value).unwrap();
+    scene.project.write(&app("v1", "env: {secret: {SET: env://PERSONS_VALUE}}")).unwrap();
+    said.push(with_value(&["deploy", "--refresh-secrets"]));
+    said.last().unwrap().exited(2, &["file://", "cmd://cat", "which this deploy file doesn't name"]);
+    scene.project.write(&app("v1", secrets)).unwrap();
+    said.push(with_value(&["deploy", "--refresh-secrets"]));
+    said.last().unwrap().succeeded();
+    assert!(new.is_in(&environments()) && !old.is_in(&environments()));
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    said.push(with_value(&["plan", "--json"]));
+    said.push(scene.cutover(&["history", "--json"]));
+
+    for canary in [&old, &new, &printed, &set] {
+        for path in files(scene.plane.home()) {
+            assert!(
+                !canary.is_in(&fs::read(&path).unwrap_or_default()),
+                "{} in {}",
+                canary.value,
+                path.display()
+            );
+        }
+        for arguments in arguments() {
+            assert!(!canary.is_in(&arguments), "{} in {}", canary.value, String::from_utf8_lossy(&arguments));
+        }
+        for ended in &said {
+            assert!(!canary.is_in(format!("{}{}", ended.out, ended.err).as_bytes()), "{}", canary.value);
+        }
     }
 }

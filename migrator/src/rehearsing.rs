@@ -17,7 +17,7 @@ impl Migrator {
         let (Some(terms), Some(database)) = (&settings.rehearsal, &settings.database) else {
             return Ok(Vec::new());
         };
-        let (copy, original) = (resolved(&terms.database).await?, resolved(database).await?);
+        let (copy, original) = (resolved(&terms.database, plan).await?, resolved(database, plan).await?);
         let way_to_copy = self.tunnel(assignment, &copy, terms.via).await?;
         let way = self.tunnel(assignment, &original, settings.via).await?;
         let limit = terms.timeout.0;

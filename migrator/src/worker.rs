@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Engine, Failure, MigrationFile, Output, Phase, Reference, ServiceName, Span, Stage, Via};
+use cutover_core::{
+    Engine, Failure, MigrationFile, Output, Phase, Plan, Program, Reference, ServiceName, Span, Stage, Via,
+};
 use cutover_fleet::Fleet;
 use cutover_migration::{InvalidMigration, Migration, Migrations, Version};
-use cutover_secrets::Secret;
+use cutover_secrets::{Secret, Values};
 use cutover_store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -103,7 +105,7 @@ impl Migrator {
             return Err(Failure::lasting("the release has migrations, and no database to run them on")
                 .hint("name it in the deploy file: migrations: { database: env://DATABASE_URL }"));
         };
-        let database = resolved(database).await?;
+        let database = resolved(database, plan).await?;
         let migrations = self.read(assignment, |file| is_concerned(assignment, file)).await?;
         let work = Work { migrations, ..Work::of(assignment) };
         let tunnel = self.tunnel(assignment, &database, plan.release.settings.via).await?;
@@ -135,11 +137,12 @@ impl Migrator {
 }
 
 /// The URL of a database.
-pub(crate) async fn resolved(database: &Reference) -> Result<Secret, Failure> {
-    cutover_secrets::resolve(database).await.map_err(|error| {
+pub(crate) async fn resolved(database: &Reference, plan: &Plan) -> Result<Secret, Failure> {
+    let value = Values::of(plan, Program::Migrator).resolve(database).await;
+    value.map_err(|error| {
         Failure::of(&error, error.retryable()).hint(
-            "references are resolved by the migrator, from its own environment and files, and from the stores of secrets \
-             that its environment names",
+            "references to stores of secrets are resolved by the migrator, from the stores that its environment names; others by \
+             whoever deploys",
         )
     })
 }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::Docker;
-use cutover_core::{Epoch, Plan, Replica};
+use cutover_core::{Epoch, Plan, Program, Replica};
 use cutover_fleet::{Container, ImageName, Machine, Member, Network, environment};
+use cutover_secrets::Values;
 use futures_util::future::join_all;
 
 use crate::startup::Startup;
@@ -47,7 +48,7 @@ impl Crew<'_> {
         addresses: &[Ipv4Addr],
     ) -> Result<Replica> {
         let settings = member.settings(self.plan);
-        let env = environment(&settings).await?;
+        let env = environment(&settings, &Values::of(self.plan, Program::Shipper)).await?;
         let spec = ContainerSpec {
             plan: self.plan,
             member,

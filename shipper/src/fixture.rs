@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Container, DeploymentId, Digest, Epoch, HostSpec, Intent, JournalId, PROTOCOL, Plan, ProbeSpec, Probes,
-    Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
+    Release, Resources, Routing, Sealed, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts,
 };
 use cutover_fleet::Labels;
 
@@ -72,6 +72,7 @@ pub(crate) fn plan(deployment: DeploymentId, settings: Settings) -> Plan {
         key: key(),
         by: "anna@laptop".to_owned(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, Some(&image)),
         release,

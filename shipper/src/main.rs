@@ -8,6 +8,7 @@ use cutover_fleet::Fleet;
 use cutover_host::Hosts;
 use cutover_program::Arguments;
 use cutover_registry::Pace;
+use cutover_secrets::Stores;
 use cutover_shipper::{Origin, Shipper};
 use cutover_store::{Location, Store};
 
@@ -31,7 +32,8 @@ async fn main() -> anyhow::Result<()> {
     command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
     let store = Store::open(&command.store).await?;
     let pace = Pace::new(command.bandwidth.and_then(|Bytes(bytes)| NonZeroU64::new(bytes)));
-    let shipper = Shipper::new(Fleet::new(Hosts::from_environment()?), Origin::new(store, pace));
+    let origin = Origin::new(store, pace, Stores::from_environment());
+    let shipper = Shipper::new(Fleet::new(Hosts::from_environment()?), origin);
     cutover_program::run(Program::Shipper, env!("CARGO_PKG_VERSION"), command.program, shipper).await?;
     Ok(())
 }

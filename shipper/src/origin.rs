@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cutover_registry::Pace;
+use cutover_secrets::Stores;
 use cutover_store::Store;
 use tokio::sync::Mutex;
 
@@ -11,13 +12,16 @@ use tokio::sync::Mutex;
 pub struct Origin {
     pub(crate) store: Store,
     pub(crate) pace: Pace,
+    /// What the password of a registry is found by.
+    pub(crate) stores: Stores,
     /// Held while an image is put into a registry: of the hosts that need it, one sends it, and the others find it there.
     pub(crate) publishing: Arc<Mutex<()>>,
 }
 
 impl Origin {
-    /// Sends what is in `store`, no faster than at `pace` to all hosts and registries together.
-    pub fn new(store: Store, pace: Pace) -> Self {
-        Self { store, pace, publishing: Arc::default() }
+    /// Sends what is in `store`, no faster than at `pace` to all hosts and registries together; registries are entered by what
+    /// `stores` have.
+    pub fn new(store: Store, pace: Pace, stores: Stores) -> Self {
+        Self { store, pace, stores, publishing: Arc::default() }
     }
 }

@@ -7,7 +7,7 @@ use bollard::auth::DockerCredentials;
 use cutover_core::{Progress, Repository};
 use cutover_fleet::{ImageName, Machine};
 use cutover_registry::{Image, Remote};
-use cutover_secrets::Secret;
+use cutover_secrets::{Secret, Values};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -22,13 +22,13 @@ const REPORT_EVERY: Duration = Duration::from_millis(250);
 pub(crate) async fn pull(
     machine: &Machine,
     origin: &Origin,
-    repository: &Repository,
+    (repository, values): (&Repository, &Values),
     image: &Image,
     name: &ImageName,
     progress: &watch::Sender<Progress>,
 ) -> Result<u64> {
     let login = &repository.registry;
-    let password = cutover_secrets::resolve(&login.password).await;
+    let password = values.resolve(&login.password).await;
     let password = password.map_err(|source| cutover_fleet::Error::Secret {
         variable: "registry.password".to_owned(),
         source,

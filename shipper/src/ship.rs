@@ -1,9 +1,10 @@
 //! The ship stage: what a host lacks of the image, and nothing else.
 
 use bollard::models::ImageInspect;
-use cutover_core::{Digest, Plan, Progress};
+use cutover_core::{Digest, Plan, Program, Progress};
 use cutover_fleet::{ImageName, Machine};
 use cutover_registry::{Image, Platform};
+use cutover_secrets::Values;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -47,7 +48,8 @@ pub async fn ship(
         Box::pin(space::check(machine, &origin.store, &plan.key, &image)).await?;
         let pulled = match &plan.release.settings.repository {
             Some(repository) => {
-                Box::pin(publication::pull(machine, origin, repository, &image, &name, progress)).await
+                let through = (repository, &Values::by(plan, Program::Shipper, &origin.stores));
+                Box::pin(publication::pull(machine, origin, through, &image, &name, progress)).await
             }
             None => pull(machine, origin, &image, (&plan.key, &name), progress).await,
         };

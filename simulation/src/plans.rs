@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cutover_core::{
     Canary, CanaryStep, Container, ContractTerms, Decision, DeploymentId, Digest, Hold, HostName, HostSpec,
     Intent, KeptRelease, MigrationFile, PROTOCOL, Phase, Plan, ProbeSpec, Probes, Release, Resources,
-    Routing, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, When,
+    Routing, Sealed, Service, ServiceKey, Settings, Soak, Source, Span, Stage, Timeouts, When,
 };
 
 use crate::chance::Chance;
@@ -85,6 +85,7 @@ fn plan(world: &World, by: &str, number: u32, release: Release, image: Option<Di
         key: key(),
         by: by.to_owned(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, image.as_ref()),
         release,

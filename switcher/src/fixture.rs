@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cutover_core::{
     ApplicationProtocol, CertificateSource, Container, Ejection, HealthCheck, HostSpec, Intent, PROTOCOL,
-    Plan, Port, ProbeSpec, Probes, Release, Resources, Routing, ServiceKey, Settings, Soak, Source, Span,
-    Stage, Timeouts, Tls,
+    Plan, Port, ProbeSpec, Probes, Release, Resources, Routing, Sealed, ServiceKey, Settings, Soak, Source,
+    Span, Stage, Timeouts, Tls,
 };
 
 /// A plan that says everything.
@@ -104,6 +104,7 @@ pub(crate) fn plan() -> Plan {
         key: ServiceKey { destination: "production".parse().unwrap(), service: "shop".parse().unwrap() },
         by: "ann@laptop".into(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         release,
         image: None,

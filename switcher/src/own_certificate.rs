@@ -3,21 +3,23 @@
 use std::net::Ipv4Addr;
 
 use cutover_control::{Certificate, CertificateStatus, SecretText};
-use cutover_core::{CertificateSource, Plan, Reference, Tls};
+use cutover_core::{CertificateSource, Plan, Program, Reference, Tls};
 use cutover_fleet::Machine;
-use cutover_secrets::Secret;
+use cutover_secrets::{Secret, Stores, Values};
 
 use crate::{Error, leaf};
 
 /// Puts the certificate of the plan onto the proxy of a host, where it names one; the proxy must show that one afterwards. Done
 /// again, it changes nothing.
-pub(crate) async fn certify(machine: &Machine, plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn certify(machine: &Machine, plan: &Plan, stores: &Stores) -> Result<(), Error> {
     let Some(Tls { certificate: CertificateSource::Own { certificate, key }, .. }) =
         &plan.release.settings.proxy.tls
     else {
         return Ok(());
     };
-    let (chain, key) = tokio::try_join!(value("certificate", certificate), value("key", key))?;
+    let values = Values::by(plan, Program::Switcher, stores);
+    let (chain, key) =
+        tokio::try_join!(value(&values, "certificate", certificate), value(&values, "key", key))?;
     let (chain, key) = (chain.expose().to_owned(), SecretText::new(key.expose().to_owned()));
     let certificate = Certificate { chain, key, ordered_from: None };
     let sent = leaf::read(&certificate);
@@ -37,8 +39,8 @@ fn is_the_same(shown: &CertificateStatus, sent: &CertificateStatus) -> bool {
         && shown.names.iter().all(|name| sent.names.contains(name) || is_address(name))
 }
 
-async fn value(key: &'static str, reference: &Reference) -> Result<Secret, Error> {
-    cutover_secrets::resolve(reference).await.map_err(|source| Error::Secret { key, source })
+async fn value(values: &Values, key: &'static str, reference: &Reference) -> Result<Secret, Error> {
+    values.resolve(reference).await.map_err(|source| Error::Secret { key, source })
 }
 
 #[cfg(test)]
@@ -46,6 +48,7 @@ mod tests {
     use cutover_core::Failure;
 
     use super::*;
+    use crate::fixture;
 
     #[test]
     fn another_certificate_is_known_by_its_dates_and_its_names() {
@@ -69,10 +72,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_missing_is_named_by_its_key_and_its_reference() {
-        let reference = Reference::Environment("CUTOVER_SURELY_NOT_SET".into());
-        let failure = Failure::from(value("key", &reference).await.unwrap_err());
-        let message = "there is no value for proxy.tls.key: env://CUTOVER_SURELY_NOT_SET: the variable is not set in \
-                       the environment of this program";
+        let reference = Reference::Environment("TLS_KEY".into());
+        let values = Values::of(&fixture::plan(), Program::Switcher);
+        let failure = Failure::from(value(&values, "key", &reference).await.unwrap_err());
+        let message = "there is no value for proxy.tls.key: env://TLS_KEY: the deployment has no value of it for the \
+                       switcher: deploy again";
         assert_eq!(failure.message, message);
         assert!(!failure.retry);
     }

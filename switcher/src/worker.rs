@@ -3,6 +3,7 @@
 use cutover_bus::{Assignment, Performer};
 use cutover_core::{Failure, Output, Stage};
 use cutover_fleet::Fleet;
+use cutover_secrets::Stores;
 
 use crate::canary::canary;
 use crate::own_certificate::certify;
@@ -13,12 +14,13 @@ use crate::switch::switch;
 #[derive(Debug)]
 pub struct Switcher {
     fleet: Fleet,
+    stores: Stores,
 }
 
 impl Switcher {
-    /// A switcher that reaches hosts through `fleet`.
-    pub const fn new(fleet: Fleet) -> Self {
-        Self { fleet }
+    /// A switcher that reaches hosts through `fleet`, and has its secrets from `stores`.
+    pub const fn new(fleet: Fleet, stores: Stores) -> Self {
+        Self { fleet, stores }
     }
 }
 
@@ -34,7 +36,7 @@ impl Performer for Switcher {
                 for deployment in assignment.service.to_take_back_on(machine.name()) {
                     restore(&machine, plan, epoch, deployment).await?;
                 }
-                certify(&machine, plan).await?;
+                certify(&machine, plan, &self.stores).await?;
                 let replicas = assignment.deployment().replicas(machine.name());
                 let previous = switch(&machine, plan, epoch, replicas).await?;
                 Ok(Output::Switched { previous })

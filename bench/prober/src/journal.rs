@@ -10,8 +10,8 @@ use anyhow::Context;
 use cutover_bus::{Assignment, Bus, Copies, Journal, Performer, WorkerOptions, work};
 use cutover_core::{
     Canary, Container, ContractTerms, Decision, Digest, Engine, Failure, HostSpec, Intent, Output, PROTOCOL,
-    Plan, ProbeSpec, Probes, Program, Release, Replica, Resources, Routing, ServiceKey, Settings, Soak,
-    Source, Span, Stage, Timeouts,
+    Plan, ProbeSpec, Probes, Program, Release, Replica, Resources, Routing, Sealed, ServiceKey, Settings,
+    Soak, Source, Span, Stage, Timeouts,
 };
 use cutover_telemetry::Metrics;
 use tokio::task::JoinSet;
@@ -185,6 +185,7 @@ fn plan(hosts: usize, port: u16) -> anyhow::Result<Plan> {
         key: ServiceKey { destination: "production".parse()?, service: "hello".parse()? },
         by: "bench@here".into(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, image.as_ref()),
         release,

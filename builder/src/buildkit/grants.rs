@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use cutover_core::{Recipe, RegistryLogin, SshKeys};
 use cutover_host::{KeyAgent, Stream};
-use cutover_secrets::Secret;
+use cutover_secrets::{Secret, Values};
 use tokio::net::UnixStream;
 
 use crate::{Error, Result};
@@ -32,11 +32,11 @@ enum Agent {
 }
 
 impl Grants {
-    /// Reads what the recipe refers to, from the environment and the files of this program.
-    pub(super) async fn of(recipe: &Recipe) -> Result<Self> {
+    /// Reads what the recipe refers to.
+    pub(super) async fn of(recipe: &Recipe, values: &Values) -> Result<Self> {
         let mut grants = Self::default();
         for (id, reference) in &recipe.secrets {
-            let value = cutover_secrets::resolve(reference).await;
+            let value = values.resolve(reference).await;
             let value =
                 value.map_err(|source| Error::Secret { key: format!("builder.secrets.{id}"), source })?;
             grants.secrets.insert(id.clone(), value);
@@ -49,7 +49,7 @@ impl Grants {
                 },
                 SshKeys::Key(reference) => {
                     let key = format!("builder.ssh.{id}");
-                    let value = cutover_secrets::resolve(reference).await;
+                    let value = values.resolve(reference).await;
                     let value = value.map_err(|source| Error::Secret { key: key.clone(), source })?;
                     Agent::Key(KeyAgent::new(&key, value.expose()).await?)
                 }
@@ -57,7 +57,7 @@ impl Grants {
             grants.agents.insert(id.clone(), agent);
         }
         if let Some(login) = &recipe.registry {
-            grants.login = Some((login.clone(), password(login).await?));
+            grants.login = Some((login.clone(), password(login, values).await?));
         }
         Ok(grants)
     }
@@ -107,8 +107,8 @@ impl Grants {
 }
 
 /// The password of a registry.
-pub(crate) async fn password(login: &RegistryLogin) -> Result<Secret> {
-    let value = cutover_secrets::resolve(&login.password).await;
+pub(crate) async fn password(login: &RegistryLogin, values: &Values) -> Result<Secret> {
+    let value = values.resolve(&login.password).await;
     value.map_err(|source| Error::Secret { key: "registry.password".to_owned(), source })
 }
 

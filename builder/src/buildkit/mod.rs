@@ -23,6 +23,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     CacheOptions, CacheOptionsEntry, SolveRequest, StatusRequest,
 };
 use cutover_core::{BuildContext, Recipe};
+use cutover_secrets::Values;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
@@ -52,6 +53,8 @@ pub struct Build<'a> {
     pub name: &'a str,
     /// Labels that are added to those of the Dockerfile and of the recipe.
     pub labels: &'a BTreeMap<String, String>,
+    /// What its references stand for.
+    pub values: &'a Values,
 }
 
 /// What a build has made.
@@ -72,7 +75,7 @@ impl Engine {
     pub async fn build(&self, build: &Build<'_>, events: &mpsc::Sender<BuildEvent>) -> Result<Built> {
         // An absent context is an error of the store, not one that BuildKit has to put into words.
         self.store.get(&build.source.archive).await?;
-        let grants = Arc::new(Grants::of(&build.source.recipe).await?);
+        let grants = Arc::new(Grants::of(&build.source.recipe, build.values).await?);
         let limit = self.limits.build;
         let solved = timeout(limit, Box::pin(self.solve(build, grants, events))).await;
         let bases = solved.map_err(|_| Error::TimedOut { action: "build the image", limit })??;

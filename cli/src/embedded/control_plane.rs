@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cutover_bus::{Access, Present};
 use cutover_core::{BusUser, Program};
@@ -11,7 +11,6 @@ use super::home::write_private;
 use super::nats_server::NatsServer;
 use super::run::Run;
 use super::{Error, Home, Keyring, executable};
-use crate::environment::Environment;
 
 /// A control plane on this machine: what its supervisor runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +19,10 @@ pub(crate) struct ControlPlane {
     pub(crate) version: String,
     /// Where its NATS server answers. It holds the password.
     pub(crate) url: String,
-    /// The folder of the keys of its users, where its bus tells them apart.
-    #[serde(default)]
-    pub(super) keys: Option<PathBuf>,
+    /// The folder of its keys.
+    pub(super) keys: PathBuf,
+    /// Whether its bus tells its users apart by them.
+    pub(super) secure: bool,
     /// The folder of its artifact store.
     pub(crate) store: PathBuf,
     pub(super) run: Run,
@@ -45,26 +45,23 @@ pub(super) struct Record {
     pub(super) control_plane: ControlPlane,
 }
 
-/// What the programs of a home were started with: the environment of their supervisor, which they inherit. None where
-/// none runs.
-///
-/// # Errors
-/// A record that can't be read.
-pub(crate) fn environment(home: &Path) -> Result<Option<Environment>, Error> {
-    let record = Record::read(&Home::open(home)?)?.filter(Record::is_running);
-    // It may end in between, and nothing is known of it then.
-    Ok(record.and_then(|record| Environment::of_process(record.supervisor).ok()))
-}
-
 impl ControlPlane {
     /// How many of each program it runs.
     pub(crate) fn scale(&self) -> BTreeMap<Program, usize> {
         self.programs.iter().map(|crew| (crew.program, crew.instances)).collect()
     }
 
-    /// The keys of its users, where its bus tells them apart.
-    pub(super) fn keyring(&self) -> Result<Option<Keyring>, Error> {
-        self.keys.as_deref().map(|folder| Keyring::of(folder, &[])).transpose()
+    /// Its keys.
+    pub(super) fn keyring(&self) -> Result<Keyring, Error> {
+        Keyring::of(&self.keys, &[])
+    }
+
+    /// The public keys.
+    ///
+    /// # Errors
+    /// A key that can't be read.
+    pub(crate) fn public_keys(&self) -> Result<BTreeMap<BusUser, String>, Error> {
+        Ok(self.keyring()?.public())
     }
 
     /// How its bus is entered by a user.
@@ -72,8 +69,7 @@ impl ControlPlane {
     /// # Errors
     /// A key that can't be read.
     pub(crate) fn access(&self, user: BusUser) -> Result<Access, Error> {
-        let keyring = self.keyring()?;
-        Ok(keyring.map_or_else(|| Access::open(&self.url), |keyring| keyring.access(&self.url, user)))
+        if self.secure { Ok(self.keyring()?.access(&self.url, user)) } else { Ok(Access::open(&self.url)) }
     }
 
     /// What it runs, in a few words: `nats-server 2.15.1, builder, shipper ×2, …`.

@@ -73,7 +73,7 @@ impl Home {
         self.folder.join("nats.conf")
     }
 
-    /// The keys and certificates of a bus that tells its users apart.
+    /// The keys that values are sealed to, and by which a bus may tell its users apart; its certificates.
     pub(super) fn keys(&self) -> PathBuf {
         self.folder.join("bus")
     }

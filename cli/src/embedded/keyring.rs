@@ -67,6 +67,11 @@ impl Keyring {
         [("CUTOVER_NATS_KEY", self.key_of(user).into()), ("CUTOVER_NATS_CA", self.roots().into())]
     }
 
+    /// By what a program opens what is sealed to it, in its environment.
+    pub(super) fn sealing_key(&self, user: BusUser) -> (&'static str, OsString) {
+        ("CUTOVER_SEALING_KEY", self.key_of(user).into())
+    }
+
     /// The public keys.
     pub(crate) fn public(&self) -> BTreeMap<BusUser, String> {
         self.keys.iter().map(|(user, key)| (*user, key.public())).collect()

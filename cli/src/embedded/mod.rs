@@ -18,7 +18,7 @@ mod run;
 mod supervisor;
 mod up;
 
-pub(crate) use control_plane::{ControlPlane, environment};
+pub(crate) use control_plane::ControlPlane;
 pub(crate) use down::down;
 pub(crate) use error::Error;
 pub(crate) use home::Home;

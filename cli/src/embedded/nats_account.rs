@@ -36,10 +36,15 @@ impl NatsAccount {
         Ok(account)
     }
 
-    /// The keys of its users, where it tells them apart; made where they are not there.
-    pub(super) fn keyring(&self, home: &Home) -> Result<Option<Keyring>, Error> {
-        let names = [Ipv4Addr::LOCALHOST.to_string()];
-        self.secure.then(|| Keyring::of(&home.keys(), &names)).transpose()
+    /// Whether the server tells its users apart.
+    pub(super) const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Its keys, made where they are not there: the programs open by them what is sealed to them, and the users of a server that tells
+    /// them apart enter by them.
+    pub(super) fn keyring(home: &Home) -> Result<Keyring, Error> {
+        Keyring::of(&home.keys(), &[Ipv4Addr::LOCALHOST.to_string()])
     }
 
     /// The address for clients. It holds the password, where there is one.
@@ -51,11 +56,12 @@ impl NatsAccount {
     }
 
     /// The configuration of a server for this account, whose journal lies in the home.
-    pub(super) fn config(&self, home: &Home, keyring: Option<&Keyring>) -> String {
-        let users = keyring.map_or_else(
-            || format!("authorization {{\n  user: {}\n  password: {}\n}}\n", self.user, self.password),
-            Keyring::server_config,
-        );
+    pub(super) fn config(&self, home: &Home, keyring: &Keyring) -> String {
+        let users = if self.secure {
+            keyring.server_config()
+        } else {
+            format!("authorization {{\n  user: {}\n  password: {}\n}}\n", self.user, self.password)
+        };
         format!(
             "# Written by `cutover up`, each time anew.\n\
              server_name: cutover-embedded\n\
@@ -126,7 +132,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
         let account = NatsAccount::of(&home, false).unwrap();
-        let config = account.config(&home, None);
+        let config = account.config(&home, &NatsAccount::keyring(&home).unwrap());
         assert!(config.contains(&format!("listen: \"127.0.0.1:{}\"\n", account.port)));
         assert!(config.contains("sync_interval: always"));
         assert!(config.contains(&format!("store_dir: \"{}\"", home.folder().display())));
@@ -151,8 +157,8 @@ mod tests {
         let home = Home::open(folder.path()).unwrap();
         NatsAccount::of(&home, true).unwrap();
         let account = NatsAccount::of(&home, false).unwrap();
-        let keyring = account.keyring(&home).unwrap().unwrap();
-        let config = account.config(&home, Some(&keyring));
+        let keyring = NatsAccount::keyring(&home).unwrap();
+        let config = account.config(&home, &keyring);
         assert!(!config.contains(&account.password) && !account.url().contains(&account.password));
         assert!(account.url().starts_with("tls://127.0.0.1:"));
         assert!(config.contains("tls {") && keyring.public().values().all(|key| config.contains(key)));

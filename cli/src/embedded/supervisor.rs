@@ -101,13 +101,16 @@ async fn run_programs(home: Home, control_plane: ControlPlane, stop: Cancellatio
     }
     let environment: Vec<(&'static str, OsString)> =
         vec![("NATS_URL", (&control_plane.url).into()), ("CUTOVER_STORE", (&control_plane.store).into())];
-    // It was read when the journal was waited for.
-    let keyring = control_plane.keyring().ok().flatten();
+    // `up` has made them.
+    let keyring = match control_plane.keyring() {
+        Ok(keyring) => keyring,
+        Err(error) => return tracing::error!(%error, "no program is started"),
+    };
     let mut keepers = JoinSet::new();
     for crew in &control_plane.programs {
         for name in crew.processes() {
             let mut environment = environment.clone();
-            environment.extend(entrance(keyring.as_ref(), crew.program));
+            environment.extend(entrance(&keyring, control_plane.secure, crew.program));
             let keeper = program_keeper(&home, name, &crew.binary, &environment);
             keepers.spawn(keeper.keep(stop.clone()));
         }
@@ -115,13 +118,15 @@ async fn run_programs(home: Home, control_plane: ControlPlane, stop: Cancellatio
     keepers.join_all().await;
 }
 
-/// By what a program enters the bus, and nothing else that this process may have been told of another one.
-fn entrance(keyring: Option<&Keyring>, program: Program) -> Vec<(&'static str, OsString)> {
+/// By what a program enters the bus and opens what is sealed to it, and nothing else that this process may have been told of another
+/// one.
+fn entrance(keyring: &Keyring, secure: bool, program: Program) -> Vec<(&'static str, OsString)> {
     let variables =
         ["CUTOVER_NATS_KEY", "CUTOVER_NATS_CA", "CUTOVER_NATS_CERTIFICATE", "CUTOVER_NATS_CERTIFICATE_KEY"];
     let none = variables.map(|variable| (variable, OsString::new())).into_iter();
-    let own = keyring.map(|keyring| keyring.environment(BusUser::Program(program)));
-    none.chain(own.into_iter().flatten()).collect()
+    let user = BusUser::Program(program);
+    let own = secure.then(|| keyring.environment(user));
+    none.chain(own.into_iter().flatten()).chain([keyring.sealing_key(user)]).collect()
 }
 
 fn program_keeper(

@@ -114,7 +114,7 @@ async fn confirm(
     if control_plane.scale() != *scale {
         say("another scale takes effect with `cutover up --restart`");
     }
-    if secure && control_plane.keyring()?.is_none() {
+    if secure && !control_plane.secure {
         say("its bus tells users apart after `cutover up --secure --restart`");
     }
     let bus = answering(home, &control_plane).await?;
@@ -153,12 +153,13 @@ fn configure(
     programs: Vec<Crew>,
 ) -> Result<ControlPlane, Error> {
     let account = NatsAccount::of(home, secure)?;
-    let keyring = account.keyring(home)?;
-    write_private(&home.nats_config(), account.config(home, keyring.as_ref()).as_bytes())?;
+    let keyring = NatsAccount::keyring(home)?;
+    write_private(&home.nats_config(), account.config(home, &keyring).as_bytes())?;
     Ok(ControlPlane {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         url: account.url(),
-        keys: keyring.map(|_| home.keys()),
+        keys: home.keys(),
+        secure: account.is_secure(),
         store: home.store(),
         run: Run::begin(),
         nats,
@@ -188,9 +189,9 @@ async fn set_up(home: &Home, control_plane: &ControlPlane) -> Result<Bus, Error>
         }
     };
     bus.set_up(Copies::One).await?;
-    if let Some(keyring) = control_plane.keyring()? {
+    if control_plane.secure {
         // The server lets these keys in and no others.
-        bus.put_in_force(&keyring.public()).await?;
+        bus.put_in_force(&control_plane.public_keys()?).await?;
     }
     Ok(bus)
 }

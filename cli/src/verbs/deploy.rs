@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::args::{Deploy, Global};
 use crate::console::Console;
-use crate::decide::{decide, require_programs, require_secrets};
+use crate::decide::{decide, require_programs};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::persons::{Persons, require_named};
 use crate::project::Project;
 use crate::release::{self, Assembled};
 use crate::session::Session;
@@ -48,9 +49,9 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     }
     if args.refresh_secrets {
         let untimely = closed.is_some();
-        return Box::pin(refresh(&session, log, project.target, untimely, args.detach, console)).await;
+        return Box::pin(refresh(&session, log, &project.target, untimely, args.detach, console)).await;
     }
-    require_secrets(&session, &project.target.settings, project.target.image.needed_secrets(), true)?;
+    let persons = Persons::read(&project.target.needed_secrets()).await?;
     let store = session.store().await?;
     let models = models::resolve(&project, log.service(), Some(&store), console).await?;
     let Assembled { release, verdicts, .. } =
@@ -83,7 +84,8 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         console.note("nothing to build: the image of the same source is kept (`--rebuild` builds it again)");
     }
     let plan = planning::deploy(log.service(), &project.target, release, image, person::by())?;
-    let plan = Plan { untimely: closed.is_some(), ..plan };
+    let sealed = persons.sealed(&session, &plan).await?;
+    let plan = Plan { untimely: closed.is_some(), sealed, ..plan };
     require_programs(&session, &plan).await?;
     Box::pin(decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console)).await
 }
@@ -92,12 +94,13 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
 async fn refresh(
     session: &Session,
     log: ServiceLog,
-    target: Target,
+    target: &Target,
     untimely: bool,
     detach: bool,
     console: Console,
 ) -> anyhow::Result<Exit> {
-    let Target { key, hosts, .. } = target;
+    let named = target.needed_secrets();
+    let Target { key, hosts, .. } = target.clone();
     let Some(live) = log.service().live() else { return Err(Error::NeverDeployed(key).into()) };
     let settings = &live.release.settings;
     if settings.secrets.is_empty() && settings.roles.iter().all(|role| role.secrets.is_empty()) {
@@ -111,9 +114,12 @@ async fn refresh(
     if !lacking.is_empty() {
         return Err(Error::NotThere { release: live.id.clone(), key, hosts: lacking }.into());
     }
-    require_secrets(session, settings, Vec::new(), false)?;
+    let needed = settings.needed_secrets();
+    require_named(&needed, &named)?;
+    let persons = Persons::read(&needed).await?;
     let plan = planning::refresh(log.service(), key, hosts, live, person::by())?;
-    let plan = Plan { untimely, ..plan };
+    let sealed = persons.sealed(session, &plan).await?;
+    let plan = Plan { untimely, sealed, ..plan };
     require_programs(session, &plan).await?;
     Box::pin(decide(session, log, Decision::Accepted(Box::new(plan)), detach, console)).await
 }

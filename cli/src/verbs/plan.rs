@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::args::{Global, PlanArgs};
 use crate::console::Console;
 use crate::danger::Classified;
-use crate::environment::Unresolved;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::persons::{Persons, Unresolved};
 use crate::project::Project;
 use crate::release::{self, Assembled};
 use crate::session::Session;
@@ -54,13 +54,10 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
     let changes = !planning::is_live(&service, &release);
     let image = planning::known_image(&service, &release).cloned();
     let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
-    let built = planning::built_with(&plan);
-    let (missing, unresolved) = match &session {
-        Some(session) => (
-            session.absent(&planning::programs(&plan), plan.protocol).await?,
-            session.unresolved(&plan.release.settings, built, plan.stages.contains(&Stage::Expand))?,
-        ),
-        None => (Vec::new(), Vec::new()),
+    let unresolved = Persons::unresolved(&project.target.needed_secrets()).await;
+    let missing = match &session {
+        Some(session) => session.absent(&planning::programs(&plan), plan.protocol).await?,
+        None => Vec::new(),
     };
     for file in planning::rewritten(&service, &plan.release) {
         let warning = danger::not_again(file);

@@ -5,10 +5,9 @@ use cutover_core::{Decision, Deployment, Stage};
 use crate::args::{Global, Replay};
 use crate::choice;
 use crate::console::Console;
-use crate::decide::{decide, require_programs, require_secrets};
+use crate::decide::{decide, require_programs};
 use crate::exit::Exit;
 use crate::person;
-use crate::planning;
 use crate::project::Project;
 use crate::session::Session;
 
@@ -19,9 +18,6 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     let deployment = choice::deployment(&log, args.deployment.as_deref())?;
     let current = choice::current(&log)?;
     require_programs(&session, &current.plan).await?;
-    let expands = current.plan.stages.contains(&Stage::Expand);
-    let built = planning::built_with(&current.plan);
-    require_secrets(&session, &current.plan.release.settings, built, expands)?;
     let from = match args.from {
         None if is_image_gone(&session, current).await? => Some(Stage::Build),
         from => from,

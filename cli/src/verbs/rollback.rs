@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::args::{Global, Rollback};
 use crate::console::Console;
-use crate::decide::{decide, require_programs, require_secrets};
+use crate::decide::{decide, require_programs};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::project::Project;
@@ -62,7 +62,6 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
     if !session.has_image(&kept.image).await? {
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
-    require_secrets(&session, &kept.release.settings, Vec::new(), false)?;
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
     Box::pin(decided(&session, log, &project, &kept, None, args.detach, console)).await
 }

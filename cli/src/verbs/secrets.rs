@@ -1,12 +1,12 @@
-//! `cutover secrets check`: whether the programs that need the secrets of the deploy file find them. They are asked, as nobody else
-//! has their environment; what they find, they drop at once.
+//! `cutover secrets check`: whether the secrets of the deploy file have values. What is the person's who deploys is looked for here; for
+//! what is in a store the programs that need it are asked, as nobody else may read it. What is found is dropped at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use cutover_bus::Sightings;
-use cutover_core::{NeededSecret, Program, Reference, Sighting};
+use cutover_core::{Failure, NeededSecret, Program, Reference, Sighting};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
@@ -29,22 +29,20 @@ pub(super) async fn run(options: &Global, args: Secrets, console: Console) -> an
     let mut rows = Vec::new();
     for target in &targets {
         let destination = target.key.destination.as_str();
-        let differing =
-            session.unresolved(&target.settings, target.image.needed_secrets(), true)?.into_iter();
-        let differing: BTreeMap<String, String> = differing
-            .filter(|unresolved| !unresolved.is_unset())
-            .map(|unresolved| (unresolved.key().to_owned(), unresolved.why()))
-            .collect();
-        let needed = [target.settings.needed_secrets(), target.image.needed_secrets()].concat();
-        rows.extend(needed.into_iter().map(|NeededSecret { key, reference, reader }| {
-            let differs = differing.get(&key).cloned();
-            Row { destination, key, reference, reader, told: Vec::new(), differs }
+        let needed = target.needed_secrets();
+        rows.extend(needed.into_iter().map(|NeededSecret { key, reference, reader }| Row {
+            destination,
+            key,
+            reference,
+            reader,
+            told: Vec::new(),
         }));
     }
     if rows.is_empty() {
         console.note("the deploy file names no secrets");
         return Ok(Exit::Ok);
     }
+    look(&session, &mut rows).await?;
     ask(&session, &mut rows).await?;
     let mut last = None;
     for row in &rows {
@@ -65,10 +63,40 @@ pub(super) async fn run(options: &Global, args: Secrets, console: Console) -> an
     Err(Error::SecretsMissing { missing: missing.len(), all: rows.len(), passing }.into())
 }
 
+/// Looks here for what is the person's who deploys, and for whether it could be sealed.
+async fn look(session: &Session, rows: &mut [Row<'_>]) -> anyhow::Result<()> {
+    let keys = session.sealing_keys().await?;
+    let mut looked_at: BTreeMap<&Reference, Sighting> = BTreeMap::new();
+    for row in rows.iter_mut().filter(|row| row.reference.is_persons()) {
+        let sighting = match looked_at.get(row.reference) {
+            Some(sighting) => sighting.clone(),
+            None => looked_at.entry(row.reference).or_insert(sighting(row.reference).await).clone(),
+        };
+        let sighting = match sighting {
+            Sighting::Found { .. } if !keys.contains_key(&row.reader) => {
+                let why =
+                    format!("found here, and the bus names no key to seal it to {}", row.reader.as_str());
+                Sighting::Missing { why, retry: false }
+            }
+            sighting => sighting,
+        };
+        row.told.push(Told { worker: None, sighting });
+    }
+    Ok(())
+}
+
+/// Whether a reference has a value here.
+async fn sighting(reference: &Reference) -> Sighting {
+    match cutover_secrets::read(reference).await {
+        Ok(_) => Sighting::Found { version: None },
+        Err(error) => Sighting::Missing { why: Failure::of(&error, false).message, retry: false },
+    }
+}
+
 /// Asks all instances of the programs that need them.
 async fn ask(session: &Session, rows: &mut [Row<'_>]) -> anyhow::Result<()> {
     let mut wanted: BTreeMap<Program, BTreeSet<&Reference>> = BTreeMap::new();
-    for row in rows.iter() {
+    for row in rows.iter().filter(|row| row.reference.is_remote()) {
         wanted.entry(row.reader).or_default().insert(row.reference);
     }
     let present = session.present().await?;
@@ -80,7 +108,7 @@ async fn ask(session: &Session, rows: &mut [Row<'_>]) -> anyhow::Result<()> {
         Ok::<_, cutover_bus::Error>((program, (references, expected, answers)))
     });
     let asked: BTreeMap<_, _> = try_join_all(asked).await?.into_iter().collect();
-    for row in rows {
+    for row in rows.iter_mut().filter(|row| row.reference.is_remote()) {
         let Some((references, expected, answers)) = asked.get(&row.reader) else { continue };
         let Some(place) = references.iter().position(|reference| *reference == row.reference) else {
             continue;
@@ -117,9 +145,6 @@ struct Row<'a> {
     reference: &'a Reference,
     reader: Program,
     told: Vec<Told>,
-    /// How the value that the programs have differs from what is set here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    differs: Option<String>,
 }
 
 /// What one instance of a program says.
@@ -134,13 +159,13 @@ struct Told {
 impl Row<'_> {
     fn is_found(&self) -> bool {
         let all = self.told.iter().all(|told| matches!(told.sighting, Sighting::Found { .. }));
-        all && !self.told.is_empty() && self.differs.is_none()
+        all && !self.told.is_empty()
     }
 
     /// Whether all that is wrong may be gone later, with nobody mending anything here.
     fn is_passing(&self) -> bool {
         let lasts = |told: &Told| matches!(told.sighting, Sighting::Missing { retry: false, .. });
-        self.differs.is_none() && !self.told.iter().any(lasts)
+        !self.told.iter().any(lasts)
     }
 
     /// What a sighting says, without the reference, which stands before it.
@@ -159,20 +184,20 @@ impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = if self.is_found() { "ok" } else { "--" };
         let Self { key, reference, reader, .. } = self;
-        write!(f, "  {mark}  {key}  {reference}  {}: ", reader.as_str())?;
+        let place = if reference.is_persons() { "here" } else { reader.as_str() };
+        write!(f, "  {mark}  {key}  {reference}  {place}: ")?;
         let all: Vec<String> = self.told.iter().map(|told| self.words(&told.sighting)).collect();
         let mut others = all.iter().skip(1);
         match all.first() {
-            Some(first) if others.all(|other| other == first) => write!(f, "{first}")?,
+            Some(first) if others.all(|other| other == first) => f.write_str(first),
             _ => {
                 let each = self.told.iter().zip(&all).map(|(Told { worker, .. }, words)| match worker {
                     Some(worker) => format!("{worker}: {words}"),
                     None => words.clone(),
                 });
-                write!(f, "{}", each.collect::<Vec<_>>().join("; "))?;
+                f.write_str(&each.collect::<Vec<_>>().join("; "))
             }
         }
-        self.differs.iter().try_for_each(|differs| write!(f, "; {differs}"))
     }
 }
 
@@ -229,41 +254,35 @@ mod tests {
         ] {
             let told = told(Program::Shipper, expected, &answers, 1);
             let key = "env.secret.PASSWORD".to_owned();
-            let row = Row {
-                destination: "production",
-                key,
-                reference: &reference,
-                reader: Program::Shipper,
-                told,
-                differs: None,
-            };
+            let row =
+                Row { destination: "production", key, reference: &reference, reader: Program::Shipper, told };
             let (mark, rest) = line.split_once("  ").unwrap();
             let whole = format!("  {mark}  env.secret.PASSWORD  vault://kv/shop/db#password  {rest}");
             assert_eq!((row.to_string(), row.is_found(), row.is_passing()), (whole, is_found, is_passing));
         }
     }
 
-    #[test]
-    fn a_value_that_was_changed_here_is_told_of() {
-        let reference = "env://PASSWORD".parse().unwrap();
+    #[tokio::test]
+    async fn what_is_the_persons_is_looked_for_here() {
+        // Set by cargo for every test.
+        let reference = "env://CARGO_PKG_NAME".parse().unwrap();
+        let sighting = sighting(&reference).await;
         let row = Row {
             destination: "production",
             key: "env.secret.PASSWORD".to_owned(),
             reference: &reference,
             reader: Program::Shipper,
-            told: told(Program::Shipper, 1, &[answer("a:1", found(None))], 0),
-            differs: Some("the programs were started with another value of PASSWORD".to_owned()),
+            told: vec![Told { worker: None, sighting }],
         };
-        assert!(!row.is_found() && !row.is_passing());
+        assert_eq!(row.to_string(), "  ok  env.secret.PASSWORD  env://CARGO_PKG_NAME  here: found");
         assert_eq!(
             serde_json::to_value(&row).unwrap(),
             serde_json::json!({
                 "destination": "production",
                 "key": "env.secret.PASSWORD",
-                "reference": "env://PASSWORD",
+                "reference": "env://CARGO_PKG_NAME",
                 "reader": "shipper",
-                "told": [{"worker": "a:1", "found": {}}],
-                "differs": "the programs were started with another value of PASSWORD",
+                "told": [{"worker": null, "found": {}}],
             })
         );
     }

@@ -22,6 +22,7 @@ mod purge;
 mod question;
 mod reading;
 mod refusals;
+mod sealing_keys;
 mod service_log;
 mod set_up;
 mod signature;

@@ -124,6 +124,12 @@ impl Roster {
         Some(next)
     }
 
+    /// The key of each user that is in use.
+    pub(crate) fn keys(&self) -> BTreeMap<BusUser, String> {
+        let in_use = self.users.iter().filter(|(_, member)| member.retired.is_none());
+        in_use.map(|(key, member)| (member.user, key.clone())).collect()
+    }
+
     /// Whether entries need no signature.
     pub(crate) fn is_empty(&self) -> bool {
         self.users.is_empty()

@@ -53,7 +53,7 @@ async fn a_timer_wakes_what_is_due_later() {
     let journal = server.journal().await;
     let script = Script::default();
     let crew = Crew::at(no_sweep()).and_each(&journal, &script);
-    deploy_with_something_left_to_do(&journal).await;
+    Box::pin(deploy_with_something_left_to_do(&journal)).await;
     let stream = jetstream::new(server.client().await).get_stream(TIMER).await.unwrap();
     cooled(&journal).await;
     assert_eq!(script.times(Stage::Cool), 1);
@@ -70,7 +70,7 @@ async fn the_sweep_finds_what_is_due_where_there_are_no_timers() {
     jetstream::new(server.client().await).delete_stream(TIMER).await.unwrap();
     let script = Script::default();
     let crew = Crew::at(quick_sweep()).and_each(&journal, &script);
-    deploy_with_something_left_to_do(&journal).await;
+    Box::pin(deploy_with_something_left_to_do(&journal)).await;
     cooled(&journal).await;
     assert_eq!(script.times(Stage::Cool), 1);
     crew.stop().await;
@@ -82,7 +82,7 @@ async fn a_timer_outlives_its_server() {
     let journal = server.journal().await;
     let script = Script::default();
     let crew = Crew::at(no_sweep()).and_each(&journal, &script);
-    deploy_with_something_left_to_do(&journal).await;
+    Box::pin(deploy_with_something_left_to_do(&journal)).await;
     server.node.kill();
     server.node.start_again();
     server.node.answers().await;
@@ -97,7 +97,7 @@ async fn what_is_owed_is_done_though_the_consumers_were_lost() {
     let journal = server.journal().await;
     let script = Script { hang_once_in: Some(Stage::Cool), ..Script::default() };
     let crew = Crew::at(no_sweep()).and_each(&journal, &script);
-    deploy_with_something_left_to_do(&journal).await;
+    Box::pin(deploy_with_something_left_to_do(&journal)).await;
     until_service(&journal, |service| service.obligations.iter().any(|owed| owed.state.is_open())).await;
     let log = jetstream::new(server.client().await).get_stream(LOG).await.unwrap();
     for stage in Stage::ALL {

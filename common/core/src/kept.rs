@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, Digest, HostName, HostSpec, Release, ReleaseId, Replica, Timestamp};
+use crate::{DeploymentId, Digest, HostName, HostSpec, Release, ReleaseId, Replica, Sealed, Timestamp};
 
 /// A release that can be made live again without a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct KeptRelease {
     /// How that image was made: an in-toto statement in the artifact store. None where nothing was built, or nobody wrote it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Digest>,
+    /// What it was given of the values of the person who deployed it.
+    #[serde(default, skip_serializing_if = "Sealed::is_empty")]
+    pub sealed: Sealed,
     /// The deployment that made it live last.
     pub deployment: DeploymentId,
     /// When it went live last.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeploymentId, DestinationName, Digest, HostName, HostSpec, Release, ReleaseId, ReplicaSet, ServiceName,
-    Stage, Task,
+    DeploymentId, DestinationName, Digest, HostName, HostSpec, Release, ReleaseId, ReplicaSet, Sealed,
+    ServiceName, Stage, Task,
 };
 
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
@@ -12,7 +12,7 @@ use crate::{
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
 /// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of
 /// Rails, and canaries; 7 has other probes than `GET path`, and more than one, canaries on some hosts, queries of their verdicts,
-/// secrets in Vault and AWS Secrets Manager, and plans that ship nothing.
+/// secrets in Vault and AWS Secrets Manager, sealed values, and plans that ship nothing.
 pub const PROTOCOL: u32 = 7;
 
 /// What all plans need.
@@ -64,6 +64,9 @@ pub struct Plan {
     pub replaces: Option<ReleaseId>,
     /// The hosts, in the order of the deploy file.
     pub hosts: Vec<HostSpec>,
+    /// What it needs of the values of the person who deploys.
+    #[serde(default, skip_serializing_if = "Sealed::is_empty")]
+    pub sealed: Sealed,
     /// The stages that it needs, in order. Those that take back are never listed.
     pub stages: Vec<Stage>,
 }

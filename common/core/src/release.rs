@@ -235,7 +235,7 @@ impl Settings {
 
     /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, would take a canary
     /// otherwise, would run as root what mustn't, would ask for locks and bring rows over by its own measure, would rehearse
-    /// nothing, or can't read a reference.
+    /// nothing, or look for a secret where it isn't.
     pub(crate) fn needs_protocol_7(&self) -> bool {
         need_protocol_7(&self.readiness, &self.probes)
             || self.canary.needs_protocol_7()
@@ -244,7 +244,7 @@ impl Settings {
             || !self.locks.are_usual()
             || !self.backfill.are_usual()
             || self.rehearsal.is_some()
-            || self.needed_secrets().iter().any(|needed| needed.reference.is_remote())
+            || !self.needed_secrets().is_empty()
     }
 
     /// Whether a worker that knows protocol 4 of the journal would leave something out of them.
@@ -319,8 +319,7 @@ impl Source {
 impl Release {
     /// Whether workers of protocol 6 would read something of it otherwise, or not at all.
     pub(crate) fn needs_protocol_7(&self) -> bool {
-        self.settings.needs_protocol_7()
-            || self.source.needed_secrets().iter().any(|needed| needed.reference.is_remote())
+        self.settings.needs_protocol_7() || !self.source.needed_secrets().is_empty()
     }
 
     /// Whether workers of protocol 4 would take something of it for something else.

@@ -211,6 +211,7 @@ fn the_sample_says_what_its_comments_say() {
         secrets: references(&[
             ("RAILS_MASTER_KEY", "env://RAILS_MASTER_KEY"),
             ("LICENCE", "file:///run/secrets/licence"),
+            ("MAIL_PASSWORD", "cmd://op read op://Shop/mail/key"),
             ("DATABASE_URL", "vault://kv/shop/db#url"),
             ("API_TOKEN", "aws-sm://prod/shop#token"),
         ]),

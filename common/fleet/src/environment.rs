@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cutover_core::Settings;
-use cutover_secrets::Stores;
+use cutover_secrets::Values;
 
 use crate::Error;
 
@@ -12,8 +12,8 @@ use crate::Error;
 ///
 /// # Errors
 /// A secret without a value; a value that no environment can carry.
-pub async fn environment(settings: &Settings) -> Result<Vec<String>, Error> {
-    let found = Stores::from_environment().find(settings.secrets.values()).await;
+pub async fn environment(settings: &Settings, values: &Values) -> Result<Vec<String>, Error> {
+    let found = values.find(settings.secrets.values()).await;
     let mut secrets = Vec::with_capacity(found.len());
     for (name, found) in settings.secrets.keys().zip(found) {
         let found = found.map_err(|source| Error::Secret { variable: name.clone(), source })?;
@@ -34,8 +34,14 @@ pub async fn environment(settings: &Settings) -> Result<Vec<String>, Error> {
 mod tests {
     use cutover_core::Failure;
 
+    use cutover_secrets::Secret;
+
     use super::*;
     use crate::fixture;
+
+    fn values() -> Values {
+        Values::known([("env://SECRET".parse().unwrap(), Secret::new("hunter2".to_owned()))])
+    }
 
     #[tokio::test]
     async fn values_arrive_as_they_are() {
@@ -43,13 +49,9 @@ mod tests {
         let hostile = "a=b c\n\"$(id)\" `id` ${HOME} \\ 'x' é 🚀 %s\t ";
         settings.env.insert("HOSTILE".to_owned(), hostile.to_owned());
         settings.env.insert("NOTHING".to_owned(), String::new());
-        // Set by cargo for every test; this process can't set one without unsafe code.
-        settings.secrets.insert("SECRET".to_owned(), "env://CARGO_PKG_NAME".parse().unwrap());
-        let env = environment(&settings).await.unwrap();
-        assert_eq!(
-            env,
-            [format!("HOSTILE={hostile}"), "NOTHING=".to_owned(), "SECRET=cutover-fleet".to_owned()]
-        );
+        settings.secrets.insert("SECRET".to_owned(), "env://SECRET".parse().unwrap());
+        let env = environment(&settings, &values()).await.unwrap();
+        assert_eq!(env, [format!("HOSTILE={hostile}"), "NOTHING=".to_owned(), "SECRET=hunter2".to_owned()]);
     }
 
     /// A guard of the dependency's feature that keeps the bodies of requests, and so secrets, out of every log.
@@ -62,7 +64,7 @@ mod tests {
     async fn what_has_no_value_is_told_by_name() {
         let mut settings = fixture::settings();
         settings.secrets.insert("API_KEY".to_owned(), "env://CUTOVER_SURELY_NOT_SET".parse().unwrap());
-        let failure = Failure::from(environment(&settings).await.unwrap_err());
+        let failure = Failure::from(environment(&settings, &values()).await.unwrap_err());
         assert!(failure.message.contains("API_KEY") && failure.message.contains("CUTOVER_SURELY_NOT_SET"));
         assert!(!failure.retry && failure.hint.is_some());
     }
@@ -71,7 +73,7 @@ mod tests {
     async fn a_value_that_the_kernel_would_cut_is_refused_and_not_shown() {
         let mut settings = fixture::settings();
         settings.env.insert("KEY".to_owned(), "hunter2\0more".to_owned());
-        let failure = Failure::from(environment(&settings).await.unwrap_err());
+        let failure = Failure::from(environment(&settings, &values()).await.unwrap_err());
         assert!(
             failure.message.contains("KEY") && !failure.message.contains("hunter2"),
             "{}",

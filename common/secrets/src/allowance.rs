@@ -30,7 +30,7 @@ impl Allowance {
     /// Whether a pattern fits the address of a reference: in any version, any region that it names, and with any key.
     pub(crate) fn allows(&self, reference: &Reference) -> bool {
         let address = match reference {
-            Reference::Environment(_) | Reference::File(_) => return true,
+            Reference::Environment(_) | Reference::File(_) | Reference::Command(_) => return true,
             Reference::Vault(secret) => format!("vault://{}", secret.path),
             Reference::Aws(secret) => format!("aws-sm://{}", secret.name),
         };

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::allowance::{InvalidPattern, VARIABLE};
+use crate::values::KEY;
 use crate::{aws, vault};
 
 /// A reason why a reference could not be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The variable is not set.
-    #[error("env://{0}: the variable is not set in the environment of this program")]
+    #[error("env://{0}: the variable is not set")]
     Unset(String),
     /// The variable or file holds nothing.
     #[error("{0}: it is empty")]
@@ -21,11 +22,11 @@ pub enum Error {
     /// The file is a directory, a device or a pipe.
     #[error("file://{}: not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// The file is too large to be a secret.
-    #[error("file://{}: larger than {limit} bytes, which no secret is", path.display())]
+    /// It is too large to be a secret.
+    #[error("{reference}: larger than {limit} bytes, which no secret is")]
     TooLarge {
-        /// The file.
-        path: PathBuf,
+        /// The reference.
+        reference: cutover_core::Reference,
         /// The limit in bytes.
         limit: usize,
     },
@@ -37,6 +38,60 @@ pub enum Error {
         /// The reason.
         #[source]
         source: std::io::Error,
+    },
+    /// A command has no value.
+    #[error("{reference}: {why}")]
+    Command {
+        /// The reference.
+        reference: cutover_core::Reference,
+        /// Why not.
+        why: String,
+    },
+    /// The value is in a store of secrets, where only a program reads it.
+    #[error("{0}: it is read by the program that needs it")]
+    NotHere(cutover_core::Reference),
+    /// The value is the person's who deploys.
+    #[error("{0}: the value is found by whoever deploys, where `cutover` runs")]
+    Persons(cutover_core::Reference),
+    /// Whoever deployed has not given the value to the program.
+    #[error("{reference}: the deployment has no value of it for the {}: deploy again", reader.as_str())]
+    NotGiven {
+        /// The reference.
+        reference: cutover_core::Reference,
+        /// The program.
+        reader: cutover_core::Program,
+    },
+    /// The program has no key.
+    #[error(
+        "what was sealed to this program can't be opened: {KEY} in its environment must name the file with its key"
+    )]
+    NoKey,
+    /// The key can't be read.
+    #[error("what was sealed to this program can't be opened: its key {} can't be read", path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The key is none.
+    #[error("what was sealed to this program can't be opened: its key {} is none", path.display())]
+    MalformedKey {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: cutover_seal::Error,
+    },
+    /// What was sealed can't be opened.
+    #[error("{reference}: {source}")]
+    Sealed {
+        /// The reference.
+        reference: cutover_core::Reference,
+        /// Why not.
+        #[source]
+        source: cutover_seal::Error,
     },
     /// The operator's list doesn't have it.
     #[error(
@@ -87,6 +142,14 @@ impl Error {
             | Self::NotAFile(_)
             | Self::TooLarge { .. }
             | Self::Unreadable { .. }
+            | Self::Command { .. }
+            | Self::NotHere(_)
+            | Self::Persons(_)
+            | Self::NotGiven { .. }
+            | Self::NoKey
+            | Self::Key { .. }
+            | Self::MalformedKey { .. }
+            | Self::Sealed { .. }
             | Self::NotAllowed(_)
             | Self::Allowance(_)
             | Self::NoField(_)

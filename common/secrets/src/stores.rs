@@ -1,6 +1,7 @@
 //! All places that values come from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use cutover_core::Reference;
@@ -9,11 +10,11 @@ use futures_util::FutureExt;
 use crate::allowance::{Allowance, VARIABLE};
 use crate::field::Field;
 use crate::variables::Variables;
-use crate::{Error, Secret, aws, source, vault};
+use crate::{Error, Secret, aws, vault};
 
 /// The places that values come from, and what of them is allowed. Nothing is kept from one call to the next, neither values
 /// nor logins.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stores {
     variables: Variables,
 }
@@ -27,26 +28,6 @@ pub struct Found {
     pub version: Option<String>,
 }
 
-/// The value of one reference, by this program's own environment.
-///
-/// # Errors
-/// Why there is none.
-pub async fn resolve(reference: &Reference) -> Result<Secret, Error> {
-    let mut found = resolve_all([reference]).await?;
-    found.pop().map(|found| found.value).ok_or_else(|| Error::Empty(reference.clone()))
-}
-
-/// The values of several references, in their order, by this program's own environment. What is in one store is read with one
-/// login, and each secret once.
-///
-/// # Errors
-/// The first reference that has none, and why.
-pub async fn resolve_all<'a>(
-    references: impl IntoIterator<Item = &'a Reference>,
-) -> Result<Vec<Found>, Error> {
-    Stores::from_environment().find(references).await.into_iter().collect()
-}
-
 impl Stores {
     /// By the environment of this process.
     pub const fn from_environment() -> Self {
@@ -58,7 +39,7 @@ impl Stores {
         Self { variables: Variables::Given(variables.into_iter().collect()) }
     }
 
-    /// Looks for the values of references, and answers in their order.
+    /// Looks for the values of references to stores of secrets, and answers in their order. Others have none here.
     pub async fn find<'a>(
         &self,
         references: impl IntoIterator<Item = &'a Reference>,
@@ -79,10 +60,9 @@ impl Stores {
         for (reference, allowed) in references.into_iter().zip(allowed) {
             found.push(match (allowed, reference) {
                 (Err(error), _) => Err(error),
-                (Ok(()), Reference::Environment(name)) => {
-                    source::variable(name, &self.variables).map(Found::of)
+                (Ok(()), Reference::Environment(_) | Reference::File(_) | Reference::Command(_)) => {
+                    Err(Error::Persons(reference.clone()))
                 }
-                (Ok(()), Reference::File(path)) => source::file(path).await.map(Found::of),
                 (Ok(()), Reference::Vault(secret)) => {
                     of_vault(reference, &secret.key, in_vault.get(&vault::address(secret)))
                 }
@@ -108,6 +88,11 @@ impl Stores {
         if addresses.is_empty() { BTreeMap::new() } else { aws::read_all(addresses).boxed().await }
     }
 
+    /// A variable of its environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
+        self.variables.get(name)
+    }
+
     /// Refuses what the operator has not allowed.
     fn check(&self, reference: &Reference) -> Result<(), Error> {
         if !reference.is_remote() || self.allowance()?.allows(reference) {
@@ -129,7 +114,7 @@ impl Stores {
 }
 
 impl Found {
-    const fn of(value: Secret) -> Self {
+    pub(crate) const fn of(value: Secret) -> Self {
         Self { value, version: None }
     }
 }

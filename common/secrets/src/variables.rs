@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use crate::Secret;
 
 /// Variables of an environment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Variables {
     /// That of this process, as it is when it is asked.
     Process,

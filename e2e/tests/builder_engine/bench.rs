@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bollard::Docker;
 use bollard::query_parameters::{CreateImageOptions, ListImagesOptions, RemoveImageOptions};
 use cutover_builder::{Build, BuildEvent, Engine, Error, ImageId, Limits};
-use cutover_core::BuildContext;
+use cutover_core::{BuildContext, Source};
 use cutover_host::{Host, Hosts, SshOptions};
 use cutover_registry::{Image, Pace, Platform, PullRegistry};
+use cutover_secrets::Values;
 use cutover_store::{Digest, Store};
 use futures_util::{FutureExt, TryStreamExt};
 use tempfile::TempDir;
@@ -128,7 +129,8 @@ impl Bench {
         let (sender, mut receiver) = mpsc::channel(16);
         let labels = BTreeMap::from([("cutover.service".to_owned(), "app".to_owned())]);
         let (name, source) = (self.image(tag), context);
-        let build = Build { source, name: &name, labels: &labels };
+        let values = values(&Source::Context(context.clone())).await;
+        let build = Build { source, name: &name, labels: &labels, values: &values };
         let built = async {
             let built = self.engine.build(&build, &sender).await;
             drop(sender);
@@ -206,4 +208,15 @@ pub fn noise(seed: &str, length: usize) -> Vec<u8> {
         state as u8
     };
     std::iter::repeat_with(next).take(length).collect()
+}
+
+/// What a source needs and has here.
+pub async fn values(source: &Source) -> Values {
+    let mut known = Vec::new();
+    for needed in source.needed_secrets() {
+        if let Ok(value) = cutover_secrets::read(needed.reference).await {
+            known.push((needed.reference.clone(), value));
+        }
+    }
+    Values::known(known)
 }

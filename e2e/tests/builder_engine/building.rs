@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cutover_builder::{Build, BuildEvent, Error, ImageId};
 use cutover_core::{BuildContext, Recipe, Reference, SshKeys};
+use cutover_secrets::Values;
 use cutover_store::Digest;
 use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
@@ -239,7 +240,8 @@ async fn a_build_that_is_dropped_stops() {
         let context = bench.context(&[("Dockerfile", dockerfile.as_bytes())]).await;
         let (sender, mut receiver) = mpsc::channel(16);
         let (name, labels) = (bench.image("endless"), BTreeMap::new());
-        let build = Build { source: &context, name: &name, labels: &labels };
+        let values = Values::known([]);
+        let build = Build { source: &context, name: &name, labels: &labels, values: &values };
         tokio::select! {
             ended = bench.engine.build(&build, &sender) => panic!("{ended:?}"),
             () = async { while !matches!(receiver.recv().await, Some(BuildEvent::Line { .. })) {} } => {}

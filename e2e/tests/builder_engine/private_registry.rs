@@ -1,11 +1,11 @@
 //! A registry that asks for a password.
 
 use bollard::query_parameters::RemoveImageOptions;
-use cutover_core::{PrivateImage, Reference, RegistryLogin};
+use cutover_core::{PrivateImage, Reference, RegistryLogin, Source};
 use cutover_e2e::PrivateRegistry;
 use futures_util::TryStreamExt;
 
-use crate::bench::{BUILD_CACHE, with_bench};
+use crate::bench::{BUILD_CACHE, values, with_bench};
 
 #[tokio::test]
 async fn a_private_registry_is_entered_with_its_password_for_an_image_and_for_a_base() {
@@ -52,7 +52,8 @@ async fn a_private_registry_is_entered_with_its_password_for_an_image_and_for_a_
         forget().await;
         let refused = bench.engine.existing(&image).await;
         assert!(refused.is_err(), "{refused:?}");
-        bench.engine.existing_private(&private).await.unwrap();
+        let values = values(&Source::Private(private.clone())).await;
+        bench.engine.existing_private(&private, &values).await.unwrap();
 
         forget().await;
         let dockerfile = format!("FROM {image}\nRUN echo {}\n", bench.name);

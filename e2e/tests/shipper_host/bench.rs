@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use cutover_core::{
     ApplicationProtocol, Container, DeploymentId, Digest, Epoch, Failure, HostSpec, HttpCheck, Intent,
-    JournalId, PROTOCOL, Plan, ProbeSpec, Probes, Progress, Release, Replica, Resources, Routing, ServiceKey,
-    Settings, Soak, Source, Span, Timeouts,
+    JournalId, NeededSecret, PROTOCOL, Plan, ProbeSpec, Probes, Progress, Release, Replica, Resources,
+    Routing, Sealed, ServiceKey, Settings, Soak, Source, Span, Timeouts,
 };
 use cutover_e2e::{Host, dist};
 use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
 use cutover_host::{Hosts, SshOptions};
 use cutover_registry::Pace;
+use cutover_seal::{Purpose, seal};
+use cutover_secrets::{Secret, Stores, read};
 use cutover_shipper::{Existing, Origin};
 use cutover_store::Store;
+use nkeys::KeyPair;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -27,6 +30,8 @@ pub struct Bench {
     pub store: Store,
     pub progress: watch::Sender<Progress>,
     folder: TempDir,
+    /// What values are sealed to, and the folder of its file.
+    key: (KeyPair, TempDir),
 }
 
 impl Bench {
@@ -48,7 +53,8 @@ impl Bench {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let (progress, _) = watch::channel(Progress::Bytes { done: 0, total: 0 });
-        Self { host, machine, store, progress, folder }
+        let key = (KeyPair::new_user(), TempDir::new().unwrap());
+        Self { host, machine, store, progress, folder, key }
     }
 
     /// Where the store keeps its content.
@@ -70,6 +76,7 @@ impl Bench {
             key: key(),
             by: "anna@laptop".to_owned(),
             untimely: false,
+            sealed: Sealed::new(),
             intent: Intent::Deploy,
             stages: Plan::stages_for(&release, Some(image)),
             release,
@@ -80,9 +87,24 @@ impl Bench {
         }
     }
 
+    /// Gives the plan what it needs of the values that are found here.
+    pub async fn give_secrets(&self, plan: &mut Plan) {
+        for NeededSecret { reference, reader, .. } in plan.release.settings.clone().needed_secrets() {
+            let (value, purpose) =
+                (read(reference).await.unwrap(), Purpose { service: &plan.key, reference });
+            let sealed = seal(value.expose(), &self.key.0.public_key(), purpose).unwrap();
+            plan.sealed.put(reference.clone(), reader, sealed);
+        }
+    }
+
     pub async fn ship(&self, plan: &Plan) -> Result<u64, Failure> {
         let image = plan.image.as_ref().unwrap();
-        let origin = Origin::new(self.store.clone(), Pace::default());
+        let (key, folder) = &self.key;
+        let file = folder.path().join("shipper.key");
+        std::fs::write(&file, format!("shipper {}\n", key.seed().unwrap())).unwrap();
+        let file = Secret::new(file.display().to_string());
+        let stores = Stores::with([("CUTOVER_SEALING_KEY".to_owned(), file)]);
+        let origin = Origin::new(self.store.clone(), Pace::default(), stores);
         Ok(cutover_shipper::ship(&self.machine, &origin, plan, image, &self.progress).await?)
     }
 

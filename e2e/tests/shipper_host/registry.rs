@@ -45,8 +45,9 @@ fn platform() -> Platform {
     Platform::linux(if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" })
 }
 
-fn through(plan: &mut Plan, repository: &Repository) {
+async fn through(bench: &Bench, plan: &mut Plan, repository: &Repository) {
     plan.release.settings.repository = Some(repository.clone());
+    bench.give_secrets(plan).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +75,7 @@ pub async fn through_a_registry(bench: &Bench) {
         [(11, 2), (12, 4), (13, 1)].map(|(seed, mebibytes)| payload(seed, mebibytes << 20));
     let first = image(&bench.store, &[&base, &old]).await;
     let mut plan = bench.plan("aaaaaa", &first);
-    through(&mut plan, &repository);
+    through(bench, &mut plan, &repository).await;
     assert_eq!(bench.ship(&plan).await.unwrap(), (base.len() + old.len()) as u64);
     assert_eq!(bench.ship(&plan).await.unwrap(), 0);
 
@@ -90,7 +91,7 @@ pub async fn through_a_registry(bench: &Bench) {
     // A host downloads what it lacks.
     let second = image(&bench.store, &[&base, &new]).await;
     let mut changed = bench.plan("bbbbbb", &second);
-    through(&mut changed, &repository);
+    through(bench, &mut changed, &repository).await;
     assert_eq!(bench.ship(&changed).await.unwrap(), new.len() as u64);
 
     // Nothing is left behind there, neither a name nor the right to enter.
@@ -108,7 +109,7 @@ pub async fn through_a_registry(bench: &Bench) {
     std::fs::write(&password, "hunter3").unwrap();
     let fourth = image(&bench.store, &[&base, &payload(15, 1 << 20)]).await;
     let mut refused = bench.plan("cccccc", &fourth);
-    through(&mut refused, &repository);
+    through(bench, &mut refused, &repository).await;
     let failure = bench.ship(&refused).await.unwrap_err();
     assert!(failure.message.contains("doesn't let anna in") && !failure.retry, "{failure:?}");
     assert!(failure.message.contains(&repository.name()), "{failure:?}");

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cutover_bus::Assignment;
-use cutover_core::{Engine, Via};
+use cutover_core::{Engine, Program, Via};
 use cutover_fleet::Machine;
+use cutover_secrets::Values;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::RailsError;
@@ -37,8 +38,10 @@ impl Authority {
         else {
             return Ok(None);
         };
-        let database = cutover_secrets::resolve(database).await.map_err(|source| {
-            cutover_fleet::Error::Secret { variable: super::DATABASE.to_owned(), source }
+        let values = Values::of(plan, Program::Migrator);
+        let database = values.resolve(database).await.map_err(|source| cutover_fleet::Error::Secret {
+            variable: super::DATABASE.to_owned(),
+            source,
         })?;
         let work = Work { engine: Engine::Postgresql, ..Work::of(assignment) };
         let tunnel = match settings.via {

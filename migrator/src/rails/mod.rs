@@ -16,8 +16,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use cutover_bus::Assignment;
-use cutover_core::{Engine, Failure, HostName, Progress, Rails, Reference, Settings, Span, Stage};
+use cutover_core::{Engine, Failure, HostName, Program, Progress, Rails, Reference, Settings, Span, Stage};
 use cutover_fleet::{Fleet, ImageName, LAST_LINES, Machine};
+use cutover_secrets::Values;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -114,6 +115,7 @@ async fn run(
         epoch: &assignment.epoch,
         image,
         settings: &settings,
+        values: &Values::of(plan, Program::Migrator),
         command: rails.command.iter().cloned().chain(given).collect(),
     };
     let (lines, told) = unbounded_channel();

@@ -7,6 +7,7 @@ use bollard::models::{ContainerCreateBody, HealthConfig, HostConfigLogConfig};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder};
 use cutover_core::{DeploymentId, Epoch, ServiceKey, Settings};
 use cutover_fleet::{ImageName, Labels, Machine, environment, host_config, stop_seconds};
+use cutover_secrets::Values;
 use futures_util::StreamExt;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -29,6 +30,8 @@ pub(super) struct OneOff<'a> {
     pub(super) image: &'a ImageName,
     /// The settings of a replica that gets traffic, with what this one has in its environment beside them.
     pub(super) settings: &'a Settings,
+    /// What its references stand for.
+    pub(super) values: &'a Values,
     pub(super) command: Vec<String>,
 }
 
@@ -117,7 +120,7 @@ impl OneOff<'_> {
         Ok(ContainerCreateBody {
             image: Some(self.image.to_string()),
             cmd: Some(self.command.clone()),
-            env: Some(environment(settings).await?),
+            env: Some(environment(settings, self.values).await?),
             user: settings.container.user.clone(),
             working_dir: settings.container.working_dir.clone(),
             stop_timeout: Some(stop_seconds(settings.timeouts.stop.0).into()),

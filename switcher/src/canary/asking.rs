@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use cutover_bus::Assignment;
-use cutover_core::{CanaryStep, Judges, KeptRelease, Names, Plan};
+use cutover_core::{CanaryStep, Judges, KeptRelease, Names, Plan, Program};
+use cutover_secrets::Values;
 use cutover_verdict::{Answer, Condition, Query, Round};
 use futures_util::future::join_all;
 use tokio::time::sleep;
@@ -20,6 +21,7 @@ pub(super) struct Asking<'a> {
     release: String,
     old: Option<&'a KeptRelease>,
     http: Http,
+    values: Values,
 }
 
 impl<'a> Asking<'a> {
@@ -35,6 +37,7 @@ impl<'a> Asking<'a> {
             release: plan.release.id().to_string(),
             old: assignment.service.live(),
             http: Http::new(),
+            values: Values::of(plan, Program::Switcher),
         })
     }
 
@@ -53,7 +56,7 @@ impl<'a> Asking<'a> {
             let webhook = self.judges.webhooks.iter().find(|webhook| webhook.query == query.name);
             let question = Question::new(self.plan, self.old, step);
             let new = match webhook {
-                Some(webhook) => put(&self.http, webhook, &question).await,
+                Some(webhook) => put(&self.http, &self.values, webhook, &question).await,
                 None => Answer::Down("the deploy file doesn't say who answers it".to_owned()),
             };
             return Round { new, old: None };
@@ -76,7 +79,7 @@ impl<'a> Asking<'a> {
             return Answer::Down("the version that it is compared with isn't known".to_owned());
         };
         match (names.fill(&query.expression), &self.judges.metrics) {
-            (Ok(expression), Some(server)) => ask(&self.http, server, &expression).await,
+            (Ok(expression), Some(server)) => ask(&self.http, &self.values, server, &expression).await,
             (Ok(_), None) => Answer::Down("the deploy file names no metrics server".to_owned()),
             (Err(unknown), _) => Answer::Down(unknown.to_string()),
         }

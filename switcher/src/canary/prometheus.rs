@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use cutover_core::{Login, MetricsServer};
-use cutover_secrets::resolve;
+use cutover_secrets::Values;
 use cutover_verdict::Answer;
 use http_body_util::Full;
 use hyper::Request;
@@ -44,8 +44,8 @@ struct Series {
 }
 
 /// Asks the server for the value that an expression has now.
-pub(super) async fn ask(http: &Http, server: &MetricsServer, expression: &str) -> Answer {
-    match question(server, expression).await {
+pub(super) async fn ask(http: &Http, values: &Values, server: &MetricsServer, expression: &str) -> Answer {
+    match question(values, server, expression).await {
         Ok(request) => match http.send(request).await {
             Ok((status, content)) => read(status.as_u16(), &content),
             Err(why) => Answer::Down(why),
@@ -54,7 +54,11 @@ pub(super) async fn ask(http: &Http, server: &MetricsServer, expression: &str) -
     }
 }
 
-async fn question(server: &MetricsServer, expression: &str) -> Result<Request<Full<Bytes>>, String> {
+async fn question(
+    values: &Values,
+    server: &MetricsServer,
+    expression: &str,
+) -> Result<Request<Full<Bytes>>, String> {
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("query", expression)
         .append_pair("timeout", TIMEOUT)
@@ -63,20 +67,20 @@ async fn question(server: &MetricsServer, expression: &str) -> Result<Request<Fu
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(ACCEPT, "application/json");
     if let Some(login) = &server.login {
-        request = request.header(AUTHORIZATION, authorization(login).await?);
+        request = request.header(AUTHORIZATION, authorization(values, login).await?);
     }
     request.body(Full::from(body)).map_err(|error| error.to_string())
 }
 
-async fn authorization(login: &Login) -> Result<HeaderValue, String> {
+async fn authorization(values: &Values, login: &Login) -> Result<HeaderValue, String> {
     let value = match login {
         Login::Basic { username, password } => {
-            let password = resolve(password).await.map_err(|error| error.to_string())?;
+            let password = values.resolve(password).await.map_err(|error| error.to_string())?;
             let pair = zeroize::Zeroizing::new(format!("{username}:{}", password.expose()));
             format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes()))
         }
         Login::Bearer(token) => {
-            format!("Bearer {}", resolve(token).await.map_err(|error| error.to_string())?.expose())
+            format!("Bearer {}", values.resolve(token).await.map_err(|error| error.to_string())?.expose())
         }
     };
     let mut value = HeaderValue::try_from(zeroize::Zeroizing::new(value).as_str())

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cutover_core::{CanaryStep, KeptRelease, Plan, Webhook};
-use cutover_secrets::resolve;
+use cutover_secrets::Values;
 use cutover_verdict::{Answer, Judgement};
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::Full;
@@ -66,8 +66,8 @@ impl<'a> Question<'a> {
 }
 
 /// Puts the question.
-pub(super) async fn put(http: &Http, webhook: &Webhook, question: &Question<'_>) -> Answer {
-    match request(webhook, question).await {
+pub(super) async fn put(http: &Http, values: &Values, webhook: &Webhook, question: &Question<'_>) -> Answer {
+    match request(values, webhook, question).await {
         Ok(request) => match http.send(request).await {
             Ok((status, content)) => read(status.as_u16(), &content),
             Err(why) => Answer::Down(why),
@@ -76,13 +76,17 @@ pub(super) async fn put(http: &Http, webhook: &Webhook, question: &Question<'_>)
     }
 }
 
-async fn request(webhook: &Webhook, question: &Question<'_>) -> Result<Request<Full<Bytes>>, String> {
+async fn request(
+    values: &Values,
+    webhook: &Webhook,
+    question: &Question<'_>,
+) -> Result<Request<Full<Bytes>>, String> {
     let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
     let mut request = Request::post(&webhook.url)
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json");
     if let Some(key) = &webhook.key {
-        let key = resolve(key).await.map_err(|error| error.to_string())?;
+        let key = values.resolve(key).await.map_err(|error| error.to_string())?;
         request = request.header(SIGNATURE, signature(key.expose().as_bytes(), &body)?);
     }
     request.body(Full::from(body)).map_err(|error| error.to_string())

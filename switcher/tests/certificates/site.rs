@@ -6,13 +6,17 @@ use std::net::SocketAddr;
 use cutover_bus::{Assignment, Performer, WorkerOptions, hold, work};
 use cutover_core::{
     Acme, CertificateNote, CertificateSource, Container, Decision, Deployment, Digest, Duty, Evidence,
-    Failure, HostSpec, Intent, Output, PROTOCOL, Plan, ProbeSpec, Probes, Program, Proof, Release, Replica,
-    Resources, Routing, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
+    Failure, HostSpec, Intent, NeededSecret, Output, PROTOCOL, Plan, ProbeSpec, Probes, Program, Proof,
+    Release, Replica, Resources, Routing, Sealed, Settings, Soak, Source, Span, Stage, Timeouts, Tls,
 };
 use cutover_fleet::Fleet;
 use cutover_host::{Hosts, SshOptions};
+use cutover_seal::{Purpose, seal};
+use cutover_secrets::{Secret, Stores, read};
 use cutover_switcher::{Certificates, Switcher};
 use cutover_telemetry::Metrics;
+use nkeys::KeyPair;
+use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::fleet::{Host, application};
@@ -24,6 +28,9 @@ pub(crate) struct Site {
     pub(crate) pebble: Pebble,
     pub(crate) fleet: Fleet,
     nats: Nats,
+    /// What values are sealed to.
+    key: KeyPair,
+    _keys: TempDir,
     _stop: DropGuard,
 }
 
@@ -33,6 +40,11 @@ impl Site {
         let (nats, pebble) = (Nats::start().await, Pebble::start(validity).await);
         let fleet = Fleet::new(Hosts::new(SshOptions::new("/nonexistent"), "/nonexistent"));
         let (stop, app) = (CancellationToken::new(), application().await);
+        let (key, keys) = (KeyPair::new_user(), tempfile::tempdir().unwrap());
+        let file = keys.path().join("switcher.key");
+        std::fs::write(&file, format!("switcher {}\n", key.seed().unwrap())).unwrap();
+        let stores =
+            Stores::with([("CUTOVER_SEALING_KEY".to_owned(), Secret::new(file.display().to_string()))]);
         for program in Program::ALL {
             let options = WorkerOptions {
                 program,
@@ -41,12 +53,12 @@ impl Site {
                 slots: 2,
                 at_point: None,
             };
-            let stages = Stages { switcher: Switcher::new(fleet.clone()), app };
+            let stages = Stages { switcher: Switcher::new(fleet.clone(), stores.clone()), app };
             let metrics = Metrics::new().unwrap();
             let (journal, stop) = (nats.journal().await, stop.clone());
             tokio::spawn(async move { work(journal, options, stages, metrics, stop).await.unwrap() });
         }
-        let site = Self { pebble, fleet, nats, _stop: stop.clone().drop_guard() };
+        let site = Self { pebble, fleet, nats, key, _keys: keys, _stop: stop.clone().drop_guard() };
         site.look_after_certificates(stop).await;
         site
     }
@@ -80,7 +92,18 @@ impl Site {
         let journal = self.nats.journal().await;
         let mut log = journal.service(&key()).await.unwrap();
         let hosts = hosts.iter().map(|host| host.spec.clone()).collect();
-        let plan = Box::new(plan(n, names, hosts, certificate));
+        let mut plan = Box::new(plan(n, names, hosts, certificate));
+        let mut sealed = Sealed::new();
+        for NeededSecret { reference, reader, .. } in plan.release.settings.needed_secrets() {
+            let (value, purpose) =
+                (read(reference).await.unwrap(), Purpose { service: &plan.key, reference });
+            sealed.put(
+                reference.clone(),
+                reader,
+                seal(value.expose(), &self.key.public_key(), purpose).unwrap(),
+            );
+        }
+        plan.sealed = sealed;
         journal.decide(&mut log, Decision::Accepted(plan)).await.unwrap();
     }
 
@@ -183,6 +206,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         key: key(),
         by: "tester@here".into(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, None),
         release,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use cutover_bus::{Bus, Copies, DecideError, Journal};
 use cutover_core::{
     Container, Decision, Deployment, HostSpec, Intent, PROTOCOL, Plan, ProbeSpec, Probes, Release, Resources,
-    Routing, Service, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+    Routing, Sealed, Service, ServiceKey, Settings, Soak, Source, Span, Timeouts,
 };
 use node::Node;
 
@@ -115,6 +115,7 @@ pub(crate) fn plan_of(key: ServiceKey, n: u32, hosts: &[&str]) -> Box<Plan> {
         key,
         by: format!("tester{n}@here"),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, None),
         release,

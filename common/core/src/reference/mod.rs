@@ -18,14 +18,16 @@ pub use self::needed::NeededSecret;
 pub use self::sighting::Sighting;
 pub use self::vault::VaultSecret;
 
-/// Where a secret value is found by the program that needs it.
+/// Where a secret value is found: by the person who deploys, who seals it to the program that needs it, or by that program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Reference {
-    /// `env://NAME`: a variable in the environment of the program that needs the value.
+    /// `env://NAME`: a variable in the environment of the person who deploys.
     Environment(String),
-    /// `file:///absolute/path`: the content of a file, without its last line break.
+    /// `file:///absolute/path`: the content of a file of the person who deploys, without its last line break.
     File(PathBuf),
+    /// `cmd://program argument…`: what a command prints that the person who deploys runs, without its last line break.
+    Command(String),
     /// `vault://mount/path#key`: a field of a secret in the key-value store of Vault or OpenBao.
     Vault(Box<VaultSecret>),
     /// `aws-sm://name#key`: a secret in AWS Secrets Manager, or a field of one.
@@ -37,7 +39,7 @@ pub enum Reference {
 pub enum InvalidReference {
     /// The scheme is not one that is known, or there is none.
     #[error(
-        "a secret must be a reference, such as env://NAME, file:///path, vault://mount/path#key or aws-sm://name#key; the text given is none (it is not repeated here, as it may be the secret itself)"
+        "a secret must be a reference, such as env://NAME, file:///path, cmd://COMMAND, vault://mount/path#key or aws-sm://name#key; the text given is none (it is not repeated here, as it may be the secret itself)"
     )]
     Scheme,
     /// What stands after `env://` can't be a variable's name.
@@ -48,6 +50,9 @@ pub enum InvalidReference {
     /// What stands after `file://` is no absolute path.
     #[error("'{0}' is not an absolute path: write file:///path/to/file")]
     Path(String),
+    /// What stands after `cmd://` can't be a command.
+    #[error("there is no command after cmd://, or it isn't a single line")]
+    Command,
     /// What stands after `vault://` is no field of a secret.
     #[error("'vault://{text}' is no reference: {flaw}")]
     Vault {
@@ -71,6 +76,11 @@ impl Reference {
     pub const fn is_remote(&self) -> bool {
         matches!(self, Self::Vault(_) | Self::Aws(_))
     }
+
+    /// Whether its value is the person's who deploys: found where `cutover` runs, and nowhere else.
+    pub const fn is_persons(&self) -> bool {
+        !self.is_remote()
+    }
 }
 
 impl FromStr for Reference {
@@ -84,6 +94,8 @@ impl FromStr for Reference {
             "env" => Err(InvalidReference::Variable(own)),
             "file" if rest.starts_with('/') => Ok(Self::File(PathBuf::from(own))),
             "file" => Err(InvalidReference::Path(own)),
+            "cmd" if is_command(rest) => Ok(Self::Command(own)),
+            "cmd" => Err(InvalidReference::Command),
             "vault" => rest
                 .parse()
                 .map(|secret| Self::Vault(Box::new(secret)))
@@ -95,6 +107,11 @@ impl FromStr for Reference {
             _ => Err(InvalidReference::Scheme),
         }
     }
+}
+
+/// Whether this can be a command: something, on one line.
+fn is_command(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(char::is_control)
 }
 
 /// Whether `name` can name an environment variable (POSIX.1-2017, 8.1).
@@ -122,6 +139,7 @@ impl fmt::Display for Reference {
         match self {
             Self::Environment(name) => write!(f, "env://{name}"),
             Self::File(path) => write!(f, "file://{}", path.display()),
+            Self::Command(command) => write!(f, "cmd://{command}"),
             Self::Vault(secret) => write!(f, "vault://{secret}"),
             Self::Aws(secret) => write!(f, "aws-sm://{secret}"),
         }
@@ -138,6 +156,7 @@ mod tests {
         for text in [
             "env://DATABASE_URL",
             "file:///run/secrets/url",
+            "cmd://op read 'op://Shop/db/password one'",
             "vault://kv/shop#password",
             "vault://team/kv/shop/db.main?version=3#db-password.old",
             "aws-sm://prod/shop",
@@ -156,6 +175,8 @@ mod tests {
         assert!(!error.to_string().contains("hunter2"));
         assert!("env://2X".parse::<Reference>().is_err());
         assert!("file://relative".parse::<Reference>().is_err());
+        assert!("cmd:// ".parse::<Reference>().is_err());
+        assert!("cmd://a\nb".parse::<Reference>().is_err());
     }
 
     #[test]

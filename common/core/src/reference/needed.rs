@@ -2,7 +2,7 @@
 
 use crate::{
     CertificateSource, ImageSource, Login, Program, Recipe, Reference, RegistryLogin, Settings, Source,
-    SshKeys, Tls,
+    SshKeys, Target, Tls,
 };
 
 /// A reference of a deploy file.
@@ -62,6 +62,13 @@ impl Settings {
             add(Program::Migrator, "migrations.rehearse".to_owned(), &rehearsal.database);
         }
         needed
+    }
+}
+
+impl Target {
+    /// All that a deployment of it may need.
+    pub fn needed_secrets(&self) -> Vec<NeededSecret<'_>> {
+        [self.settings.needed_secrets(), self.image.needed_secrets()].concat()
     }
 }
 

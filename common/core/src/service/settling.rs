@@ -56,6 +56,7 @@ impl Service {
             release: current.plan.release.clone(),
             image: image.clone(),
             provenance,
+            sealed: current.plan.sealed.clone(),
             deployment: current.id().clone(),
             since: at,
             replicas: Some(current.replica_set()),

@@ -33,7 +33,7 @@ fn every_reference_is_known_by_its_key_and_who_reads_it() {
 }
 
 #[test]
-fn only_a_secret_in_a_store_needs_programs_that_know_it() {
+fn a_secret_needs_programs_that_know_where_it_is() {
     let protocol = |lines: &str| {
         let Target { image, settings, .. } = with(lines);
         let archive = Digest::of(b"context");
@@ -41,7 +41,8 @@ fn only_a_secret_in_a_store_needs_programs_that_know_it() {
         let source = Source::Context(BuildContext { archive, recipe });
         Plan::protocol_for(&Release { version: "v1".into(), source, settings, migrations: Vec::new() })
     };
-    assert_eq!(protocol("env: {secret: {URL: env://URL, LICENCE: file:///licence}}"), 2);
+    assert_eq!(protocol("env: {clear: {URL: 'http://127.0.0.1'}}"), 2);
+    assert_eq!(protocol("env: {secret: {URL: env://URL, LICENCE: file:///licence}}"), 7);
     assert_eq!(protocol("env: {secret: {URL: vault://kv/shop#url}}"), 7);
     assert_eq!(protocol("builder: {secrets: {npm: aws-sm://npm}}"), 7);
 }

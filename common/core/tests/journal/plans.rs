@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     DeploymentId, Digest, HostName, HostSpec, Intent, KeptRelease, PROTOCOL, Plan, ProbeSpec, Probes,
-    Release, Routing, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+    Release, Routing, Sealed, ServiceKey, Settings, Soak, Source, Span, Timeouts,
 };
 
 /// A plan of every stage but expand, on these hosts. `number` tells deployments and releases apart.
@@ -16,6 +16,7 @@ pub fn plan(number: u8, hosts: &[&str]) -> Plan {
         key: ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() },
         by: "ada@desk".into(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         image: None,
         warm: None,
@@ -48,6 +49,7 @@ pub fn warm_rollback(number: u8, kept: &KeptRelease) -> Plan {
     let hosts: Vec<&str> = replicas.hosts.keys().map(HostName::as_str).collect();
     Plan {
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Rollback,
         image: Some(kept.image.clone()),
         warm: Some(replicas.clone()),

@@ -25,26 +25,20 @@ async fn a_version_is_the_one_that_is_named() {
     let server = Server::start().with_shop();
     let references: Vec<Reference> = [
         "vault://kv/shop/db#password",
-        "env://NAME",
         "vault://kv/shop/db?version=1#password",
         "vault://kv/shop/db#port",
         "vault://kv/shop/db?version=9#password",
     ]
     .map(|text| text.parse().unwrap())
     .into();
-    let stores = server.stores_with(&[("VAULT_TOKEN", &server.root), ("NAME", "value")]);
+    let stores = server.stores_with(&[("VAULT_TOKEN", &server.root)]);
     let found: Vec<_> = stores.find(&references).await.into_iter().collect();
     let shown: Vec<_> = found
         .iter()
         .map(|found| found.as_ref().ok().map(|found| (found.value.expose(), found.version.as_deref())))
         .collect();
-    let expected = [
-        Some(("hunter2", Some("2"))),
-        Some(("value", None)),
-        Some(("hunter1", Some("1"))),
-        Some(("5432", Some("2"))),
-        None,
-    ];
+    let expected =
+        [Some(("hunter2", Some("2"))), Some(("hunter1", Some("1"))), Some(("5432", Some("2"))), None];
     assert_eq!(shown, expected);
     assert!(!format!("{found:?} {stores:?}").contains("hunter"));
     assert!(!format!("{stores:?}").contains(&server.root));

@@ -2,11 +2,12 @@
 
 use anyhow::Context;
 use cutover_builder::{Engine, Limits};
-use cutover_core::{DeployFile, Digest, HostSpec, Intent, PROTOCOL, Plan, Progress, Release, Source};
+use cutover_core::{DeployFile, Digest, HostSpec, Intent, PROTOCOL, Plan, Progress, Release, Sealed, Source};
 use cutover_e2e::Host;
 use cutover_fleet::{Fleet, Machine};
 use cutover_host::{Hosts, SshOptions};
 use cutover_registry::Pace;
+use cutover_secrets::Stores;
 use cutover_shipper::{Origin, ship};
 use cutover_store::Store;
 use futures_util::future::try_join_all;
@@ -32,7 +33,7 @@ impl Ours {
         // No host is reached over SSH here.
         let this_machine = Hosts::new(SshOptions::new("/dev/null"), Hosts::DOCKER_SOCKET).local();
         let engine = Engine::connect(this_machine, store.clone(), Limits::default()).await?;
-        let origin = Origin::new(store, Pace::default());
+        let origin = Origin::new(store, Pace::default(), Stores::from_environment());
         let machines: Vec<_> = hosts.iter().map(machine).collect::<anyhow::Result<_>>()?;
         for (_, machine) in &machines {
             machine.docker().await?.ping().await?;
@@ -82,6 +83,7 @@ pub(crate) fn plan(image: &Digest, host: &HostSpec) -> anyhow::Result<Plan> {
         key: target.key,
         by: "bench".to_owned(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         stages: Plan::stages_for(&release, Some(image)),
         release,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Canary, Claim, Container, Decision, Digest, Engine, Entry, Event, Evidence, Fact, Intent, Output,
-    PROTOCOL, Plan, Probes, Resources, Routing, ServiceKey, Soak, Source, Timeouts, Timestamp,
+    PROTOCOL, Plan, Probes, Resources, Routing, Sealed, ServiceKey, Soak, Source, Timeouts, Timestamp,
 };
 
 use super::*;
@@ -55,6 +55,7 @@ fn plan(n: u32) -> Plan {
         key: ServiceKey { destination: "production".parse().unwrap(), service: "shop".parse().unwrap() },
         by: "ann@laptop".into(),
         untimely: false,
+        sealed: Sealed::new(),
         intent: Intent::Deploy,
         image: Some(Digest::of(b"image")),
         warm: None,
