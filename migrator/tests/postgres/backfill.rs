@@ -225,7 +225,8 @@ async fn other_services_have_their_turn_while_rows_are_brought_over() {
     let database = Database::new().await;
     let work = work(&table("id", "id bigint", "n", 10_000), FILL);
     database.expand(&work).await.unwrap();
-    let slow = Limits { rest: 4.0, batch: Duration::from_millis(2), ..Limits::default() };
+    // Slow by its pauses, and not by batches that a busy machine would make ever smaller.
+    let slow = Limits { rest: 10.0, batch: Duration::from_millis(50), ..Limits::default() };
     let mut other = phases(&[("001", Phase::Expand, "CREATE TABLE invoices (id int)")]);
     other.service = "billing".parse().unwrap();
     let filled = database.apply_within(Step::Backfill, &work, &slow);
