@@ -181,6 +181,9 @@ pub(crate) enum Error {
         /// How much there may be.
         most: usize,
     },
+    /// What was sealed before can't be opened any more.
+    #[error("the programs can't open what was sealed before: {}", .0.join(", "))]
+    NotOpened(Vec<String>),
     /// What is live needs values that this deploy file doesn't name.
     #[error("what is live was deployed with {}, which this deploy file doesn't name: nothing that somebody else has written is looked up here", .0.join(", "))]
     NotNamed(Vec<String>),
@@ -294,9 +297,12 @@ impl Error {
                 "on this machine: cutover up --restart    with a standing NATS server: `cutover keys`, docs/environment.md".to_owned()
             }
             Self::TooMuchSealed { .. } => "refer to vault:// or aws-sm:// for the large ones".to_owned(),
+            Self::NotOpened(_) => {
+                "their keys were changed since, or it was deployed by an earlier version: cutover deploy seals anew what the deploy file names".to_owned()
+            }
             Self::NotNamed(_) => "cutover deploy reads what this deploy file names".to_owned(),
             Self::SecretsMissing { .. } => {
-                "docs/secrets.md says what each program needs for it in its own environment; `cutover up --restart` takes over what is set here".to_owned()
+                "docs/secrets.md says what is looked up where: what is in a store, by the programs, which have the environment that they were started with (`cutover up --restart`)".to_owned()
             }
             Self::Unconfirmed(_) => "if that is meant: cutover adopt --yes".to_owned(),
             Self::NotAdopted { .. } => {

@@ -12,8 +12,11 @@ use crate::error::Error;
 use crate::planning;
 use crate::session::Session;
 
-/// How much of a plan what is sealed may be, in bytes. A message of NATS is 1 MB, and the journal keeps some plans in one.
+/// How much of a plan what is sealed may be, in bytes.
 const MOST: usize = 32 * 1024;
+
+/// How much it may be in all that the journal keeps of a service in one message, which for NATS is 1 MB.
+const MOST_IN_ALL: usize = 384 * 1024;
 
 /// Values of references of the person who deploys.
 #[derive(Debug, Default)]
@@ -90,11 +93,48 @@ impl Persons {
                 sealed.put(reference.clone(), reader, seal(value.expose(), key, purpose)?);
             }
         }
-        if sealed.size() > MOST {
-            return Err(Error::TooMuchSealed { size: sealed.size(), most: MOST }.into());
+        let most = most(plan.release.settings.retain);
+        if sealed.size() > most {
+            return Err(Error::TooMuchSealed { size: sealed.size(), most }.into());
         }
         Ok(sealed)
     }
+}
+
+/// How much of a plan may be sealed, where so many releases are kept beside the one that is live, the deployment that runs, and one
+/// that owes something.
+fn most(retain: u32) -> usize {
+    MOST.min(MOST_IN_ALL / (retain as usize).saturating_add(3))
+}
+
+/// Refuses a plan that relies on values which were sealed before, and that its programs can't have any more.
+///
+/// # Errors
+/// What they can't have.
+pub(crate) async fn require_opened(session: &Session, plan: &Plan) -> anyhow::Result<()> {
+    let needed = [plan.release.settings.needed_secrets(), planning::built_with(plan)].concat();
+    let lacking = lacking(session, &plan.sealed, needed).await?;
+    if lacking.is_empty() { Ok(()) } else { Err(Error::NotOpened(lacking).into()) }
+}
+
+/// What of these was not sealed, or to another key than the one that its reader has now.
+///
+/// # Errors
+/// A bus that doesn't answer.
+pub(crate) async fn lacking(
+    session: &Session,
+    sealed: &Sealed,
+    mut needed: Vec<NeededSecret<'_>>,
+) -> Result<Vec<String>, cutover_bus::Error> {
+    needed.retain(|needed| needed.reference.is_persons());
+    if needed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lacking = sealed.lacks(needed, &session.sealing_keys().await?);
+    Ok(lacking
+        .into_iter()
+        .map(|needed| format!("{} for the {}", needed.key, needed.reader.as_str()))
+        .collect())
 }
 
 /// Refuses what the person in front of us has not written down himself: the journal says which values what is live needs, and
@@ -103,8 +143,10 @@ impl Persons {
 /// # Errors
 /// The references that this deploy file doesn't name.
 pub(crate) fn require_named(needed: &[NeededSecret<'_>], named: &[NeededSecret<'_>]) -> Result<(), Error> {
-    let is_named = |reference: &Reference| named.iter().any(|named| named.reference == reference);
-    let foreign = needed.iter().filter(|one| one.reference.is_persons() && !is_named(one.reference));
+    let is_named = |one: &NeededSecret<'_>| {
+        named.iter().any(|named| (named.reference, named.reader) == (one.reference, one.reader))
+    };
+    let foreign = needed.iter().filter(|one| one.reference.is_persons() && !is_named(one));
     let foreign: Vec<String> = foreign.map(|one| one.reference.to_string()).collect();
     if foreign.is_empty() { Ok(()) } else { Err(Error::NotNamed(foreign)) }
 }
@@ -152,5 +194,21 @@ mod tests {
             references(&["env://A", "cmd://rm -rf /", "file:///root/.ssh/id_ed25519", "vault://kv/b#key"]);
         let Err(Error::NotNamed(foreign)) = require_named(&needed(&live), &needed(&named)) else { panic!() };
         assert_eq!(foreign, ["cmd://rm -rf /", "file:///root/.ssh/id_ed25519"]);
+        // Nor for somebody else than the deploy file says.
+        let mut for_another = needed(&named);
+        for_another.iter_mut().for_each(|needed| needed.reader = Program::Builder);
+        assert!(require_named(&needed(&named), &for_another).is_err());
+    }
+
+    #[test]
+    fn all_that_is_kept_fits_into_a_message() {
+        for retain in [0, 5, 9, 100, u32::MAX] {
+            let most = most(retain);
+            assert!(
+                most <= MOST && most.saturating_mul(retain as usize + 3) <= MOST_IN_ALL,
+                "{retain}: {most}"
+            );
+        }
+        assert_eq!(most(5), MOST);
     }
 }

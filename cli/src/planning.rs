@@ -76,7 +76,9 @@ pub(crate) fn rollback(
         key,
         by,
         untimely: false,
-        sealed: kept.sealed.clone(),
+        sealed: service
+            .live()
+            .map_or_else(|| kept.sealed.clone(), |live| kept.sealed.renewed_by(&live.sealed)),
         intent: Intent::Rollback,
         release: kept.release.clone(),
         image,

@@ -28,8 +28,15 @@ pub(crate) struct Session {
     store: Location,
     /// Whether the bus is reached over the loopback.
     is_local: bool,
+    /// Whether its server is surely the one that is meant.
+    is_authentic: bool,
     /// The public keys of the bus's users as this machine knows them; none, where it doesn't.
     keys: Option<BTreeMap<BusUser, String>>,
+}
+
+/// Whether nobody can be between this machine and a server: it is on this one, or it is reached over TLS.
+fn is_authentic(url: &str) -> bool {
+    is_local(url) || url.split(',').all(|url| url.trim().starts_with("tls://"))
 }
 
 impl Session {
@@ -68,7 +75,14 @@ impl Session {
             }
             _ => journal,
         };
-        Ok(Self { bus, journal, store, is_local: is_local(&access.url), keys })
+        Ok(Self {
+            bus,
+            journal,
+            store,
+            is_local: is_local(&access.url),
+            is_authentic: is_authentic(&access.url),
+            keys,
+        })
     }
 
     /// The same for a command that only looks: on a machine where nothing was ever started, nothing is.
@@ -108,13 +122,16 @@ impl Session {
         self.bus.presence(&[], ANSWER).await
     }
 
-    /// The programs' public keys, which values are sealed to: those that this machine knows, or else those that the bus has.
+    /// The programs' public keys, which values are sealed to: those that this machine knows, or else those that the bus has, where nobody
+    /// can be between; else none.
     ///
     /// # Errors
     /// A connection that is lost.
     pub(crate) async fn sealing_keys(&self) -> Result<BTreeMap<Program, String>, cutover_bus::Error> {
         let keys = match &self.keys {
             Some(keys) => keys.clone(),
+            // Somebody between could name his own.
+            None if !self.is_authentic => BTreeMap::new(),
             None => self.bus.keys_in_force().await?,
         };
         let program = |(user, key)| match user {

@@ -148,6 +148,14 @@ impl ControlPlane {
         self.start_with(scale, &[])
     }
 
+    /// Stops its programs, and starts one of each anew.
+    ///
+    /// # Errors
+    /// What `cutover up` says.
+    pub fn restart(&self) -> anyhow::Result<()> {
+        self.start_with(|_| 1, &["--restart"])
+    }
+
     fn start_with(&self, scale: impl Fn(Program) -> usize, options: &[&str]) -> anyhow::Result<()> {
         let scale = Program::ALL.map(|program| format!("--scale={program}={}", scale(program)));
         let server = format!("--nats-server={NATS_SERVER}");

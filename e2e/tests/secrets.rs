@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cutover_core::{Outcome, Stage, Task};
+use cutover_core::{BusUser, Outcome, Program, Stage, Task};
 use cutover_e2e::{App, ControlPlane, Ended, Host, Project, SecretStores};
 use support::{Expect, Scene};
 
@@ -293,6 +293,18 @@ async fn what_the_person_has_is_sealed_and_stays_with_its_release() {
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     said.push(with_value(&["plan", "--json"]));
     said.push(scene.cutover(&["history", "--json"]));
+
+    // What was sealed to a key that is no more is known before anything is done, and sealed anew.
+    let shipper = BusUser::Program(Program::Shipper);
+    fs::remove_file(scene.plane.key_of(shipper).unwrap()).unwrap();
+    scene.plane.restart().unwrap();
+    let refused = scene.cutover(&["rollback"]);
+    refused.exited(2, &["can't open what was sealed before: env.secret.KEY for the shipper"]);
+    scene.serves("v1").await;
+    said.push(with_value(&["deploy", "--version", "v1"]));
+    said.last().unwrap().succeeded();
+    assert!(!said.last().unwrap().out.contains("nothing to do"));
+    assert!(new.is_in(&environments()));
 
     for canary in [&old, &new, &printed, &set] {
         for path in files(scene.plane.home()) {

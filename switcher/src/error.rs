@@ -116,8 +116,7 @@ impl From<Error> for Failure {
             }
             Error::NoReplicas { .. } => failure.hint("boot it again: `cutover replay --from boot`"),
             Error::Secret { .. } => failure.hint(
-                "the switcher reads it, by the environment and the files where it runs: start it again where a variable was set \
-                 (`cutover up --restart`)",
+                "what is in a store of secrets is read by the switcher, by its own environment; all else is brought along by whoever deploys",
             ),
             Error::OtherCertificate { .. } => failure.hint(
                 "an older proxy keeps the one that ends later, where one authority has signed both: upgrade it \

@@ -19,9 +19,11 @@ pub(crate) struct ControlPlane {
     pub(crate) version: String,
     /// Where its NATS server answers. It holds the password.
     pub(crate) url: String,
-    /// The folder of its keys.
-    pub(super) keys: PathBuf,
+    /// The folder of its keys. One that an earlier version has started had none, and can still be stopped.
+    #[serde(default)]
+    pub(super) keyring: PathBuf,
     /// Whether its bus tells its users apart by them.
+    #[serde(default)]
     pub(super) secure: bool,
     /// The folder of its artifact store.
     pub(crate) store: PathBuf,
@@ -53,7 +55,7 @@ impl ControlPlane {
 
     /// Its keys.
     pub(super) fn keyring(&self) -> Result<Keyring, Error> {
-        Keyring::of(&self.keys, &[])
+        Keyring::of(&self.keyring, &[])
     }
 
     /// The public keys.

@@ -158,7 +158,7 @@ fn configure(
     Ok(ControlPlane {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         url: account.url(),
-        keys: home.keys(),
+        keyring: home.keys(),
         secure: account.is_secure(),
         store: home.store(),
         run: Run::begin(),

@@ -12,7 +12,7 @@ use crate::console::Console;
 use crate::decide::{decide, require_programs};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::persons::{Persons, require_named};
+use crate::persons::{Persons, lacking, require_named};
 use crate::project::Project;
 use crate::release::{self, Assembled};
 use crate::session::Session;
@@ -60,6 +60,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         && !args.rebuild
         && planning::is_live(log.service(), &release)
         && let Some(live) = log.service().live()
+        && lacking(&session, &live.sealed, live.release.settings.needed_secrets()).await?.is_empty()
     {
         if console.json {
             console.object(&Nothing {
@@ -103,8 +104,8 @@ async fn refresh(
     let Target { key, hosts, .. } = target.clone();
     let Some(live) = log.service().live() else { return Err(Error::NeverDeployed(key).into()) };
     let settings = &live.release.settings;
-    if settings.secrets.is_empty() && settings.roles.iter().all(|role| role.secrets.is_empty()) {
-        console.line(format_args!("nothing to do: release {} has no secrets in its containers", live.id))?;
+    if settings.needed_secrets().is_empty() {
+        console.line(format_args!("nothing to do: release {} has no secrets", live.id))?;
         return Ok(Exit::Ok);
     }
     let lacks = |host: &&HostSpec| {

@@ -8,6 +8,7 @@ use crate::console::Console;
 use crate::decide::{decide, require_programs};
 use crate::exit::Exit;
 use crate::person;
+use crate::persons::require_opened;
 use crate::project::Project;
 use crate::session::Session;
 
@@ -18,6 +19,7 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     let deployment = choice::deployment(&log, args.deployment.as_deref())?;
     let current = choice::current(&log)?;
     require_programs(&session, &current.plan).await?;
+    require_opened(&session, &current.plan).await?;
     let from = match args.from {
         None if is_image_gone(&session, current).await? => Some(Stage::Build),
         from => from,

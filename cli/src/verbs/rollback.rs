@@ -9,6 +9,7 @@ use crate::console::Console;
 use crate::decide::{decide, require_programs};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::persons::require_opened;
 use crate::project::Project;
 use crate::session::Session;
 use crate::{choice, clock, person, planning};
@@ -78,6 +79,7 @@ async fn decided(
     let Target { key, hosts, .. } = project.target.clone();
     let plan = planning::rollback(log.service(), key, hosts, kept, warm, person::by())?;
     require_programs(session, &plan).await?;
+    require_opened(session, &plan).await?;
     Box::pin(decide(session, log, Decision::Accepted(Box::new(plan)), detach, console)).await
 }
 

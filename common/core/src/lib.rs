@@ -117,7 +117,7 @@ pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;
 pub use routing::{ApplicationProtocol, Routing};
 pub use schema::{Contract, Schema, Wait};
-pub use sealed::Sealed;
+pub use sealed::{Sealed, SealedValue};
 pub use service::Service;
 pub use stage::{Program, Stage, UnknownStage};
 pub use synthetic::Synthetic;

@@ -115,8 +115,8 @@ impl From<Error> for Failure {
                 failure.hint(hint)
             }
             Error::Secret { .. } => failure.hint(
-                "references are resolved by the program that starts the container, from its own environment and files, and from the \
-                 stores of secrets that its environment names",
+                "what is in a store of secrets is read by the program that starts the container, by its own environment; all else is brought \
+                 along by whoever deploys",
             ),
             _ => failure,
         }

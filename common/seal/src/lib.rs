@@ -10,7 +10,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use cutover_core::{Reference, ServiceKey};
+use cutover_core::{Reference, SealedValue, ServiceKey};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
@@ -64,11 +64,11 @@ impl Purpose<'_> {
     }
 }
 
-/// Seals a value to the program that has this public nkey. The answer is base64.
+/// Seals a value to the program that has this public nkey.
 ///
 /// # Errors
 /// A key that is none.
-pub fn seal(value: &str, reader: &str, purpose: Purpose<'_>) -> Result<String, Error> {
+pub fn seal(value: &str, reader: &str, purpose: Purpose<'_>) -> Result<SealedValue, Error> {
     let (_, key) = nkeys::from_public_key(reader).map_err(|_| Error::Key)?;
     let key = VerifyingKey::from_bytes(&key).map_err(|_| Error::Key)?.to_montgomery();
     let key = PublicKey::from_bytes(key.as_bytes()).map_err(|_| Error::Key)?;
@@ -80,7 +80,8 @@ pub fn seal(value: &str, reader: &str, purpose: Purpose<'_>) -> Result<String, E
         &[],
     );
     let (encapped, sealed) = sealed.map_err(Error::Seal)?;
-    Ok(BASE64_STANDARD.encode([encapped.to_bytes().as_slice(), &sealed].concat()))
+    let text = BASE64_STANDARD.encode([encapped.to_bytes().as_slice(), &sealed].concat());
+    Ok(SealedValue { to: reader.to_owned(), text })
 }
 
 impl Opener {
@@ -98,8 +99,8 @@ impl Opener {
     ///
     /// # Errors
     /// What was sealed to another key, or for another purpose, or by nobody.
-    pub fn open(&self, sealed: &str, purpose: Purpose<'_>) -> Result<Zeroizing<String>, Error> {
-        let sealed = BASE64_STANDARD.decode(sealed).map_err(|_| Error::Malformed)?;
+    pub fn open(&self, sealed: &SealedValue, purpose: Purpose<'_>) -> Result<Zeroizing<String>, Error> {
+        let sealed = BASE64_STANDARD.decode(&sealed.text).map_err(|_| Error::Malformed)?;
         let (encapped, sealed) = sealed.split_at_checked(ENCAPPED).ok_or(Error::Malformed)?;
         let encapped = EncappedKey::from_bytes(encapped).map_err(|_| Error::Malformed)?;
         let opened = single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
@@ -163,14 +164,17 @@ mod tests {
         let pair = KeyPair::new_user();
         let (shop, reference) = (service("shop"), "env://PASSWORD".parse().unwrap());
         let purpose = Purpose { service: &shop, reference: &reference };
-        let sealed = BASE64_STANDARD.decode(seal("hunter2", &pair.public_key(), purpose).unwrap()).unwrap();
+        let whole = seal("hunter2", &pair.public_key(), purpose).unwrap();
+        let with = |text: String| SealedValue { text, ..whole.clone() };
+        let sealed = BASE64_STANDARD.decode(&whole.text).unwrap();
         for place in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[place] ^= 1;
-            assert_eq!(opener(&pair).open(&BASE64_STANDARD.encode(altered), purpose), Err(Error::Foreign));
+            let altered = with(BASE64_STANDARD.encode(altered));
+            assert_eq!(opener(&pair).open(&altered, purpose), Err(Error::Foreign));
         }
         for text in ["", "hunter2", "aHVudGVyMg=="] {
-            assert_eq!(opener(&pair).open(text, purpose), Err(Error::Malformed), "{text}");
+            assert_eq!(opener(&pair).open(&with(text.to_owned()), purpose), Err(Error::Malformed), "{text}");
         }
         assert_eq!(seal("a", "UABC", purpose), Err(Error::Key));
         assert!(Opener::from_seed("SUABC").is_err());

@@ -53,7 +53,9 @@ async fn run(command: &str, reference: &Reference) -> Result<Secret, Error> {
     let ended = tokio::time::timeout(PATIENCE, done).await;
     let ended = ended.map_err(|_| failed(format!("{program} took longer than {} s", PATIENCE.as_secs())))?;
     let (printed, status) = ended.map_err(|error| failed(format!("{program}: {error}")))?;
-    if !status.success() {
+    // It may have failed for that alone.
+    let is_too_large = printed.len() > LIMIT + 1;
+    if !status.success() && !is_too_large {
         return Err(failed(format!("{program} failed, {status}")));
     }
     source::text_of(printed, reference)
@@ -111,6 +113,7 @@ mod tests {
             ("cmd://no-such-program-here", "can't be run"),
             ("cmd://echo 'hunter2", "a quotation mark has no end"),
             ("cmd://head -c 70000 /dev/zero", "larger than 65536 bytes"),
+            ("cmd://yes", "larger than 65536 bytes"),
         ] {
             let error = read_text(command).await.unwrap_err();
             let text = error.to_string();

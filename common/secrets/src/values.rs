@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cutover_core::{Plan, Program, Reference, Sealed, ServiceKey};
+use cutover_core::{Plan, Program, Reference, Sealed, SealedValue, ServiceKey};
 use cutover_seal::{Opener, Purpose};
 use zeroize::Zeroizing;
 
@@ -95,7 +95,7 @@ impl Values {
     }
 }
 
-fn open(key: &Opener, sealed: &str, purpose: Purpose<'_>) -> Result<Found, Error> {
+fn open(key: &Opener, sealed: &SealedValue, purpose: Purpose<'_>) -> Result<Found, Error> {
     let opened = key.open(sealed, purpose);
     let mut value =
         opened.map_err(|source| Error::Sealed { reference: purpose.reference.clone(), source })?;

@@ -56,7 +56,7 @@ impl Service {
             release: current.plan.release.clone(),
             image: image.clone(),
             provenance,
-            sealed: current.plan.sealed.clone(),
+            sealed: current.plan.sealed.only(&current.plan.release.settings.needed_secrets()),
             deployment: current.id().clone(),
             since: at,
             replicas: Some(current.replica_set()),
