@@ -221,6 +221,13 @@ async fn what_a_killed_supervisor_leaves_is_taken_down_first() {
     let journal = control_plane.journal().await;
     let (supervisor, orphan) = (control_plane.record().supervisor, control_plane.nats_pid());
     kill(Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
+    // The signal is sent before the process ends.
+    let ended = async {
+        while is_alive(supervisor) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("a killed process lives on");
 
     assert!(success(&mut control_plane.up(&[])).contains("killed supervisor"));
     assert!(!is_alive(orphan));
