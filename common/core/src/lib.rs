@@ -72,6 +72,10 @@ pub use deploy_file::{
     DeployFile, DeployFileError, GitRepository, ImageSource, MigrationSource, ModelSource, Place, Problem,
     Target, WantedModel,
 };
+/// What a deploy file is read from, for whoever brings one that was written in another dialect.
+pub mod tree {
+    pub use crate::deploy_file::{Entry, Form, Node, Problems, Value, nearest, parse};
+}
 pub use deploy_window::{DeployWindow, InvalidDeployWindow};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
 pub use digest::{Digest, InvalidDigest};

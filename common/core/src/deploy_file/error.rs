@@ -42,6 +42,8 @@ pub enum DeployFileError {
 pub struct Problem {
     /// The key that it is about, from the top, as in `destinations.production.hosts[1]`; empty: the whole file.
     pub path: String,
+    /// The file that it stands in, where that is another one than the deploy file.
+    pub file: Option<String>,
     /// Where it stands; none where something is missing at the top.
     pub place: Option<Place>,
     /// What is wrong.
@@ -65,15 +67,17 @@ pub struct Place {
 
 /// The problems found so far, and the places whose text must not be shown.
 #[derive(Default)]
-pub(crate) struct Problems {
+pub struct Problems {
     found: Vec<Problem>,
     secrets: Vec<Place>,
 }
 
 impl Problem {
-    pub(crate) fn new(path: &str, place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
+    /// What is wrong with what stands at `path`.
+    pub fn new(path: &str, place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
+            file: None,
             place: place.into(),
             message: message.into(),
             hint: None,
@@ -81,22 +85,26 @@ impl Problem {
         }
     }
 
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+    /// The same, with what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 }
 
 impl Problems {
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether nothing was found.
+    pub const fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    pub(crate) fn add(&mut self, problem: Problem) {
+    /// Notes one.
+    pub fn add(&mut self, problem: Problem) {
         self.found.push(problem);
     }
 
     /// Keeps what stands there out of every snippet, unless it is a reference: a secret may have been pasted.
-    pub(super) fn hide(&mut self, node: &Node) {
+    pub fn hide(&mut self, node: &Node) {
         let pasted = |text: &str| matches!(text.parse::<Reference>(), Err(InvalidReference::Scheme));
         self.secrets.extend(node.scalars().filter(|(_, text)| pasted(text)).map(|(place, _)| place));
     }
@@ -106,14 +114,44 @@ impl Problems {
         DeployFileError::Invalid { file: file.to_owned(), problems: self.into_list(text) }
     }
 
+    /// Notes those of a file that begins `lines` further down.
+    pub fn add_below(&mut self, other: Self, lines: usize) {
+        let below = |place: Place| Place { line: place.line + lines, ..place };
+        self.secrets.extend(other.secrets.into_iter().map(below));
+        let moved = |problem: Problem| Problem { place: problem.place.map(below), ..problem };
+        self.found.extend(other.found.into_iter().map(moved));
+    }
+
+    /// Gives those whose place has a path of its own that one.
+    pub fn name(&mut self, path_at: impl Fn(Place) -> Option<String>) {
+        for problem in &mut self.found {
+            if let Some(path) = problem.place.and_then(&path_at) {
+                problem.path = path;
+            }
+        }
+    }
+
     /// All of them, each once, in the order of the file; what is missing comes last.
-    pub(crate) fn into_list(self, text: &str) -> Vec<Problem> {
+    pub fn into_list(self, text: &str) -> Vec<Problem> {
+        self.into_list_of(text, |_| (None, 0))
+    }
+
+    /// The same of several files below one another: `file_at` says of a line in which of them it is, and how many lines are above that.
+    pub fn into_list_of(
+        self,
+        text: &str,
+        file_at: impl Fn(usize) -> (Option<String>, usize),
+    ) -> Vec<Problem> {
         let source = Source { text, secrets: &self.secrets };
         let mut problems = self.found;
         problems.sort_by_key(|problem| (problem.place.is_none(), problem.place));
         problems.dedup();
         for problem in &mut problems {
-            problem.snippet = problem.place.and_then(|place| source.snippet(place));
+            let Some(place) = problem.place else { continue };
+            let (file, above) = file_at(place.line);
+            problem.snippet = source.snippet(place, place.line - above);
+            problem.file = file;
+            problem.place = Some(Place { line: place.line - above, ..place });
         }
         problems
     }
@@ -129,7 +167,7 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { "\n\n" })?;
-            f.write_str(self.file)?;
+            f.write_str(problem.file.as_deref().unwrap_or(self.file))?;
             if let Some(place) = problem.place {
                 write!(f, ":{}:{}", place.line, place.column)?;
             }

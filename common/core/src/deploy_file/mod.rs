@@ -35,11 +35,11 @@ mod tls;
 pub(crate) mod units;
 mod verdict;
 
-pub use error::{DeployFileError, Place, Problem};
+pub use error::{DeployFileError, Place, Problem, Problems};
 pub use models::{ModelSource, WantedModel};
+pub use nearest::nearest;
+pub use node::{Entry, Form, Node, Value, parse};
 pub use target::{GitRepository, ImageSource, MigrationSource, Target};
-
-use error::Problems;
 
 /// What a deploy file is.
 const FORM: node::Form = node::Form {
@@ -61,15 +61,18 @@ impl DeployFile {
     /// All that is wrong with it, each with its place.
     pub fn parse(text: &str, file: &str) -> Result<Self, DeployFileError> {
         let mut problems = Problems::default();
-        let raw = node::parse(text, FORM, &mut problems).and_then(|root| check::file(&root, &mut problems));
+        let root = node::parse(text, FORM, &mut problems);
+        Self::of_trees(root.as_slice(), file, &mut problems).ok_or_else(|| problems.into_error(text, file))
+    }
+
+    /// The same of what was read already, perhaps from a file in another dialect: trees with destinations of their own, each as a
+    /// deploy file has it. None where something is wrong; `problems`, which may hold some already, say what.
+    pub fn of_trees(trees: &[Node], file: &str, problems: &mut Problems) -> Option<Self> {
+        let raws: Vec<_> = trees.iter().filter_map(|root| check::file(root, problems)).collect();
         // What is wrong in a part would look as if it were missing in the whole.
-        let whole = raw.filter(|_| problems.is_empty());
-        let targets = whole.map(|raw| target::all(&raw, &mut problems)).unwrap_or_default();
-        if problems.is_empty() {
-            Ok(Self { file: file.to_owned(), targets })
-        } else {
-            Err(problems.into_error(text, file))
-        }
+        let whole = if problems.is_empty() { raws } else { Vec::new() };
+        let targets = whole.iter().flat_map(|raw| target::all(raw, problems)).collect();
+        problems.is_empty().then(|| Self { file: file.to_owned(), targets })
     }
 
     /// What is deployed, and where, by the name of the destination. Without a name: the only one there is.

@@ -4,7 +4,7 @@ use strsim::damerau_levenshtein;
 
 /// The known name that `text` is a slip of, if there is one near enough: one slip in every three characters, or the
 /// beginning of the name.
-pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = |name: &str| {
         let slips = damerau_levenshtein(&text.to_lowercase(), name);
         slips <= (text.chars().count() / 3).max(1) || (text.len() >= 3 && name.starts_with(text))

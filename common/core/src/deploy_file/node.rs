@@ -12,14 +12,16 @@ const MAX_NODES: usize = 10_000;
 
 /// A value and where it stands: a scalar at itself, anything else at the key that it belongs to.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) value: Value,
+pub struct Node {
+    /// Where it stands.
+    pub place: Place,
+    /// What stands there.
+    pub value: Value,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub enum Value {
     /// Nothing: no text, `~` or `null`.
     Null,
     /// A scalar, as it was written: which type it is, is for the reader of the key to say.
@@ -32,23 +34,26 @@ pub(crate) enum Value {
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) place: Place,
-    pub(crate) node: Node,
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub place: Place,
+    /// Its value.
+    pub node: Node,
 }
 
 /// What a file is to be, in hints.
 #[derive(Clone, Copy)]
-pub(crate) struct Form {
+pub struct Form {
     /// The shortest file that works.
-    pub(crate) shortest: &'static str,
+    pub shortest: &'static str,
     /// What it is one of.
-    pub(crate) single: &'static str,
+    pub single: &'static str,
 }
 
 /// Reads the one document that a file holds. None where it is no YAML, or no mapping; the problems say why.
-pub(crate) fn parse(text: &str, form: Form, problems: &mut Problems) -> Option<Node> {
+pub fn parse(text: &str, form: Form, problems: &mut Problems) -> Option<Node> {
     let events = Parser::new_from_str(text);
     let builder = Builder { events, anchors: HashMap::new(), nodes: 0, form, problems };
     match builder.document() {
@@ -62,7 +67,7 @@ pub(crate) fn parse(text: &str, form: Form, problems: &mut Problems) -> Option<N
 
 impl Node {
     /// The scalars at and below it.
-    pub(super) fn scalars(&self) -> Box<dyn Iterator<Item = (Place, &str)> + '_> {
+    pub fn scalars(&self) -> Box<dyn Iterator<Item = (Place, &str)> + '_> {
         match &self.value {
             Value::Null => Box::new(std::iter::empty()),
             Value::Text(text) => Box::new(std::iter::once((self.place, text.as_str()))),
@@ -82,7 +87,7 @@ impl Node {
 
 impl Value {
     /// What it is, in front of people.
-    pub(super) const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Text(_) => "a single value",

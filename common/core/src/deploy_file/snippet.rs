@@ -14,8 +14,8 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The line of `place`, with its number in the margin and the place marked; none where there is no such line.
-    pub(super) fn snippet(&self, place: Place) -> Option<String> {
+    /// The line of `place`, with `number` in the margin and the place marked; none where there is no such line.
+    pub(super) fn snippet(&self, place: Place, number: usize) -> Option<String> {
         let line = self.text.lines().nth(place.line.checked_sub(1)?)?;
         let chars = self.shown(place.line, line);
         let start = place.column.saturating_sub(1).min(chars.len());
@@ -23,7 +23,7 @@ impl Source<'_> {
         let (before, rest) = chars.split_at(start);
         let width = |part: &[String]| part.iter().map(|shown| shown.chars().count()).sum::<usize>();
         let (indent, marked) = (width(before), width(rest.split_at(end - start).0).max(1));
-        let number = place.line.to_string();
+        let number = number.to_string();
         let margin = " ".repeat(number.len());
         let line = chars.concat();
         Some(format!("{margin} |\n{number} | {}\n{margin} | {:indent$}{:^>marked$}", line.trim_end(), "", ""))

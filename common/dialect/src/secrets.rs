@@ -1,0 +1,362 @@
+//! `.kamal/secrets`: assignments, as a dotenv file has them. Of each the reference to its value is made; a value that stands there
+//! stays there.
+
+use std::collections::BTreeMap;
+
+use crate::shell::{self, Part};
+
+/// Parts that one value may have, once variables of the file are written out: one that names others twice, again and again, has no end.
+const MOST: usize = 1000;
+
+/// What the files say of one destination.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Secrets {
+    /// The files that there may be, in the order in which the later one counts.
+    pub(crate) looked_at: Vec<String>,
+    names: BTreeMap<String, Found>,
+}
+
+/// An assignment.
+#[derive(Clone, Debug)]
+struct Found {
+    file: String,
+    line: usize,
+    /// The reference; none, and why.
+    reference: Result<String, &'static str>,
+    /// The value itself stands there.
+    is_literal: bool,
+}
+
+/// A name that has no reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoSecret {
+    /// It isn't there.
+    Unknown(String),
+    /// What stands there can't be read.
+    Unread { file: String, line: usize, why: &'static str },
+}
+
+impl Secrets {
+    /// Adds a file; what it says counts more than what was said before.
+    pub(crate) fn add(&mut self, file: &str, text: Option<&str>) {
+        self.looked_at.push(file.to_owned());
+        let mut parts: Before = BTreeMap::new();
+        for Assignment { name, value, line } in assignments(text.unwrap_or_default()) {
+            let read = value.and_then(|value| parsed(&value, &parts));
+            let is_literal =
+                read.as_ref().is_ok_and(|parts| parts.iter().all(|part| matches!(part, Part::Text(_))));
+            let reference = match &read {
+                Err(why) => Err(*why),
+                Ok(_) if is_literal => from_line(text.unwrap_or_default(), line, file),
+                Ok(parts) => shell::reference(parts).ok_or("a value on several lines can't be referred to"),
+            };
+            parts.insert(name.clone(), read.ok());
+            self.names.insert(name, Found { file: file.to_owned(), line, reference, is_literal });
+        }
+    }
+
+    /// The reference to a secret, and whether its value stands in the file.
+    pub(crate) fn reference(&self, name: &str) -> Result<(String, bool), NoSecret> {
+        let Some(found) = self.names.get(name) else {
+            return Err(NoSecret::Unknown(self.looked_at.join(", ")));
+        };
+        match &found.reference {
+            Ok(reference) => Ok((reference.clone(), found.is_literal)),
+            Err(why) => Err(NoSecret::Unread { file: found.file.clone(), line: found.line, why }),
+        }
+    }
+}
+
+/// `NAME=value`, and its line.
+struct Assignment {
+    name: String,
+    value: Result<Quoted, &'static str>,
+    line: usize,
+}
+
+/// A value as it stands there.
+enum Quoted {
+    /// In single quotes: as it is.
+    Plain(String),
+    /// Without, or in double quotes: variables and commands are written out.
+    Open(String),
+}
+
+/// The variables that stand before; none where one can't be read.
+type Before = BTreeMap<String, Option<Vec<Part>>>;
+
+const UNREAD: &str = "it names a variable of the file that can't be read";
+
+fn assignments(text: &str) -> Vec<Assignment> {
+    let mut all = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let Some((name, value)) = line.split_once('=') else { continue };
+        let name = name.trim_end();
+        let is_name =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b));
+        if is_name {
+            all.push(Assignment { name: name.to_owned(), value: value_of(value), line: index + 1 });
+        }
+    }
+    all
+}
+
+/// The value behind the sign, without its quotes and what is a comment.
+fn value_of(text: &str) -> Result<Quoted, &'static str> {
+    let text = text.trim();
+    for quote in ['\'', '"'] {
+        let Some(rest) = text.strip_prefix(quote) else { continue };
+        let Some(end) = closing(rest, quote) else {
+            return Err("quotes that are not closed in the same line are not read");
+        };
+        let (inside, after) = rest.split_at(end);
+        let after = after.get(1..).unwrap_or_default().trim();
+        if !after.is_empty() && !after.starts_with('#') {
+            return Err("more stands behind the quotes");
+        }
+        return Ok(if quote == '\'' {
+            Quoted::Plain(inside.to_owned())
+        } else {
+            Quoted::Open(inside.to_owned())
+        });
+    }
+    // A comment begins behind a space, but not inside a command.
+    let (mut depth, mut end, mut before) = (0_usize, text.len(), ' ');
+    for (index, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '#' if depth == 0 && before.is_whitespace() => {
+                end = index;
+                break;
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    Ok(Quoted::Open(text.get(..end).unwrap_or_default().trim_end().to_owned()))
+}
+
+/// Where the quote is that closes: not behind a backslash, nor, for a double one, inside a command.
+fn closing(text: &str, quote: char) -> Option<usize> {
+    let (mut depth, mut is_escaped, mut before) = (0_usize, false, ' ');
+    for (index, c) in text.char_indices() {
+        if is_escaped {
+            is_escaped = false;
+        } else if c == '\\' && quote == '"' {
+            is_escaped = true;
+        } else if quote == '"' && c == '(' && (before == '$' || depth > 0) {
+            depth += 1;
+        } else if quote == '"' && c == ')' {
+            depth = depth.saturating_sub(1);
+        } else if c == quote && depth == 0 {
+            return Some(index);
+        }
+        before = c;
+    }
+    None
+}
+
+/// The parts of a value; variables of the file that came before are written out.
+fn parsed(value: &Quoted, before: &Before) -> Result<Vec<Part>, &'static str> {
+    let text = match value {
+        Quoted::Plain(text) => return Ok(vec![Part::Text(text.clone())]),
+        Quoted::Open(text) => text,
+    };
+    let (mut parts, mut plain) = (Vec::new(), String::new());
+    let mut rest = text.as_str();
+    while let Some(c) = rest.chars().next() {
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        if parts.iter().map(size).sum::<usize>() > MOST {
+            return Err("it names other variables too often");
+        }
+        if c == '\\' {
+            plain.extend(after.chars().next());
+            rest = after.get(after.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default();
+            continue;
+        }
+        if c != '$' {
+            plain.push(c);
+            rest = after;
+            continue;
+        }
+        if let Some(command) = after.strip_prefix('(') {
+            let end =
+                end_of_command(command).ok_or("a command that is not closed in the same line is not read")?;
+            flush(&mut plain, &mut parts);
+            let (command, after) = command.split_at(end);
+            parts.push(Part::Command(command_parts(command, before)?));
+            rest = after.get(1..).unwrap_or_default();
+        } else if let Some((name, after)) = variable(after) {
+            flush(&mut plain, &mut parts);
+            match before.get(name) {
+                Some(known) => parts.extend(known.clone().ok_or(UNREAD)?),
+                None => parts.push(Part::Variable { name: name.to_owned(), default: None }),
+            }
+            rest = after;
+        } else {
+            plain.push(c);
+            rest = after;
+        }
+    }
+    flush(&mut plain, &mut parts);
+    if parts.is_empty() {
+        parts.push(Part::Text(String::new()));
+    }
+    Ok(parts)
+}
+
+/// A command: the variables of the file that it names are written out, all others are the shell's.
+fn command_parts(command: &str, before: &Before) -> Result<Vec<Part>, &'static str> {
+    let (mut parts, mut plain) = (Vec::new(), String::new());
+    let mut rest = command;
+    while let Some(c) = rest.chars().next() {
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        let known =
+            variable(after).filter(|_| c == '$').and_then(|(name, after)| Some((before.get(name)?, after)));
+        if let Some((known, after)) = known {
+            flush(&mut plain, &mut parts);
+            parts.extend(known.clone().ok_or(UNREAD)?);
+            rest = after;
+        } else {
+            plain.push(c);
+            rest = after;
+        }
+        if parts.iter().map(size).sum::<usize>() > MOST {
+            return Err("it names other variables too often");
+        }
+    }
+    flush(&mut plain, &mut parts);
+    Ok(parts)
+}
+
+fn flush(plain: &mut String, parts: &mut Vec<Part>) {
+    if !plain.is_empty() {
+        parts.push(Part::Text(std::mem::take(plain)));
+    }
+}
+
+fn size(part: &Part) -> usize {
+    1 + if let Part::Command(parts) = part { parts.iter().map(size).sum() } else { 0 }
+}
+
+/// The name of a variable behind its sign, with or without braces, and what comes after it.
+fn variable(text: &str) -> Option<(&str, &str)> {
+    let (text, in_braces) = text.strip_prefix('{').map_or((text, false), |rest| (rest, true));
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (name, after) = text.split_at(end);
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    if in_braces { Some((name, after.strip_prefix('}')?)) } else { Some((name, after)) }
+}
+
+/// Where the parenthesis is that closes a command.
+fn end_of_command(text: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut is_escaped) = (0_usize, None, false);
+    for (index, c) in text.char_indices() {
+        match (quote, c) {
+            _ if is_escaped => is_escaped = false,
+            (None | Some('"'), '\\') => is_escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 0 => return Some(index),
+            (None, ')') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A command that prints the value which stands in a line, so that it stays where it is.
+fn from_line(text: &str, line: usize, file: &str) -> Result<String, &'static str> {
+    let whole = text.lines().nth(line - 1).unwrap_or_default();
+    let value = whole.split_once('=').map_or("", |(_, value)| value);
+    let inside = value.trim().trim_matches(['\'', '"']);
+    if inside.contains(['\\', '\'', '"', '#']) {
+        return Err("a value with quotes, # or \\ in it can't be referred to");
+    }
+    // What is behind the sign; of a value in quotes, what is between the first and the last character there.
+    let script = if value.trim().len() == inside.len() {
+        format!("{line}s/^[^=]*=[[:space:]]*\\(.*[^[:space:]]\\).*$/\\1/p")
+    } else {
+        format!("{line}s/^[^=]*=[[:space:]]*.\\(.*\\).[[:space:]]*$/\\1/p")
+    };
+    let file = shlex::try_quote(file).map_err(|_| "the name of the file can't stand in a command")?;
+    if file.contains(char::is_control) {
+        return Err("the name of the file can't stand in a command");
+    }
+    Ok(format!("cmd://sed -n '{script}' {file}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn of(text: &str) -> Secrets {
+        let mut secrets = Secrets::default();
+        secrets.add(".kamal/secrets", Some(text));
+        secrets
+    }
+
+    fn reference(text: &str, name: &str) -> String {
+        of(text).reference(name).unwrap().0
+    }
+
+    #[test]
+    fn assignments_are_references() {
+        for (line, expected) in [
+            ("X=$TOKEN", "env://TOKEN"),
+            ("export X=${TOKEN} # a comment", "env://TOKEN"),
+            ("X=\"$TOKEN\"", "env://TOKEN"),
+            ("X=$(cat config/master.key)", "cmd://cat config/master.key"),
+            ("X=$(op read \"op://Shop/db/password\")", "cmd://op read \"op://Shop/db/password\""),
+            ("X=$(cat key | base64)", "cmd://sh -c 'cat key | base64'"),
+            ("X=postgres://app:$PASSWORD@db", "cmd://sh -c 'printf %s \"postgres://app:${PASSWORD?}@db\"'"),
+            ("T=$(op token)\nX=$T", "cmd://op token"),
+            (
+                "S=$(kamal secrets fetch --adapter 1password A B)\nX=$(kamal secrets extract A $S)",
+                "cmd://sh -c 'eval \"kamal secrets extract A $(kamal secrets fetch --adapter 1password A B)\"'",
+            ),
+        ] {
+            assert_eq!(reference(line, "X"), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_stays_in_its_file() {
+        let folder = std::env::temp_dir().join(format!("cutover-dialect-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("secrets");
+        let text = "# x\nA=hunter2\nexport B = \"two words\"\nC='$literal'\nD=\n";
+        std::fs::write(&path, text).unwrap();
+        let mut secrets = Secrets::default();
+        secrets.add(path.to_str().unwrap(), Some(text));
+        for (name, expected) in [("A", "hunter2"), ("B", "two words"), ("C", "$literal"), ("D", "")] {
+            let (reference, is_literal) = secrets.reference(name).unwrap();
+            assert!(is_literal && (expected.is_empty() || !reference.contains(expected)), "{reference}");
+            let words = shlex::split(reference.strip_prefix("cmd://").unwrap()).unwrap();
+            let output = Command::new(&words[0]).args(&words[1..]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end_matches('\n'), expected, "{name}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_there_or_cannot_be_read_is_told() {
+        let unread = |text: &str| matches!(of(text).reference("X"), Err(NoSecret::Unread { line: 1, .. }));
+        assert!(unread("X=\"a\nb\""));
+        assert!(unread("X=$(cat a"));
+        assert!(unread("X=a\\nb"));
+        assert_eq!(of("Y=1").reference("X"), Err(NoSecret::Unknown(".kamal/secrets".to_owned())));
+        let doubling: String = (1..40).map(|n| format!("A{n}=$A{}$A{}\n", n - 1, n - 1)).collect();
+        assert!(of(&doubling).reference("A39").is_err());
+    }
+}
