@@ -36,7 +36,7 @@ pub(crate) struct Global {
     /// The destination, as the deploy file names it; not needed where there is only one
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) destination: Option<String>,
-    /// The deploy file
+    /// The deploy file, also one of Kamal; without a cutover.yaml, config/deploy.yml or kamal.yml is taken
     #[arg(short, long, global = true, value_name = "PATH", default_value = "cutover.yaml")]
     pub(crate) file: PathBuf,
     /// One JSON object per line instead of words
@@ -79,6 +79,8 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Write a deploy file for the application in this folder
     Init(Init),
+    /// Write a native deploy file that says what one of Kamal says, and tell what became of each of its keys
+    Import(Import),
     /// Start NATS and the programs on this machine; they stay when this command ends
     Up(Up),
     /// Make the keys and certificates of a standing bus that tells its users apart: one key for each program
@@ -145,6 +147,17 @@ pub(crate) struct Init {
     /// The first host
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
+}
+
+/// Options of `import`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Import {
+    /// The file: Kamal's config/deploy.yml, or kamal.yml [default: the one of both that is there]
+    #[arg(value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// Write even if the deploy file is there already
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Options of `up`.

@@ -21,6 +21,15 @@ pub(crate) enum Error {
     /// A file is there that would be overwritten.
     #[error("{} is there already, and is not overwritten", .0.display())]
     Exists(PathBuf),
+    /// The same of what `import` would write.
+    #[error("{} is there already", .0.display())]
+    Imported(PathBuf),
+    /// There is no file of another tool.
+    #[error("there is neither config/deploy.yml nor kamal.yml here")]
+    NothingToImport,
+    /// A file that is to be imported, and is a native one.
+    #[error("{} is a native deploy file already", .0.display())]
+    Native(PathBuf),
     /// A name that a deploy file can't be written with.
     #[error("the deploy file can't be written: {0}")]
     Name(#[from] cutover_core::InvalidName),
@@ -272,6 +281,8 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoDeployFile(_) => "`cutover init` writes one; -f names another".to_owned(),
+            Self::Imported(_) => "cutover import --force writes it anew".to_owned(),
+            Self::NothingToImport => "name it: cutover import FILE".to_owned(),
             Self::RootImage { .. } => {
                 "end it with a user of its own by its number, as in USER 1000, or name one: `container: {user: \"1000\"}`".to_owned()
             }

@@ -6,6 +6,7 @@ mod clock;
 mod console;
 mod danger;
 mod decide;
+mod deploy_file;
 mod embedded;
 mod error;
 mod every_proxy;

@@ -1,12 +1,12 @@
 //! The application in front of us: its deploy file, and what stands beside it.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use cutover_core::{DeployFile, ServiceKey, Target};
+use cutover_core::{ServiceKey, Target};
 
 use crate::args::Global;
+use crate::console::Console;
+use crate::deploy_file;
 use crate::error::Error;
 
 /// A deploy file and the destination that is meant.
@@ -16,6 +16,8 @@ pub(crate) struct Project {
     pub(crate) file: PathBuf,
     /// What is deployed, and where.
     pub(crate) target: Target,
+    folder: PathBuf,
+    notes: Vec<String>,
 }
 
 impl Project {
@@ -24,13 +26,25 @@ impl Project {
     /// # Errors
     /// No file, or one that is wrong; no such destination.
     pub(crate) fn open(options: &Global) -> anyhow::Result<Self> {
-        let target = deploy_file(&options.file)?.destination(options.destination.as_deref())?;
-        Ok(Self { file: options.file.clone(), target })
+        let found = deploy_file::read(&options.file)?;
+        let target = found.file.destination(options.destination.as_deref())?;
+        Ok(Self { file: found.path, target, folder: found.folder, notes: found.notes })
     }
 
     /// The folder that paths in the file are relative to.
     pub(crate) fn folder(&self) -> &Path {
-        self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        &self.folder
+    }
+
+    /// Tells what of a file in another dialect is not carried out, and hands it on.
+    pub(crate) fn tell(&self, console: Console) -> Vec<String> {
+        let mut notes = self.notes.iter();
+        if let Some(first) = notes.next() {
+            console.note(format_args!("note: {first}"));
+        }
+        let left: Vec<String> = notes.cloned().collect();
+        left.iter().for_each(|line| console.note(format_args!("warning: {line}")));
+        left
     }
 }
 
@@ -40,9 +54,9 @@ impl Project {
 /// # Errors
 /// A file that is wrong; no such destination.
 pub(crate) fn keys(options: &Global) -> anyhow::Result<Option<Vec<ServiceKey>>> {
-    let file = match deploy_file(&options.file) {
+    let file = match deploy_file::read(&options.file) {
         Err(error) if matches!(error.downcast_ref(), Some(Error::NoDeployFile(_))) => return Ok(None),
-        read => read?,
+        read => read?.file,
     };
     Ok(Some(match options.destination.as_deref() {
         Some(name) => vec![file.destination(Some(name))?.key],
@@ -55,17 +69,9 @@ pub(crate) fn keys(options: &Global) -> anyhow::Result<Option<Vec<ServiceKey>>> 
 /// # Errors
 /// No file, or one that is wrong; no such destination.
 pub(crate) fn targets(options: &Global) -> anyhow::Result<Vec<Target>> {
-    let file = deploy_file(&options.file)?;
+    let file = deploy_file::read(&options.file)?.file;
     Ok(match options.destination.as_deref() {
         Some(name) => vec![file.destination(Some(name))?],
         None => file.targets().to_vec(),
     })
-}
-
-fn deploy_file(path: &Path) -> anyhow::Result<DeployFile> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::NoDeployFile(path.to_owned()),
-        _ => Error::io("read", path)(error),
-    })?;
-    Ok(DeployFile::parse(&text, &path.display().to_string())?)
 }

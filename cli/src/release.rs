@@ -153,8 +153,9 @@ async fn of_own_commit(
     let scratch = Scratch::new()?;
     let files = scratch.folder().join("files");
     let folder = repository.checkout(&commit, &files, &format!("{below}{context}")).await?;
-    let deploy_file = project.file.file_name().map(|name| files.join(&below).join(name));
-    let context = Context::new(&folder, &recipe.dockerfile, &deploy_file.unwrap_or_default())?;
+    let own = project.file.strip_prefix(here).unwrap_or(&project.file);
+    let deploy_file = files.join(&below).join(own);
+    let context = Context::new(&folder, &recipe.dockerfile, &deploy_file)?;
     let (archive, of_rails) = pack(project, context, &recipe, store, warnings).await?;
     let url = version::url(here).await.map(|url| (origin::SOURCE, url));
     add(&mut recipe, [(origin::REVISION, commit.to_string())].into_iter().chain(url));

@@ -9,6 +9,7 @@ mod deploy;
 mod down;
 mod history;
 mod hosts;
+mod import;
 mod init;
 mod keys;
 mod lint;
@@ -54,6 +55,7 @@ pub(crate) async fn run(args: Args, console: Console) -> anyhow::Result<Exit> {
 async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Result<Exit> {
     match verb {
         Verb::Init(args) => init::run(options, args, console),
+        Verb::Import(args) => import::run(options, &args, console),
         Verb::Up(args) => up::run(options, args, console).await,
         Verb::Keys(args) => keys::run(options, &args, console).await,
         Verb::Down => down::run(options, console).await,

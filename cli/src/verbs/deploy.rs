@@ -29,6 +29,7 @@ struct Nothing<'a> {
 pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
     let mut project = Project::open(&options)?;
+    project.tell(console);
     if args.rebuild
         && let ImageSource::Builder { recipe, .. } = &mut project.target.image
     {

@@ -42,6 +42,7 @@ pub(super) async fn run(options: &Global, args: PlanArgs, console: Console) -> a
 async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
     let project = Project::open(&options)?;
+    let left = project.tell(console);
     let (service, session) = match Session::look(&options, console).await {
         Ok(session) => (session.journal.service(&project.target.key).await?.service().clone(), Some(session)),
         // Nothing was ever started here: that is no reason to start anything.
@@ -51,6 +52,7 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
     let models = models::resolve(&project, &service, None, console).await?;
     let Assembled { release, verdicts, mut warnings } =
         release::assemble(&project, models, args.version, None, console).await?;
+    warnings.extend(left);
     let changes = !planning::is_live(&service, &release);
     let image = planning::known_image(&service, &release).cloned();
     let plan = planning::deploy(&service, &project.target, release, image, person::by())?;

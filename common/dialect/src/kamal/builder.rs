@@ -73,8 +73,10 @@ fn login(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
     let to = ["registry", "password"];
     let reference = if matches!(password.node.value, Value::List(_)) {
         let items = reading.items(&password);
-        let Some(item) = items.first() else { return };
-        reading.text(item).and_then(|name| by_name(&name, item, reading))
+        let Some(first) = items.first() else { return };
+        // What is said of it is said of the key, and an error shows the name.
+        let named = Item { place: password.place, path: password.path.clone(), ..first.clone() };
+        reading.text(first).and_then(|name| by_name(&name, &named, reading))
     } else {
         match reading.pieces(&password).as_deref() {
             Some([Piece::Variable(variable)]) => Some(format!("env://{}", variable.name)),

@@ -1,0 +1,219 @@
+//! The deploy file of a project, in whichever dialect it is written, with the files beside it that count.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cutover_core::{DeployFile, DeployFileError};
+use cutover_dialect::{Dialect, Fate, File, Line, Surroundings, Translation};
+
+use crate::error::Error;
+
+/// The file that is meant unless another one is named, and what is taken in its place where there is none.
+pub(crate) const USUAL: &str = "cutover.yaml";
+const OTHERS: [&str; 2] = ["config/deploy.yml", "kamal.yml"];
+
+/// A deploy file that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// The folder that paths in it are relative to.
+    pub(crate) folder: PathBuf,
+    /// What stands in it.
+    pub(crate) file: DeployFile,
+    /// What of a file in another dialect is not carried out, in front of people; first of all, that it is one.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The file that is meant: the one that is named, or where that is the usual one and isn't there, one that another tool reads.
+pub(crate) fn chosen(named: &Path) -> PathBuf {
+    if named != Path::new(USUAL) || named.exists() {
+        return named.to_owned();
+    }
+    other().unwrap_or(named).to_owned()
+}
+
+/// A file that another tool reads.
+pub(crate) fn other() -> Option<&'static Path> {
+    OTHERS.iter().map(Path::new).find(|other| other.is_file())
+}
+
+/// Reads the deploy file.
+///
+/// # Errors
+/// No file, or one that is wrong.
+pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
+    let path = chosen(named);
+    let text = text_of(&path)?;
+    match dialect(&path, &text) {
+        Dialect::Native => {
+            let file = DeployFile::parse(&text, &path.display().to_string())?;
+            Ok(Found { folder: parent(&path).to_owned(), path, file, notes: Vec::new() })
+        }
+        dialect => translated(&path, text, dialect, |mut translation, folder| {
+            let file = translation.deploy_file()?;
+            let whose =
+                if dialect == Dialect::Kamal { "a file of Kamal" } else { "in the shape of kamal.yml" };
+            let mut notes = vec![format!("{} is {whose}, and read as it is", path.display())];
+            let left = |line: &Line| matches!(line.fate, Fate::Left { .. }).then(|| line.to_string());
+            notes.extend(translation.report().iter().filter_map(left));
+            Ok(Found { path: path.clone(), folder: folder.to_owned(), file, notes })
+        }),
+    }
+}
+
+/// Hands the translation of a file in another dialect on, with the project's folder.
+///
+/// # Errors
+/// A file beside it that can't be read; what is wrong in one of them; what `then` says.
+pub(crate) fn translated<T>(
+    path: &Path,
+    text: String,
+    dialect: Dialect,
+    then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let folder = folder(path, dialect);
+    let inside = |path: &str| fs::read_to_string(folder.join(path)).ok();
+    let variable = |name: &str| std::env::var(name).ok();
+    let around = Surroundings { text_of: &inside, variable: &variable, commit: commit(&folder) };
+    let file = File { name: path.display().to_string(), text };
+    let translation = if dialect == Dialect::App {
+        cutover_dialect::app(&file, &around)
+    } else {
+        cutover_dialect::kamal(&file, &overlays(path)?, &around)
+    };
+    then(translation?, &folder)
+}
+
+/// The dialect of a file. One that is called as ours is ours, so that what is wrong with it is told in our words.
+pub(crate) fn dialect(path: &Path, text: &str) -> Dialect {
+    let is_ours = path.file_name().is_some_and(|name| name == USUAL || name == "cutover.yml");
+    if is_ours { Dialect::Native } else { Dialect::of(text) }
+}
+
+/// The text of a deploy file.
+///
+/// # Errors
+/// A file that isn't there, or can't be read.
+pub(crate) fn text_of(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::NoDeployFile(path.to_owned()),
+        _ => Error::io("read", path)(error),
+    })
+}
+
+/// Kamal's own lies in `config`, and its paths are relative to the folder around that.
+fn folder(path: &Path, dialect: Dialect) -> PathBuf {
+    let folder = parent(path);
+    let is_below = dialect == Dialect::Kamal && folder.file_name().is_some_and(|name| name == "config");
+    if is_below { parent(folder) } else { folder }.to_owned()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The files of destinations beside one of Kamal, `deploy.staging.yml` beside `deploy.yml`, by the names of the destinations.
+fn overlays(path: &Path) -> Result<Vec<(String, File)>, Error> {
+    let folder = parent(path);
+    let (Some(stem), Some(extension)) = (path.file_stem(), path.extension()) else { return Ok(Vec::new()) };
+    let (before, behind) =
+        (format!("{}.", stem.to_string_lossy()), format!(".{}", extension.to_string_lossy()));
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let destination = name.strip_prefix(&before).and_then(|rest| rest.strip_suffix(&behind));
+        // Another dot is of another file, such as deploy.yml.bak.yml.
+        let Some(destination) = destination.filter(|name| !name.is_empty() && !name.contains('.')) else {
+            continue;
+        };
+        let path = path.with_file_name(&name);
+        let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        all.push((destination.to_owned(), File { name: path.display().to_string(), text }));
+    }
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(all)
+}
+
+/// The commit that is checked out in a folder; none outside of Git, and where there is no Git.
+fn commit(folder: &Path) -> Option<String> {
+    let mut command = Command::new("git");
+    command.arg("--no-optional-locks").arg("-C").arg(folder).args(["rev-parse", "--verify", "HEAD"]);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether nothing is wrong with a text as a native deploy file: what `import` has written is one.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(text: &str, path: &Path) -> Result<DeployFile, DeployFileError> {
+    DeployFile::parse(text, &path.display().to_string())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const KAMAL: &str = "service: shop\nimage: acme/shop\nservers: [203.0.113.7]\nenv:\n  secret: [TOKEN]\n";
+
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_file_of_kamal_is_read_with_what_lies_beside_it() {
+        let folder = project(&[
+            ("config/deploy.yml", KAMAL),
+            ("config/deploy.staging.yml", "servers: [203.0.113.9]\n"),
+            ("config/deploy.yml.bak.yml", "]["),
+            (".kamal/secrets", "TOKEN=$TOKEN\n"),
+            (".kamal/secrets.staging", "TOKEN=$(cat token)\n"),
+            (".kamal/hooks/pre-deploy", "#!/bin/sh\n"),
+        ]);
+        let found = read(&folder.path().join("config/deploy.yml")).unwrap();
+        assert_eq!(found.folder, folder.path());
+        let secret = |name: &str| {
+            let target = found.file.destination(Some(name)).unwrap();
+            target.settings.secrets.values().next().unwrap().to_string()
+        };
+        assert_eq!(
+            (secret("production").as_str(), secret("staging").as_str()),
+            ("env://TOKEN", "cmd://cat token")
+        );
+        let [first, hook] = found.notes.as_slice() else { unreachable!("{:?}", found.notes) };
+        assert!(first.contains("Kamal") && hook.starts_with(".kamal/hooks/pre-deploy: "), "{first} {hook}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_its_own_file() {
+        let folder = project(&[
+            ("config/deploy.yml", "service: shop\nservers: [203.0.113.7]\n"),
+            ("config/deploy.staging.yml", "prxy: {}\n"),
+        ]);
+        let error = read(&folder.path().join("config/deploy.yml")).unwrap_err().to_string();
+        let file = folder.path().join("config/deploy.staging.yml");
+        assert!(error.starts_with(&format!("{}:1:1: prxy: unknown key", file.display())), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_called_as_ours_is_ours() {
+        let folder = project(&[("cutover.yaml", KAMAL), ("other.yml", KAMAL)]);
+        let error = read(&folder.path().join("cutover.yaml")).unwrap_err().to_string();
+        assert!(error.contains("hosts stand in `destinations:"), "{error}");
+        read(&folder.path().join("other.yml")).unwrap_err();
+        fs::create_dir(folder.path().join(".kamal")).unwrap();
+        fs::write(folder.path().join(".kamal/secrets"), "TOKEN=$TOKEN").unwrap();
+        assert_eq!(read(&folder.path().join("other.yml")).unwrap().folder, folder.path());
+    }
+}
