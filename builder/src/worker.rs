@@ -8,7 +8,8 @@ use std::time::Duration;
 use cutover_bus::{Assignment, Performer};
 use cutover_context::advise;
 use cutover_core::{
-    BuildContext, DeploymentId, Failure, GitSource, HostSpec, Output, Plan, Program, Progress, Source, origin,
+    BuildContext, BuiltImage, DeploymentId, Digest, Failure, GitSource, HostSpec, Output, Plan, Program,
+    Progress, Sidecar, SidecarImages, SidecarName, Source, origin,
 };
 use cutover_host::{Host, HostAddress, Hosts, SshOptions};
 use cutover_secrets::Values;
@@ -67,10 +68,16 @@ impl Builder {
     }
 
     /// Builds, and tells what happens in the deployment's output and, step by step, in the journal.
-    async fn build(engine: &Engine, assignment: &Assignment, source: &BuildContext) -> Result<Built, Error> {
+    async fn build(
+        engine: &Engine,
+        assignment: &Assignment,
+        sidecar: Option<&SidecarName>,
+        source: &BuildContext,
+    ) -> Result<Built, Error> {
         let plan = assignment.plan();
         let labels = labels(plan);
-        let name = format!("cutover/{}:{}", plan.key.service, plan.release.id());
+        let part = sidecar.map(|name| format!("/{name}")).unwrap_or_default();
+        let name = format!("cutover/{}{part}:{}", plan.key.service, plan.release.id());
         let values = values(plan);
         let build = Build { source, name: &name, labels: &labels, values: &values };
         let (events, mut told) = mpsc::channel(EVENTS);
@@ -101,11 +108,12 @@ impl Builder {
         &self,
         engine: &Engine,
         assignment: &Assignment,
+        sidecar: Option<&SidecarName>,
         source: &BuildContext,
         git: Option<(&GitSource, &str)>,
-    ) -> Result<Output, Error> {
+    ) -> Result<Product, Error> {
         let began = now();
-        let Built { image, bases } = Self::build(engine, assignment, source).await?;
+        let Built { image, bases } = Self::build(engine, assignment, sidecar, source).await?;
         let exported = export(engine, assignment, &image).await?;
         let made = Made {
             plan: assignment.plan(),
@@ -120,7 +128,59 @@ impl Builder {
         let statement = serde_json::to_vec(&made.statement()).map_err(Error::Provenance)?;
         let provenance = Some(self.store.put_bytes(&statement).await?);
         let commit = git.map(|(_, commit)| commit.to_owned());
-        Ok(Output::Built { image: exported.manifest, bytes: exported.size, commit, provenance })
+        let built = BuiltImage { image: exported.manifest, provenance };
+        Ok(Product { built, bytes: exported.size, commit })
+    }
+
+    /// The image of a source, made or taken.
+    async fn product(
+        &self,
+        assignment: &Assignment,
+        sidecar: Option<&Sidecar>,
+        limit: Duration,
+    ) -> Result<Product, Error> {
+        let plan = assignment.plan();
+        let (source, name) =
+            sidecar.map_or((&plan.release.source, None), |sidecar| (&sidecar.source, Some(&sidecar.name)));
+        if let Some(name) = name {
+            assignment.line(&format!("=> sidecar {name}")).await;
+        }
+        let engine = self.engine(source).await?;
+        match source {
+            Source::Context(source) => self.make(&engine, assignment, name, source, None).await,
+            Source::Git(source) => {
+                let has_user = match sidecar {
+                    Some(sidecar) => sidecar.container.user.is_some(),
+                    None => plan.release.settings.container.user.is_some(),
+                };
+                let Fetched { context, commit, .. } = self.fetch(assignment, source, has_user, limit).await?;
+                self.make(&engine, assignment, name, &context, Some((source, commit.as_str()))).await
+            }
+            Source::Image(reference) => take(&engine, assignment, &engine.existing(reference).await?).await,
+            Source::Private(source) => {
+                take(&engine, assignment, &engine.existing_private(source, &values(plan)).await?).await
+            }
+        }
+    }
+
+    /// The images that the plan doesn't know: that of the service, and those of its sidecars.
+    async fn products(&self, assignment: &Assignment, limit: Duration) -> Result<Output, Error> {
+        let plan = assignment.plan();
+        owned(&self.store, &assignment.epoch.journal).await?;
+        let own = match &plan.image {
+            Some(image) => Product::known(image),
+            None => self.product(assignment, None, limit).await?,
+        };
+        let (mut bytes, mut sidecars) = (own.bytes, SidecarImages::new());
+        for sidecar in &plan.release.settings.sidecars {
+            if !plan.sidecar_images.contains_key(&sidecar.name) {
+                let product = self.product(assignment, Some(sidecar), limit).await?;
+                bytes += product.bytes;
+                sidecars.insert(sidecar.name.clone(), product.built);
+            }
+        }
+        let BuiltImage { image, provenance } = own.built;
+        Ok(Output::Built { image, bytes, commit: own.commit, provenance, sidecars })
     }
 
     /// Gets the commit that is built, and says which it is, and what had better be otherwise in its Dockerfile.
@@ -128,13 +188,13 @@ impl Builder {
         &self,
         assignment: &Assignment,
         source: &GitSource,
+        has_user: bool,
         limit: Duration,
     ) -> Result<Fetched, Error> {
         assignment.progress(Progress::Step(format!("{} of {}", source.reference, source.url))).await;
         let fetched =
             commit::fetch(source, &values(assignment.plan()), &self.store, &self.known_hosts, limit).await?;
         assignment.line(&format!("=> commit {} of {}", fetched.commit, source.url)).await;
-        let has_user = assignment.plan().release.settings.container.user.is_some();
         for advice in advise(&fetched.dockerfile, &source.recipe, has_user) {
             assignment.line(&format!("warning: {}, {advice}", source.recipe.dockerfile)).await;
         }
@@ -146,24 +206,7 @@ impl Performer for Builder {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
         let plan = assignment.plan();
         let limit = plan.release.settings.timeouts.build.0;
-        let made = async {
-            owned(&self.store, &assignment.epoch.journal).await?;
-            let engine = self.engine(&plan.release.source).await?;
-            match &plan.release.source {
-                Source::Context(source) => self.make(&engine, assignment, source, None).await,
-                Source::Git(source) => {
-                    let Fetched { context, commit, .. } = self.fetch(assignment, source, limit).await?;
-                    self.make(&engine, assignment, &context, Some((source, commit.as_str()))).await
-                }
-                Source::Image(reference) => {
-                    take(&engine, assignment, &engine.existing(reference).await?).await
-                }
-                Source::Private(source) => {
-                    take(&engine, assignment, &engine.existing_private(source, &values(plan)).await?).await
-                }
-            }
-        };
-        match tokio::time::timeout(limit, Box::pin(made)).await {
+        match tokio::time::timeout(limit, Box::pin(self.products(assignment, limit))).await {
             Ok(Ok(built)) => Ok(built),
             Ok(Err(error)) => Err(failure(&error, &plan.deployment)),
             Err(_) => Err(Failure::lasting(format!("the build took longer than {} s", limit.as_secs()))
@@ -177,10 +220,27 @@ fn values(plan: &Plan) -> Values {
     Values::of(plan, Program::Builder)
 }
 
+/// An image in the artifact store.
+struct Product {
+    built: BuiltImage,
+    /// Of all its layers.
+    bytes: u64,
+    /// What it was built of, where the builder got that from a repository.
+    commit: Option<String>,
+}
+
+impl Product {
+    /// One that is there already.
+    fn known(image: &Digest) -> Self {
+        Self { built: BuiltImage { image: image.clone(), provenance: None }, bytes: 0, commit: None }
+    }
+}
+
 /// Takes an image that was there before.
-async fn take(engine: &Engine, assignment: &Assignment, image: &ImageId) -> Result<Output, Error> {
+async fn take(engine: &Engine, assignment: &Assignment, image: &ImageId) -> Result<Product, Error> {
     let exported = export(engine, assignment, image).await?;
-    Ok(Output::Built { image: exported.manifest, bytes: exported.size, commit: None, provenance: None })
+    let built = BuiltImage { image: exported.manifest, provenance: None };
+    Ok(Product { built, bytes: exported.size, commit: None })
 }
 
 async fn export(engine: &Engine, assignment: &Assignment, image: &ImageId) -> Result<Exported, Error> {

@@ -46,6 +46,7 @@ pub(crate) fn release(version: &str) -> Release {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };
@@ -83,9 +84,13 @@ pub(crate) fn task(stage: Stage, host: u8) -> Task {
 /// What a task of a stage makes when all goes well.
 pub(crate) fn output(stage: Stage) -> Output {
     match stage {
-        Stage::Build => {
-            Output::Built { image: Digest::of(b"image"), bytes: 84_000_000, commit: None, provenance: None }
-        }
+        Stage::Build => Output::Built {
+            image: Digest::of(b"image"),
+            bytes: 84_000_000,
+            commit: None,
+            provenance: None,
+            sidecars: cutover_core::SidecarImages::new(),
+        },
         Stage::Ship => Output::Shipped { sent: 3_149_000 },
         Stage::Expand => Output::Expanded { applied: vec!["1".to_owned()], rehearsed: Vec::new() },
         Stage::Backfill => Output::Backfilled { rows: 7 },
@@ -117,6 +122,7 @@ impl Transcript {
             release: release("v1"),
             image: Digest::of(b"v1"),
             provenance: None,
+            sidecar_images: cutover_core::SidecarImages::new(),
             sealed: Sealed::new(),
             deployment: "01jc0000000000000000000000".parse().unwrap(),
             since: Timestamp(0),
@@ -159,9 +165,10 @@ impl Transcript {
             untimely: false,
             sealed: Sealed::new(),
             intent: Intent::Deploy,
-            stages: Plan::stages_for(&release, None),
+            stages: Plan::stages_for(&release, None, &cutover_core::SidecarImages::new()),
             release,
             image: None,
+            sidecar_images: cutover_core::SidecarImages::new(),
             warm: None,
             replaces: transcript.service.live().map(|live| live.id.clone()),
             hosts: hosts(number),

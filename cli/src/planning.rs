@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use cutover_core::{
     DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, NeededSecret, Plan,
-    Program, Release, ReplicaSet, Sealed, Service, ServiceKey, Settings, Stage, Target,
+    Program, Release, ReplicaSet, Sealed, Service, ServiceKey, Settings, SidecarImages, Stage, Target,
 };
 use ulid::Ulid;
 
-/// The plan that makes a release of the target live. `image` is the one that its source is known to become.
+/// The plan that makes a release of the target live. The images are those that its sources are known to become.
 ///
 /// # Errors
 /// None that anybody has seen: an id that isn't one.
@@ -16,10 +16,10 @@ pub(crate) fn deploy(
     service: &Service,
     target: &Target,
     release: Release,
-    image: Option<Digest>,
+    (image, sidecar_images): Images,
     by: String,
 ) -> Result<Plan, InvalidName> {
-    let mut stages = Plan::stages_for(&release, image.as_ref());
+    let mut stages = Plan::stages_for(&release, image.as_ref(), &sidecar_images);
     if !service.schema.misses_rows_of(&release) {
         stages.retain(|stage| *stage != Stage::Backfill);
     }
@@ -38,6 +38,7 @@ pub(crate) fn deploy(
         stages,
         release,
         image,
+        sidecar_images,
         warm: None,
         replaces: service.live().map(|live| live.id.clone()),
         hosts: target.hosts.clone(),
@@ -60,7 +61,7 @@ pub(crate) fn rollback(
     by: String,
 ) -> Result<Plan, InvalidName> {
     let image = Some(kept.image.clone());
-    let mut stages = Plan::stages_for(&kept.release, image.as_ref());
+    let mut stages = Plan::stages_for(&kept.release, image.as_ref(), &kept.sidecar_images);
     let misses_rows = service.schema.misses_rows_of(&kept.release);
     stages.retain(|stage| match stage {
         Stage::Expand | Stage::Canary | Stage::Soak => false,
@@ -82,6 +83,7 @@ pub(crate) fn rollback(
         intent: Intent::Rollback,
         release: kept.release.clone(),
         image,
+        sidecar_images: kept.sidecar_images.clone(),
         warm,
         replaces: service.live().map(|live| live.id.clone()),
         hosts,
@@ -102,7 +104,7 @@ pub(crate) fn refresh(
     by: String,
 ) -> Result<Plan, InvalidName> {
     let plan = rollback(service, key, hosts, live, None, by)?;
-    let mut stages = Plan::stages_for(&live.release, plan.image.as_ref());
+    let mut stages = Plan::stages_for(&live.release, plan.image.as_ref(), &plan.sidecar_images);
     stages.retain(|stage| {
         matches!(stage, Stage::Boot | Stage::Probe | Stage::Switch | Stage::Soak | Stage::Retire)
     });
@@ -132,19 +134,22 @@ pub(crate) fn warm<'a>(
     kept.replicas.as_ref().filter(|warm| hosts.iter().all(|host| has_some(host, warm)))
 }
 
-/// What the image of a plan is made with, where it is made.
+/// What the images of a plan are made with, where one is made.
 pub(crate) fn built_with(plan: &Plan) -> Vec<NeededSecret<'_>> {
-    if plan.stages.contains(&Stage::Build) { plan.release.source.needed_secrets() } else { Vec::new() }
+    if plan.stages.contains(&Stage::Build) { plan.release.built_with() } else { Vec::new() }
 }
 
-/// The image that a source is known to become without a build.
-pub(crate) fn known_image<'a>(service: &'a Service, release: &Release) -> Option<&'a Digest> {
-    service.built(release)
+/// The image of a service, and those of its sidecars, as far as they are known.
+pub(crate) type Images = (Option<Digest>, SidecarImages);
+
+/// The images that the sources of a release are known to become without a build.
+pub(crate) fn known_images(service: &Service, release: &Release) -> Images {
+    (service.built(release).cloned(), service.built_sidecars(release))
 }
 
 /// Whether just this release has the traffic, so that there is nothing to do.
 pub(crate) fn is_live(service: &Service, release: &Release) -> bool {
-    release.source.is_pinned() && service.live().is_some_and(|live| live.id == release.id())
+    release.is_pinned() && service.live().is_some_and(|live| live.id == release.id())
 }
 
 /// The migrations of a release that the live one didn't have.
@@ -194,6 +199,7 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         ("proxy", old.proxy != new.proxy),
         ("roles", old.roles != new.roles),
         ("models", old.models != new.models),
+        ("sidecars", old.sidecars != new.sidecars),
         ("soak", old.soak != new.soak),
         ("warm", old.warm != new.warm),
         ("timeouts", old.timeouts != new.timeouts),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cutover_context::{Context, Repository, Scratch, advise, last_user};
 use cutover_core::{
-    BuildContext, Digest, GitRepository, GitSource, ImageSource, MigrationFile, MigrationSource, Model,
-    Recipe, Release, Settings, Source, origin,
+    BuildContext, Container, Digest, GitRepository, GitSource, ImageSource, MigrationFile, MigrationSource,
+    Model, Recipe, Release, Settings, Sidecar, SidecarName, Source, Target, origin,
 };
 use cutover_migration::lint::Verdict;
 use cutover_store::Store;
@@ -58,9 +58,16 @@ pub(crate) async fn assemble(
     console: Console,
 ) -> anyhow::Result<Assembled> {
     let mut warnings = Warnings { console, told: Vec::new() };
+    let own = Part::own(&project.target);
     let (Found { source, commit, of_rails }, migrations) =
-        tokio::try_join!(source(project, store, &mut warnings), migrations(project, store))?;
-    let settings = Settings { models, ..project.target.settings.clone() };
+        tokio::try_join!(source(project, own, store, &mut warnings), migrations(project, store))?;
+    let mut sidecars = Vec::new();
+    for wanted in &project.target.sidecars {
+        let Found { source, .. } =
+            Box::pin(self::source(project, Part::of(wanted), store, &mut warnings)).await?;
+        sidecars.push(wanted.clone().with(|_| source));
+    }
+    let settings = Settings { models, sidecars, ..project.target.settings.clone() };
     for warning in settings.warnings() {
         warnings.tell(warning.to_string());
     }
@@ -69,6 +76,30 @@ pub(crate) async fn assemble(
     let unnamed = Release { version: String::new(), source, settings, migrations };
     let version = version.or(commit).unwrap_or_else(|| version::of(&unnamed));
     Ok(Assembled { release: Release { version, ..unnamed }, verdicts, warnings: warnings.told })
+}
+
+/// What an image is needed for.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    image: &'a ImageSource,
+    container: &'a Container,
+    /// None: the service itself.
+    sidecar: Option<&'a SidecarName>,
+}
+
+impl<'a> Part<'a> {
+    const fn own(target: &'a Target) -> Self {
+        Self { image: &target.image, container: &target.settings.container, sidecar: None }
+    }
+
+    const fn of(sidecar: &'a Sidecar<ImageSource>) -> Self {
+        Self { image: &sidecar.source, container: &sidecar.container, sidecar: Some(&sidecar.name) }
+    }
+
+    /// A warning of its Dockerfile or its context.
+    fn named(self, warning: String) -> String {
+        self.sidecar.map_or_else(|| warning.clone(), |sidecar| format!("sidecar {sidecar}: {warning}"))
+    }
 }
 
 /// Where an image comes from.
@@ -81,23 +112,30 @@ struct Found {
 }
 
 /// Where the image comes from.
-async fn source(project: &Project, store: Option<&Store>, warnings: &mut Warnings) -> anyhow::Result<Found> {
+async fn source(
+    project: &Project,
+    part: Part<'_>,
+    store: Option<&Store>,
+    warnings: &mut Warnings,
+) -> anyhow::Result<Found> {
     // The commit says nothing of an image that was made elsewhere.
     let elsewhere = async |source| {
-        let of_rails = of_rails(project, project.folder(), store).await?;
+        let of_rails = of_rails(project, part, project.folder(), store).await?;
         Ok(Found { source, commit: None, of_rails })
     };
-    let (context, git, recipe) = match &project.target.image {
+    let (context, git, recipe) = match part.image {
         ImageSource::Existing(image) => return elsewhere(Source::Image(image.clone())).await,
         ImageSource::Private(image) => return elsewhere(Source::Private(image.clone())).await,
         ImageSource::Builder { context, git, recipe } => (context, git, recipe.clone()),
     };
     match git {
-        None => of_folder(project, context, recipe, store, warnings).await,
+        None => of_folder(project, part, (context, recipe), store, warnings).await,
         Some(GitRepository { url: None, reference, .. }) => {
-            of_own_commit(project, reference, context, recipe, store, warnings).await
+            of_own_commit(project, part, reference, (context, recipe), store, warnings).await
         }
-        Some(GitRepository { url: Some(url), .. }) if project.target.settings.rails.is_some() => {
+        Some(GitRepository { url: Some(url), .. })
+            if part.sidecar.is_none() && project.target.settings.rails.is_some() =>
+        {
             Err(Error::RailsElsewhere(url.clone()).into())
         }
         Some(GitRepository { url: Some(url), reference, key }) => {
@@ -122,14 +160,14 @@ async fn source(project: &Project, store: Option<&Store>, warnings: &mut Warning
 /// The files as they are in the folder.
 async fn of_folder(
     project: &Project,
-    context: &str,
-    mut recipe: Box<Recipe>,
+    part: Part<'_>,
+    (context, mut recipe): (&str, Box<Recipe>),
     store: Option<&Store>,
     warnings: &mut Warnings,
 ) -> anyhow::Result<Found> {
     let folder = project.folder().join(context);
     let context = Context::new(&folder, &recipe.dockerfile, &project.file)?;
-    let (archive, of_rails) = pack(project, context, &recipe, store, warnings).await?;
+    let (archive, of_rails) = pack(project, part, context, &recipe, store, warnings).await?;
     let (labels, commit) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
     add(&mut recipe, labels);
     Ok(Found { source: Source::Context(BuildContext { archive, recipe }), commit, of_rails })
@@ -138,9 +176,9 @@ async fn of_folder(
 /// The files as they are in a commit of the repository that the deploy file is in: what isn't committed stays out.
 async fn of_own_commit(
     project: &Project,
+    part: Part<'_>,
     reference: &str,
-    context: &str,
-    mut recipe: Box<Recipe>,
+    (context, mut recipe): (&str, Box<Recipe>),
     store: Option<&Store>,
     warnings: &mut Warnings,
 ) -> anyhow::Result<Found> {
@@ -156,7 +194,7 @@ async fn of_own_commit(
     let own = project.file.strip_prefix(here).unwrap_or(&project.file);
     let deploy_file = files.join(&below).join(own);
     let context = Context::new(&folder, &recipe.dockerfile, &deploy_file)?;
-    let (archive, of_rails) = pack(project, context, &recipe, store, warnings).await?;
+    let (archive, of_rails) = pack(project, part, context, &recipe, store, warnings).await?;
     let url = version::url(here).await.map(|url| (origin::SOURCE, url));
     add(&mut recipe, [(origin::REVISION, commit.to_string())].into_iter().chain(url));
     let source = Source::Context(BuildContext { archive, recipe });
@@ -167,6 +205,7 @@ async fn of_own_commit(
 /// otherwise is told of.
 async fn pack(
     project: &Project,
+    part: Part<'_>,
     context: Context,
     recipe: &Recipe,
     store: Option<&Store>,
@@ -174,7 +213,7 @@ async fn pack(
 ) -> anyhow::Result<(Digest, Vec<MigrationFile>)> {
     let settings = &project.target.settings;
     let dockerfile = context.dockerfile()?;
-    let container = &settings.container;
+    let container = part.container;
     if let Some((line, user)) = last_user(&dockerfile, recipe)
         && container.non_root
         && container.may_be_root(&user)
@@ -182,33 +221,33 @@ async fn pack(
         return Err(Error::RootImage { dockerfile: recipe.dockerfile.clone(), line, user }.into());
     }
     for advice in advise(&dockerfile, recipe, container.user.is_some()) {
-        warnings.tell(format!("{}, {advice}", recipe.dockerfile));
+        warnings.tell(part.named(format!("{}, {advice}", recipe.dockerfile)));
     }
-    if let Some(MigrationSource::Rails(root)) = &project.target.migrations {
+    if let (None, Some(MigrationSource::Rails(root))) = (part.sidecar, &project.target.migrations) {
         let root = context.folder().join(root);
         rails::run_by_replicas(context.folder(), &root, &dockerfile, &settings.command)
             .into_iter()
             .for_each(|found| warnings.tell(found));
     }
-    let of_rails = of_rails(project, context.folder(), store).await?;
+    let of_rails = of_rails(project, part, context.folder(), store).await?;
     let (archive, bulk) = match store {
         Some(store) => context.store(store).await?,
         None => context.digest().await?,
     };
     if let Some((file, bytes)) = bulk.excess() {
-        warnings.tell(format!(
+        warnings.tell(part.named(format!(
             "the build context is {}, its largest file {} ({}): what the image doesn't need belongs into .dockerignore",
             size::bytes(bulk.bytes()),
             file.display(),
             size::bytes(bytes)
-        ));
+        )));
     }
     if let Some((file, bytes)) = bulk.model() {
-        warnings.tell(format!(
+        warnings.tell(part.named(format!(
             "the build context has a model in it, {} ({}): where the Dockerfile copies it, it travels and is kept with the image",
             file.display(),
             size::bytes(bytes)
-        ));
+        )));
     }
     Ok((archive, of_rails))
 }
@@ -233,12 +272,15 @@ async fn migrations(project: &Project, store: Option<&Store>) -> anyhow::Result<
 /// The migrations of Rails, where the application in `folder` is to run its own.
 async fn of_rails(
     project: &Project,
+    part: Part<'_>,
     folder: &Path,
     store: Option<&Store>,
 ) -> anyhow::Result<Vec<MigrationFile>> {
     match &project.target.migrations {
-        Some(MigrationSource::Rails(root)) => rails::read(folder, &folder.join(root), store).await,
-        Some(MigrationSource::Folder(_)) | None => Ok(Vec::new()),
+        Some(MigrationSource::Rails(root)) if part.sidecar.is_none() => {
+            rails::read(folder, &folder.join(root), store).await
+        }
+        _ => Ok(Vec::new()),
     }
 }
 

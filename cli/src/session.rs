@@ -157,4 +157,17 @@ impl Session {
     pub(crate) async fn has_image(&self, image: &Digest) -> anyhow::Result<bool> {
         Ok(cutover_registry::is_whole(&self.store().await?, image).await?)
     }
+
+    /// The same of all of these.
+    ///
+    /// # Errors
+    /// A store that can't be reached.
+    pub(crate) async fn has_images(&self, images: impl Iterator<Item = &Digest>) -> anyhow::Result<bool> {
+        for image in images {
+            if !self.has_image(image).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }

@@ -1,6 +1,6 @@
 //! Why new replicas can't have the traffic, or can't keep it.
 
-use cutover_core::{Failure, HostName};
+use cutover_core::{Failure, HostName, SidecarName};
 use cutover_fleet::NoAnswer;
 
 use crate::Late;
@@ -11,6 +11,14 @@ pub enum Error {
     /// The journal names no replicas on a host.
     #[error("the journal names no new replicas on {host}: there is nobody to ask")]
     NoReplicas {
+        /// The host.
+        host: HostName,
+    },
+    /// A sidecar that the replicas ask isn't there, or doesn't run.
+    #[error("of sidecar {sidecar}, {host} has fewer containers than are wanted")]
+    NoSidecar {
+        /// The sidecar.
+        sidecar: SidecarName,
         /// The host.
         host: HostName,
     },
@@ -57,7 +65,11 @@ impl Error {
         match self {
             Self::Proxy(source) => source.retryable(),
             Self::Watch(source) => source.retryable(),
-            Self::NoReplicas { .. } | Self::Unaskable { .. } | Self::Failed { .. } | Self::Late(_) => false,
+            Self::NoReplicas { .. }
+            | Self::NoSidecar { .. }
+            | Self::Unaskable { .. }
+            | Self::Failed { .. }
+            | Self::Late(_) => false,
         }
     }
 }
@@ -66,7 +78,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let failure = Self::of(&error, error.retryable());
         match error {
-            Error::NoReplicas { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
+            Error::NoReplicas { .. } | Error::NoSidecar { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
             Error::Proxy(source) => (*source).into(),
             Error::Watch(source) => source.into(),
             Error::Unaskable { source, .. } => match *source {

@@ -12,6 +12,7 @@ mod probe;
 mod questions;
 mod round;
 mod schedule;
+mod sidecars;
 mod soak;
 mod standing;
 mod steadiness;

@@ -8,9 +8,11 @@ use cutover_bus::{Assignment, Performer};
 use cutover_core::{Failure, Output, Plan, Progress, Stage};
 use cutover_fleet::{Fleet, Machine, Member};
 use cutover_watch::{Part, Watch, Watched};
+use futures_util::future::try_join_all;
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
+use crate::sidecars::Sidecars;
 use crate::{Error, Liveness, Probe, Questions, Soak, Steadiness, Step};
 
 /// From one step that is recorded to the next.
@@ -42,8 +44,10 @@ impl Prober {
     async fn soak(&self, assignment: &Assignment, step: &Step) -> Result<cutover_core::Evidence, Error> {
         let plan = assignment.plan();
         let machines: Vec<Machine> = plan.hosts.iter().map(|spec| self.fleet.machine(spec)).collect();
-        let watched = |machine| Watched {
-            jobs: jobs(plan, machine),
+        let new_sidecars = machines.iter().map(|machine| machine.new_sidecars(plan));
+        let new_sidecars = try_join_all(new_sidecars).await.map_err(Box::new)?;
+        let watched = |(machine, sidecars): (_, &Vec<String>)| Watched {
+            jobs: [jobs(plan, machine), sidecars.clone()].concat(),
             ..Watched::new(machine, assignment.deployment().replicas(machine.name()))
         };
         let watch = Watch {
@@ -51,7 +55,7 @@ impl Prober {
             deployment: &plan.deployment,
             part: Part::Active,
             from_now_on: plan.stages.contains(&Stage::Canary),
-            hosts: machines.iter().map(watched).collect(),
+            hosts: machines.iter().zip(&new_sidecars).map(watched).collect(),
             guard: &plan.release.settings.soak,
         };
         let settings = &plan.release.settings;
@@ -80,6 +84,7 @@ async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Resul
         limit: settings.timeouts.ready,
         elapsed: elapsed(assignment),
     };
+    let sidecars = Sidecars::look(machine, assignment.plan()).await?;
     // A host whose proxy would refuse the switch is not ready, and no host switches before every host is.
     let admits = async {
         let admitted = machine.proxy().admits(assignment.key(), &assignment.epoch.journal).await;
@@ -89,17 +94,25 @@ async fn probe(assignment: &Assignment, machine: &Machine, step: &Step) -> Resul
     let steady = early.iter().filter_map(|job| job.role).map(|role| role.steady.0).max().unwrap_or_default();
     let steadiness = Steadiness {
         machine,
-        jobs: jobs(assignment.plan(), machine),
+        jobs: [jobs(assignment.plan(), machine), sidecars.new_ones()].concat(),
         time: steady.saturating_sub(elapsed(assignment)),
     };
     let steady = async { Ok(steadiness.run().await?) };
-    let ready = async { tokio::try_join!(probe.run(step), admits, steady) };
-    let (asked, (), ()) = tokio::select! {
+    let answering = Box::pin(sidecars.ready(elapsed(assignment)));
+    // Replicas that aren't ready in time may only wait for a sidecar, whose time ends with theirs: what is told of that says why.
+    let asking = async {
+        match probe.run(step).await {
+            Err(late @ Error::Late(_)) => Ok(Err(late)),
+            asked => asked.map(Ok),
+        }
+    };
+    let ready = async { tokio::try_join!(asking, admits, steady, answering) };
+    let (asked, (), (), more) = tokio::select! {
         ready = ready => ready?,
         // Also those that were steady, while the others are not ready yet.
         trouble = steadiness.first_trouble() => return Err(trouble.into()),
     };
-    Ok(asked)
+    Ok(asked? + more)
 }
 
 /// The new replicas on a host that get no traffic, as far as they run before the old ones end.

@@ -1,11 +1,12 @@
 //! The boot stage: new replicas beside the old ones.
 
-use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress, Replica, Resources};
-use cutover_fleet::{Container, ImageName, Machine, Member, Room};
+use cutover_core::{DeploymentId, Digest, Epoch, Plan, Progress, Replica, Resources, SidecarImages};
+use cutover_fleet::{Container, ImageName, Machine, Member, Room, SidecarContainer};
 use tokio::sync::watch;
 
 use crate::crew::{Crew, taken};
 use crate::discard::remove_drained;
+use crate::sidecars::Launch;
 use crate::stop::stop_and_remove;
 use crate::{Error, Result, Traffic, assets, fence, preflight, strays};
 
@@ -18,6 +19,15 @@ pub struct Existing<'a> {
     pub in_use: &'a [&'a DeploymentId],
 }
 
+/// The images of a deployment.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// That of the service.
+    pub own: &'a Digest,
+    /// Those of its sidecars, all of them.
+    pub sidecars: &'a SidecarImages,
+}
+
 /// Starts the replicas of the deployment on the host, all side by side, and answers with where those listen that get traffic.
 /// The other roles start with them, unless they are to wait until the old ones have ended: the retire stage does that. One that runs
 /// already is kept, unless an earlier round of the deployment made it: it is removed, and made anew. Whoever was to discard
@@ -26,6 +36,8 @@ pub struct Existing<'a> {
 ///
 /// Each has an address of its own, which it keeps when it or the host is started anew: the proxy remembers where it
 /// listens.
+///
+/// Sidecars start with them, unless they are there already for another deployment that wants the same.
 ///
 /// Replicas that earlier deployments have left behind are removed, but those of the deployments in use.
 ///
@@ -36,7 +48,7 @@ pub struct Existing<'a> {
 pub async fn boot(
     machine: &Machine,
     plan: &Plan,
-    image: &Digest,
+    images: Images<'_>,
     epoch: &Epoch,
     existing: Existing<'_>,
     progress: &watch::Sender<Progress>,
@@ -44,8 +56,9 @@ pub async fn boot(
     let settings = &plan.release.settings;
     let (web, jobs) = (Member::web(plan), Member::early_jobs(plan, machine.name()));
     let members: Vec<_> = web.iter().cloned().chain(jobs).collect();
-    let (found, room, network, taken, (), ()) = tokio::try_join!(
+    let (found, sidecars, room, network, taken, (), ()) = tokio::try_join!(
         async { Ok(machine.replicas(&plan.key).await?) },
+        Box::pin(sidecars(machine, plan)),
         Box::pin(room(machine, plan, &members)),
         // Boxed: what is rarely needed would make the future of every boot large.
         Box::pin(async { Ok(machine.network(&plan.key).await?) }),
@@ -63,14 +76,18 @@ pub async fn boot(
         // They have given back what they had.
         room = Box::pin(self::room(machine, plan, &members)).await?;
     }
+    let docker = machine.docker().await?;
+    let launch = Launch { machine, docker: &docker, plan, images: images.sidecars, epoch, network: &network };
     if let Some(room) = room {
         let new = members.iter().filter(|member| !runs(member, &found));
-        let wanted: Vec<Resources> = new.map(|member| member.settings(plan).resources.clone()).collect();
+        let wanted = new.map(|member| member.settings(plan).resources.clone());
+        let wanted: Vec<Resources> = wanted.chain(launch.wanted(&sidecars)).collect();
         preflight::check(machine.name(), room, &wanted)?;
     }
-    let docker = machine.docker().await?;
-    let image = ImageName::new(&plan.key, image);
+    let image = ImageName::new(&plan.key, images.own);
     Box::pin(assets::prepare(machine, plan, &image, &found)).await?;
+    // First, as they make the network that the replicas are on too.
+    Box::pin(launch.run(&sidecars)).await?;
     let crew = Crew { machine, docker: &docker, plan, epoch, image: &image, network: &network };
     let (started, ()) = tokio::join!(
         crew.start(&members, &found, &taken),
@@ -81,10 +98,17 @@ pub async fn boot(
     Ok(replicas)
 }
 
+/// The sidecars of the service that the host has, where the plan has some.
+async fn sidecars(machine: &Machine, plan: &Plan) -> Result<Vec<SidecarContainer>> {
+    let none = plan.release.settings.sidecars.is_empty();
+    Ok(if none { Vec::new() } else { machine.sidecars(&plan.key).await? })
+}
+
 /// What the host has left, where the new replicas have a limit that could be too much for it.
 async fn room(machine: &Machine, plan: &Plan, members: &[Member<'_>]) -> Result<Option<Room>> {
+    let sidecars = plan.release.settings.sidecars.iter().map(|sidecar| sidecar.resources.clone());
     let wanted: Vec<Resources> =
-        members.iter().map(|member| member.settings(plan).resources.clone()).collect();
+        members.iter().map(|member| member.settings(plan).resources.clone()).chain(sidecars).collect();
     if preflight::asks(&wanted) { Ok(Some(machine.room().await?)) } else { Ok(None) }
 }
 

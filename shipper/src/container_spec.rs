@@ -38,7 +38,7 @@ impl ContainerSpec<'_> {
         // Nobody asks the other roles for them.
         let is_web = self.member.role.is_none();
         let assets = is_web.then(|| volume_name(&self.plan.key, self.plan.booted_by()));
-        let models = models::mounts(&self.plan.key, settings);
+        let models = models::mounts(&self.plan.key, settings.own_models());
         let mut labels: HashMap<_, _> = container.labels.clone().into_iter().collect();
         labels.extend(self.labels().to_map());
         ContainerCreateBody {

@@ -9,6 +9,7 @@ use cutover_fleet::{Container, ImageName, Machine, Member, Network, environment}
 use cutover_secrets::Values;
 use futures_util::future::join_all;
 
+use crate::sidecars::network_of;
 use crate::startup::Startup;
 use crate::{ContainerSpec, Error, Result};
 
@@ -61,10 +62,11 @@ impl Crew<'_> {
             machine: self.machine,
             docker: self.docker,
             plan: self.plan,
-            image: self.image,
+            image: self.image.clone(),
             network: self.network,
             name: member.name.clone(),
             port: member.role.is_none().then_some(settings.port),
+            others: settings.container.networks.iter().cloned().chain(network_of(self.plan)).collect(),
         };
         let found = found.iter().find(|container| container.name == member.name);
         startup.run(found, addresses, |address| spec.body(address, env.clone())).await

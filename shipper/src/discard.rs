@@ -6,7 +6,7 @@ use cutover_fleet::{Container, Machine};
 use tokio::sync::watch;
 
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, assets, drain, fence};
+use crate::{Error, Removal, Result, Traffic, assets, drain, fence, sidecars};
 
 /// Removes the replicas of the deployment. Ones that had the traffic for a while answer their last requests first, within
 /// `timeouts.drain` and 5 s. Answers with the number of replicas that were removed.
@@ -23,8 +23,14 @@ pub async fn discard(
     let found = machine.replicas(&plan.key).await?;
     let own: Vec<&Container> =
         found.iter().filter(|replica| replica.labels.deployment == plan.deployment).collect();
+    let others: Vec<&DeploymentId> = found
+        .iter()
+        .map(|replica| &replica.labels.deployment)
+        .filter(|other| **other != plan.deployment)
+        .collect();
     if own.is_empty() {
-        return Ok(0);
+        // A boot that failed early may have got as far as its sidecars.
+        return sidecars::prune(machine, &plan.key, epoch, &others).await;
     }
     match fence::raise(machine, plan, epoch).await {
         // Another journal has the proxy by now: it refuses all claims of this one, late ones too.
@@ -38,13 +44,8 @@ pub async fn discard(
         Err(error) => Err(error.into()),
     };
     let removed = remove_drained(machine, plan, &own, ask, progress).await?;
-    let others: Vec<&DeploymentId> = found
-        .iter()
-        .map(|replica| &replica.labels.deployment)
-        .filter(|other| **other != plan.deployment)
-        .collect();
     assets::prune(machine, &plan.key, &others).await?;
-    Ok(removed)
+    Ok(removed + sidecars::prune(machine, &plan.key, epoch, &others).await?)
 }
 
 /// Removes replicas that no new request goes to, once they have answered their last ones, within `timeouts.drain` and 5 s.

@@ -52,6 +52,7 @@ pub(crate) fn settings() -> Settings {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }
@@ -74,9 +75,10 @@ pub(crate) fn plan(deployment: DeploymentId, settings: Settings) -> Plan {
         untimely: false,
         sealed: Sealed::new(),
         intent: Intent::Deploy,
-        stages: Plan::stages_for(&release, Some(&image)),
+        stages: Plan::stages_for(&release, Some(&image), &cutover_core::SidecarImages::new()),
         release,
         image: Some(image),
+        sidecar_images: cutover_core::SidecarImages::new(),
         warm: None,
         replaces: None,
         hosts: vec![HostSpec {

@@ -26,6 +26,7 @@ mod pull;
 mod removal;
 mod retire;
 mod ship;
+mod sidecars;
 mod space;
 mod startup;
 mod stop;
@@ -33,7 +34,7 @@ mod temporary_name;
 mod traffic;
 mod worker;
 
-pub use boot::{Existing, boot};
+pub use boot::{Existing, Images, boot};
 pub use container_spec::ContainerSpec;
 pub use discard::discard;
 pub use error::Error;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::prune::{needless, prune};
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, assets, beginnings, drain, jobs};
+use crate::{Error, Removal, Result, Traffic, assets, beginnings, drain, jobs, sidecars};
 
 /// Waits until the old replicas have answered their last requests, at most the longest drain and 5 s; stops and removes
 /// them; and prunes the images that the host had of the service before that wait, but `images`. Answers with the number of
@@ -54,7 +54,10 @@ pub async fn retire(
     // What goes on running may answer its last requests for as long as it likes.
     let is_old = |name: &str| old.iter().any(|replica| replica.name == name);
     let (_, traffic) = tokio::try_join!(
-        try_join_all(live.iter().map(|replica| keep_running(machine, &docker, &replica.name))),
+        async {
+            let replicas = live.iter().map(|replica| keep_running(machine, &docker, &replica.name));
+            tokio::try_join!(try_join_all(replicas), sidecars::keep(machine, &docker, plan))
+        },
         drain::wait(limit, is_old, ask, progress),
     )?;
     let removal = Removal::of(&old, &traffic);
@@ -75,6 +78,10 @@ pub async fn retire(
     let stopped = stopped? + changed?;
     let kept: Vec<&DeploymentId> = spared.iter().copied().chain([plan.booted_by()]).collect();
     assets::prune(machine, &plan.key, &kept).await?;
+    // What still answers its last requests may ask them.
+    let draining = removal.draining.iter().map(|replica| &replica.labels.deployment);
+    let asking: Vec<&DeploymentId> = kept.iter().copied().chain(draining).collect();
+    let stopped = stopped + sidecars::prune(machine, &plan.key, epoch, &asking).await?;
     if removal.draining.is_empty() {
         Ok(stopped)
     } else {

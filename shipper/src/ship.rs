@@ -1,7 +1,7 @@
 //! The ship stage: what a host lacks of the image, and nothing else.
 
 use bollard::models::ImageInspect;
-use cutover_core::{Digest, Plan, Program, Progress};
+use cutover_core::{Container, Digest, Plan, Program, Progress, SidecarImages};
 use cutover_fleet::{ImageName, Machine};
 use cutover_registry::{Image, Platform};
 use cutover_secrets::Values;
@@ -10,6 +10,28 @@ use tokio::time::timeout;
 
 use crate::pull::pull;
 use crate::{Error, Origin, Result, publication, space};
+
+/// Brings all images of a plan to the host, one after the other: that of the service, `own`, and those of its sidecars.
+///
+/// # Errors
+/// An image that would run as root where nothing may, or isn't whole in the store; a host without space for it; the time limit; a
+/// host or a Docker that can't be reached.
+pub async fn ship(
+    machine: &Machine,
+    origin: &Origin,
+    plan: &Plan,
+    (own, sidecars): (&Digest, &SidecarImages),
+    progress: &watch::Sender<Progress>,
+) -> Result<u64> {
+    let settings = &plan.release.settings;
+    let mut sent = Box::pin(ship_one(machine, origin, plan, own, &settings.container, progress)).await?;
+    for sidecar in &settings.sidecars {
+        let Some(built) = sidecars.get(&sidecar.name) else { continue };
+        let shipped = ship_one(machine, origin, plan, &built.image, &sidecar.container, progress);
+        sent += Box::pin(shipped).await?;
+    }
+    Ok(sent)
+}
 
 /// Brings the image with this manifest, or index, from `origin` to the host, under its [`ImageName`], within
 /// `timeouts.ship`. Answers with the bytes that were sent to it: none where it had the image already. Layers that any
@@ -21,11 +43,12 @@ use crate::{Error, Origin, Result, publication, space};
 /// # Errors
 /// An image that would run as root where nothing may, or isn't whole in the store, a host without space for it, the time limit, and a host or a Docker that can't
 /// be reached.
-pub async fn ship(
+async fn ship_one(
     machine: &Machine,
     origin: &Origin,
     plan: &Plan,
     digest: &Digest,
+    container: &Container,
     progress: &watch::Sender<Progress>,
 ) -> Result<u64> {
     let name = ImageName::new(&plan.key, digest);
@@ -38,9 +61,9 @@ pub async fn ship(
     let shipped = async {
         let (held, platform) = tokio::try_join!(held(machine, &name), platform(machine))?;
         let image = Image::read(&origin.store, digest, &platform).await.map_err(unreadable)?;
-        if plan.release.settings.container.non_root {
+        if container.non_root {
             let user = image.user(&origin.store).await.map_err(unreadable)?;
-            may_run(machine, plan, digest, &user)?;
+            may_run(machine, container, digest, &user)?;
         }
         if held.is_some_and(|held| is(&held, &image)) {
             return Ok(0);
@@ -76,8 +99,8 @@ async fn held(machine: &Machine, name: &ImageName) -> Result<Option<ImageInspect
 }
 
 /// Refuses an image that would run as root, or as somebody who may be, where nothing may.
-fn may_run(machine: &Machine, plan: &Plan, digest: &Digest, user: &str) -> Result<()> {
-    if plan.release.settings.container.may_be_root(user) {
+fn may_run(machine: &Machine, container: &Container, digest: &Digest, user: &str) -> Result<()> {
+    if container.may_be_root(user) {
         let (image, host) = (digest.clone(), machine.name().clone());
         Err(Error::Root { image, host, user: user.into() })
     } else {

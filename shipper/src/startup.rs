@@ -28,12 +28,14 @@ pub(crate) struct Startup<'a> {
     pub(crate) machine: &'a Machine,
     pub(crate) docker: &'a Docker,
     pub(crate) plan: &'a Plan,
-    pub(crate) image: &'a ImageName,
+    pub(crate) image: ImageName,
     pub(crate) network: &'a Network,
     /// The name of its container.
     pub(crate) name: String,
     /// Where it will listen; none: it gets no traffic.
     pub(crate) port: Option<u16>,
+    /// The networks that it gets beside the one that it is made on.
+    pub(crate) others: Vec<String>,
 }
 
 impl Startup<'_> {
@@ -65,8 +67,7 @@ impl Startup<'_> {
     ) -> Result<Ipv4Addr> {
         for address in addresses {
             let id = self.create(body(*address)).await?;
-            let others = &self.plan.release.settings.container.networks;
-            self.machine.attach(&id, &self.name, others).await?;
+            self.machine.attach(&id, &self.name, &self.others).await?;
             if self.start().await? {
                 return Ok(*address);
             }
@@ -77,7 +78,7 @@ impl Startup<'_> {
     }
 
     /// Answers with its id.
-    async fn create(&self, body: ContainerCreateBody) -> Result<String> {
+    pub(crate) async fn create(&self, body: ContainerCreateBody) -> Result<String> {
         let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
         let created = self.docker.create_container(Some(options), body).await;
         let error = match created {
@@ -110,6 +111,15 @@ impl Startup<'_> {
         let labels = self.machine.condition(&self.name).await?.and_then(|condition| condition.labels);
         let ours = labels.is_some_and(|labels| labels.key == self.plan.key);
         Ok(Error::NameTaken { name: self.name.clone(), host: self.machine.name().clone(), ours })
+    }
+
+    /// Starts what was made, and watches it until it listens.
+    pub(crate) async fn start_and_watch(&self) -> Result<()> {
+        if !self.start().await? {
+            let (name, host) = (self.name.clone(), self.machine.name().clone());
+            return Err(Error::NoAddress { name, host });
+        }
+        self.watch(None).await.map(drop)
     }
 
     /// Whether it was started: something else may have its address. Docker keeps with the container why it can't be

@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use cutover_bus::{Assignment, Performer};
-use cutover_core::{Digest, Failure, Output, Progress, Stage};
+use cutover_core::{Digest, Failure, KeptRelease, Output, Progress, SidecarImages, Stage};
 use cutover_fleet::{Fleet, Machine};
 use tokio::sync::watch;
 
 use crate::models::{bring, prune};
-use crate::{Error, Existing, Origin, boot, discard, retire, ship};
+use crate::{Error, Existing, Images, Origin, boot, discard, retire, ship};
 
 /// Does the ship, boot, retire, cool and discard stages.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ impl Shipper {
         let (plan, epoch) = (assignment.plan(), &assignment.epoch);
         Ok(match assignment.task.stage {
             Stage::Ship => {
-                let sent = ship(machine, &self.origin, plan, image(assignment)?, progress).await?;
+                let images = (image(assignment)?, &sidecar_images(assignment)?);
+                let sent = ship(machine, &self.origin, plan, images, progress).await?;
                 let from = (&self.origin.store, &self.origin.pace);
                 let mut models = bring(machine, from, plan, progress).await;
                 if matches!(&models, Err(Error::Model(error)) if error.is_full()) {
@@ -48,8 +49,8 @@ impl Shipper {
                 let (in_use, round_began) =
                     (assignment.service.in_use(), assignment.deployment().round_began);
                 let existing = Existing { round_began, in_use: &in_use };
-                let image = image(assignment)?;
-                let replicas = Box::pin(boot(machine, plan, image, epoch, existing, progress)).await?;
+                let images = Images { own: image(assignment)?, sidecars: &sidecar_images(assignment)? };
+                let replicas = Box::pin(boot(machine, plan, images, epoch, existing, progress)).await?;
                 Output::Booted { replicas }
             }
             Stage::Retire => {
@@ -106,16 +107,29 @@ fn stayed(machine: &Machine, error: &(dyn std::error::Error + 'static)) {
 
 /// The images that the host is to keep.
 fn images(assignment: &Assignment) -> Result<Vec<&Digest>, Failure> {
-    let kept = assignment.service.kept.iter().map(|kept| &kept.image);
-    Ok(kept.chain([image(assignment)?]).collect())
+    let kept = assignment.service.kept.iter().flat_map(KeptRelease::images);
+    image(assignment)?;
+    Ok(kept.chain(assignment.deployment().images()).collect())
+}
+
+/// The images of the sidecars of the deployment, all of them.
+fn sidecar_images(assignment: &Assignment) -> Result<SidecarImages, Failure> {
+    let images = assignment.deployment().sidecar_images();
+    let sidecars = &assignment.plan().release.settings.sidecars;
+    match sidecars.iter().find(|sidecar| !images.contains_key(&sidecar.name)) {
+        Some(sidecar) => Err(no_image(assignment, &format!("sidecar {}", sidecar.name))),
+        None => Ok(images),
+    }
 }
 
 /// The image of the deployment.
 fn image(assignment: &Assignment) -> Result<&Digest, Failure> {
-    assignment.deployment().image().ok_or_else(|| {
-        Failure::lasting(format!("{}: the journal names no image for this deployment", assignment.task))
-            .hint("build it again: `cutover replay --from build`")
-    })
+    assignment.deployment().image().ok_or_else(|| no_image(assignment, "this deployment"))
+}
+
+fn no_image(assignment: &Assignment, part: &str) -> Failure {
+    Failure::lasting(format!("{}: the journal names no image for {part}", assignment.task))
+        .hint("build it again: `cutover replay --from build`")
 }
 
 /// Records how far the task is, as long as it runs.

@@ -89,6 +89,7 @@ pub(crate) fn plan() -> Plan {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 3,
     };
@@ -108,6 +109,7 @@ pub(crate) fn plan() -> Plan {
         intent: Intent::Deploy,
         release,
         image: None,
+        sidecar_images: cutover_core::SidecarImages::new(),
         warm: None,
         replaces: None,
         hosts: vec![HostSpec {

@@ -11,6 +11,7 @@ fn target() -> Target {
         image: ImageSource::Existing("hello".to_owned()),
         settings,
         models: Vec::new(),
+        sidecars: Vec::new(),
         migrations: None,
         windows: Vec::new(),
     }
@@ -23,10 +24,10 @@ fn by() -> String {
 #[test]
 fn a_deployment_is_planned_against_what_is_live() {
     let Transcript { service, .. } = Transcript::with_live_v1();
-    let plan = deploy(&service, &target(), release("v2"), None, by()).unwrap();
+    let plan = deploy(&service, &target(), release("v2"), Images::default(), by()).unwrap();
     assert_eq!(plan.check(), Ok(()));
     assert_eq!(plan.replaces, Some(release("v1").id()));
-    assert_eq!(plan.stages, Plan::stages_for(&release("v2"), None));
+    assert_eq!(plan.stages, Plan::stages_for(&release("v2"), None, &cutover_core::SidecarImages::new()));
     assert!(service.check(&Decision::Accepted(Box::new(plan))).is_ok());
 }
 
@@ -81,12 +82,12 @@ fn a_rollback_to_warm_replicas_is_a_switch() {
 fn an_unchanged_source_needs_no_build_and_an_unchanged_release_nothing() {
     let Transcript { service, .. } = Transcript::with_live_v1();
     let same = release("v1");
-    assert!(known_image(&service, &same).is_some());
+    assert!(known_images(&service, &same).0.is_some());
     assert!(is_live(&service, &same));
     let scaled = Release { settings: Settings { replicas: 3, ..same.settings.clone() }, ..same };
-    assert!(known_image(&service, &scaled).is_some());
+    assert!(known_images(&service, &scaled).0.is_some());
     assert!(!is_live(&service, &scaled));
-    assert!(known_image(&service, &release("v2")).is_none());
+    assert!(known_images(&service, &release("v2")).0.is_none());
 }
 
 #[test]
@@ -95,14 +96,14 @@ fn a_tag_may_have_moved() {
     let tagged = Release { source: Source::Image("hello:latest".to_owned()), ..release("v1") };
     let live = service.kept.first_mut().unwrap();
     (live.id, live.release) = (tagged.id(), tagged.clone());
-    assert!(known_image(&service, &tagged).is_none());
+    assert!(known_images(&service, &tagged).0.is_none());
     assert!(!is_live(&service, &tagged));
 }
 
 #[test]
 fn the_programs_are_those_of_the_stages_and_of_the_way_back() {
     let Transcript { service, .. } = Transcript::with_live_v1();
-    let plan = deploy(&service, &target(), release("v2"), None, by()).unwrap();
+    let plan = deploy(&service, &target(), release("v2"), Images::default(), by()).unwrap();
     assert_eq!(
         programs(&plan),
         [Program::Builder, Program::Shipper, Program::Prober, Program::Switcher, Program::Migrator]

@@ -2,8 +2,8 @@
 
 use cutover_bus::ServiceLog;
 use cutover_core::{
-    Decision, DeploymentId, Digest, HostName, HostSpec, ImageSource, Plan, Release, ReleaseId, Service,
-    Target, Timestamp,
+    Decision, DeploymentId, HostName, HostSpec, ImageSource, Plan, Release, ReleaseId, Service,
+    SidecarImages, Target, Timestamp,
 };
 use serde::Serialize;
 
@@ -30,10 +30,11 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     let options = options.at(args.place);
     let mut project = Project::open(&options)?;
     project.tell(console);
-    if args.rebuild
-        && let ImageSource::Builder { recipe, .. } = &mut project.target.image
-    {
-        recipe.no_cache = true;
+    let sidecars = project.target.sidecars.iter_mut().map(|sidecar| &mut sidecar.source);
+    for image in sidecars.chain([&mut project.target.image]).filter(|_| args.rebuild) {
+        if let ImageSource::Builder { recipe, .. } = image {
+            recipe.no_cache = true;
+        }
     }
     let closed = windows::closed_until(&project.target.windows, clock::now())?;
     if let (Some(next), false) = (closed, args.force) {
@@ -81,11 +82,14 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     let verdicts = danger::of_pending(&verdicts, &planning::pending(log.service(), &release));
     verdicts.iter().for_each(|verdict| console.note(verdict));
     danger::check(log.service(), verdicts)?;
-    let image = if args.rebuild { None } else { known_image(log.service(), &release, &session).await? };
-    if image.is_some() && release.source.recipe().is_some() {
+    let known = match args.rebuild {
+        true => planning::Images::default(),
+        false => known_images(log.service(), &release, &session).await?,
+    };
+    if known.0.is_some() && release.source.recipe().is_some() {
         console.note("nothing to build: the image of the same source is kept (`--rebuild` builds it again)");
     }
-    let plan = planning::deploy(log.service(), &project.target, release, image, person::by())?;
+    let plan = planning::deploy(log.service(), &project.target, release, known, person::by())?;
     let sealed = persons.sealed(&session, &plan).await?;
     let plan = Plan { untimely: closed.is_some(), sealed, ..plan };
     require_programs(&session, &plan).await?;
@@ -130,14 +134,22 @@ fn closed_now(Target { key, windows, .. }: Target, next: Timestamp) -> Error {
     Error::Closed { key, windows, next }
 }
 
-/// The image that needs no build: one that was built of the same source, and is still there.
-async fn known_image(
+/// The images that need no build: those that were built of the same sources, and are still there.
+async fn known_images(
     service: &Service,
     release: &Release,
     session: &Session,
-) -> anyhow::Result<Option<Digest>> {
-    match planning::known_image(service, release) {
-        Some(image) if session.has_image(image).await? => Ok(Some(image.clone())),
-        _ => Ok(None),
+) -> anyhow::Result<planning::Images> {
+    let (image, sidecars) = planning::known_images(service, release);
+    let image = match image {
+        Some(image) if session.has_image(&image).await? => Some(image),
+        _ => None,
+    };
+    let mut there = SidecarImages::new();
+    for (name, built) in sidecars {
+        if session.has_image(&built.image).await? {
+            there.insert(name, built);
+        }
     }
+    Ok((image, there))
 }

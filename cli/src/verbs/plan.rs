@@ -1,8 +1,8 @@
 //! `cutover plan`: what a deployment would do.
 
 use cutover_core::{
-    Check, HostName, MigrationFile, Model, Plan, PrivateImage, ProbeSpec, Program, Repository, Role, Service,
-    Settings, Source, Stage, Timestamp,
+    Check, HostName, MigrationFile, Model, Per, Plan, PrivateImage, ProbeSpec, Program, Repository, Role,
+    Service, Settings, Sidecar, SidecarName, Source, Stage, Timestamp,
 };
 use serde::Serialize;
 
@@ -54,8 +54,8 @@ async fn plan(options: &Global, args: PlanArgs, console: Console) -> anyhow::Res
         release::assemble(&project, models, args.version, None, console).await?;
     warnings.extend(left);
     let changes = !planning::is_live(&service, &release);
-    let image = planning::known_image(&service, &release).cloned();
-    let plan = planning::deploy(&service, &project.target, release, image, person::by())?;
+    let known = planning::known_images(&service, &release);
+    let plan = planning::deploy(&service, &project.target, release, known, person::by())?;
     let unresolved = Persons::unresolved(&project.target.needed_secrets()).await;
     let missing = match &session {
         Some(session) => session.absent(&planning::programs(&plan), plan.protocol).await?,
@@ -160,30 +160,27 @@ fn row(stage: &str, host: &str, what: &str) -> String {
 /// What a stage would do, on each host where it has hosts.
 fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> String {
     let release = &plan.release;
-    let Settings { replicas, canary, soak, timeouts, roles, models, repository, .. } = &release.settings;
+    let Settings { replicas, canary, soak, timeouts, roles, models, sidecars, repository, .. } =
+        &release.settings;
     let early = roles.iter().filter(|role| role.overlap);
     let late = roles.iter().filter(|role| !role.overlap);
     match stage {
-        Stage::Build => match &release.source {
-            Source::Context(context) => format!(
-                "an image from {} and a context of digest {}",
-                context.recipe.dockerfile,
-                context.archive.short()
-            ),
-            Source::Git(git) => {
-                let commit = git.commit.as_deref().map_or_else(|| git.reference.clone(), version::short);
-                format!("an image from {} in commit {commit} of {}", git.recipe.dockerfile, git.url)
-            }
-            Source::Image(image) | Source::Private(PrivateImage { image, .. }) => {
-                format!("nothing to build: the image {image} is taken as it is")
-            }
-        },
+        Stage::Build => {
+            let own = plan.image.is_none().then_some((None, &release.source));
+            let lacking = sidecars.iter().filter(|sidecar| !plan.sidecar_images.contains_key(&sidecar.name));
+            let lacking = lacking.map(|sidecar| (Some(&sidecar.name), &sidecar.source));
+            let named = |(sidecar, source): (Option<&SidecarName>, &Source)| {
+                sidecar.map(|name| format!("{name}: ")).unwrap_or_default() + &making(source)
+            };
+            own.into_iter().chain(lacking).map(named).collect::<Vec<_>>().join("; ")
+        }
         Stage::Ship => {
             let through = |repository: &Repository| format!(", through {}", repository.name());
             let through = repository.as_ref().map(through).unwrap_or_default();
             let model = |model: &Model| format!("; of {} {}", model.name, model.version.short());
             let models: String = models.iter().map(model).collect();
-            format!("what the host lacks of the image{through}{models}")
+            let images = if sidecars.is_empty() { "image" } else { "images" };
+            format!("what the host lacks of the {images}{through}{models}")
         }
         Stage::Expand if pending.is_empty() => "no migration is new".to_owned(),
         Stage::Expand => format!("new migrations: {}", pending.join(", ")),
@@ -195,7 +192,15 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
         Stage::Boot => {
             let new = if *replicas == 1 { "replica" } else { "replicas" };
             let jobs: String = early.map(|role| format!(", and {}", some_of(role))).collect();
-            format!("{replicas} new {new} beside the old{jobs}")
+            let beside = |sidecar: &Sidecar| {
+                let shared = match sidecar.per {
+                    Per::Service => ", unless it is there",
+                    Per::Release => "",
+                };
+                format!("; {} of {}{shared}", sidecar.replicas, sidecar.name)
+            };
+            let sidecars: String = sidecars.iter().map(beside).collect();
+            format!("{replicas} new {new} beside the old{jobs}{sidecars}")
         }
         Stage::Probe => probing(&release.settings),
         Stage::Canary => canary.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then "),
@@ -212,6 +217,24 @@ fn what(stage: Stage, plan: &Plan, pending: &[String], before: Option<&str>) -> 
             retirement(plan, before) + &jobs
         }
         Stage::Cool | Stage::Contract | Stage::Restore | Stage::Discard => String::new(),
+    }
+}
+
+/// What an image is made of.
+fn making(source: &Source) -> String {
+    match source {
+        Source::Context(context) => format!(
+            "an image from {} and a context of digest {}",
+            context.recipe.dockerfile,
+            context.archive.short()
+        ),
+        Source::Git(git) => {
+            let commit = git.commit.as_deref().map_or_else(|| git.reference.clone(), version::short);
+            format!("an image from {} in commit {commit} of {}", git.recipe.dockerfile, git.url)
+        }
+        Source::Image(image) | Source::Private(PrivateImage { image, .. }) => {
+            format!("nothing to build: the image {image} is taken as it is")
+        }
     }
 }
 

@@ -36,10 +36,5 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
 
 /// Whether the image that the deployment built was removed from the store: then it is built again.
 async fn is_image_gone(session: &Session, deployment: &Deployment) -> anyhow::Result<bool> {
-    match deployment.image() {
-        Some(image) if deployment.plan.stages.contains(&Stage::Build) => {
-            Ok(!session.has_image(image).await?)
-        }
-        _ => Ok(false),
-    }
+    Ok(deployment.plan.stages.contains(&Stage::Build) && !session.has_images(deployment.images()).await?)
 }

@@ -60,7 +60,7 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
             done => return done,
         }
     }
-    if !session.has_image(&kept.image).await? {
+    if !session.has_images(kept.images()).await? {
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_state::{Applied, IllegalFact};
 use crate::{
-    Claim, DeploymentId, Digest, Fact, Failure, HostName, Obligation, Output, Plan, Promotion, Replica,
-    ReplicaSet, Stage, Status, Task, TaskState, Timestamp,
+    BuiltImage, Claim, DeploymentId, Digest, Fact, Failure, HostName, Obligation, Output, Plan, Promotion,
+    Replica, ReplicaSet, SidecarImages, SidecarName, Stage, Status, Task, TaskState, Timestamp,
 };
 
 /// A deployment, folded from its facts.
@@ -159,6 +159,28 @@ impl Deployment {
     /// How the image was made, where this deployment has built it.
     pub fn provenance(&self) -> Option<&Digest> {
         self.built().and_then(|(_, provenance)| provenance)
+    }
+
+    /// The image of a sidecar: known before, or built.
+    pub fn sidecar_image(&self, name: &SidecarName) -> Option<&BuiltImage> {
+        let built = || match &self.tasks.get(&Task { stage: Stage::Build, host: None })?.status {
+            Status::Finished { output: Output::Built { sidecars, .. }, .. } => sidecars.get(name),
+            _ => None,
+        };
+        self.plan.sidecar_images.get(name).or_else(built)
+    }
+
+    /// All images that are known by now, that of the service first.
+    pub fn images(&self) -> impl Iterator<Item = &Digest> {
+        let names = self.plan.release.settings.sidecars.iter().map(|sidecar| &sidecar.name);
+        let sidecars = names.filter_map(|name| Some(&self.sidecar_image(name)?.image));
+        self.image().into_iter().chain(sidecars)
+    }
+
+    /// The images of all sidecars, as far as they are known by now.
+    pub fn sidecar_images(&self) -> SidecarImages {
+        let names = self.plan.release.settings.sidecars.iter().map(|sidecar| &sidecar.name);
+        names.filter_map(|name| Some((name.clone(), self.sidecar_image(name)?.clone()))).collect()
     }
 
     fn built(&self) -> Option<(&Digest, Option<&Digest>)> {

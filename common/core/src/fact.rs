@@ -3,7 +3,7 @@
 use cutover_verdict::{Observed, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Rehearsed};
+use crate::{Digest, Rehearsed, SidecarImages};
 
 /// One fact of one task. Which task it is stands in the subject.
 ///
@@ -103,6 +103,9 @@ pub enum Output {
         /// there before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         provenance: Option<Digest>,
+        /// The images of the sidecars that were not known before.
+        #[serde(default, skip_serializing_if = "SidecarImages::is_empty")]
+        sidecars: SidecarImages,
     },
     /// What was sent to the host.
     Shipped {

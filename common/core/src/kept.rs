@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, Digest, HostName, HostSpec, Release, ReleaseId, Replica, Sealed, Timestamp};
+use crate::{
+    DeploymentId, Digest, HostName, HostSpec, Release, ReleaseId, Replica, Sealed, SidecarImages, Timestamp,
+};
 
 /// A release that can be made live again without a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct KeptRelease {
     /// How that image was made: an in-toto statement in the artifact store. None where nothing was built, or nobody wrote it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Digest>,
+    /// The images of its sidecars, in the same way.
+    #[serde(default, skip_serializing_if = "SidecarImages::is_empty")]
+    pub sidecar_images: SidecarImages,
     /// What it was given of the values of the person who deployed it.
     #[serde(default, skip_serializing_if = "Sealed::is_empty")]
     pub sealed: Sealed,
@@ -46,6 +51,11 @@ pub struct ReplicaSet {
 }
 
 impl KeptRelease {
+    /// All images that it needs, that of the service first.
+    pub fn images(&self) -> impl Iterator<Item = &Digest> {
+        [&self.image].into_iter().chain(self.sidecar_images.values().map(|built| &built.image))
+    }
+
     /// The deployment whose id the containers carry that it was live on.
     pub fn booted_by(&self) -> &DeploymentId {
         self.replicas.as_ref().map_or(&self.deployment, |replicas| &replicas.booted_by)

@@ -48,6 +48,7 @@ mod routing;
 mod schema;
 mod sealed;
 mod service;
+mod sidecar;
 mod stage;
 mod synthetic;
 mod task;
@@ -97,6 +98,7 @@ pub use migrations::{
 pub use model::Model;
 pub use name::{
     DeploymentId, DestinationName, HostName, InvalidName, ModelName, ReleaseId, RoleName, ServiceName,
+    SidecarName,
 };
 pub use needed::Needed;
 pub use obligation::Obligation;
@@ -123,6 +125,7 @@ pub use routing::{ApplicationProtocol, Routing};
 pub use schema::{Contract, Schema, Wait};
 pub use sealed::{Sealed, SealedValue};
 pub use service::Service;
+pub use sidecar::{BuiltImage, Generation, Per, Sidecar, SidecarImages};
 pub use stage::{Program, Stage, UnknownStage};
 pub use synthetic::Synthetic;
 pub use task::Task;

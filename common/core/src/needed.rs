@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Deployment, Digest, Release, Service, Source};
+use crate::{BuiltImage, Deployment, Digest, Release, Service, SidecarImages, Source};
 
 /// What the journal names of the artifact store. Nothing else in it is needed, but what is on its way into the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,7 @@ impl Needed {
         for kept in &service.kept {
             self.images.insert(kept.image.clone());
             self.files.extend(kept.provenance.clone());
+            self.add_sidecars(&kept.sidecar_images);
             self.add_files(&kept.release);
         }
         for deployment in service.current.iter().chain(&service.owing) {
@@ -36,9 +37,20 @@ impl Needed {
         let release = &deployment.plan.release;
         self.images.extend(deployment.plan.image.iter().chain(deployment.image()).cloned());
         self.files.extend(deployment.provenance().cloned());
+        self.add_sidecars(&deployment.sidecar_images());
         self.add_files(release);
-        if let Source::Context(context) = &release.source {
-            self.files.insert(context.archive.clone());
+        let sidecars = release.settings.sidecars.iter().map(|sidecar| &sidecar.source);
+        for source in sidecars.chain([&release.source]) {
+            if let Source::Context(context) = source {
+                self.files.insert(context.archive.clone());
+            }
+        }
+    }
+
+    fn add_sidecars(&mut self, images: &SidecarImages) {
+        for BuiltImage { image, provenance } in images.values() {
+            self.images.insert(image.clone());
+            self.files.extend(provenance.clone());
         }
     }
 

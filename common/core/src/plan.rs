@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DeploymentId, DestinationName, Digest, HostName, HostSpec, Release, ReleaseId, ReplicaSet, Sealed,
-    ServiceName, Stage, Task,
+    ServiceName, Sidecar, SidecarImages, Stage, Task,
 };
 
 /// The newest version of the journal's protocol that this build knows. A worker hands back work of a version it doesn't know.
@@ -57,6 +57,9 @@ pub struct Plan {
     pub release: Release,
     /// The image, where it is known before: a kept release's, or one that an unchanged source was built to.
     pub image: Option<Digest>,
+    /// The images of the sidecars, as far as they are known before, in the same way.
+    #[serde(default, skip_serializing_if = "SidecarImages::is_empty")]
+    pub sidecar_images: SidecarImages,
     /// Replicas of the release that were kept warm, on all hosts: none are booted.
     #[serde(default)]
     pub warm: Option<ReplicaSet>,
@@ -82,7 +85,7 @@ pub enum InvalidPlan {
     HostTwice(HostName),
     /// The stages are not a part of the pipeline in its order.
     #[error(
-        "the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing (ship may be where just this release is live), or build where no image is known"
+        "the stages are not in the order of the pipeline, or one of ship, boot, probe, switch, retire is missing (ship may be where just this release is live), or build where an image isn't known"
     )]
     Stages,
     /// It relies on replicas that were kept warm, and names none for this host.
@@ -91,13 +94,15 @@ pub enum InvalidPlan {
 }
 
 impl Plan {
-    /// The stages that a release needs: no build where the image is known, no expand without migrations, no canary
+    /// The stages that a release needs: no build where the images are known, no expand without migrations, no canary
     /// without steps, no soak of no time.
-    pub fn stages_for(release: &Release, image: Option<&Digest>) -> Vec<Stage> {
+    pub fn stages_for(release: &Release, image: Option<&Digest>, sidecars: &SidecarImages) -> Vec<Stage> {
+        let is_built = |sidecar: &Sidecar| sidecars.contains_key(&sidecar.name);
+        let all_built = image.is_some() && release.settings.sidecars.iter().all(is_built);
         Stage::ALL
             .into_iter()
             .filter(|stage| match stage {
-                Stage::Build => image.is_none(),
+                Stage::Build => !all_built,
                 Stage::Expand => release.migrations.iter().any(|file| file.phase.is_expand()),
                 Stage::Backfill => release.backfills().any(|file| file.before_switch),
                 Stage::Canary => !release.settings.canary.is_absent(),
@@ -150,7 +155,10 @@ impl Plan {
                 return Err(InvalidPlan::HostTwice(host.name.clone()));
             }
         }
-        let has_image = self.image.is_some() || self.stages.contains(&Stage::Build);
+        let sidecars = &self.release.settings.sidecars;
+        let is_known = |sidecar: &Sidecar| self.sidecar_images.contains_key(&sidecar.name);
+        let all_known = self.image.is_some() && sidecars.iter().all(is_known);
+        let has_image = all_known || self.stages.contains(&Stage::Build);
         if let Some(warm) = &self.warm {
             let cold = self.hosts.iter().find(|host| warm.hosts.get(&host.name).is_none_or(Vec::is_empty));
             return match cold {

@@ -8,7 +8,7 @@ use crate::probe::need_protocol_7;
 use crate::{
     BackfillTerms, Canary, Container, ContractTerms, Digest, Engine, LockTerms, MigrationFile, Model,
     ProbeSpec, Probes, Rails, Recipe, Reference, RegistryLogin, RehearsalTerms, ReleaseId, Repository,
-    Resources, Role, Routing, Span, Via,
+    Resources, Role, Routing, Sidecar, Span, Via,
 };
 
 /// What goes live: where the image comes from, how it runs, and the migrations that it needs.
@@ -147,6 +147,9 @@ pub struct Settings {
     /// Models beside the image, no two of a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
+    /// Services of their own beside the replicas of each host, no two of a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sidecars: Vec<Sidecar>,
     /// How long the replicas that this release replaces go on running, so that going back to them is a switch and nothing
     /// else. No time at all: they stop at once. It isn't written then, so that the release's id is the one that it had before
     /// there was this setting.
@@ -244,6 +247,7 @@ impl Settings {
             || !self.locks.are_usual()
             || !self.backfill.are_usual()
             || self.rehearsal.is_some()
+            || !self.sidecars.is_empty()
             || !self.needed_secrets().is_empty()
     }
 
@@ -319,7 +323,7 @@ impl Source {
 impl Release {
     /// Whether workers of protocol 6 would read something of it otherwise, or not at all.
     pub(crate) fn needs_protocol_7(&self) -> bool {
-        self.settings.needs_protocol_7() || !self.source.needed_secrets().is_empty()
+        self.settings.needs_protocol_7() || !self.built_with().is_empty()
     }
 
     /// Whether workers of protocol 4 would take something of it for something else.

@@ -9,7 +9,8 @@ use crate::obligation::SINCE_PROTOCOL;
 use crate::task_state::Applied;
 use crate::{
     Decision, Deployment, DeploymentId, Digest, Effect, Ended, Entry, Event, Fact, HostName, Illegal,
-    KeptRelease, Model, Obligation, Permission, Release, Schema, Stage, Task, TaskState, Timestamp, Work,
+    KeptRelease, Model, Obligation, Permission, Release, Schema, Sidecar, SidecarImages, Stage, Task,
+    TaskState, Timestamp, Work,
 };
 use settling::stays_warm;
 
@@ -333,6 +334,19 @@ impl Service {
     pub fn built(&self, release: &Release) -> Option<&Digest> {
         let same = |kept: &&KeptRelease| kept.release.source.makes_the_same(&release.source);
         self.kept.iter().find(same).map(|kept| &kept.image)
+    }
+
+    /// The same of the sidecars, as far as there are such.
+    pub fn built_sidecars(&self, release: &Release) -> SidecarImages {
+        let of = |wanted: &Sidecar| {
+            let has = |kept: &&KeptRelease| {
+                let mut sidecars = kept.release.settings.sidecars.iter();
+                sidecars.any(|known| known.name == wanted.name && known.source.makes_the_same(&wanted.source))
+            };
+            let kept = self.kept.iter().find(has)?;
+            Some((wanted.name.clone(), kept.sidecar_images.get(&wanted.name)?.clone()))
+        };
+        release.settings.sidecars.iter().filter_map(of).collect()
     }
 
     /// The stage that a replay of the current deployment would enter at.

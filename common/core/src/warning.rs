@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Container, Settings};
+use crate::{Container, Settings, SidecarName};
 
 /// Where Docker's socket is, under its two names: whoever may write to it is root on the host.
 const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
@@ -20,12 +20,24 @@ pub enum Warning {
     DockerSocket(String),
     /// A path on the host leads out of where it begins.
     Climbs(String),
+    /// The same of a sidecar.
+    Sidecar(SidecarName, Box<Self>),
 }
 
 impl Settings {
     /// All that is to be said of these settings.
     pub fn warnings(&self) -> Vec<Warning> {
-        let Container { user, cap_add, gains_privileges, volumes, .. } = &self.container;
+        let of_sidecars = self.sidecars.iter().flat_map(|sidecar| {
+            let warnings = sidecar.container.warnings().into_iter();
+            warnings.map(|warning| Warning::Sidecar(sidecar.name.clone(), Box::new(warning)))
+        });
+        self.container.warnings().into_iter().chain(of_sidecars).collect()
+    }
+}
+
+impl Container {
+    fn warnings(&self) -> Vec<Warning> {
+        let Self { user, cap_add, gains_privileges, volumes, .. } = self;
         let root = user.iter().filter(|user| is_root(user)).cloned().map(Warning::Root);
         let privileges = gains_privileges.then_some(Warning::GainsPrivileges);
         let strong = |capability: &&String| matches!(capability.as_str(), "ALL" | "SYS_ADMIN" | "SYS_MODULE");
@@ -74,6 +86,7 @@ impl fmt::Display for Warning {
             Self::Climbs(source) => {
                 write!(f, "container.volumes has {source}: with .. in it, a path is not what it seems")
             }
+            Self::Sidecar(name, warning) => write!(f, "sidecars.{name}.{warning}"),
         }
     }
 }

@@ -17,7 +17,7 @@ fn stepped(number: u8) -> Plan {
     let step = |weight, hold| CanaryStep { weight, mirror: 0, hosts: None, hold };
     plan.release.settings.canary.steps =
         vec![step(50, Hold::For(Span::seconds(60))), step(250, Hold::Promoted)];
-    plan.stages = Plan::stages_for(&plan.release, None);
+    plan.stages = Plan::stages_for(&plan.release, None, &cutover_core::SidecarImages::new());
     plan
 }
 

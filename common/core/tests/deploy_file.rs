@@ -19,6 +19,8 @@ mod proxy;
 mod roles;
 #[path = "deploy_file/secrets.rs"]
 mod secrets;
+#[path = "deploy_file/sidecars.rs"]
+mod sidecars;
 #[path = "deploy_file/tls.rs"]
 mod tls;
 
@@ -154,6 +156,7 @@ fn a_file_of_five_lines_is_enough() {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };
@@ -203,6 +206,7 @@ fn the_sample_says_what_its_comments_say() {
     };
     assert_eq!(target.image, built);
     assert_eq!(target.models, models::sample());
+    assert_eq!(target.sidecars, [sidecars::sample()]);
     let plain = with("");
     let expected = Settings {
         replicas: 4,

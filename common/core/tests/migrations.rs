@@ -26,7 +26,7 @@ fn with(number: u8, migrations: Vec<MigrationFile>, when: When) -> Plan {
     let mut plan = plan(number, &HOSTS);
     plan.release.migrations = migrations;
     plan.release.settings.contract = ContractTerms { after: Span::seconds(60), when };
-    plan.stages = Plan::stages_for(&plan.release, None);
+    plan.stages = Plan::stages_for(&plan.release, None, &cutover_core::SidecarImages::new());
     plan
 }
 

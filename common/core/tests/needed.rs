@@ -38,7 +38,13 @@ fn build(journal: &mut Journal, number: u8) {
     let task = Task { stage: Stage::Build, host: None };
     let claim = journal.claim(&task);
     let provenance = Some(provenance(number));
-    let output = Output::Built { image: image(number), bytes: 1, commit: None, provenance };
+    let output = Output::Built {
+        image: image(number),
+        bytes: 1,
+        commit: None,
+        provenance,
+        sidecars: cutover_core::SidecarImages::new(),
+    };
     journal.fact(&task, Fact::Finished { claim, output }).unwrap();
 }
 

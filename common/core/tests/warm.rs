@@ -191,7 +191,10 @@ fn no_way_back_to_other_replicas_than_those_that_are_warm() {
     let plan = back(&journal);
     let elsewhere = Plan { hosts: self::plan(3, &["a", "c"]).hosts, ..plan.clone() };
     assert_eq!(elsewhere.check().unwrap_err().to_string(), "host c has no replicas that were kept warm");
-    let booting = Plan { stages: Plan::stages_for(&plan.release, plan.image.as_ref()), ..plan.clone() };
+    let booting = Plan {
+        stages: Plan::stages_for(&plan.release, plan.image.as_ref(), &cutover_core::SidecarImages::new()),
+        ..plan.clone()
+    };
     assert!(booting.check().is_err());
     let imageless = Plan { image: None, ..plan.clone() };
     assert!(imageless.check().is_err(), "it would be live without anybody's knowing what that is");

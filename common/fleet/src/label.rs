@@ -49,10 +49,7 @@ impl Labels {
     pub fn from_map(map: &HashMap<String, String>) -> Option<Self> {
         let label = |name: &str| map.get(name);
         Some(Self {
-            key: ServiceKey {
-                destination: label(DESTINATION)?.parse().ok()?,
-                service: label(SERVICE)?.parse().ok()?,
-            },
+            key: Self::service_in(map)?,
             release: label(RELEASE)?.parse().ok()?,
             role: label(ROLE)?.clone(),
             replica: label(REPLICA)?.parse().ok()?,
@@ -75,6 +72,19 @@ impl Labels {
         Self::of_service(key).into_iter().chain(own).collect()
     }
 
+    /// The service and the destination that it says.
+    pub(crate) fn service_in(map: &HashMap<String, String>) -> Option<ServiceKey> {
+        Some(ServiceKey {
+            destination: map.get(DESTINATION)?.parse().ok()?,
+            service: map.get(SERVICE)?.parse().ok()?,
+        })
+    }
+
+    /// The deployment that made what carries it.
+    pub(crate) fn deployment_in(map: &HashMap<String, String>) -> Option<DeploymentId> {
+        map.get(DEPLOYMENT)?.parse().ok()
+    }
+
     /// The claim under which a container was made, replica or not; none: nobody has said.
     pub fn epoch_in(map: &HashMap<String, String>) -> Option<Epoch> {
         epoch(map.get(EPOCH)?)
@@ -92,11 +102,11 @@ pub fn network_name(key: &ServiceKey) -> String {
     format!("cutover.{}.{}", key.destination, key.service)
 }
 
-fn written(epoch: &Epoch) -> String {
+pub(crate) fn written(epoch: &Epoch) -> String {
     format!("{}:{}", epoch.journal, epoch.sequence)
 }
 
-fn epoch(label: &str) -> Option<Epoch> {
+pub(crate) fn epoch(label: &str) -> Option<Epoch> {
     let (journal, sequence) = label.rsplit_once(':')?;
     Some(Epoch { journal: JournalId(journal.to_owned()), sequence: sequence.parse().ok()? })
 }

@@ -21,6 +21,8 @@ mod proxy;
 mod question;
 mod removal;
 mod room;
+mod sidecar;
+mod sidecar_network;
 mod trouble;
 
 pub use check::Checked;
@@ -38,4 +40,6 @@ pub use proxy::{PROXY, Proxy, ProxyIdentity, SOCKET, epoch_of, key_of};
 pub use question::{Answer, NoAnswer};
 pub use removal::stop_seconds;
 pub use room::{Disk, Room};
+pub use sidecar::{SidecarContainer, SidecarLabels, SidecarMember};
+pub use sidecar_network::{SidecarNetwork, egress_network_name, sidecar_network_name};
 pub use trouble::{LAST_LINES, Trouble};

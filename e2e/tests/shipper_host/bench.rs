@@ -8,7 +8,7 @@ use std::time::Duration;
 use cutover_core::{
     ApplicationProtocol, Container, DeploymentId, Digest, Epoch, Failure, HostSpec, HttpCheck, Intent,
     JournalId, NeededSecret, PROTOCOL, Plan, ProbeSpec, Probes, Progress, Release, Replica, Resources,
-    Routing, Sealed, ServiceKey, Settings, Soak, Source, Span, Timeouts,
+    Routing, Sealed, ServiceKey, Settings, SidecarImages, Soak, Source, Span, Timeouts,
 };
 use cutover_e2e::{Host, dist};
 use cutover_fleet::{Fleet, Machine, epoch_of, key_of};
@@ -16,7 +16,7 @@ use cutover_host::{Hosts, SshOptions};
 use cutover_registry::Pace;
 use cutover_seal::{Purpose, seal};
 use cutover_secrets::{Secret, Stores, read};
-use cutover_shipper::{Existing, Origin};
+use cutover_shipper::{Existing, Images, Origin};
 use cutover_store::Store;
 use nkeys::KeyPair;
 use tempfile::TempDir;
@@ -78,9 +78,10 @@ impl Bench {
             untimely: false,
             sealed: Sealed::new(),
             intent: Intent::Deploy,
-            stages: Plan::stages_for(&release, Some(image)),
+            stages: Plan::stages_for(&release, Some(image), &SidecarImages::new()),
             release,
             image: Some(image.clone()),
+            sidecar_images: SidecarImages::new(),
             warm: None,
             replaces: None,
             hosts: vec![spec(&self.host)],
@@ -105,7 +106,14 @@ impl Bench {
         let file = Secret::new(file.display().to_string());
         let stores = Stores::with([("CUTOVER_SEALING_KEY".to_owned(), file)]);
         let origin = Origin::new(self.store.clone(), Pace::default(), stores);
-        Ok(cutover_shipper::ship(&self.machine, &origin, plan, image, &self.progress).await?)
+        Ok(cutover_shipper::ship(
+            &self.machine,
+            &origin,
+            plan,
+            (image, &SidecarImages::new()),
+            &self.progress,
+        )
+        .await?)
     }
 
     pub async fn boot(&self, plan: &Plan, claim: u64) -> Result<Vec<Replica>, Failure> {
@@ -122,7 +130,8 @@ impl Bench {
         let image = plan.image.as_ref().unwrap();
         let existing = Existing { round_began, in_use: &[] };
         let (machine, progress) = (&self.machine, &self.progress);
-        Ok(cutover_shipper::boot(machine, plan, image, &epoch(claim), existing, progress).await?)
+        let images = Images { own: image, sidecars: &SidecarImages::new() };
+        Ok(cutover_shipper::boot(machine, plan, images, &epoch(claim), existing, progress).await?)
     }
 
     pub async fn retire(&self, plan: &Plan, claim: u64, images: &[&Digest]) -> Result<u32, Failure> {
@@ -271,6 +280,7 @@ fn settings(version: &str) -> Settings {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }

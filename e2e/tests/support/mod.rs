@@ -139,7 +139,7 @@ impl Scene {
 }
 
 /// The answer to a request on a connection of its own, in lower case.
-async fn get(address: SocketAddr) -> std::io::Result<String> {
+pub async fn get(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: hello.example\r\nConnection: close\r\n\r\n").await?;
     let mut answer = String::new();

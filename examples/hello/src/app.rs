@@ -13,7 +13,9 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio_util::task::TaskTracker;
 
 use crate::settings::Settings;
@@ -28,6 +30,7 @@ pub(crate) struct App {
     replica: String,
     started: Instant,
     greeted: AtomicU64,
+    client: Client<HttpConnector, Full<Bytes>>,
     /// Upgraded connections go on here, so that a drain waits for them.
     upgraded: TaskTracker,
 }
@@ -44,6 +47,7 @@ impl App {
             replica: replica.trim().to_owned(),
             started: Instant::now(),
             greeted: AtomicU64::new(0),
+            client: Client::builder(TokioExecutor::new()).build_http(),
             upgraded,
         })
     }
@@ -56,7 +60,7 @@ impl App {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let mut response = match request.uri().path() {
             "/" => self.greet().await,
-            "/up" if self.is_ready() => text(StatusCode::OK, "ready\n"),
+            "/up" if self.is_ready() && self.model("/up").await.is_ok() => text(StatusCode::OK, "ready\n"),
             "/up" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/alive" if self.is_dead() => text(StatusCode::INTERNAL_SERVER_ERROR, "dead\n"),
             "/alive" => text(StatusCode::OK, "alive\n"),
@@ -84,7 +88,24 @@ impl App {
         {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "failing on purpose\n");
         }
-        text(StatusCode::OK, format!("hello from {} on {}\n", self.settings.version, self.replica))
+        let by = match self.model("/").await {
+            Ok(None) => String::new(),
+            Ok(Some(model)) => format!(" by model {model}"),
+            Err(error) => return text(StatusCode::BAD_GATEWAY, format!("no model answers: {error:#}\n")),
+        };
+        text(StatusCode::OK, format!("hello from {} on {}{by}\n", self.settings.version, self.replica))
+    }
+
+    /// The version of the model that its server answers with; none where there is no such server.
+    async fn model(&self, path: &str) -> Result<Option<String>> {
+        let Some(server) = &self.settings.model_server else { return Ok(None) };
+        let uri = format!("http://{server}{path}").parse().context("MODEL_SERVER is no host:port")?;
+        let answer = self.client.get(uri).await?;
+        anyhow::ensure!(answer.status().is_success(), "{}", answer.status());
+        let version = answer.headers().get("x-version").context("it names no version")?.to_str()?.to_owned();
+        // Read to its end, so that the connection can be used again.
+        answer.into_body().collect().await?;
+        Ok(Some(version))
     }
 
     fn is_ready(&self) -> bool {

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) model_after: Duration,
     /// How many numbers an embedding has.
     pub(crate) model_dimensions: u64,
+    /// The server of a model that `/` and `/up` ask too, as `host:port`.
+    pub(crate) model_server: Option<String>,
     pub(crate) hoard: Option<Hoard>,
 }
 
@@ -64,6 +66,7 @@ impl Settings {
             dead_after: duration("DEAD_AFTER")?,
             model_after: duration("MODEL_AFTER")?.unwrap_or_default(),
             model_dimensions: parsed("MODEL_DIMENSIONS")?.unwrap_or(384),
+            model_server: text("MODEL_SERVER")?,
             hoard: parsed("HOARD")?
                 .map(|mebibytes| {
                     anyhow::Ok(Hoard { mebibytes, after: duration("HOARD_AFTER")?.unwrap_or_default() })

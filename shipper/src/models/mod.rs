@@ -11,7 +11,7 @@ mod keep;
 mod sending;
 
 use bollard::models::{Mount, MountType};
-use cutover_core::{Digest, Model, Plan, Progress, ServiceKey, Settings};
+use cutover_core::{Digest, Model, Plan, Progress, ServiceKey};
 use cutover_fleet::Machine;
 use cutover_registry::Pace;
 use cutover_store::Store;
@@ -69,8 +69,8 @@ pub async fn bring(
     timeout(limit.0, brought).await.unwrap_or_else(|_| Err(late().into()))
 }
 
-/// The models of these settings, as Docker mounts them. It refuses a folder that isn't there, and so a version that isn't whole.
-pub(crate) fn mounts(key: &ServiceKey, settings: &Settings) -> Vec<Mount> {
+/// These models, as Docker mounts them. It refuses a folder that isn't there, and so a version that isn't whole.
+pub(crate) fn mounts<'a>(key: &ServiceKey, models: impl Iterator<Item = &'a Model>) -> Vec<Mount> {
     let mount = |model: &Model| Mount {
         target: Some(model.mount.clone()),
         source: Some(format!("{MODELS}/{}/{}", folder_of(key, model), model.version.hex())),
@@ -78,7 +78,7 @@ pub(crate) fn mounts(key: &ServiceKey, settings: &Settings) -> Vec<Mount> {
         read_only: Some(true),
         ..Mount::default()
     };
-    settings.models.iter().map(mount).collect()
+    models.map(mount).collect()
 }
 
 /// What Docker says of a mount whose folder is not on the host.

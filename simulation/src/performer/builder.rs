@@ -12,5 +12,11 @@ pub(super) async fn build(hand: &Hand<'_>) -> Result<Output, Failure> {
     hand.take_time(50, slow).await;
     world.hold(invariant::an_effect_has_a_claim(&world.watch.borrow(), hand.assignment));
     world.store.borrow_mut().insert(image.clone());
-    Ok(Output::Built { image, bytes: 1, commit: None, provenance: None })
+    Ok(Output::Built {
+        image,
+        bytes: 1,
+        commit: None,
+        provenance: None,
+        sidecars: cutover_core::SidecarImages::new(),
+    })
 }

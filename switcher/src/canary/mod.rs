@@ -125,16 +125,17 @@ impl<'a> Walk<'a> {
         try_join_all(hosts.iter().map(|host| self.give(host, step))).await?;
         let plan = self.assignment.plan();
         let part = if step.weight == 0 && step.mirror > 0 { Part::Mirror } else { Part::Canary };
-        let watched = |host: &Host<'a>| Watched {
-            jobs: Member::early_jobs(plan, host.machine.name()).into_iter().map(|job| job.name).collect(),
-            ..Watched::new(host.machine, host.replicas)
+        let sidecars = try_join_all(hosts.iter().map(|host| host.machine.new_sidecars(plan))).await?;
+        let watched = |(host, sidecars): (&Host<'a>, Vec<String>)| {
+            let jobs = Member::early_jobs(plan, host.machine.name()).into_iter().map(|job| job.name);
+            Watched { jobs: jobs.chain(sidecars).collect(), ..Watched::new(host.machine, host.replicas) }
         };
         let watch = Watch {
             key: &plan.key,
             deployment: &plan.deployment,
             part,
             from_now_on: true,
-            hosts: hosts.iter().map(watched).collect(),
+            hosts: hosts.iter().zip(sidecars).map(watched).collect(),
             guard: &plan.release.settings.soak,
         };
         let time = match step.hold {

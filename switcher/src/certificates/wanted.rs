@@ -62,7 +62,7 @@ mod tests {
         routing.ports.clear();
         routing.tls = name.map(|_| Tls { certificate, redirect: true, hsts: cutover_core::Span::default() });
         plan.deployment = format!("{n:0>26}").parse().unwrap();
-        plan.stages = Plan::stages_for(&plan.release, None);
+        plan.stages = Plan::stages_for(&plan.release, None, &cutover_core::SidecarImages::new());
         plan
     }
 
@@ -97,9 +97,13 @@ mod tests {
 
     fn output(stage: Stage) -> Output {
         match stage {
-            Stage::Build => {
-                Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
-            }
+            Stage::Build => Output::Built {
+                image: Digest::of(b"image"),
+                bytes: 1,
+                commit: None,
+                provenance: None,
+                sidecars: cutover_core::SidecarImages::new(),
+            },
             Stage::Ship => Output::Shipped { sent: 1 },
             Stage::Boot => Output::Booted { replicas: Vec::new() },
             Stage::Probe => Output::Probed { asked: 1 },

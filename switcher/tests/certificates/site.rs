@@ -133,9 +133,13 @@ impl Performer for Stages {
     async fn perform(&self, assignment: &Assignment) -> Result<Output, Failure> {
         Ok(match assignment.task.stage {
             Stage::Switch | Stage::Restore => return self.switcher.perform(assignment).await,
-            Stage::Build => {
-                Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
-            }
+            Stage::Build => Output::Built {
+                image: Digest::of(b"image"),
+                bytes: 1,
+                commit: None,
+                provenance: None,
+                sidecars: cutover_core::SidecarImages::new(),
+            },
             Stage::Ship => Output::Shipped { sent: 1 },
             Stage::Expand => Output::Expanded { applied: Vec::new(), rehearsed: Vec::new() },
             Stage::Backfill => Output::Backfilled { rows: 7 },
@@ -191,6 +195,7 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 5,
     };
@@ -208,9 +213,10 @@ fn plan(n: u32, names: &[&str], hosts: Vec<HostSpec>, certificate: CertificateSo
         untimely: false,
         sealed: Sealed::new(),
         intent: Intent::Deploy,
-        stages: Plan::stages_for(&release, None),
+        stages: Plan::stages_for(&release, None, &cutover_core::SidecarImages::new()),
         release,
         image: None,
+        sidecar_images: cutover_core::SidecarImages::new(),
         warm: None,
         replaces: None,
         hosts,

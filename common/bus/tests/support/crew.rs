@@ -56,9 +56,13 @@ impl Script {
 /// What a stage that was done at once has made.
 pub(crate) fn output(stage: Stage) -> Output {
     match stage {
-        Stage::Build => {
-            Output::Built { image: Digest::of(b"image"), bytes: 1, commit: None, provenance: None }
-        }
+        Stage::Build => Output::Built {
+            image: Digest::of(b"image"),
+            bytes: 1,
+            commit: None,
+            provenance: None,
+            sidecars: cutover_core::SidecarImages::new(),
+        },
         Stage::Ship => Output::Shipped { sent: 1 },
         Stage::Expand => Output::Expanded { applied: vec![], rehearsed: Vec::new() },
         Stage::Backfill => Output::Backfilled { rows: 7 },

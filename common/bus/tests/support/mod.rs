@@ -117,9 +117,10 @@ pub(crate) fn plan_of(key: ServiceKey, n: u32, hosts: &[&str]) -> Box<Plan> {
         untimely: false,
         sealed: Sealed::new(),
         intent: Intent::Deploy,
-        stages: Plan::stages_for(&release, None),
+        stages: Plan::stages_for(&release, None, &cutover_core::SidecarImages::new()),
         release,
         image: None,
+        sidecar_images: cutover_core::SidecarImages::new(),
         warm: None,
         replaces: None,
         hosts: hosts
@@ -160,6 +161,7 @@ fn settings() -> Settings {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 5,
     }

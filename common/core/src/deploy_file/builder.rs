@@ -23,11 +23,8 @@ pub(super) fn source(file: &mut Section<'_>, problems: &mut Problems) -> (ImageS
     let source = match existing {
         Some(image) => {
             if let Some(place) = place {
-                let both = Problem::new(
-                    "builder",
-                    place,
-                    "there is an image too, and only one of both can be meant",
-                );
+                let message = "there is an image too, and only one of both can be meant";
+                let both = Problem::new(&file.path_of("builder"), place, message);
                 problems.add(
                     both.hint("leave out `image` to have it built, or `builder` to run one that exists"),
                 );

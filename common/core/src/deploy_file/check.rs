@@ -17,6 +17,7 @@ use super::resources::resources;
 use super::roles::roles;
 use super::routing::routing;
 use super::section::{Section, scalar};
+use super::sidecars::sidecars;
 use super::text::{filled, user, variable_name, words};
 use super::units::{limit, percent, port_number, span, whole};
 use crate::{Container, DeployWindow, Reference};
@@ -39,7 +40,7 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
         .unwrap_or_default();
     let policy =
         section.section("policy", problems).map(|section| policy(section, problems)).unwrap_or_default();
-    policy.check(&container, problems);
+    policy.check(&container, "container", problems);
     let container = Container { non_root: policy.non_root, ..container };
     let retain = section.value("retain", whole(0..=100), problems);
     let base = layer(&mut section, problems);
@@ -174,6 +175,10 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
             .unwrap_or_default(),
         roles: section.section("roles", problems).map(|part| roles(&part, problems)).unwrap_or_default(),
         models: section.section("models", problems).map(|part| models(&part, problems)).unwrap_or_default(),
+        sidecars: section
+            .section("sidecars", problems)
+            .map(|part| sidecars(&part, problems))
+            .unwrap_or_default(),
         ssh: section.section("ssh", problems).map(|section| ssh(section, problems)).unwrap_or_default(),
     }
 }

@@ -28,6 +28,7 @@ mod resources;
 mod roles;
 mod routing;
 pub(crate) mod section;
+mod sidecars;
 mod snippet;
 mod target;
 mod text;

@@ -33,38 +33,47 @@ pub(super) fn policy(mut section: Section<'_>, problems: &mut Problems) -> Polic
 }
 
 impl Policy {
-    /// Refuses a container that the file itself makes root, or somebody who may be.
-    pub(super) fn check(&self, container: &Container, problems: &mut Problems) {
+    /// Refuses a container, which stands at `key`, that the file itself makes root, or somebody who may be.
+    pub(super) fn check(&self, container: &Container, key: &str, problems: &mut Problems) {
         let user = container.user.as_deref();
         if let Some(user) = user.filter(|user| self.non_root && container.may_be_root(user)) {
             let refused = Problem::new(
                 "policy.require_non_root",
                 self.place,
                 format!(
-                    "container.user is {user}, which is root or may be: only a number other than 0 is known not to"
+                    "{key}.user is {user}, which is root or may be: only a number other than 0 is known not to"
                 ),
             );
-            problems
-                .add(refused.hint("give it a user of its own, by its number: `container: {user: \"1000\"}`"));
+            problems.add(
+                refused
+                    .hint(format!("give it a user of its own, by its number: `{key}: {{user: \"1000\"}}`")),
+            );
         }
     }
 
     /// Refuses what lacks a limit at a destination.
     pub(super) fn check_at(&self, destination: &str, settings: &Settings, problems: &mut Problems) {
-        let roles = settings.roles.iter().map(|role| (Some(&role.name), settings.as_role(role).resources));
-        for (role, resources) in std::iter::once((None, settings.resources.clone())).chain(roles) {
-            for limit in self.limits.iter().filter(|limit| !limit.is_in(&resources)) {
-                let (name, example) = limit.names();
-                let (whose, where_to) = match role {
-                    Some(role) => (format!("role {role}"), format!("roles.{role}.resources")),
-                    None => ("the service".to_owned(), "resources".to_owned()),
-                };
-                let message = format!("{whose} has no limit of {name} at destination '{destination}'");
-                let missing = Problem::new("policy.require_limits", self.place, message);
-                problems.add(
-                    missing.hint(format!("say how much it may take: `{where_to}: {{{name}: {example}}}`")),
-                );
-            }
+        self.check_limits("the service", "resources", &settings.resources, destination, problems);
+        for role in &settings.roles {
+            let (whose, key) = (format!("role {}", role.name), format!("roles.{}.resources", role.name));
+            self.check_limits(&whose, &key, &settings.as_role(role).resources, destination, problems);
+        }
+    }
+
+    /// Refuses one part that lacks a limit, whose resources stand at `key`.
+    pub(super) fn check_limits(
+        &self,
+        whose: &str,
+        key: &str,
+        resources: &Resources,
+        destination: &str,
+        problems: &mut Problems,
+    ) {
+        for limit in self.limits.iter().filter(|limit| !limit.is_in(resources)) {
+            let (name, example) = limit.names();
+            let message = format!("{whose} has no limit of {name} at destination '{destination}'");
+            let missing = Problem::new("policy.require_limits", self.place, message);
+            problems.add(missing.hint(format!("say how much it may take: `{key}: {{{name}: {example}}}`")));
         }
     }
 }

@@ -8,6 +8,7 @@ use super::migrations::Migrations;
 use super::models::{self, Models};
 use super::policy::Policy;
 use super::roles::{self, Roles};
+use super::sidecars::{self, Sidecars};
 use super::target::ImageSource;
 use crate::{
     ApplicationProtocol, Container, DeployWindow, DestinationName, HostKey, HostName, ProbeSpec, Probes,
@@ -59,6 +60,7 @@ pub(super) struct Layer {
     pub(super) timeouts: Timeouts,
     pub(super) roles: Roles,
     pub(super) models: Models,
+    pub(super) sidecars: Sidecars,
     pub(super) ssh: Ssh,
 }
 
@@ -211,6 +213,7 @@ impl Layer {
             },
             roles: roles::over(self.roles, under.roles),
             models: models::over(self.models, under.models),
+            sidecars: sidecars::over(self.sidecars, under.sidecars),
             ssh: self.ssh.over(under.ssh),
         }
     }

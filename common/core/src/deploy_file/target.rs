@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::error::Problems;
 use super::models::WantedModel;
 use super::raw::{self, Raw, Variable};
-use super::{models, roles, routing};
+use super::{models, roles, routing, sidecars};
 use crate::{
-    DeployWindow, HostSpec, PrivateImage, Recipe, Reference, ServiceKey, Settings, Soak, Span, Timeouts,
+    DeployWindow, HostSpec, PrivateImage, Recipe, Reference, RegistryLogin, ServiceKey, Settings, Sidecar,
+    Soak, Span, Timeouts,
 };
 
 /// Where a service runs, and how.
@@ -25,6 +26,8 @@ pub struct Target {
     pub migrations: Option<MigrationSource>,
     /// The models that a release of it has. Their versions are not known yet: `settings` has none of them.
     pub models: Vec<WantedModel>,
+    /// The sidecars that a release of it has. Their sources are not known yet: `settings` has none of them.
+    pub sidecars: Vec<Sidecar<ImageSource>>,
     /// When deployments of it may begin; none: always.
     pub windows: Vec<DeployWindow>,
 }
@@ -69,6 +72,29 @@ pub struct GitRepository {
 }
 
 impl ImageSource {
+    /// How the registry is entered that it needs.
+    pub(super) fn registry(&self) -> Option<&RegistryLogin> {
+        match self {
+            Self::Builder { recipe, .. } => recipe.registry.as_ref(),
+            Self::Private(private) => Some(&private.registry),
+            Self::Existing(_) => None,
+        }
+    }
+
+    /// The same, by that registry where it names none itself and is there.
+    pub(super) fn or_with(self, registry: Option<&RegistryLogin>) -> Self {
+        match (self, registry) {
+            (Self::Existing(image), Some(registry)) if registry.has(&image) => {
+                Self::Private(PrivateImage { image, registry: registry.clone() })
+            }
+            (Self::Builder { context, git, mut recipe }, Some(registry)) => {
+                recipe.registry.get_or_insert_with(|| registry.clone());
+                Self::Builder { context, git, recipe }
+            }
+            (own, _) => own,
+        }
+    }
+
     /// What BuildKit is asked to do; none where there is nothing to build.
     pub fn recipe(&self) -> Option<&Recipe> {
         match self {
@@ -151,9 +177,17 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         rails,
         roles: roles::resolved(layer.roles, &there.hosts, there.name.as_str(), problems),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: layer.warm.unwrap_or_default(),
         retain: raw.retain.unwrap_or(5),
     };
+    let declared = sidecars::Declared {
+        models: &models,
+        roles: &settings.roles,
+        policy: &raw.policy,
+        registry: raw.image.registry().or_else(|| raw.repository.as_ref().map(|through| &through.registry)),
+    };
+    let sidecars = sidecars::resolved(layer.sidecars, &declared, there.name.as_str(), problems);
     raw.policy.check_at(there.name.as_str(), &settings, problems);
     Some(Target {
         key: ServiceKey { destination: there.name.clone(), service: raw.service.clone() },
@@ -162,6 +196,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         settings,
         migrations: migrations.folder.map(MigrationSource::Folder).or(root.map(MigrationSource::Rails)),
         models,
+        sidecars,
         windows: layer.windows.unwrap_or_default(),
     })
 }

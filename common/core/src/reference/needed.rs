@@ -1,8 +1,8 @@
 //! All secrets that a release needs.
 
 use crate::{
-    CertificateSource, ImageSource, Login, Program, Recipe, Reference, RegistryLogin, Settings, Source,
-    SshKeys, Target, Tls,
+    CertificateSource, ImageSource, Login, Program, Recipe, Reference, RegistryLogin, Release, Settings,
+    Source, SshKeys, Target, Tls,
 };
 
 /// A reference of a deploy file.
@@ -30,6 +30,11 @@ impl Settings {
         for role in &self.roles {
             for (name, reference) in &role.secrets {
                 add(Program::Shipper, format!("roles.{}.env.secret.{name}", role.name), reference);
+            }
+        }
+        for sidecar in &self.sidecars {
+            for (name, reference) in &sidecar.secrets {
+                add(Program::Shipper, format!("sidecars.{}.env.secret.{name}", sidecar.name), reference);
             }
         }
         if let Some(repository) = &self.repository {
@@ -68,7 +73,29 @@ impl Settings {
 impl Target {
     /// All that a deployment of it may need.
     pub fn needed_secrets(&self) -> Vec<NeededSecret<'_>> {
-        [self.settings.needed_secrets(), self.image.needed_secrets()].concat()
+        let mut needed = [self.settings.needed_secrets(), self.image.needed_secrets()].concat();
+        for sidecar in &self.sidecars {
+            needed.extend(sidecar.source.needed_secrets());
+            needed.extend(sidecar.secrets.iter().map(|(name, reference)| NeededSecret {
+                key: format!("sidecars.{}.env.secret.{name}", sidecar.name),
+                reference,
+                reader: Program::Shipper,
+            }));
+        }
+        needed
+    }
+}
+
+impl Release {
+    /// What its images are made with.
+    pub fn built_with(&self) -> Vec<NeededSecret<'_>> {
+        let sidecars = self.settings.sidecars.iter().flat_map(|sidecar| sidecar.source.needed_secrets());
+        self.source.needed_secrets().into_iter().chain(sidecars).collect()
+    }
+
+    /// Whether all of its images stay what they are.
+    pub fn is_pinned(&self) -> bool {
+        self.source.is_pinned() && self.settings.sidecars.iter().all(|sidecar| sidecar.source.is_pinned())
     }
 }
 

@@ -56,6 +56,7 @@ impl Service {
             release: current.plan.release.clone(),
             image: image.clone(),
             provenance,
+            sidecar_images: current.sidecar_images(),
             sealed: current.plan.sealed.only(&current.plan.release.settings.needed_secrets()),
             deployment: current.id().clone(),
             since: at,

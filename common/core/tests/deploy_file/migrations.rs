@@ -188,7 +188,10 @@ fn several_phases_need_workers_that_know_them_and_a_stage_where_the_new_version_
     };
     let stages = |release: &Release| {
         let migrates = |stage: &Stage| matches!(stage, Stage::Expand | Stage::Backfill | Stage::Contract);
-        Plan::stages_for(release, None).into_iter().filter(migrates).collect::<Vec<_>>()
+        Plan::stages_for(release, None, &cutover_core::SidecarImages::new())
+            .into_iter()
+            .filter(migrates)
+            .collect::<Vec<_>>()
     };
     assert_eq!((Plan::protocol_for(&release), stages(&release)), (2, vec![Stage::Expand]));
     release.migrations.extend([part(Phase::Backfill), part(Phase::Contract)]);

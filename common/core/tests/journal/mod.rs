@@ -290,9 +290,13 @@ pub fn host_name(text: &str) -> HostName {
 pub fn output(id: &DeploymentId, task: &Task) -> Output {
     let address = std::net::SocketAddr::from(([172, 17, 0, 2], 3000));
     match task.stage {
-        Stage::Build => {
-            Output::Built { image: Digest::of(b"image"), bytes: 7, commit: None, provenance: None }
-        }
+        Stage::Build => Output::Built {
+            image: Digest::of(b"image"),
+            bytes: 7,
+            commit: None,
+            provenance: None,
+            sidecars: cutover_core::SidecarImages::new(),
+        },
         Stage::Ship => Output::Shipped { sent: 7 },
         Stage::Expand => Output::Expanded { applied: vec!["1".into()], rehearsed: Vec::new() },
         Stage::Backfill => Output::Backfilled { rows: 7 },

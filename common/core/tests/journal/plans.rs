@@ -19,6 +19,7 @@ pub fn plan(number: u8, hosts: &[&str]) -> Plan {
         sealed: Sealed::new(),
         intent: Intent::Deploy,
         image: None,
+        sidecar_images: cutover_core::SidecarImages::new(),
         warm: None,
         replaces: None,
         hosts: hosts
@@ -30,7 +31,7 @@ pub fn plan(number: u8, hosts: &[&str]) -> Plan {
                 host_key: None,
             })
             .collect(),
-        stages: Plan::stages_for(&release, None),
+        stages: Plan::stages_for(&release, None, &cutover_core::SidecarImages::new()),
         release,
     }
 }
@@ -39,7 +40,7 @@ pub fn plan(number: u8, hosts: &[&str]) -> Plan {
 pub fn rollback(number: u8, release: u8, hosts: &[&str]) -> Plan {
     let release = self::release(release);
     let image = Some(Digest::of(b"image"));
-    let stages = Plan::stages_for(&release, image.as_ref());
+    let stages = Plan::stages_for(&release, image.as_ref(), &cutover_core::SidecarImages::new());
     Plan { intent: Intent::Rollback, image, release, stages, ..plan(number, hosts) }
 }
 
@@ -95,6 +96,7 @@ pub fn release(number: u8) -> Release {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::default(),
         retain: 2,
     };

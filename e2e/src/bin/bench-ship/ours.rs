@@ -2,7 +2,9 @@
 
 use anyhow::Context;
 use cutover_builder::{Engine, Limits};
-use cutover_core::{DeployFile, Digest, HostSpec, Intent, PROTOCOL, Plan, Progress, Release, Sealed, Source};
+use cutover_core::{
+    DeployFile, Digest, HostSpec, Intent, PROTOCOL, Plan, Progress, Release, Sealed, SidecarImages, Source,
+};
 use cutover_e2e::Host;
 use cutover_fleet::{Fleet, Machine};
 use cutover_host::{Hosts, SshOptions};
@@ -51,7 +53,8 @@ impl Ours {
         let image = self.exported.as_ref().context("nothing was exported")?;
         try_join_all(self.machines.iter().map(async |(host, machine)| {
             let (progress, _) = watch::channel(Progress::Bytes { done: 0, total: 0 });
-            ship(machine, &self.origin, &plan(image, host)?, image, &progress).await?;
+            ship(machine, &self.origin, &plan(image, host)?, (image, &SidecarImages::new()), &progress)
+                .await?;
             anyhow::Ok(())
         }))
         .await
@@ -85,9 +88,10 @@ pub(crate) fn plan(image: &Digest, host: &HostSpec) -> anyhow::Result<Plan> {
         untimely: false,
         sealed: Sealed::new(),
         intent: Intent::Deploy,
-        stages: Plan::stages_for(&release, Some(image)),
+        stages: Plan::stages_for(&release, Some(image), &SidecarImages::new()),
         release,
         image: Some(image.clone()),
+        sidecar_images: SidecarImages::new(),
         warm: None,
         replaces: None,
         hosts: vec![host.clone()],

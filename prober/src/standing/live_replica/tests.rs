@@ -37,6 +37,7 @@ fn settings(liveness: Option<ProbeSpec>) -> Settings {
         backfill: cutover_core::BackfillTerms::default(),
         roles: Vec::new(),
         models: Vec::new(),
+        sidecars: Vec::new(),
         warm: Span::seconds(600),
         retain: 3,
     }
@@ -58,10 +59,11 @@ fn plan(n: u32) -> Plan {
         sealed: Sealed::new(),
         intent: Intent::Deploy,
         image: Some(Digest::of(b"image")),
+        sidecar_images: cutover_core::SidecarImages::new(),
         warm: None,
         replaces: None,
         hosts: HOSTS.map(host).into(),
-        stages: Plan::stages_for(&release, Some(&Digest::of(b"image"))),
+        stages: Plan::stages_for(&release, Some(&Digest::of(b"image")), &cutover_core::SidecarImages::new()),
         release,
     }
 }
