@@ -79,7 +79,7 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Write a deploy file for the application in this folder
     Init(Init),
-    /// Write a native deploy file that says what one of Kamal says, and tell what became of each of its keys
+    /// Write a native deploy file that says what one of Kamal or Compose says, and tell what became of each of its keys
     Import(Import),
     /// Start NATS and the programs on this machine; they stay when this command ends
     Up(Up),
@@ -152,9 +152,15 @@ pub(crate) struct Init {
 /// Options of `import`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Import {
-    /// The file: Kamal's config/deploy.yml, or kamal.yml [default: the one of both that is there]
+    /// The file: Kamal's config/deploy.yml, kamal.yml or a Compose file [default: the first of these that is there]
     #[arg(value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
+    /// Of a Compose file, the service that has the traffic [default: the one that is built, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Of a Compose file, where it is to run; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Vec<String>,
     /// Write even if the deploy file is there already
     #[arg(long)]
     pub(crate) force: bool,

@@ -13,6 +13,7 @@ use crate::error::Error;
 /// The file that is meant unless another one is named, and what is taken in its place where there is none.
 pub(crate) const USUAL: &str = "cutover.yaml";
 const OTHERS: [&str; 2] = ["config/deploy.yml", "kamal.yml"];
+const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
 
 /// A deploy file that was read.
 #[derive(Clone, Debug)]
@@ -40,6 +41,11 @@ pub(crate) fn other() -> Option<&'static Path> {
     OTHERS.iter().map(Path::new).find(|other| other.is_file())
 }
 
+/// The same, or a Compose file.
+pub(crate) fn to_import() -> Option<&'static Path> {
+    other().or_else(|| COMPOSE.iter().map(Path::new).find(|file| file.is_file()))
+}
+
 /// Reads the deploy file.
 ///
 /// # Errors
@@ -52,7 +58,8 @@ pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
             let file = DeployFile::parse(&text, &path.display().to_string())?;
             Ok(Found { folder: parent(&path).to_owned(), path, file, notes: Vec::new() })
         }
-        dialect => translated(&path, text, dialect, |mut translation, folder| {
+        Dialect::Compose => Err(Error::Compose(path).into()),
+        dialect => translated(&path, text, dialect, &Wanted::default(), |mut translation, folder| {
             let file = translation.deploy_file()?;
             let whose =
                 if dialect == Dialect::Kamal { "a file of Kamal" } else { "in the shape of kamal.yml" };
@@ -64,6 +71,9 @@ pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
     }
 }
 
+/// Of a Compose file, what isn't in it.
+pub(crate) use cutover_dialect::Wanted;
+
 /// Hands the translation of a file in another dialect on, with the project's folder.
 ///
 /// # Errors
@@ -72,6 +82,7 @@ pub(crate) fn translated<T>(
     path: &Path,
     text: String,
     dialect: Dialect,
+    wanted: &Wanted,
     then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let folder = folder(path, dialect);
@@ -79,10 +90,10 @@ pub(crate) fn translated<T>(
     let variable = |name: &str| std::env::var(name).ok();
     let around = Surroundings { text_of: &inside, variable: &variable, commit: commit(&folder) };
     let file = File { name: path.display().to_string(), text };
-    let translation = if dialect == Dialect::App {
-        cutover_dialect::app(&file, &around)
-    } else {
-        cutover_dialect::kamal(&file, &overlays(path)?, &around)
+    let translation = match dialect {
+        Dialect::App => cutover_dialect::app(&file, &around),
+        Dialect::Compose => cutover_dialect::compose(&file, wanted, &around),
+        Dialect::Kamal | Dialect::Native => cutover_dialect::kamal(&file, &overlays(path)?, &around),
     };
     then(translation?, &folder)
 }

@@ -25,8 +25,11 @@ pub(crate) enum Error {
     #[error("{} is there already", .0.display())]
     Imported(PathBuf),
     /// There is no file of another tool.
-    #[error("there is neither config/deploy.yml nor kamal.yml here")]
+    #[error("there is neither config/deploy.yml nor kamal.yml nor a Compose file here")]
     NothingToImport,
+    /// A Compose file is to be deployed.
+    #[error("{} is a Compose file, which doesn't say where to", .0.display())]
+    Compose(PathBuf),
     /// A file that is to be imported, and is a native one.
     #[error("{} is a native deploy file already", .0.display())]
     Native(PathBuf),
@@ -282,6 +285,9 @@ impl Error {
         let hint = match self {
             Self::NoDeployFile(_) => "`cutover init` writes one; -f names another".to_owned(),
             Self::Imported(_) => "cutover import --force writes it anew".to_owned(),
+            Self::Compose(path) => {
+                format!("cutover import {} --host ADDRESS writes a deploy file of it", path.display())
+            }
             Self::NothingToImport => "name it: cutover import FILE".to_owned(),
             Self::RootImage { .. } => {
                 "end it with a user of its own by its number, as in USER 1000, or name one: `container: {user: \"1000\"}`".to_owned()

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Global, Import};
 use crate::console::Console;
-use crate::deploy_file::{self, USUAL};
+use crate::deploy_file::{self, USUAL, Wanted};
 use crate::error::Error;
 use crate::exit::Exit;
 
@@ -24,15 +24,16 @@ pub(super) fn run(options: &Global, args: &Import, console: Console) -> anyhow::
     let path = args
         .from
         .clone()
-        .or_else(|| deploy_file::other().map(Path::to_owned))
+        .or_else(|| deploy_file::to_import().map(Path::to_owned))
         .ok_or(Error::NothingToImport)?;
     let text = deploy_file::text_of(&path)?;
     let dialect = deploy_file::dialect(&path, &text);
     if dialect == Dialect::Native {
         return Err(Error::Native(path).into());
     }
+    let wanted = Wanted { service: args.service.clone(), hosts: args.host.clone() };
     let (native, report, folder) =
-        deploy_file::translated(&path, text, dialect, |mut translation, folder| {
+        deploy_file::translated(&path, text, dialect, &wanted, |mut translation, folder| {
             let native = translation.native(options.destination.as_deref())?;
             Ok((native, translation.report(), folder.to_owned()))
         })?;
@@ -51,6 +52,9 @@ pub(super) fn run(options: &Global, args: &Import, console: Console) -> anyhow::
         console.object(&Written { wrote: &to, destinations })?;
     } else {
         console.line(format_args!("{}; wrote {}", counted(&report), to.display()))?;
+        if dialect == Dialect::Compose && args.host.is_empty() {
+            console.note("hint: put your host into it");
+        }
         console.note("hint: look at what is not carried, then: cutover plan");
     }
     Ok(Exit::Ok)
@@ -102,9 +106,13 @@ mod tests {
             .unwrap();
         let text = fs::read_to_string(&from).unwrap();
         let native = |text: String| {
-            deploy_file::translated(&from, text, Dialect::Kamal, |mut translation, folder| {
-                Ok((translation.native(None)?, folder.to_owned()))
-            })
+            deploy_file::translated(
+                &from,
+                text,
+                Dialect::Kamal,
+                &Wanted::default(),
+                |mut translation, folder| Ok((translation.native(None)?, folder.to_owned())),
+            )
             .unwrap()
         };
         let (first, root) = native(text.clone());

@@ -36,16 +36,15 @@ pub(crate) fn mask(text: &str, variables: &mut Vec<Variable>, problems: &mut Pro
     while let Some(c) = rest.chars().next() {
         let place = Place { line, column, width: 2 };
         if rest.starts_with("<%") && !in_comment {
-            let Some(end) = rest.find("%>") else {
+            let Some(end) = rest.get(2..).and_then(|rest| rest.find("%>")) else {
                 let open = Problem::new("", place, "<% without %>");
                 problems.add(open.hint("embedded Ruby ends with %>; a text that begins so is put elsewhere"));
                 masked.extend(rest.chars().map(|c| if c == '\n' { c } else { ' ' }));
                 break;
             };
-            let (tag, after) = rest.split_at(end + 2);
+            let (tag, after) = rest.split_at(end + 4);
             let place = Place { width: tag.chars().take_while(|c| *c != '\n').count(), ..place };
             let stand_in = stand_in(tag, place, variables, problems);
-            let count = tag.chars().count();
             for (index, c) in tag.chars().enumerate() {
                 let instead = match (c, stand_in, index) {
                     ('\n', ..) => '\n',
@@ -57,7 +56,6 @@ pub(crate) fn mask(text: &str, variables: &mut Vec<Variable>, problems: &mut Pro
                 masked.push(instead);
                 (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
             }
-            debug_assert!(count >= 4);
             is_blank = false;
             rest = after;
             continue;

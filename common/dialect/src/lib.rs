@@ -4,6 +4,7 @@
 
 mod app;
 mod combine;
+mod compose;
 mod erb;
 mod kamal;
 mod native;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use cutover_core::tree::{Node, Problems, Value, parse};
 use cutover_core::{DeployFile, DeployFileError};
 
+pub use compose::Wanted;
 use reading::Reading;
 pub use reading::Surroundings;
 pub use report::{Fate, Line};
@@ -37,6 +39,8 @@ pub enum Dialect {
     Kamal,
     /// In the shape of `kamal.yml`: `app`, and a section for each destination.
     App,
+    /// As a Compose file, which names no hosts.
+    Compose,
 }
 
 /// The text of a file, and its name in front of people.
@@ -64,9 +68,10 @@ impl Dialect {
         let Some(root) = parse(&masked, kamal::FORM, &mut problems) else {
             // Of what can't be read as a whole, the lines still say.
             let has = |key: &str| text.lines().any(|line| line.starts_with(key));
-            return match (has("destinations:"), has("servers:"), has("app:")) {
-                (false, true, _) => Self::Kamal,
-                (false, false, true) => Self::App,
+            return match [has("destinations:"), has("servers:"), has("app:"), has("services:")] {
+                [false, true, ..] => Self::Kamal,
+                [false, false, true, _] => Self::App,
+                [false, false, false, true] => Self::Compose,
                 _ => Self::Native,
             };
         };
@@ -74,6 +79,8 @@ impl Dialect {
         let has = |key: &str| entries.iter().any(|entry| entry.key == key);
         if app::is_one(&root) {
             Self::App
+        } else if compose::is_one(&root) {
+            Self::Compose
         } else if has("servers") && !has("destinations") {
             Self::Kamal
         } else {
@@ -105,8 +112,10 @@ pub fn kamal<'a>(
     if let (Some(base), true) = (&base, reading.problems.is_empty()) {
         for (name, over) in &roots {
             let root = over.as_ref().map_or_else(|| base.clone(), |over| tree::laid_over(base, over));
-            let here = kamal::Here { kamal: Some(name), name };
-            all.extend(kamal::native(&root, here, &mut reading).map(|node| (name.clone(), node)));
+            // Names have fewer letters than Kamal's.
+            let fitting = name.to_ascii_lowercase().replace('_', "-");
+            let here = kamal::Here { kamal: Some(name), name: &fitting };
+            all.extend(kamal::native(&root, here, &mut reading).map(|node| (fitting.clone(), node)));
         }
         let whole = reading::Item { path: String::new(), place: base.place, node: base };
         let is_taken = roots.iter().any(|(name, _)| name == ONLY);
@@ -144,6 +153,24 @@ pub fn app<'a>(file: &File, around: &'a Surroundings<'a>) -> Result<Translation<
         Some(root) if reading.problems.is_empty() => app::native(root, &mut reading),
         _ => Vec::new(),
     };
+    Translation { file: file.name.clone(), reading, all }.checked()
+}
+
+/// Reads a Compose file.
+///
+/// # Errors
+/// All that is wrong, each with its place.
+pub fn compose<'a>(
+    file: &File,
+    wanted: &Wanted,
+    around: &'a Surroundings<'a>,
+) -> Result<Translation<'a>, DeployFileError> {
+    let mut reading = Reading::new(around);
+    let root = reading.file(&file.name, &file.text, compose::FORM);
+    let mut all = Vec::new();
+    if let (Some(root), true) = (&root, reading.problems.is_empty()) {
+        all.extend(compose::native(root, wanted, &mut reading).map(|node| (ONLY.to_owned(), node)));
+    }
     Translation { file: file.name.clone(), reading, all }.checked()
 }
 

@@ -67,6 +67,13 @@ impl Secrets {
     }
 }
 
+/// All assignments of a file, the last one of each name, with the references to their values, or why there is none.
+pub(crate) fn all(file: &str, text: &str) -> Vec<(String, Result<String, &'static str>)> {
+    let mut secrets = Secrets::default();
+    secrets.add(file, Some(text));
+    secrets.names.into_iter().map(|(name, found)| (name, found.reference)).collect()
+}
+
 /// `NAME=value`, and its line.
 struct Assignment {
     name: String,

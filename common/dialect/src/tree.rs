@@ -56,6 +56,16 @@ impl Tree {
         Some(node)
     }
 
+    /// The keys of the mapping there.
+    pub(crate) fn names(&self, path: &[&str]) -> Vec<String> {
+        match self.at(path) {
+            Some(Node { value: Value::Map(entries), .. }) => {
+                entries.iter().map(|entry| entry.key.clone()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The whole.
     pub(crate) fn finish(self) -> Node {
         Node { place: Place { line: 1, column: 1, width: 1 }, value: Value::Map(self.0) }

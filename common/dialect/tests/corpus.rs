@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use cutover_core::{DeployFile, DeployFileError, Target};
-use cutover_dialect::{Dialect, Fate, File, Surroundings, Translation};
+use cutover_dialect::{Dialect, Fate, File, Surroundings, Translation, Wanted};
 use proptest::prelude::*;
 
 /// The commit that is checked out, where a case doesn't say that there is none.
@@ -39,6 +39,8 @@ const DOCKERS: [&str; 14] = [
 struct Project {
     files: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
+    /// Of `cutover import`.
+    options: BTreeMap<String, String>,
     has_no_git: bool,
 }
 
@@ -65,7 +67,7 @@ fn cases(folder: &str) -> Vec<Case> {
     names.iter().map(|path| read(path)).collect()
 }
 
-/// Files stand behind lines `--- path`, `--- environment` and `--- no git`; what is expected behind `=== expected` and `=== left`.
+/// Files stand behind lines `--- path`, `--- environment`, `--- options` and `--- no git`; what is expected behind `=== expected` and `=== left`.
 fn case(name: String, text: &str) -> Case {
     let (mut project, mut left) = (Project::default(), Vec::new());
     let (mut expected, mut second) = (String::new(), String::new());
@@ -82,6 +84,9 @@ fn case(name: String, text: &str) -> Case {
                 project
                     .environment
                     .extend(line.split_once('=').map(|(name, value)| (name.into(), value.into())));
+            }
+            "options" => {
+                project.options.extend(line.split_once(' ').map(|(name, value)| (name.into(), value.into())));
             }
             "expected" => expected += &format!("{line}\n"),
             // Of destinations that are a file each.
@@ -102,6 +107,11 @@ fn translated<T>(project: &Project, then: impl FnOnce(Result<Translation<'_>, De
     let file = |path: &str, text: &str| File { name: path.to_owned(), text: text.to_owned() };
     if let Some(text) = project.files.get("kamal.yml") {
         return then(cutover_dialect::app(&file("kamal.yml", text), &around));
+    }
+    if let Some(text) = project.files.get("compose.yaml") {
+        let option = |name: &str| project.options.get(name).cloned();
+        let wanted = Wanted { service: option("--service"), hosts: option("--host").into_iter().collect() };
+        return then(cutover_dialect::compose(&file("compose.yaml", text), &wanted, &around));
     }
     let text = project.files.get("config/deploy.yml").map(String::as_str).unwrap_or_default();
     let of_destination = |(path, text): (&String, &String)| {
@@ -208,7 +218,12 @@ fn nothing_is_dropped_in_silence() {
     for case in cases("corpus") {
         translated(&case.project, |translation| {
             let report = translation.unwrap().report();
-            for (file, text) in case.project.files.iter().filter(|(file, _)| file.ends_with(".yml")) {
+            for (file, text) in case
+                .project
+                .files
+                .iter()
+                .filter(|(file, _)| file.ends_with(".yml") || file.ends_with(".yaml"))
+            {
                 // Every line with a key or an item of a list, or one around it or inside of it, is in the report.
                 let told: Vec<usize> =
                     report.iter().filter(|line| line.file == *file).filter_map(|line| line.line).collect();
@@ -249,6 +264,7 @@ fn dialects_are_told_apart() {
         for (file, text) in &case.project.files {
             match file.as_str() {
                 "kamal.yml" => assert_eq!(Dialect::of(text), Dialect::App, "{}", case.name),
+                "compose.yaml" => assert_eq!(Dialect::of(text), Dialect::Compose, "{}", case.name),
                 "config/deploy.yml" if text.contains("\nservers:") => {
                     assert_eq!(Dialect::of(text), Dialect::Kamal, "{}", case.name);
                 }

@@ -11,6 +11,7 @@ use cutover_core::tree::{Form, Node, Value};
 use crate::native::as_docker_gives;
 use crate::reading::{Item, Reading};
 use crate::tree::Tree;
+pub(crate) use options::{Whose, one as option};
 use servers::Servers;
 
 /// What such a file is.

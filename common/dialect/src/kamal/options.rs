@@ -62,16 +62,22 @@ pub(crate) fn options(item: &Item<'_>, whose: Whose<'_>, tree: &mut Tree, readin
     let Some(keys) = reading.keys(item) else { return };
     for (key, item) in keys.all() {
         let key = key.replace('_', "-");
-        if !resource(&key, &item, whose, tree, reading) {
-            match whose {
-                Whose::Service => option(&key, &item, tree, reading),
-                Whose::Role(name) => reading.wrong_key(
-                    &item,
-                    format!("role '{name}' has the container of the service, and limits of its own alone"),
-                    "say it of the role that is the service, or leave it out",
-                ),
-            }
-        }
+        one(&key, &item, whose, tree, reading);
+    }
+}
+
+/// One option, by its name in `docker run`.
+pub(crate) fn one(key: &str, item: &Item<'_>, whose: Whose<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
+    if resource(key, item, whose, tree, reading) {
+        return;
+    }
+    match whose {
+        Whose::Service => option(key, item, tree, reading),
+        Whose::Role(name) => reading.wrong_key(
+            item,
+            format!("role '{name}' has the container of the service, and limits of its own alone"),
+            "say it of the role that is the service, or leave it out",
+        ),
     }
 }
 
