@@ -98,10 +98,20 @@ pub(crate) fn translated<T>(
     then(translation?, &folder)
 }
 
-/// The dialect of a file. One that is called as ours is ours, so that what is wrong with it is told in our words.
+/// The dialect of a file. One that is called as ours is ours, so that what is wrong with it is told in our words; one that is called as
+/// Kamal's is Kamal's.
 pub(crate) fn dialect(path: &Path, text: &str) -> Dialect {
-    let is_ours = path.file_name().is_some_and(|name| name == USUAL || name == "cutover.yml");
-    if is_ours { Dialect::Native } else { Dialect::of(text) }
+    let name = path.file_name().unwrap_or_default();
+    match Dialect::of(text) {
+        _ if name == USUAL || name == "cutover.yml" => Dialect::Native,
+        // Where only the files of destinations have servers, nothing else tells.
+        Dialect::Native
+            if name == "deploy.yml" && !text.lines().any(|line| line.starts_with("destinations:")) =>
+        {
+            Dialect::Kamal
+        }
+        dialect => dialect,
+    }
 }
 
 /// The text of a deploy file.
@@ -204,6 +214,16 @@ mod tests {
         );
         let [first, hook] = found.notes.as_slice() else { unreachable!("{:?}", found.notes) };
         assert!(first.contains("Kamal") && hook.starts_with(".kamal/hooks/pre-deploy: "), "{first} {hook}");
+    }
+
+    #[test]
+    fn servers_may_stand_in_the_files_of_destinations_alone() {
+        let folder = project(&[
+            ("config/deploy.yml", "service: shop\nimage: acme/shop\n"),
+            ("config/deploy.eu.yml", "servers: [203.0.113.7]\n"),
+        ]);
+        let found = read(&folder.path().join("config/deploy.yml")).unwrap();
+        assert_eq!(found.file.destination(None).unwrap().key.to_string(), "eu/shop");
     }
 
     #[test]

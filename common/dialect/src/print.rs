@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use cutover_core::tree::{Entry, Node, Value};
 
 /// The keys at the top, in the order in which people look for them.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "service",
     "image",
     "builder",
@@ -20,6 +20,7 @@ const ORDER: [&str; 16] = [
     "resources",
     "container",
     "roles",
+    "sidecars",
     "timeouts",
     "retain",
     "ssh",

@@ -32,6 +32,8 @@ pub(crate) struct Reading<'a> {
     lines: usize,
     /// The files, each with the number of lines above it.
     files: Vec<(String, usize)>,
+    /// Where what is carried now belongs: a part of the native file, from the top.
+    pub(crate) within: Vec<String>,
     /// The keys by where they, and their values, stand.
     paths: BTreeMap<(usize, usize), String>,
 }
@@ -62,6 +64,7 @@ impl<'a> Reading<'a> {
             text: String::new(),
             lines: 0,
             files: Vec::new(),
+            within: Vec::new(),
             paths: BTreeMap::new(),
         }
     }
@@ -142,7 +145,11 @@ impl<'a> Reading<'a> {
     }
 
     fn tell(&mut self, item: &Item<'_>, to: Option<&[&str]>, fate: Fate) {
-        let to = to.map(|path| path.join("."));
+        let whole = |path: &[&str]| {
+            let within = self.within.iter().map(String::as_str);
+            within.chain(path.iter().copied()).collect::<Vec<_>>().join(".")
+        };
+        let to = to.map(whole);
         let same = self.told.iter_mut().find(|told| told.place == Some(item.place) && told.key == item.path);
         let Some(told) = same else {
             let (place, key) = (Some(item.place), item.path.clone());

@@ -36,6 +36,9 @@ impl Tree {
 
     /// Takes a key out of the mapping there.
     pub(crate) fn remove(&mut self, path: &[&str], key: &str) {
+        if path.is_empty() {
+            return self.0.retain(|entry| entry.key != key);
+        }
         if let Some(Node { value: Value::Map(entries), .. }) = self.at(path) {
             let place = entries.first().map(|entry| entry.place);
             let left: Vec<Entry> = entries.iter().filter(|entry| entry.key != key).cloned().collect();
@@ -54,6 +57,11 @@ impl Tree {
             node = &entries.iter().find(|entry| entry.key == *key)?.node;
         }
         Some(node)
+    }
+
+    /// Puts another tree at a path.
+    pub(crate) fn graft(&mut self, path: &[&str], place: Place, other: Self) {
+        self.put(path, place, Value::Map(other.0));
     }
 
     /// The keys of the mapping there.

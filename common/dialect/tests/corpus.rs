@@ -134,6 +134,10 @@ fn expected(text: &str) -> Vec<Target> {
         for target in &mut targets {
             target.settings.container.cap_add = DOCKERS.iter().map(|name| (*name).to_owned()).collect();
             target.settings.container.gains_privileges = !text.contains("no_new_privileges: true");
+            for sidecar in &mut target.sidecars {
+                sidecar.container.cap_add = DOCKERS.iter().map(|name| (*name).to_owned()).collect();
+                sidecar.container.gains_privileges = true;
+            }
         }
     }
     targets

@@ -2,11 +2,12 @@
 
 use cutover_core::tree::Value;
 
-use super::interpolation::{text, variable};
+use super::build::build;
+use super::environment::environment;
+use super::interpolation::text;
 use crate::kamal::{Whose, option};
 use crate::reading::{Item, Keys, Reading};
 use crate::tree::Tree;
-use crate::variable::Variable;
 
 /// What is said by the same words in `docker run`.
 const OPTIONS: [(&str, &str); 22] = [
@@ -201,54 +202,11 @@ fn done(mut keys: Keys<'_>, reading: &mut Reading<'_>) {
 }
 
 /// Puts a single value where it belongs.
-fn put(item: &Item<'_>, to: &[&str], tree: &mut Tree, reading: &mut Reading<'_>) {
+pub(super) fn put(item: &Item<'_>, to: &[&str], tree: &mut Tree, reading: &mut Reading<'_>) {
     if let Some(text) = text(item, reading) {
         tree.text(to, item.node.place, text);
         reading.carried(item, to);
     }
-}
-
-fn build(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
-    if !matches!(item.node.value, Value::Map(_)) {
-        return put(item, &["builder", "context"], tree, reading);
-    }
-    let Some(mut keys) = reading.keys(item) else { return };
-    for key in ["context", "dockerfile", "target"] {
-        if let Some(item) = keys.take(key) {
-            put(&item, &["builder", key], tree, reading);
-        }
-    }
-    for (key, to) in [("args", "args"), ("labels", "labels")] {
-        if let Some(item) = keys.take(key) {
-            named(&item, &["builder", to], tree, reading);
-        }
-    }
-    if let Some(item) = keys.take("platforms") {
-        let all = reading.items(&item);
-        if let [one] = all.as_slice() {
-            put(one, &["builder", "platform"], tree, reading);
-        } else {
-            reading.wrong(
-                &item,
-                "an image for several platforms can't be built here",
-                "name the one that the hosts have",
-            );
-        }
-    }
-    for key in ["cache_from", "cache_to"] {
-        if let Some(item) = keys.take(key) {
-            reading
-                .left(&item, "layers are kept by the Docker Engine that builds, from one build to the next");
-        }
-    }
-    if let Some(item) = keys.take("pull") {
-        reading.left(&item, "a base image that is there is used; `docker pull` it first");
-    }
-    keys.done(reading, |key| match key {
-        "secrets" => Some("they are references: `builder: {secrets: {id: env://NAME}}` of the native file"),
-        "ssh" => Some("it is `builder: {ssh: {default: agent}}` of the native file"),
-        _ => None,
-    });
 }
 
 /// The port that the application listens on is that of the first one; where the proxy listens is its own matter.
@@ -350,96 +308,6 @@ fn command(item: &Item<'_>, to: &[&str], tree: &mut Tree, reading: &mut Reading<
     }
 }
 
-/// `environment`, and the files that `env_file` names: their values stay there.
-fn environment(keys: &mut Keys<'_>, to: &[&str], tree: &mut Tree, reading: &mut Reading<'_>) {
-    if let Some(item) = keys.take("env_file") {
-        for item in reading.items(&item) {
-            let path = match &item.node.value {
-                Value::Map(_) => reading
-                    .keys(&item)
-                    .and_then(|mut keys| keys.take("path"))
-                    .and_then(|item| text(&item, reading)),
-                _ => text(&item, reading),
-            };
-            let Some(path) = path else { continue };
-            let path = path.strip_prefix("./").unwrap_or(&path).to_owned();
-            let Some(content) = (reading.around.text_of)(&path) else {
-                reading.wrong(
-                    &item,
-                    format!("{path} can't be read"),
-                    "name a file of the project, or leave it out",
-                );
-                continue;
-            };
-            for (name, reference) in crate::secrets::all(&path, &content) {
-                match reference {
-                    Ok(reference) => {
-                        let to = [to, &["secret", &name]].concat();
-                        tree.text(&to, item.node.place, reference);
-                    }
-                    Err(why) => reading.wrong(
-                        &item,
-                        format!("{name} in {path}: {why}"),
-                        "let a variable or a command have the value",
-                    ),
-                }
-            }
-            reading.turned(&item, "each of its variables is a reference to the value, which stays there");
-        }
-    }
-    let Some(item) = keys.take("environment") else { return };
-    let pairs: Vec<(String, Option<String>, Item<'_>)> = match &item.node.value {
-        Value::Map(_) => {
-            let all = reading.keys(&item).map(|keys| keys.all()).unwrap_or_default();
-            let one = |(name, item): (&str, Item<'_>)| {
-                let value = if matches!(item.node.value, Value::Null) { None } else { reading.text(&item) };
-                (name.to_owned(), value, item.path.clone(), item.place, item.node.clone())
-            };
-            let all: Vec<_> = all.into_iter().map(one).collect();
-            return all.into_iter().for_each(|(name, value, path, place, node)| {
-                let item = Item { path, place, node: &node };
-                one_variable(&name, value, &item, to, tree, reading);
-            });
-        }
-        _ => reading
-            .items(&item)
-            .into_iter()
-            .filter_map(|item| {
-                let text = reading.text(&item)?;
-                let (name, value) =
-                    text.split_once('=').map_or((text.as_str(), None), |(name, value)| (name, Some(value)));
-                Some((name.to_owned(), value.map(str::to_owned), item))
-            })
-            .collect(),
-    };
-    for (name, value, item) in pairs {
-        one_variable(&name, value, &item, to, tree, reading);
-    }
-}
-
-/// A variable without a value is that of whoever deploys.
-fn one_variable(
-    name: &str,
-    value: Option<String>,
-    item: &Item<'_>,
-    to: &[&str],
-    tree: &mut Tree,
-    reading: &mut Reading<'_>,
-) {
-    let value = match value {
-        Some(text) => variable(&text, item, reading),
-        None => variable(&format!("${{{name}}}"), item, reading),
-    };
-    let Some(value) = value else { return };
-    for section in ["clear", "secret"] {
-        tree.remove(&[to, &[section]].concat(), name);
-    }
-    let section = if matches!(value, Variable::Clear(_)) { "clear" } else { "secret" };
-    let to = [to, &[section, name]].concat();
-    tree.text(&to, item.node.place, value.text());
-    reading.carried(item, &to);
-}
-
 fn volumes(item: Option<Item<'_>>, tree: &mut Tree, reading: &mut Reading<'_>) {
     let Some(item) = item else { return };
     for item in reading.items(&item) {
@@ -460,7 +328,7 @@ fn volumes(item: Option<Item<'_>>, tree: &mut Tree, reading: &mut Reading<'_>) {
 }
 
 /// Names and values, as a mapping, or as a list of `NAME=VALUE` or `NAME:VALUE`.
-fn named(item: &Item<'_>, to: &[&str], tree: &mut Tree, reading: &mut Reading<'_>) {
+pub(super) fn named(item: &Item<'_>, to: &[&str], tree: &mut Tree, reading: &mut Reading<'_>) {
     if matches!(item.node.value, Value::Map(_)) {
         for (name, item) in reading.keys(item).map(|keys| keys.all()).unwrap_or_default() {
             put(&item, &[to, &[name]].concat(), tree, reading);

@@ -1,11 +1,13 @@
 //! A Compose file, as far as one application in it can be deployed: the service that is built, or has a port, is the service; others
-//! of the same image are roles beside it; what else is there stays where it is. It names no hosts, so it is imported, and never deployed.
+//! of the same image are roles beside it, those that only listen for it are sidecars; what else is there stays where it is. It names no hosts, so it is imported, and never deployed.
 
+mod build;
 mod container;
+mod environment;
 mod interpolation;
 
 use cutover_core::tree::{Form, Node, Value};
-use cutover_core::{Place, Problem};
+use cutover_core::{Place, Problem, SidecarName};
 
 use crate::native::as_docker_gives;
 use crate::reading::{Item, Reading};
@@ -85,6 +87,8 @@ pub(crate) fn native(root: &Node, wanted: &Wanted, reading: &mut Reading<'_>) ->
         if is_of_same_image(&main, item) && has(item, "command") && !has(item, "ports") {
             reading.turned(item, "a role beside the service, of the same image");
             container::role(other, item, &mut tree, reading);
+        } else if let Some(port) = sidecar_port(other, item) {
+            sidecar(other, item, &port, &mut tree, reading);
         } else {
             reading.left(
                 item,
@@ -93,6 +97,34 @@ pub(crate) fn native(root: &Node, wanted: &Wanted, reading: &mut Reading<'_>) ->
         }
     }
     Some(tree.finish())
+}
+
+/// Where a service listens that is none of the others' business but the application's: it says so, has no port on the host, keeps
+/// nothing, and has a name that it can have here too, as that is how it is reached.
+fn sidecar_port(name: &str, item: &Item<'_>) -> Option<String> {
+    let is_stateless = !has(item, "volumes") && !has(item, "ports") && !has(item, "volumes_from");
+    let keeps_name = name.parse::<SidecarName>().is_ok();
+    let Value::List(ports) = &at(item, "expose")?.value else { return None };
+    let Value::Text(port) = &ports.first()?.value else { return None };
+    let port = port.split('/').next().unwrap_or_default().to_owned();
+    (is_stateless && keeps_name && !port.contains('$')).then_some(port)
+}
+
+/// It may reach what it reaches in Compose, and stops in its own time.
+fn sidecar(name: &str, item: &Item<'_>, port: &str, tree: &mut Tree, reading: &mut Reading<'_>) {
+    reading.turned(item, "a sidecar, which the application reaches by the same name");
+    let mut own = Tree::default();
+    as_docker_gives(&mut own, item.place);
+    reading.within = vec!["sidecars".to_owned(), name.to_owned()];
+    container::service(item, &mut own, reading);
+    reading.within.clear();
+    own.text(&["port"], item.place, port);
+    own.text(&["egress"], item.place, "true");
+    if let Some(Node { value: Value::Text(stop), place }) = own.at(&["timeouts", "stop"]).cloned() {
+        own.text(&["stop_timeout"], place, stop);
+    }
+    own.remove(&[], "timeouts");
+    tree.graft(&["sidecars", name], item.place, own);
 }
 
 fn hosts(wanted: &[String], place: Place, tree: &mut Tree) {
