@@ -215,7 +215,7 @@ impl Translation<'_> {
         let own = [
             (
                 "container.no_new_privileges",
-                "with the line above, what Docker gives every container; without both it may less",
+                "with cap_add, what Docker gives every container; without both it may less",
             ),
             ("proxy.tls.acme", "a certificate is ordered"),
         ];

@@ -40,10 +40,13 @@ pub(crate) fn printed(root: &Node, comments: &BTreeMap<String, String>) -> Strin
     sorted.sort_by_key(rank);
     let mut out = String::new();
     let mut printer = Printer { out: &mut out, comments };
+    let mut is_after_map = false;
     for entry in sorted {
-        if matches!(entry.node.value, Value::Map(_)) {
+        let is_map = matches!(entry.node.value, Value::Map(_));
+        if is_map || is_after_map {
             printer.out.push('\n');
         }
+        is_after_map = is_map;
         printer.entry(entry, "", 0);
     }
     out

@@ -327,6 +327,22 @@ fn a_value_that_stands_in_a_file_is_never_told() {
     }
 }
 
+#[test]
+fn values_of_files_beside_it_stay_there() {
+    let with_values: Vec<Case> = cases("corpus")
+        .into_iter()
+        .filter(|case| case.project.files.values().any(|text| text.contains("hunter2")))
+        .collect();
+    assert!(with_values.len() >= 2, "{}", with_values.len());
+    for case in with_values {
+        let told = translated(&case.project, |translation| {
+            let mut translation = translation.unwrap();
+            format!("{:?} {:?}", translation.native(None).unwrap(), translation.report())
+        });
+        assert!(!told.contains("hunter2"), "{}: {told}", case.name);
+    }
+}
+
 /// Files of the corpus in which some bytes are others, some lines are gone, and some come twice.
 fn mutated() -> impl Strategy<Value = Project> {
     let projects: Vec<Project> =

@@ -1,5 +1,6 @@
 //! A service of a Compose file: the service itself, or a role beside it.
 
+use cutover_core::Span;
 use cutover_core::tree::Value;
 
 use super::build::build;
@@ -8,6 +9,9 @@ use super::interpolation::text;
 use crate::kamal::{Whose, option};
 use crate::reading::{Item, Keys, Reading};
 use crate::tree::Tree;
+
+/// How long a replica has to be ready unless it is said.
+const READY: Span = Span::seconds(30);
 
 /// What is said by the same words in `docker run`.
 const OPTIONS: [(&str, &str); 22] = [
@@ -274,15 +278,16 @@ fn health_check(item: Option<Item<'_>>, service: &Item<'_>, tree: &mut Tree, rea
             reading.carried(&item, &to);
         }
     }
-    for (key, to) in [
-        ("interval", "period"),
-        ("timeout", "timeout"),
-        ("retries", "failures"),
-        ("start_period", "initial_delay"),
-    ] {
+    for (key, to) in [("interval", "period"), ("timeout", "timeout")] {
         if let Some(item) = keys.take(key) {
             put(&item, &["readiness_probe", to], tree, reading);
         }
+    }
+    if let Some(item) = keys.take("retries") {
+        reading.idle(&item, "a new replica is asked until `timeouts.ready` is over");
+    }
+    if let Some(item) = keys.take("start_period") {
+        start_period(&item, tree, reading);
     }
     for key in ["disable", "start_interval"] {
         if let Some(item) = keys.take(key) {
@@ -290,6 +295,22 @@ fn health_check(item: Option<Item<'_>>, service: &Item<'_>, tree: &mut Tree, rea
         }
     }
     keys.done(reading, |_| None);
+}
+
+/// Within that time no answer counts as a failure: a replica has so much longer to be ready.
+fn start_period(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
+    let Some(text) = text(item, reading) else { return };
+    match text.parse::<Span>() {
+        Ok(Span(period)) => {
+            let ready = Span(period.saturating_add(READY.0));
+            tree.text(&["timeouts", "ready"], item.node.place, ready.to_string());
+            reading.turned(
+                item,
+                format!("a new replica has {READY} more than that to be ready: `timeouts: {{ready: …}}`"),
+            );
+        }
+        Err(error) => reading.wrong(item, error.to_string(), "write a number with a unit, as in 40s"),
+    }
 }
 
 fn command(item: &Item<'_>, to: &[&str], tree: &mut Tree, reading: &mut Reading<'_>) {

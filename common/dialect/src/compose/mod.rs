@@ -7,7 +7,7 @@ mod environment;
 mod interpolation;
 
 use cutover_core::tree::{Form, Node, Value};
-use cutover_core::{Place, Problem, SidecarName};
+use cutover_core::{Place, Problem, SidecarName, Span};
 
 use crate::native::as_docker_gives;
 use crate::reading::{Item, Reading};
@@ -122,6 +122,16 @@ fn sidecar(name: &str, item: &Item<'_>, port: &str, tree: &mut Tree, reading: &m
     own.text(&["egress"], item.place, "true");
     if let Some(Node { value: Value::Text(stop), place }) = own.at(&["timeouts", "stop"]).cloned() {
         own.text(&["stop_timeout"], place, stop);
+    }
+    if let Some(Node { value: Value::Text(ready), place }) = own.at(&["timeouts", "ready"]).cloned() {
+        // All of a version have the same time.
+        let span = |text: &str| text.parse::<Span>().unwrap_or_default();
+        let before = tree.at(&["timeouts", "ready"]).cloned();
+        let is_longer =
+            !matches!(before, Some(Node { value: Value::Text(before), .. }) if span(&before) >= span(&ready));
+        if is_longer {
+            tree.text(&["timeouts", "ready"], place, ready);
+        }
     }
     own.remove(&[], "timeouts");
     tree.graft(&["sidecars", name], item.place, own);
