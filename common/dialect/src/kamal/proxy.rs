@@ -38,12 +38,13 @@ pub(crate) fn proxy(
         (None, None) => None,
     };
     let Some((path, node)) = whole else { return };
-    let item = Item { path, place: node.place, node: &node };
+    let place = root.as_ref().or(role).map_or(node.place, |item| item.place);
+    let item = Item { path, place, node: &node };
     section(&item, tree, reading);
 }
 
-fn section(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
-    let Some(mut keys) = reading.keys(item) else { return };
+fn section(whole: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
+    let Some(mut keys) = reading.keys(whole) else { return };
     if let Some(item) = keys.take("app_port") {
         reading.carry_number(tree, &item, &["port"]);
     }
@@ -64,14 +65,22 @@ fn section(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
         reading.carry_seconds(tree, &item, &["proxy", "response_timeout"]);
     }
     let own = [keys.take("certificate_pem"), keys.take("private_key_pem")];
-    ssl(keys.take("ssl"), own, keys.take("ssl_redirect"), tree, reading);
+    let is_tls = ssl(keys.take("ssl"), own, keys.take("ssl_redirect"), tree, reading);
     if let Some(item) = keys.take("healthcheck") {
         health_check(&item, tree, reading);
     }
     if let Some(item) = keys.take("buffering") {
         buffering(&item, tree, reading);
     }
-    if let Some(item) = keys.take("forward_headers")
+    let forwards = keys.take("forward_headers");
+    if forwards.is_none() && !is_tls && tree.at(&["proxy", "hosts"]).is_some() {
+        reading.left(
+            whole,
+            "without `ssl`, Kamal's proxy hands a client's X-Forwarded-* on to the application; here those of proxies in front alone, \
+             which are named: `cutover setup --trust NETWORK`",
+        );
+    }
+    if let Some(item) = forwards
         && let Some(flag) = reading.flag(&item)
     {
         if flag {
@@ -117,13 +126,14 @@ fn listed(items: [Option<Item<'_>>; 2], to: &[&str], tree: &mut Tree, reading: &
     }
 }
 
+/// Says whether the service is served over TLS.
 fn ssl(
     item: Option<Item<'_>>,
     own: [Option<Item<'_>>; 2],
     redirect: Option<Item<'_>>,
     tree: &mut Tree,
     reading: &mut Reading<'_>,
-) {
+) -> bool {
     let mut is_on = false;
     if let Some(item) = &item {
         if matches!(item.node.value, Value::Map(_)) {
@@ -148,11 +158,11 @@ fn ssl(
             reading.idle(&item, "`ssl` is off");
         }
     }
-    let Some(item) = redirect else { return };
-    let Some(flag) = reading.flag(&item) else { return };
+    let Some(item) = redirect else { return is_on };
+    let Some(flag) = reading.flag(&item) else { return is_on };
     if !is_on {
         reading.idle(&item, "`ssl` is off");
-        return;
+        return is_on;
     }
     if matches!(tree.at(&["proxy", "tls"]), Some(Node { value: Value::Text(_), .. })) {
         // In the section, an ordered certificate is said so.
@@ -160,6 +170,7 @@ fn ssl(
     }
     tree.text(&["proxy", "tls", "redirect"], item.node.place, flag.to_string());
     reading.carried(&item, &["proxy", "tls", "redirect"]);
+    is_on
 }
 
 /// Both are names of secrets.
