@@ -63,6 +63,7 @@ impl Session {
         let journal = match bus.open().await {
             Err(cutover_bus::Error::NotSetUp) => {
                 bus.set_up(bus.suitable_copies()).await?;
+                console.note("this NATS server had no journal: a new one was set up");
                 bus.open().await?
             }
             opened => opened?,

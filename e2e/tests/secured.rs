@@ -67,7 +67,7 @@ async fn a_secured_control_plane_deploys_without_a_failed_request_and_a_stolen_k
     let stored = client.request(hint, content.clone().into()).await.unwrap();
     assert!(String::from_utf8_lossy(&stored.payload).contains("\"seq\""));
     let request = format!("{{\"last_by_subj\":\"{hint}\"}}");
-    client.publish_with_reply("$JS.API.DIRECT.GET.cutover", subject, request.into()).await.unwrap();
+    client.publish_with_reply("CUTOVER.API.DIRECT.GET.cutover", subject, request.into()).await.unwrap();
     client.flush().await.unwrap();
     // The real end of the soak is the operator's.
     scene.cutover(&["abort"]).succeeded();

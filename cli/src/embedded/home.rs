@@ -73,6 +73,11 @@ impl Home {
         self.folder.join("nats.conf")
     }
 
+    /// What the NATS server keeps in the streams of one of its accounts.
+    pub(super) fn streams_of(&self, account: &str) -> PathBuf {
+        self.folder.join("jetstream").join(account)
+    }
+
     /// The keys that values are sealed to, and by which a bus may tell its users apart; its certificates.
     pub(super) fn keys(&self) -> PathBuf {
         self.folder.join("bus")

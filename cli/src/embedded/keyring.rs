@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutover_bus::{Access, Key};
-use cutover_core::{BusUser, authorization};
+use cutover_core::{BusUser, accounts};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::Error;
@@ -81,7 +81,7 @@ impl Keyring {
     pub(super) fn server_config(&self) -> String {
         let (certificate, key) = (quoted(&self.certificate()), quoted(&self.server_key()));
         let tls = format!("tls {{\n  cert_file: {certificate}\n  key_file: {key}\n}}\n");
-        tls + &authorization(&self.public())
+        tls + &accounts(&self.public())
     }
 
     /// Writes the public keys down, as variables for the environment of a NATS server.
@@ -167,9 +167,6 @@ mod tests {
         let config =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/nats.conf")).unwrap();
         let keys = BusUser::ALL.map(|user| (user, format!("${}", variable(user))));
-        assert!(
-            config.contains(&authorization(&keys.into())),
-            "write it anew: authorization of cutover-core"
-        );
+        assert!(config.contains(&accounts(&keys.into())), "write it anew: accounts of cutover-core");
     }
 }

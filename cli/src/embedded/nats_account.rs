@@ -3,10 +3,14 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
+use cutover_core::BusUser;
 use serde::{Deserialize, Serialize};
 
 use super::home::write_private;
 use super::{Error, Home, Keyring};
+
+/// The account of all who are told apart by none.
+const ACCOUNT_OF_ALL: &str = "$G";
 
 /// Where the embedded NATS server listens and who may talk to it: made once, and kept in the home.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,16 @@ impl NatsAccount {
             serde_json::to_vec(&account).map_err(|source| Error::Malformed { path: path.clone(), source })?;
         write_private(&path, &text)?;
         Ok(account)
+    }
+
+    /// Brings the streams into the account in which a server that tells its users apart has them, from the one that every server has:
+    /// they were there before it did, or under an earlier version. To be called while nothing runs from this home.
+    pub(super) fn settle_streams(&self, home: &Home) -> Result<(), Error> {
+        let (before, now) = (home.streams_of(ACCOUNT_OF_ALL), home.streams_of(&BusUser::Operator.account()));
+        if !self.secure || !before.exists() || now.exists() {
+            return Ok(());
+        }
+        fs::rename(&before, &now).map_err(Error::file("move", &before))
     }
 
     /// Whether the server tells its users apart.
@@ -162,6 +176,22 @@ mod tests {
         assert!(!config.contains(&account.password) && !account.url().contains(&account.password));
         assert!(account.url().starts_with("tls://127.0.0.1:"));
         assert!(config.contains("tls {") && keyring.public().values().all(|key| config.contains(key)));
+    }
+
+    #[test]
+    fn streams_are_moved_once_and_nothing_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let (before, now) = (home.streams_of("$G"), home.streams_of("JOURNAL"));
+        fs::create_dir_all(before.join("streams/cutover")).unwrap();
+        NatsAccount::of(&home, false).unwrap().settle_streams(&home).unwrap();
+        assert!(before.exists() && !now.exists());
+        let account = NatsAccount::of(&home, true).unwrap();
+        account.settle_streams(&home).unwrap();
+        assert!(!before.exists() && now.join("streams/cutover").exists());
+        fs::create_dir_all(&before).unwrap();
+        account.settle_streams(&home).unwrap();
+        assert!(before.exists() && now.join("streams/cutover").exists());
     }
 
     #[test]

@@ -153,6 +153,7 @@ fn configure(
     programs: Vec<Crew>,
 ) -> Result<ControlPlane, Error> {
     let account = NatsAccount::of(home, secure)?;
+    account.settle_streams(home)?;
     let keyring = NatsAccount::keyring(home)?;
     write_private(&home.nats_config(), account.config(home, &keyring).as_bytes())?;
     Ok(ControlPlane {

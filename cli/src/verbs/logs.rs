@@ -49,8 +49,8 @@ pub(super) async fn run(options: &Global, args: &Logs, console: Console) -> anyh
     let log = session.journal.service(&project.target.key).await?;
     if let Some(text) = &args.deployment {
         let deployment = choice::deployment(&log, text.as_deref())?;
-        let mut output = session.journal.output(log.key(), &deployment, args.follow).await?;
-        while let Some(written) = output.next().await {
+        let mut output = session.journal.output(log.key(), &deployment, args.follow);
+        while let Some(written) = output.next().await? {
             if console.json {
                 let (stage, host) = (written.task.stage, written.task.host.as_ref());
                 console.object(&TaskLine { at: written.at, stage, host, line: &written.line })?;

@@ -25,6 +25,9 @@ pub(crate) const USERS: &str = "cutover.users";
 /// The key of the sequence from which on.
 pub(crate) const SIGNED_FROM: &str = "cutover.signed-from";
 
+/// What requests to JetStream begin with where the bus tells no users apart.
+const API: &str = "$JS.API";
+
 /// How long a worker may be silent before its task is handed to another.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(8);
 
@@ -91,7 +94,8 @@ impl Bus {
         let client = Box::pin(options.connect(addresses))
             .await
             .map_err(|source| Error::Unreachable { url: without_credentials(url), source })?;
-        let jetstream = jetstream::new(client.clone());
+        let prefix = access.user().map_or(API, BusUser::api_prefix);
+        let jetstream = jetstream::with_prefix(client.clone(), prefix);
         Ok(Self { client, jetstream, refusals, key: access.key.clone() })
     }
 
@@ -104,6 +108,11 @@ impl Bus {
     /// Whether nobody else does.
     pub(crate) fn administers_alone(&self) -> bool {
         self.key.is_some() && self.administers()
+    }
+
+    /// A subject of JetStream's API, as it is called in the account that this is a connection to.
+    pub(crate) fn api(&self, subject: &str) -> String {
+        format!("{}.{subject}", self.key.as_ref().map_or(API, |key| key.user().api_prefix()))
     }
 
     /// A text that nobody else has.
@@ -135,7 +144,12 @@ impl Bus {
 
     /// Which journal the server has, and whose signatures it takes.
     pub(crate) async fn identity(&self, doing: &'static str) -> Result<(JournalId, Roster), Error> {
-        let stream = self.jetstream.get_stream(LOG).await.map_err(|error| match error.kind() {
+        let refused = self.refusals.of([self.api(&format!("STREAM.INFO.{LOG}"))].into_iter());
+        let stream = tokio::select! {
+            stream = self.jetstream.get_stream(LOG) => stream,
+            _ = refused.next() => return Err(Error::EarlierServer),
+        };
+        let stream = stream.map_err(|error| match error.kind() {
             GetStreamErrorKind::JetStream(error) => Error::of_jetstream(doing, &error),
             _ => Error::Request { doing, message: error.to_string() },
         })?;

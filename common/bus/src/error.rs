@@ -33,6 +33,12 @@ pub enum Error {
         "the journal isn't set up on this NATS server: `cutover up` does it, or the first `cutover deploy` with NATS_URL set"
     )]
     NotSetUp,
+    /// The server has its users in other accounts than this version.
+    #[error(
+        "the NATS server's configuration is that of an earlier version, which had all users of the bus in one account: how it is replaced \
+         stands in docs/environment.md, \"The users of the bus\""
+    )]
+    EarlierServer,
     /// The stream is there, but nobody has given it an id.
     #[error("the stream '{0}' was not made by Cutover: it has no journal id")]
     ForeignStream(&'static str),

@@ -1,11 +1,13 @@
 //! Build and container output: beside the journal, in no one's way.
 
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
+use std::collections::VecDeque;
+
 use cutover_core::{DeploymentId, ServiceKey, Subject, Task, Timestamp};
-use futures_util::StreamExt;
 
 use crate::bus::OUTPUT;
-use crate::{Error, Journal};
+use crate::stored::Stored;
+use crate::watch::{AGAIN, LOOK};
+use crate::{Bus, Error, Journal};
 
 /// A line of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,58 +22,46 @@ pub struct OutputLine {
 
 /// The output of a deployment, in the order that it came in.
 pub struct OutputLines {
-    lines: push::Ordered,
-    left: u64,
+    bus: Bus,
+    filter: String,
+    /// The first sequence that was not read.
+    from: u64,
+    ahead: VecDeque<Stored>,
     follow: bool,
 }
 
 impl Journal {
     /// The output of a deployment: what there is, and, if it is followed, what comes.
-    ///
-    /// # Errors
-    /// A bus that doesn't answer.
-    pub async fn output(
-        &self,
-        key: &ServiceKey,
-        deployment: &DeploymentId,
-        follow: bool,
-    ) -> Result<OutputLines, Error> {
-        let config = push::OrderedConfig {
-            name: Some(format!("output-{}", self.bus().unique())),
-            deliver_subject: self.bus().client.new_inbox(),
-            filter_subject: Subject::outputs_of(key, deployment),
-            deliver_policy: DeliverPolicy::All,
-            ..push::OrderedConfig::default()
-        };
-        let failed = |message: String| Error::Request { doing: "reading output", message };
-        let consumer = self
-            .bus()
-            .jetstream
-            .create_consumer_on_stream(config, OUTPUT)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let left = consumer.cached_info().num_pending;
-        let lines = consumer.messages().await.map_err(|error| failed(error.to_string()))?;
-        Ok(OutputLines { lines, left, follow })
+    pub fn output(&self, key: &ServiceKey, deployment: &DeploymentId, follow: bool) -> OutputLines {
+        let (bus, filter) = (self.bus().clone(), Subject::outputs_of(key, deployment));
+        OutputLines { bus, filter, from: 1, ahead: VecDeque::new(), follow }
     }
 }
 
 impl OutputLines {
-    /// The next line; none once there are no more and they aren't followed.
-    pub async fn next(&mut self) -> Option<OutputLine> {
+    /// The next line; none once there are no more and they aren't followed. Where they are, a bus that can't be read is waited for.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer; a user who may not read output.
+    pub async fn next(&mut self) -> Result<Option<OutputLine>, Error> {
         loop {
-            if !self.follow && self.left == 0 {
-                return None;
+            if let Some(line) = self.ahead.pop_front() {
+                let Some(task) = Subject::output_task(&line.subject) else { continue };
+                let text = String::from_utf8_lossy(&line.content).into_owned();
+                return Ok(Some(OutputLine { task, at: line.at, line: text }));
             }
-            let message = self.lines.next().await?.ok()?;
-            self.left = self.left.saturating_sub(1);
-            let Some(task) = Subject::output_task(&message.subject) else { continue };
-            let nanos = message.info().map(|info| info.published.unix_timestamp_nanos()).unwrap_or_default();
-            return Some(OutputLine {
-                task,
-                at: Timestamp(u64::try_from(nanos / 1_000_000).unwrap_or_default()),
-                line: String::from_utf8_lossy(&message.payload).into_owned(),
-            });
+            match Stored::part(&self.bus, OUTPUT, self.from, &self.filter).await {
+                Ok(part) => match part.last() {
+                    Some(last) => {
+                        self.from = last.sequence + 1;
+                        self.ahead = part.into();
+                    }
+                    None if !self.follow => return Ok(None),
+                    None => tokio::time::sleep(LOOK).await,
+                },
+                Err(error) if self.follow && error.retryable() => tokio::time::sleep(AGAIN).await,
+                Err(error) => return Err(error),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use cutover_core::{DeploymentId, Entry, Service, ServiceKey, Subject, Task};
 use futures_util::TryStreamExt;
 
 use crate::admission::Order;
+use crate::bus::LOG;
 use crate::service_log::Taken;
 use crate::stored::Stored;
 use crate::{Error, Journal, ServiceLog};
@@ -141,12 +142,7 @@ impl Journal {
 
     /// Messages that match, from a sequence on, and the sequence to go on from; none, where there are no more.
     async fn part(&self, from: u64, filter: &str) -> Result<Option<(u64, Vec<Stored>)>, Error> {
-        // As far as whichever replica answers has them; the leader says whether there are more.
-        let Some(first) = Stored::next(self.bus(), from, filter).await? else { return Ok(None) };
-        let mut many = Stored::many(self.bus(), first.sequence, filter).await?;
-        if many.is_empty() {
-            many.push(first);
-        }
+        let many = Stored::part(self.bus(), LOG, from, filter).await?;
         Ok(many.last().map(|last| last.sequence + 1).map(|next| (next, many)))
     }
 

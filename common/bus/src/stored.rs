@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use async_nats::HeaderMap;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE as EXPECTED, NATS_MESSAGE_ID as MESSAGE_ID};
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::message::Info;
-use async_nats::jetstream::{ErrorCode, Message};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -99,7 +99,22 @@ impl Stored {
     /// The first message that matches, from a sequence on, as the stream's leader has it: what was acknowledged before
     /// is seen (NATS ADR-31, read-after-write coherency). Where there is none, the reader has read all.
     pub(crate) async fn next(bus: &Bus, from: u64, filter: &str) -> Result<Option<Self>, Error> {
-        Self::one(bus, LOG, &One { seq: Some(from), next_by_subj: Some(filter), ..One::default() }).await
+        Self::next_of(bus, LOG, from, filter).await
+    }
+
+    async fn next_of(bus: &Bus, stream: &str, from: u64, filter: &str) -> Result<Option<Self>, Error> {
+        Self::one(bus, stream, &One { seq: Some(from), next_by_subj: Some(filter), ..One::default() }).await
+    }
+
+    /// Some messages of a stream that match, from a sequence on, without a gap; none, where the leader has no more.
+    pub(crate) async fn part(bus: &Bus, stream: &str, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
+        let Some(first) = Self::next_of(bus, stream, from, filter).await? else { return Ok(Vec::new()) };
+        // As far as whichever replica answers has them.
+        let mut many = Self::many_of(bus, stream, first.sequence, filter).await?;
+        if many.is_empty() {
+            many.push(first);
+        }
+        Ok(many)
     }
 
     /// The message at a sequence, as the stream's leader has it.
@@ -112,7 +127,7 @@ impl Stored {
         let payload =
             serde_json::to_vec(request).map_err(|source| Error::Content { doing: "written", source })?;
         let request = async_nats::Request::new().payload(payload.into()).timeout(Some(ANSWER_LIMIT));
-        let answer = bus.client.send_request(format!("$JS.API.STREAM.MSG.GET.{stream}"), request).await;
+        let answer = bus.client.send_request(bus.api(&format!("STREAM.MSG.GET.{stream}")), request).await;
         let answer = answer.map_err(|error| Error::of_request(DOING, ANSWER_LIMIT, &error))?;
         let answer: Answer = serde_json::from_slice(&answer.payload)
             .map_err(|source| Error::Content { doing: "read", source })?;
@@ -126,8 +141,12 @@ impl Stored {
     /// Many messages that match, from a sequence on, without a gap. Any replica answers, and one may be behind: that there
     /// are no more of them means nothing.
     pub(crate) async fn many(bus: &Bus, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
-        Self::direct(bus, LOG, &Batch { seq: from, next_by_subj: filter, batch: MANY, max_bytes: MANY_BYTES })
-            .await
+        Self::many_of(bus, LOG, from, filter).await
+    }
+
+    async fn many_of(bus: &Bus, stream: &str, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
+        let request = Batch { seq: from, next_by_subj: filter, batch: MANY, max_bytes: MANY_BYTES };
+        Self::direct(bus, stream, &request).await
     }
 
     /// The last message of each of the subjects, where there is one, as any replica of a stream has it.
@@ -152,7 +171,7 @@ impl Stored {
         let mut answers =
             bus.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
         bus.client
-            .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, payload.into())
+            .publish_with_reply(bus.api(&format!("DIRECT.GET.{stream}")), inbox, payload.into())
             .await
             .map_err(|error| failed(error.to_string()))?;
         let mut stored: Vec<Self> = Vec::new();
@@ -193,20 +212,6 @@ impl Stored {
         let service = serde_json::from_slice(&self.content)
             .map_err(|source| Error::Content { doing: "read", source })?;
         Ok(Service { snapshot_taken: true, ..service })
-    }
-
-    /// What was delivered by a consumer of the log.
-    pub(crate) fn delivered(message: &Message, info: &Info<'_>) -> Self {
-        let headers = message.headers.clone().unwrap_or_default();
-        Self {
-            subject: message.subject.to_string(),
-            sequence: info.stream_sequence,
-            at: published(info),
-            id: header(&headers, MESSAGE_ID.as_ref()),
-            signature: header(&headers, SIGNATURE),
-            expected: expected(&headers),
-            content: message.payload.clone(),
-        }
     }
 
     fn read(headers: &HeaderMap, content: Bytes) -> Option<Self> {

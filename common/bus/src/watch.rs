@@ -1,23 +1,26 @@
-//! Following a service as its log grows.
+//! Following a service as its log grows: by looking again and again, which any user may, and which leaves nothing behind on the
+//! server.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use cutover_core::{Service, ServiceKey, Subject};
-use futures_util::StreamExt;
 
 use crate::bus::LOG;
 use crate::stored::Stored;
 use crate::{Error, Journal, ServiceLog};
 
-/// How long a broken subscription is left alone before it is made again.
-const AGAIN: Duration = Duration::from_millis(500);
+/// How long a log that has nothing new is left alone.
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
+/// How long a bus that can't be read is left alone.
+pub(crate) const AGAIN: Duration = Duration::from_millis(500);
 
 /// A service as its log grows.
 pub struct Watch {
     journal: Journal,
     log: ServiceLog,
-    entries: Option<push::Ordered>,
+    /// What was read and not taken in yet.
+    ahead: VecDeque<Stored>,
 }
 
 impl Journal {
@@ -31,7 +34,7 @@ impl Journal {
 
     /// Follows a service from what has been read of it.
     pub fn follow(&self, log: ServiceLog) -> Watch {
-        Watch { journal: self.clone(), log, entries: None }
+        Watch { journal: self.clone(), log, ahead: VecDeque::new() }
     }
 }
 
@@ -42,50 +45,42 @@ impl Watch {
     }
 
     /// Waits until an entry has changed the service. Goes on by itself when the connection is lost and comes back.
-    /// Cancel-safe: what was read stays read.
+    /// Cancel-safe: what was taken in stays so.
     ///
     /// # Errors
     /// A journal that is gone.
     pub async fn changed(&mut self) -> Result<(), Error> {
         loop {
-            let entries = match &mut self.entries {
-                Some(entries) => entries,
-                None => match self.subscribe().await {
-                    Ok(entries) => self.entries.insert(entries),
-                    Err(error) if error.retryable() => {
-                        tokio::time::sleep(AGAIN).await;
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            let Some(Ok(entry)) = entries.next().await else {
-                self.entries = None;
-                tokio::time::sleep(AGAIN).await;
-                continue;
-            };
-            let Ok(info) = entry.info() else { continue };
-            let stored = Stored::delivered(&entry, &info);
-            // Were this dropped at the next line, the entry would have to be read again.
-            let entries = self.entries.take();
-            let has_skipped = match Box::pin(self.look_at(&stored)).await {
-                Ok(Some(has_skipped)) => has_skipped,
-                Ok(None) => {
-                    self.log.leave_out(stored.sequence);
-                    self.entries = entries;
-                    continue;
-                }
-                Err(error) if error.retryable() => {
-                    tokio::time::sleep(AGAIN).await;
-                    continue;
-                }
+            match Box::pin(self.take_next()).await {
+                Ok(Some(true)) => return Ok(()),
+                Ok(Some(false)) => {}
+                Ok(None) => tokio::time::sleep(LOOK).await,
+                Err(error) if error.retryable() => tokio::time::sleep(AGAIN).await,
                 Err(error) => return Err(error),
-            };
-            self.entries = entries;
-            if self.log.take_in(&stored).is_some_and(|taken| taken.has_changed()) || has_skipped {
-                return Ok(());
             }
         }
+    }
+
+    /// Takes the next entry in, and says whether it has changed the service; none, where there is no entry yet.
+    async fn take_next(&mut self) -> Result<Option<bool>, Error> {
+        // Were this dropped on the way, all of it would be read again.
+        let mut ahead = std::mem::take(&mut self.ahead);
+        if ahead.is_empty() {
+            let filter = Subject::log_of(self.log.key());
+            ahead = Stored::part(self.journal.bus(), LOG, self.log.next(), &filter).await?.into();
+        }
+        let Some(stored) = ahead.pop_front() else { return Ok(None) };
+        let changed = match self.look_at(&stored).await? {
+            Some(has_skipped) => {
+                self.log.take_in(&stored).is_some_and(|taken| taken.has_changed()) || has_skipped
+            }
+            None => {
+                self.log.leave_out(stored.sequence);
+                false
+            }
+        };
+        self.ahead = ahead;
+        Ok(Some(changed))
     }
 
     /// Whether something was purged before an entry, which was gone over; none, where the entry doesn't count.
@@ -94,23 +89,5 @@ impl Watch {
             return Ok(None);
         }
         self.journal.go_over_gap(&mut self.log, stored).await.map(Some)
-    }
-
-    async fn subscribe(&self) -> Result<push::Ordered, Error> {
-        let bus = self.journal.bus();
-        let config = push::OrderedConfig {
-            name: Some(format!("watch-{}", bus.unique())),
-            deliver_subject: bus.client.new_inbox(),
-            filter_subject: Subject::log_of(self.log.key()),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.log.next() },
-            ..push::OrderedConfig::default()
-        };
-        let failed = |message: String| Error::Request { doing: "following the journal", message };
-        let consumer = self.journal.bus().jetstream.create_consumer_on_stream(config, LOG).await;
-        consumer
-            .map_err(|error| failed(error.to_string()))?
-            .messages()
-            .await
-            .map_err(|error| failed(error.to_string()))
     }
 }

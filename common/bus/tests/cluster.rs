@@ -4,17 +4,22 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cutover_bus::{Assignment, Bus, DecideError, Journal, Performer};
-use cutover_core::{Decision, DeploymentId, Failure, Outcome, Output, Program, Progress, ServiceKey};
+use async_nats::ConnectOptions;
+use cutover_bus::{Access, Assignment, Bus, DecideError, Journal, Performer};
+use cutover_core::{
+    BusUser, Decision, DeploymentId, Failure, Outcome, Output, Program, Progress, ServiceKey,
+};
 use support::checker::{self, Findings};
 use support::cluster::Cluster;
 use support::crew::{Crew, output};
 use support::notes::Notes;
+use support::users::seed_of;
 use support::{Server, plan_of};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -82,30 +87,41 @@ fn keys() -> Vec<ServiceKey> {
     (0..SERVICES).map(key).collect()
 }
 
-async fn connect(url: &str) -> async_nats::Client {
-    async_nats::connect(url.split(',').collect::<Vec<_>>()).await.unwrap()
+async fn connect(access: &Access) -> async_nats::Client {
+    let options = match &access.key {
+        Some(key) => ConnectOptions::with_nkey(seed_of(key)).custom_inbox_prefix(key.user().inbox()),
+        None => ConnectOptions::new(),
+    };
+    options.connect(access.url.split(',').collect::<Vec<_>>()).await.unwrap()
 }
 
 /// Fifty writers while `trouble` goes on; then what was begun is brought to its end, and the log is checked.
-async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings {
+async fn under_trouble(access: impl Fn(BusUser) -> Access, trouble: impl Future<Output = ()>) -> Findings {
     let notes = Notes::default();
-    let open = async || Bus::connect(url, "writer").await.unwrap().open().await.unwrap();
+    let open = async |user| Bus::enter(&access(user), "writer").await.unwrap().open().await.unwrap();
     let mut crew = Crew::new();
     for program in Program::ALL.into_iter().cycle().take(WORKERS) {
-        crew = crew.with(&open().await, &Hasty(notes.clone()), program);
+        crew = crew.with(&open(BusUser::Program(program)).await, &Hasty(notes.clone()), program);
     }
     let (stop, ids) = (CancellationToken::new(), Arc::new(AtomicU32::new(1)));
     let mut deciders = JoinSet::new();
     for (index, key) in keys().into_iter().cycle().take(DECIDERS).enumerate() {
         let by = format!("d{index}@here");
-        deciders.spawn(decider(open().await, key, by, notes.clone(), ids.clone(), stop.clone()));
+        deciders.spawn(decider(
+            open(BusUser::Operator).await,
+            key,
+            by,
+            notes.clone(),
+            ids.clone(),
+            stop.clone(),
+        ));
     }
     trouble.await;
     stop.cancel();
     while let Some(decider) = deciders.join_next().await {
         decider.unwrap();
     }
-    let journal = open().await;
+    let (journal, operator) = (open(BusUser::Operator).await, access(BusUser::Operator));
     for key in keys() {
         let mut watch = journal.watch(&key).await.unwrap();
         let end = async {
@@ -114,12 +130,12 @@ async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings
             }
         };
         if tokio::time::timeout(Duration::from_secs(60), end).await.is_err() {
-            panic!("{key} has not ended:\n{}", checker::story(&connect(url).await, &key).await);
+            panic!("{key} has not ended:\n{}", checker::story(&connect(&operator).await, &key).await);
         }
         notes.seen(&key, watch.service());
     }
     crew.stop().await;
-    let client = connect(url).await;
+    let client = connect(&operator).await;
     let sheet = notes.sheet();
     let findings = checker::check(&client, &sheet).await;
     println!(
@@ -131,6 +147,9 @@ async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings
         sheet.seen.len()
     );
     assert!(findings.ended > SERVICES, "{findings:?}");
+    // Whoever decides alone writes one snapshot for each end, and purges those before the last.
+    let snapshots = if operator.key.is_some() { findings.ended } else { 0 };
+    assert!(findings.purged <= snapshots, "{findings:?}");
     findings
 }
 
@@ -138,7 +157,8 @@ async fn under_trouble(url: &str, trouble: impl Future<Output = ()>) -> Findings
 async fn three_nodes_lose_nothing_while_leaders_change_and_nodes_are_killed() {
     let mut cluster = Cluster::start().await;
     let url = cluster.url();
-    let client = connect(&url).await;
+    let access = |_| Access::open(&url);
+    let client = connect(&access(BusUser::Operator)).await;
     let trouble = async {
         for kill_the_leader in [false, true, false, true] {
             cluster.settled(&client).await;
@@ -151,7 +171,26 @@ async fn three_nodes_lose_nothing_while_leaders_change_and_nodes_are_killed() {
         }
         cluster.settled(&client).await;
     };
-    Box::pin(under_trouble(&url, trouble)).await;
+    Box::pin(under_trouble(access, trouble)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_lose_nothing_where_each_user_has_an_account() {
+    let mut cluster = Cluster::guarded().await;
+    let keys: BTreeMap<BusUser, Access> = BusUser::ALL.map(|user| (user, cluster.access(user))).into();
+    let access = |user| keys[&user].clone();
+    let client = connect(&access(BusUser::Operator)).await;
+    let trouble = async {
+        for kill_the_leader in [false, true, false] {
+            let leader = cluster.settled(&client).await;
+            let victim = if kill_the_leader { leader } else { (leader + 1) % 3 };
+            cluster.nodes[victim].kill();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cluster.nodes[victim].start_again();
+        }
+        cluster.settled(&client).await;
+    };
+    Box::pin(under_trouble(access, trouble)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -159,6 +198,7 @@ async fn one_node_loses_nothing_when_it_is_killed_and_started_again() {
     let mut server = Server::start().await;
     server.journal().await;
     let url = server.url();
+    let access = |_| Access::open(&url);
     let trouble = async {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -169,5 +209,5 @@ async fn one_node_loses_nothing_when_it_is_killed_and_started_again() {
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
     };
-    Box::pin(under_trouble(&url, trouble)).await;
+    Box::pin(under_trouble(access, trouble)).await;
 }

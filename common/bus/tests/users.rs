@@ -5,14 +5,17 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use cutover_bus::{Error, Sightings};
+use cutover_bus::{Error, Key, Sightings};
 use cutover_core::{BusUser, Decision, Duty, Outcome, Program, Reference, Sighting, Stage, Subject, Task};
+use futures_util::StreamExt;
 use support::crew::{Crew, Script};
+use support::node::Node;
 use support::users::Guarded;
-use support::{deploy, ended, key, plan, until};
+use support::{deploy, ended, eventually, key, plan, until};
 
 /// The stream of the journal.
 const LOG: &str = "cutover";
@@ -94,9 +97,16 @@ fn attempts(user: BusUser) -> Vec<String> {
         attempts.push(Subject::Run { stage: Stage::Build, key: hello.clone() }.to_string());
         attempts.push(Subject::timer_of(&hello));
     }
+    // The programs' API is called otherwise; neither name leads to more.
+    let also: Vec<String> = attempts
+        .iter()
+        .filter_map(|subject| Some(format!("CUTOVER.{}", subject.strip_prefix("$JS.")?)))
+        .collect();
+    attempts.extend(also);
     for power in
         ["STREAM.DELETE", "STREAM.MSG.DELETE", "STREAM.RESTORE", "STREAM.SNAPSHOT", "STREAM.LEADER.STEPDOWN"]
     {
+        attempts.push(format!("CUTOVER.API.{power}.{LOG}"));
         attempts.push(format!("$JS.API.{power}.{LOG}"));
     }
     attempts.push(format!("$JS.API.CONSUMER.DELETE.{LOG}.run-switch"));
@@ -142,6 +152,77 @@ async fn a_stolen_key_can_listen_to_no_other_user_and_to_no_entry() {
             thief.is_refused(&format!("Subscription to \"{subject}\"")).await;
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_only_looks_reads_output_as_it_comes() {
+    let server = Guarded::start().await;
+    let observer = server.journal(BusUser::Observer).await;
+    let builder = server.thief(BusUser::Program(Program::Builder)).await.client;
+    let (task, deployment) = (Task { stage: Stage::Build, host: None }, plan(1, &[]).deployment);
+    let say = async |line: &'static str| {
+        let subject = Subject::output_of(&key(), &deployment, &task);
+        // An answer says that it is stored.
+        builder.request(subject, line.into()).await.unwrap();
+    };
+    let mut following = observer.output(&key(), &deployment, true);
+    let mut heard = async || following.next().await.unwrap().unwrap().line;
+    say("one").await;
+    assert_eq!(heard().await, "one");
+    say("two").await;
+    say("three").await;
+    assert_eq!((heard().await, heard().await), ("two".to_owned(), "three".to_owned()));
+    let mut output = observer.output(&key(), &deployment, false);
+    let mut lines = Vec::new();
+    while let Some(line) = output.next().await.unwrap() {
+        assert_eq!(line.task, task);
+        lines.push(line.line);
+    }
+    assert_eq!(lines, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn what_a_program_that_is_gone_has_asked_for_keeps_no_work_from_the_others() {
+    let server = Guarded::start().await;
+    let builder = BusUser::Program(Program::Builder);
+    let gone = server.thief(builder).await.client;
+    let next = format!("CUTOVER.API.CONSUMER.MSG.NEXT.{LOG}.run-build");
+    let request = "{\"batch\":1,\"expires\":600000000000}";
+    let inbox = gone.new_inbox();
+    let answers = gone.subscribe(inbox.clone()).await.unwrap();
+    gone.publish_with_reply(next.clone(), inbox, request.into()).await.unwrap();
+    // An answer says that the server has taken this in.
+    gone.request(format!("CUTOVER.API.CONSUMER.INFO.{LOG}.run-build"), "".into()).await.unwrap();
+    let operator = server.thief(BusUser::Operator).await.client;
+    let stream = jetstream::new(operator).get_stream(LOG).await.unwrap();
+    let waiting = async || stream.consumer_info("run-build").await.unwrap().num_waiting;
+    assert_eq!(waiting().await, 1);
+    drop((answers, gone));
+    eventually(async || (waiting().await == 0).then_some(())).await;
+
+    let client = server.thief(builder).await.client;
+    let subject = Subject::Run { stage: Stage::Build, key: key() }.to_string();
+    client.request(subject, "{}".into()).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut messages = client.subscribe(inbox.clone()).await.unwrap();
+    client.publish_with_reply(next, inbox, request.into()).await.unwrap();
+    let reply = messages.next().await.unwrap().reply.unwrap();
+    let delivered = reply.split('.').nth(4).unwrap();
+    assert_eq!(delivered, "1", "somebody else had it before: {reply}");
+}
+
+#[tokio::test]
+async fn a_server_with_the_configuration_of_an_earlier_version_is_named() {
+    let key = Arc::new(Key::new(BusUser::Program(Program::Builder)));
+    let users = format!(
+        "authorization {{ users: [ {{ nkey: {}, permissions: {{ publish: [\"$JS.API.STREAM.INFO.cutover\"], \
+         subscribe: [\"_INBOX_builder.>\"] }} }} ] }}\n",
+        key.public()
+    );
+    let node = Node::guarded("earlier", None, users, Some(key));
+    let opened = node.answers().await.open().await;
+    assert!(matches!(opened, Err(Error::EarlierServer)), "{opened:?}");
+    assert!(!Error::EarlierServer.retryable());
 }
 
 #[tokio::test]

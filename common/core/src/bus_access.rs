@@ -2,9 +2,11 @@
 //!
 //! What a user may publish is enforced twice: by the server, by subject, and by whoever reads the journal, by the signature of
 //! an entry. The server alone can't do it: it sends its answer to whatever subject a request names, without asking whether the
-//! one who asks may publish there, and an answer may hold what that one has stored before.
+//! one who asks may publish there, and an answer may hold what that one has stored before. It even takes its own answer for a
+//! request, where that subject is one of its API. So each user has an account of its own, which imports from the journal's what it
+//! may ask for there: an answer stays in it, where a request to purge leads nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,6 +22,13 @@ pub const TIMER_STREAM: &str = "cutover-timer";
 pub const LEASE_STREAM: &str = "cutover-lease";
 /// The durable consumer of timers that have gone off, which all programs share.
 pub const WAKE_CONSUMER: &str = "wake";
+
+/// What requests to JetStream begin with in the account of the journal.
+const API: &str = "$JS.API";
+/// The same in the other accounts: there the server keeps the first one for itself.
+const IMPORTED_API: &str = "CUTOVER.API";
+/// The question who is there.
+const PING: &str = "$SRV.PING";
 
 const STREAMS: [&str; 4] = [LOG_STREAM, OUTPUT_STREAM, TIMER_STREAM, LEASE_STREAM];
 
@@ -46,8 +55,6 @@ pub struct UnknownBusUser(String);
 pub struct Permissions {
     /// What it may publish.
     pub publish: Vec<String>,
-    /// What it may not publish, although a pattern of `publish` matches.
-    pub publish_not: Vec<String>,
     /// What it may subscribe to.
     pub subscribe: Vec<String>,
     /// Whether it may answer what it was asked, wherever the answer is wanted.
@@ -104,6 +111,22 @@ impl BusUser {
         }
     }
 
+    /// The server's account that it is in, alone. The operator's holds the streams.
+    pub fn account(self) -> String {
+        match self {
+            Self::Operator => "JOURNAL".to_owned(),
+            user => user.as_str().to_uppercase(),
+        }
+    }
+
+    /// What its requests to JetStream begin with.
+    pub const fn api_prefix(self) -> &'static str {
+        match self {
+            Self::Operator => API,
+            Self::Observer | Self::Program(_) => IMPORTED_API,
+        }
+    }
+
     /// What the subjects begin with on which it gets its answers: nobody else may listen there.
     pub fn inbox(self) -> String {
         format!("_INBOX_{self}")
@@ -128,41 +151,50 @@ impl BusUser {
 
     /// What the server is to let it do.
     pub fn permissions(self) -> Permissions {
-        let mut publish = vec![
-            format!("$JS.API.STREAM.INFO.{LOG_STREAM}"),
-            format!("$JS.API.STREAM.MSG.GET.{LOG_STREAM}"),
-            format!("$JS.API.DIRECT.GET.{LOG_STREAM}"),
-            format!("$JS.API.DIRECT.GET.{LEASE_STREAM}"),
-        ];
-        let mut publish_not = Vec::new();
+        let asked = Self::ALL.into_iter().flat_map(|other| self.asks(other));
+        let publish: BTreeSet<String> = asked.map(|subject| self.in_own_words(subject)).collect();
         let mut subscribe = vec![format!("{}.>", self.inbox())];
-        match self {
-            Self::Operator => {
-                publish.extend(written_by(self));
-                publish.extend(administration());
-                publish.extend(looking());
-                publish.extend(Program::ALL.map(Program::asked_for_secrets));
-            }
-            Self::Observer => {
-                publish.extend(looking());
-                publish_not.extend(
-                    Stage::ALL
-                        .map(|stage| format!("$JS.API.CONSUMER.CREATE.{LOG_STREAM}.{}.>", stage.consumer())),
-                );
-            }
-            Self::Program(program) => {
-                publish.extend(written_by(self));
-                publish.extend(taken_by(program));
-                let service = program.binary();
-                subscribe.extend([
-                    "$SRV.*".to_owned(),
-                    format!("$SRV.*.{service}"),
-                    format!("$SRV.*.{service}.*"),
-                    program.asked_for_secrets(),
-                ]);
-            }
+        if let Self::Program(program) = self {
+            let service = program.binary();
+            subscribe.extend([
+                "$SRV.*".to_owned(),
+                format!("$SRV.*.{service}"),
+                format!("$SRV.*.{service}.*"),
+                program.asked_for_secrets(),
+            ]);
         }
-        Permissions { publish, publish_not, subscribe, answers: matches!(self, Self::Program(_)) }
+        Permissions {
+            publish: publish.into_iter().collect(),
+            subscribe,
+            answers: matches!(self, Self::Program(_)),
+        }
+    }
+
+    /// What it publishes for the account of a user, be it its own, by the subjects that are listened to there.
+    fn asks(self, other: Self) -> Vec<String> {
+        match (self, other) {
+            (user, Self::Operator) => {
+                let own = match user {
+                    Self::Operator => [read_of(OUTPUT_STREAM), administration()].concat(),
+                    Self::Observer => read_of(OUTPUT_STREAM),
+                    Self::Program(program) => taken_by(program),
+                };
+                let leases = format!("{API}.DIRECT.GET.{LEASE_STREAM}");
+                let identity = format!("{API}.STREAM.INFO.{LOG_STREAM}");
+                [vec![identity, leases], read_of(LOG_STREAM), written_by(user), own].concat()
+            }
+            (Self::Operator, Self::Program(program)) => vec![PING.to_owned(), program.asked_for_secrets()],
+            (Self::Observer, Self::Program(_)) => vec![PING.to_owned()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// A subject of another account as it is called in its own.
+    fn in_own_words(self, subject: String) -> String {
+        match subject.strip_prefix(API) {
+            Some(rest) => format!("{}{rest}", self.api_prefix()),
+            None => subject,
+        }
     }
 }
 
@@ -204,17 +236,14 @@ fn taken_by(program: Program) -> Vec<String> {
         .collect()
 }
 
-/// Following the log and the output, and asking who is there.
-fn looking() -> Vec<String> {
-    let followed = [(LOG_STREAM, "cutover.log"), (OUTPUT_STREAM, "cutover.output")];
-    let follow = followed.iter().flat_map(|(stream, subjects)| {
-        [
-            format!("$JS.API.CONSUMER.CREATE.{stream}.*.{subjects}.>"),
-            format!("$JS.API.CONSUMER.INFO.{stream}.*"),
-            format!("$JS.FC.{stream}.>"),
-        ]
-    });
-    ["$SRV.PING".to_owned()].into_iter().chain(follow).collect()
+/// Reading a stream: from its leader, and from any replica.
+fn read_of(stream: &str) -> Vec<String> {
+    vec![format!("{API}.STREAM.MSG.GET.{stream}"), format!("{API}.DIRECT.GET.{stream}")]
+}
+
+/// Whether one request on a subject has many answers.
+fn has_many_answers(subject: &str) -> bool {
+    subject.starts_with("$JS.API.DIRECT.GET.") || subject == PING || subject.starts_with("cutover.ask.")
 }
 
 /// Setting the journal up, and purging what nobody needs. No stream is deleted, and no single message.
@@ -232,33 +261,68 @@ fn administration() -> Vec<String> {
     STREAMS.into_iter().flat_map(of_stream).chain([purge]).collect()
 }
 
-/// The `authorization` of a nats-server's configuration in which each user has this public key; whoever has none of them is
+/// The `accounts` of a nats-server's configuration in which each user has this public key; whoever has none of them is
 /// refused. A key may also be the name of a variable of the server's environment, with a `$` before it.
-pub fn authorization(keys: &BTreeMap<BusUser, String>) -> String {
-    let mut text = "authorization {\n  users = [\n".to_owned();
+pub fn accounts(keys: &BTreeMap<BusUser, String>) -> String {
+    let mut text = "accounts {\n".to_owned();
     for (user, key) in keys {
-        let Permissions { publish, publish_not, subscribe, answers } = user.permissions();
-        text +=
-            &format!("    # {user}\n    {{\n      nkey: {key}\n      permissions: {{\n        publish: {{\n");
-        text += &list("allow", &publish);
-        text += &list("deny", &publish_not);
-        text += "        }\n        subscribe: {\n";
-        text += &list("allow", &subscribe);
-        text += "        }\n";
-        if answers {
-            text += "        allow_responses: { max: 1, expires: \"1m\" }\n";
+        let Permissions { publish, subscribe, answers } = user.permissions();
+        text += &format!("  {} {{\n", user.account());
+        if *user == BusUser::Operator {
+            text += "    jetstream: enabled\n";
         }
-        text += "      }\n    }\n";
+        text += &format!(
+            "    users: [\n      {{\n        nkey: {key}\n        permissions: {{\n          publish: [\n"
+        );
+        text += &lines(12, publish.iter().map(|subject| format!("\"{subject}\"")));
+        text += "          ]\n          subscribe: [\n";
+        text += &lines(12, subscribe.iter().map(|subject| format!("\"{subject}\"")));
+        text += "          ]\n";
+        if answers {
+            text += "          allow_responses: { max: 1, expires: \"1m\" }\n";
+        }
+        text += "        }\n      }\n    ]\n";
+        for (name, services) in [("exports", exports(*user)), ("imports", imports(*user))] {
+            if !services.is_empty() {
+                text += &format!("    {name}: [\n{}    ]\n", lines(6, services.into_iter()));
+            }
+        }
+        text += "  }\n";
     }
-    text + "  ]\n}\n"
+    text + "}\n"
 }
 
-fn list(name: &str, subjects: &[String]) -> String {
-    if subjects.is_empty() {
-        return String::new();
+fn lines(indent: usize, lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| format!("{:indent$}{line}\n", "")).collect()
+}
+
+/// What others may ask for in the account of a user, and who.
+fn exports(user: BusUser) -> Vec<String> {
+    let mut exports: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for other in BusUser::ALL.into_iter().filter(|other| *other != user) {
+        for subject in other.asks(user) {
+            exports.entry(subject).or_default().push(other.account());
+        }
     }
-    let lines: Vec<String> = subjects.iter().map(|subject| format!("            \"{subject}\"\n")).collect();
-    format!("          {name}: [\n{}          ]\n", lines.concat())
+    let export = |(subject, accounts): (String, Vec<String>)| {
+        let many = if has_many_answers(&subject) { " response_type: stream," } else { "" };
+        format!("{{ service: \"{subject}\",{many} accounts: [{}] }}", accounts.join(", "))
+    };
+    exports.into_iter().map(export).collect()
+}
+
+/// What a user asks for in the accounts of others, and how that is called in its own.
+fn imports(user: BusUser) -> Vec<String> {
+    let mut imports = Vec::new();
+    for other in BusUser::ALL.into_iter().filter(|other| *other != user) {
+        for subject in user.asks(other) {
+            let service = format!("service: {{ account: {}, subject: \"{subject}\" }}", other.account());
+            let own = user.in_own_words(subject.clone());
+            let to = if own == subject { String::new() } else { format!(", to: \"{own}\"") };
+            imports.push(format!("{{ {service}{to} }}"));
+        }
+    }
+    imports
 }
 
 /// Whether a subject is one of a pattern, as the server compares them.
@@ -279,8 +343,7 @@ pub fn is_within(subject: &str, pattern: &str) -> bool {
 impl Permissions {
     /// Whether a user with these may publish on a subject.
     pub fn publishes(&self, subject: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| is_within(subject, pattern));
-        any(&self.publish) && !any(&self.publish_not)
+        self.publish.iter().any(|pattern| is_within(subject, pattern))
     }
 }
 
@@ -349,22 +412,42 @@ mod tests {
 
     #[test]
     fn no_program_can_take_anything_out_of_a_stream_or_make_a_consumer() {
-        let powers = ["STREAM.PURGE", "STREAM.UPDATE", "STREAM.CREATE", "CONSUMER.CREATE", "CONSUMER.DELETE"];
-        for program in Program::ALL {
-            let permissions = BusUser::Program(program).permissions();
-            for power in powers {
+        let powers = ["STREAM.PURGE", "STREAM.UPDATE", "STREAM.CREATE", "CONSUMER.CREATE"];
+        let nobodys = [
+            "STREAM.DELETE",
+            "STREAM.MSG.DELETE",
+            "STREAM.RESTORE",
+            "STREAM.SNAPSHOT",
+            "CONSUMER.DELETE",
+            "CONSUMER.RESET",
+            "CONSUMER.PAUSE",
+        ];
+        for user in BusUser::ALL {
+            let imported = user.asks(BusUser::Operator);
+            for power in nobodys.iter().chain(powers.iter().filter(|_| user != BusUser::Operator)) {
                 for rest in ["", ".x", ".x.cutover.run.build.>"] {
-                    let subject = format!("$JS.API.{power}.{LOG_STREAM}{rest}");
-                    assert!(!permissions.publishes(&subject), "{program}: {subject}");
+                    let wanted = format!("$JS.API.{power}.{LOG_STREAM}{rest}");
+                    assert!(!imported.iter().any(|subject| is_within(&wanted, subject)), "{user}: {wanted}");
+                    for wanted in [user.in_own_words(wanted.clone()), wanted] {
+                        assert!(!user.permissions().publishes(&wanted), "{user}: {wanted}");
+                    }
                 }
             }
         }
-        for user in BusUser::ALL {
-            for power in ["STREAM.DELETE", "STREAM.MSG.DELETE", "STREAM.RESTORE", "STREAM.SNAPSHOT"] {
-                assert!(
-                    !user.permissions().publishes(&format!("$JS.API.{power}.{LOG_STREAM}")),
-                    "{user}: {power}"
-                );
+    }
+
+    #[test]
+    fn an_answer_is_nobodys_request_in_the_account_of_who_has_asked() {
+        for user in BusUser::ALL.into_iter().filter(|user| *user != BusUser::Operator) {
+            let imports = imports(user);
+            assert!(
+                !imports.is_empty() && imports.iter().all(|import| !import.contains(" to: \"$")),
+                "{user}"
+            );
+            // What it reads it may be sent as it likes; what it writes is its own to write.
+            for subject in subjects().into_iter().filter(|subject| !user.may_write(subject)) {
+                let subject = subject.to_string();
+                assert!(!user.asks(BusUser::Operator).iter().any(|asked| is_within(&subject, asked)));
             }
         }
     }

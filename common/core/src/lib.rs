@@ -60,7 +60,7 @@ mod watch_note;
 
 pub use bus_access::{
     BusUser, LEASE_STREAM, LOG_STREAM, OUTPUT_STREAM, Permissions, TIMER_STREAM, UnknownBusUser,
-    WAKE_CONSUMER, authorization, is_within,
+    WAKE_CONSUMER, accounts, is_within,
 };
 pub use bytes::{Bytes, InvalidSize};
 pub use canary::{Canary, CanaryStep, Choice, Hold, Promotion};

@@ -1,9 +1,12 @@
 //! Three nats-servers as one cluster.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream::Info};
-use cutover_bus::{Bus, Copies, Journal};
+use cutover_bus::{Access, Bus, Copies, Journal, Key};
+use cutover_core::{BusUser, accounts};
 
 use super::node::{Node, Routes, free_port};
 
@@ -12,23 +15,46 @@ pub(crate) const LOG: &str = "cutover";
 
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
+    /// Those of its users; none: it tells them not apart.
+    keys: BTreeMap<BusUser, Arc<Key>>,
 }
 
 impl Cluster {
     /// Starts one and sets a journal up, on all three.
     pub(crate) async fn start() -> Self {
+        Self::of(BTreeMap::new()).await
+    }
+
+    /// The same with users that are told apart.
+    pub(crate) async fn guarded() -> Self {
+        Self::of(BusUser::ALL.map(|user| (user, Arc::new(Key::new(user)))).into()).await
+    }
+
+    async fn of(keys: BTreeMap<BusUser, Arc<Key>>) -> Self {
+        let public = keys.iter().map(|(user, key)| (*user, key.public())).collect();
+        let users = if keys.is_empty() { String::new() } else { accounts(&public) };
+        let operator = keys.get(&BusUser::Operator);
         let all: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let node = |(index, port): (usize, &u16)| {
-            Node::start(&format!("n{index}"), Some(Routes { port: *port, all: all.clone() }))
+            let routes = Routes { port: *port, all: all.clone() };
+            Node::guarded(&format!("n{index}"), Some(routes), users.clone(), operator.cloned())
         };
-        let cluster = Self { nodes: all.iter().enumerate().map(node).collect() };
+        let cluster = Self { nodes: all.iter().enumerate().map(node).collect(), keys };
         for node in &cluster.nodes {
             node.answers().await;
         }
-        let bus = Bus::connect(&cluster.url(), "test").await.unwrap();
+        let bus = Bus::enter(&cluster.access(BusUser::Operator), "test").await.unwrap();
         assert_eq!(bus.suitable_copies(), Copies::Three);
         bus.set_up(Copies::Three).await.unwrap();
+        if !cluster.keys.is_empty() {
+            bus.take_signatures_of(&public).await.unwrap();
+        }
         cluster
+    }
+
+    /// How a user enters it.
+    pub(crate) fn access(&self, user: BusUser) -> Access {
+        Access { key: self.keys.get(&user).cloned(), ..Access::open(&self.url()) }
     }
 
     /// The addresses of all.

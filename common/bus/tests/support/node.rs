@@ -1,5 +1,6 @@
 //! One real nats-server: its process, its ports, its files.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -18,7 +19,7 @@ pub(crate) struct Node {
     port: u16,
     routes: Option<Routes>,
     /// The part of its configuration that says who may do what.
-    authorization: String,
+    accounts: String,
     /// Who asks it whether it answers.
     key: Option<Arc<Key>>,
     folder: tempfile::TempDir,
@@ -43,17 +44,35 @@ impl Node {
     pub(crate) fn guarded(
         name: &str,
         routes: Option<Routes>,
-        authorization: String,
+        accounts: String,
         key: Option<Arc<Key>>,
     ) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        let child = spawn(name, port, routes.as_ref(), &authorization, &folder);
-        Self { child, name: name.to_owned(), port, routes, authorization, key, folder }
+        let child = spawn(name, port, routes.as_ref(), &accounts, &folder);
+        Self { child, name: name.to_owned(), port, routes, accounts, key, folder }
     }
 
     /// What it has said.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The accounts, streams and consumers that it has on its disk, as paths.
+    pub(crate) fn kept(&self) -> BTreeSet<String> {
+        let root = self.folder.path().join("store/jetstream");
+        let mut kept = BTreeSet::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            let path = folder.strip_prefix(&root).unwrap();
+            // account/streams/stream/obs/consumer
+            if path.components().count() < 5 && !path.ends_with("msgs") {
+                // One that is removed meanwhile has nothing.
+                let inside = folder.read_dir().into_iter().flatten().filter_map(Result::ok);
+                folders.extend(inside.map(|entry| entry.path()).filter(|path| path.is_dir()));
+            }
+            kept.insert(path.display().to_string());
+        }
+        kept
     }
 
     pub(crate) fn url(&self) -> String {
@@ -84,7 +103,7 @@ impl Node {
 
     /// Starts it again from its files, after it was killed.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(&self.name, self.port, self.routes.as_ref(), &self.authorization, &self.folder);
+        self.child = spawn(&self.name, self.port, self.routes.as_ref(), &self.accounts, &self.folder);
     }
 
     /// Starts it again without its files, after it was killed.
@@ -94,9 +113,9 @@ impl Node {
     }
 
     /// Lets other users in from now on, and those that are connected and are none of them no more.
-    pub(crate) fn lets_in(&mut self, authorization: String, key: Arc<Key>) {
-        (self.authorization, self.key) = (authorization, Some(key));
-        configure(&self.name, self.port, self.routes.as_ref(), &self.authorization, &self.folder);
+    pub(crate) fn lets_in(&mut self, accounts: String, key: Arc<Key>) {
+        (self.accounts, self.key) = (accounts, Some(key));
+        configure(&self.name, self.port, self.routes.as_ref(), &self.accounts, &self.folder);
         self.signal(Signal::SIGHUP);
     }
 
@@ -126,7 +145,7 @@ fn spawn(
     name: &str,
     port: u16,
     routes: Option<&Routes>,
-    authorization: &str,
+    accounts: &str,
     folder: &tempfile::TempDir,
 ) -> Child {
     let binary = std::env::var_os("CUTOVER_NATS_SERVER")
@@ -136,7 +155,7 @@ fn spawn(
         "no nats-server at {}: run scripts/install.sh, or set CUTOVER_NATS_SERVER",
         binary.display()
     );
-    let file = configure(name, port, routes, authorization, folder);
+    let file = configure(name, port, routes, accounts, folder);
     let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     Command::new(binary).arg("--config").arg(file).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
@@ -145,7 +164,7 @@ fn configure(
     name: &str,
     port: u16,
     routes: Option<&Routes>,
-    authorization: &str,
+    accounts: &str,
     folder: &tempfile::TempDir,
 ) -> PathBuf {
     let store = folder.path().join("store");
@@ -163,7 +182,7 @@ fn configure(
             others.join(", ")
         );
     }
-    config += authorization;
+    config += accounts;
     let file = folder.path().join("nats.conf");
     std::fs::write(&file, config).unwrap();
     file

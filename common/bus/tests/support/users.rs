@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use cutover_bus::{Access, Bus, Copies, Journal, Key};
-use cutover_core::{BusUser, authorization};
+use cutover_core::{BusUser, accounts};
 
 use super::eventually;
 use super::node::Node;
@@ -27,7 +27,20 @@ pub(crate) struct Thief {
     pub(crate) client: async_nats::Client,
     pair: KeyPair,
     said: Arc<Mutex<Vec<String>>>,
+    accomplice: Accomplice,
+}
+
+/// Somebody in the account of the journal, where the server can be made to store its answers: what readers leave out is tried with
+/// such help, as the server itself keeps everybody else from it.
+struct Accomplice {
+    client: async_nats::Client,
+    pair: KeyPair,
     address: String,
+}
+
+/// The secret of a key.
+pub(crate) fn seed_of(key: &Key) -> String {
+    key.to_text().trim().split_once(' ').unwrap().1.to_owned()
 }
 
 impl Guarded {
@@ -36,7 +49,7 @@ impl Guarded {
         let keys: BTreeMap<_, _> = BusUser::ALL.map(|user| (user, Arc::new(Key::new(user)))).into();
         let public = keys.iter().map(|(user, key)| (*user, key.public())).collect();
         let operator = Some(Arc::clone(&keys[&BusUser::Operator]));
-        let node = Node::guarded("guarded", None, authorization(&public), operator);
+        let node = Node::guarded("guarded", None, accounts(&public), operator);
         let bus = node.answers().await;
         bus.set_up(Copies::One).await.unwrap();
         bus.take_signatures_of(&public).await.unwrap();
@@ -52,7 +65,7 @@ impl Guarded {
     pub(crate) async fn change_keys(&mut self, users: &[BusUser]) {
         self.keys.extend(users.iter().map(|user| (*user, Arc::new(Key::new(*user)))));
         let operator = Arc::clone(&self.keys[&BusUser::Operator]);
-        self.node.lets_in(authorization(&self.public()), operator);
+        self.node.lets_in(accounts(&self.public()), operator);
         for user in users {
             // The server takes a moment.
             let access = Access { key: Some(Arc::clone(&self.keys[user])), ..Access::open(&self.node.url()) };
@@ -69,13 +82,19 @@ impl Guarded {
         self.bus(user).await.open().await.unwrap()
     }
 
+    async fn accomplice(&self) -> Accomplice {
+        let (url, seed) = (self.node.url(), seed_of(&self.keys[&BusUser::Operator]));
+        let pair = KeyPair::from_seed(&seed).unwrap();
+        let options = async_nats::ConnectOptions::with_nkey(seed);
+        let client = options.custom_inbox_prefix(BusUser::Operator.inbox()).connect(&url).await.unwrap();
+        Accomplice { client, pair, address: url.replace("nats://", "") }
+    }
+
     /// Somebody with the key of a user, and no scruples.
     pub(crate) async fn thief(&self, user: BusUser) -> Thief {
-        let url = self.node.url();
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
-        let text = self.keys[&user].to_text();
-        let seed = text.trim().split_once(' ').unwrap().1.to_owned();
+        let seed = seed_of(&self.keys[&user]);
         let pair = KeyPair::from_seed(&seed).unwrap();
         let client = async_nats::ConnectOptions::with_nkey(seed)
             .custom_inbox_prefix(user.inbox())
@@ -85,10 +104,10 @@ impl Guarded {
                 }
                 std::future::ready(())
             })
-            .connect(&url)
+            .connect(self.node.url())
             .await
             .unwrap();
-        Thief { client, pair, said, address: url.replace("nats://", "") }
+        Thief { client, pair, said, accomplice: self.accomplice().await }
     }
 }
 
@@ -110,11 +129,11 @@ impl Thief {
         headers
     }
 
-    /// Has the server put something onto a subject on which the user may not publish: it is stored as a hint, and asked for with
-    /// that subject for the answer.
+    /// Has the server put something onto a subject of the journal: it is stored as a hint, and asked for with that subject for the
+    /// answer.
     pub(crate) async fn smuggle(&self, subject: &str, headers: HeaderMap, content: &[u8]) {
         let hint = "cutover.run.build.smuggled.goods".to_owned();
-        let jetstream = async_nats::jetstream::new(self.client.clone());
+        let jetstream = async_nats::jetstream::new(self.accomplice.client.clone());
         let stored = jetstream.publish_with_headers(hint.clone(), headers, content.to_vec().into());
         stored.await.unwrap().await.unwrap();
         let request = format!("{{\"last_by_subj\":\"{hint}\"}}");
@@ -124,13 +143,13 @@ impl Thief {
     /// The same with any bytes as the headers, which no client would send.
     pub(crate) async fn smuggle_raw(&self, subject: &str, headers: &str, content: &[u8]) {
         let hint = "cutover.run.build.smuggled.goods";
-        let mut lines = BufReader::new(TcpStream::connect(&self.address).await.unwrap());
+        let mut lines = BufReader::new(TcpStream::connect(&self.accomplice.address).await.unwrap());
         let mut info = String::new();
         lines.read_line(&mut info).await.unwrap();
         let (_, nonce) = info.split_once("\"nonce\":\"").unwrap();
         let (nonce, _) = nonce.split_once('"').unwrap();
-        let signed = URL_SAFE_NO_PAD.encode(self.pair.sign(nonce.as_bytes()).unwrap());
-        let (key, length) = (self.pair.public_key(), headers.len() + content.len());
+        let signed = URL_SAFE_NO_PAD.encode(self.accomplice.pair.sign(nonce.as_bytes()).unwrap());
+        let (key, length) = (self.accomplice.pair.public_key(), headers.len() + content.len());
         let said = format!(
             "CONNECT {{\"verbose\":false,\"pedantic\":false,\"lang\":\"x\",\"version\":\"1\",\"headers\":true,\"nkey\":\"{key}\",\"sig\":\"{signed}\"}}\r\n\
              HPUB {hint} {} {length}\r\n{headers}",
@@ -149,11 +168,12 @@ impl Thief {
 
     /// Asks the server for something, with a subject of the log for the answer.
     pub(crate) async fn deliver(&self, asked: &str, request: &str, subject: &str) {
-        self.client
+        self.accomplice
+            .client
             .publish_with_reply(asked.to_owned(), subject.to_owned(), request.to_owned().into())
             .await
             .unwrap();
-        self.client.flush().await.unwrap();
+        self.accomplice.client.flush().await.unwrap();
     }
 
     /// Waits until the server has refused something with these words.
