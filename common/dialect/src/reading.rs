@@ -389,7 +389,9 @@ impl<'a> Reading<'a> {
 impl<'n> Keys<'n> {
     /// What stands at `key`, which is a known one from now on.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Item<'n>> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(self.item(entry))
     }

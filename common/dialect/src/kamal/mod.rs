@@ -80,7 +80,6 @@ pub(crate) fn native(root: &Node, here: Here<'_>, reading: &mut Reading<'_>) -> 
         None => Servers::none(&none),
     };
     as_docker_gives(&mut tree, servers.place);
-    servers.hosts(here, &mut tree, reading);
     proxy::proxy(keys.take("proxy"), servers.primary().proxy.as_ref(), &mut tree, reading);
     let steady = seconds_or(keys.take("readiness_delay"), READINESS_DELAY, reading);
     let drain = seconds_or(keys.take("drain_timeout"), DRAIN_TIMEOUT, reading);
@@ -93,6 +92,7 @@ pub(crate) fn native(root: &Node, here: Here<'_>, reading: &mut Reading<'_>) -> 
             reading.carry_seconds(&mut tree, &item, &["timeouts", to]);
         }
     }
+    servers.hosts(here, &mut tree, reading);
     container(
         [keys.take("labels"), keys.take("volumes"), keys.take("logging"), keys.take("asset_path")],
         &servers,
