@@ -159,7 +159,7 @@ async fn a_live_replica_that_dies_is_started_anew_whichever_prober_watches_and_n
     let log = first.log().unwrap();
     assert!(log.contains("is started anew") && log.contains(one.as_str()) && log.contains("so ill"), "{log}");
     let named = format!("started anew: {one} on {}, ", scene.host.address);
-    scene.cutover(&["status"]).exited(0, &[&named, "as it said: exited with code 1 \"so ill\""]);
+    scene.cutover(&["status"]).exited(0, &[&named, ": exited with code 1 \"so ill\""]);
     scene.serves("v1").await;
 
     // Nobody says goodbye: another one watches on, and knows what was.

@@ -143,3 +143,26 @@ async fn nobody_but_the_replicas_reaches_a_sidecar_and_it_reaches_nothing() {
     assert!(reaches(&scene, &free, &outside, port), "it has no way out");
     assert!(said(&scene).await.contains("by model m1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_takes_too_much_memory_is_started_anew_alone_and_named() {
+    let scene = Scene::set("sidecars-memory");
+    deploy(&scene, &scene.app("v1"), "m1", ", HOARD: \"200\", HOARD_AFTER: 12s").succeeded();
+    let sidecar = sidecars(&scene).remove(0);
+    let replicas: Vec<String> = scene.replicas().into_iter().filter(|name| *name != sidecar).collect();
+    let started = || replicas.iter().map(|name| inspect(&scene, name, "{{.State.StartedAt}}")).collect();
+    let before: Vec<String> = started();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let said = loop {
+        let said = scene.cutover(&["status"]).out;
+        if said.contains("started anew") || std::time::Instant::now() > deadline {
+            break said;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    };
+    assert!(said.contains(&format!("started anew: {sidecar} on {}", scene.host.address)), "{said}");
+    assert!(said.contains("it was killed for want of memory"), "{said}");
+    assert_eq!(started(), before, "the application's own replicas go on");
+    assert_ne!(inspect(&scene, &sidecar, "{{.RestartCount}}"), "0");
+    scene.serves("v1").await;
+}

@@ -5,6 +5,7 @@ use cutover_core::{
     CertificateNote, Deployment, DeploymentId, Duty, KeptRelease, Outcome, ReleaseId, Restarted, Service,
     ServiceKey, Timestamp, WatchNote,
 };
+use cutover_fleet::SidecarMember;
 use serde::Serialize;
 
 use crate::args::{Global, Status};
@@ -26,7 +27,7 @@ struct Report<'a> {
     outcome: Option<Outcome>,
     /// Where it is ordered, or was.
     certificate: Option<CertificateNote>,
-    /// Live replicas that did not live, and were started anew.
+    /// Live replicas and sidecars that did not live, and were started anew.
     restarts: Vec<Restarted>,
 }
 
@@ -75,7 +76,7 @@ async fn show(session: &Session, log: &ServiceLog, console: Console) -> anyhow::
     } else {
         None
     };
-    let restarts = restarts(service, session.journal.note(Duty::Watch, key).await?.unwrap_or_default());
+    let restarts = restarts(key, service, session.journal.note(Duty::Watch, key).await?.unwrap_or_default());
     if console.json {
         let outcome = service.current.as_ref().and_then(Deployment::outcome);
         let (live, deployment) = (service.live().map(live), service.current.as_ref());
@@ -139,11 +140,14 @@ fn orders_certificate(service: &Service) -> bool {
 }
 
 /// What is noted of the replicas that are live.
-fn restarts(service: &Service, note: WatchNote) -> Vec<Restarted> {
-    let Some(set) = service.live().and_then(|live| live.replicas.as_ref()) else { return Vec::new() };
+fn restarts(key: &ServiceKey, service: &Service, note: WatchNote) -> Vec<Restarted> {
+    let Some(live) = service.live() else { return Vec::new() };
+    let Some(set) = live.replicas.as_ref() else { return Vec::new() };
+    let sidecars = SidecarMember::of(key, &live.release.settings, &set.booted_by, &live.sidecar_images);
     let is_live = |restarted: &Restarted| {
         let mut here = set.hosts.get(&restarted.host).into_iter().flatten();
         here.any(|replica| replica.name == restarted.replica)
+            || sidecars.iter().any(|sidecar| sidecar.name == restarted.replica)
     };
     note.restarts.into_iter().filter(is_live).collect()
 }
@@ -153,7 +157,7 @@ fn started_anew(restarted: &Restarted, now: Timestamp) -> String {
     let Restarted { host, replica, times, at, said, .. } = restarted;
     let ago = clock::duration(now.since(*at));
     let often = if *times == 1 { format!("{ago} ago") } else { format!("{times} times, last {ago} ago") };
-    format!("started anew: {replica} on {host}, {often}, as it said: {}", printable(said))
+    format!("started anew: {replica} on {host}, {often}: {}", printable(said))
 }
 
 /// What is noted of a certificate, in lines.
@@ -203,11 +207,13 @@ mod tests {
         let host = "a.example".parse().unwrap();
         let once = note.add(&host, "web-1", Timestamp(0), "503 \u{1b}[31m\"no\"");
         let now = Timestamp(300_000);
-        let line = "started anew: web-1 on a.example, 5 min ago, as it said: 503 \"no\"";
+        let line = "started anew: web-1 on a.example, 5 min ago: 503 \"no\"";
         assert_eq!(started_anew(&once, now), line);
-        let line = "started anew: web-1 on a.example, 2 times, last 0.0 s ago, as it said: no answer";
+        let line = "started anew: web-1 on a.example, 2 times, last 0.0 s ago: no answer";
         assert_eq!(started_anew(&note.add(&host, "web-1", now, "no answer"), now), line);
-        assert!(restarts(&Service::default(), note).is_empty(), "it isn't live any more");
+        let key =
+            ServiceKey { destination: "production".parse().unwrap(), service: "hello".parse().unwrap() };
+        assert!(restarts(&key, &Service::default(), note).is_empty(), "it isn't live any more");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Container, DeploymentId, Digest, ModelName, Plan, ProbeSpec, Probes, Reference, Resources, Settings,
+    Container, DeploymentId, Digest, ModelName, ProbeSpec, Probes, Reference, Resources, Routing, Settings,
     SidecarName, Source, Span,
 };
 
@@ -103,10 +103,9 @@ impl<S> Sidecar<S> {
 impl Sidecar {
     /// What makes its containers another than those of another release: all that is said of it, its image, the versions of its
     /// models; and the deployment, where each version has its own.
-    pub fn generation(&self, plan: &Plan, image: &Digest) -> Generation {
-        let settings = &plan.release.settings;
+    pub fn generation(&self, settings: &Settings, booted_by: &DeploymentId, image: &Digest) -> Generation {
         let models: Vec<_> = settings.models_of(self).map(|model| (&model.version, &model.mount)).collect();
-        let own: Option<&DeploymentId> = (self.per == Per::Release).then(|| plan.booted_by());
+        let own: Option<&DeploymentId> = (self.per == Per::Release).then_some(booted_by);
         // Where its image came from, its probes and its stop make no other container.
         let made = (
             (&self.port, &self.command, &self.env, &self.resources, &self.container, self.egress),
@@ -124,6 +123,7 @@ impl Sidecar {
         let mut own = of.clone();
         own.models = of.models_of(self).cloned().collect();
         own.sidecars = Vec::new();
+        own.proxy = Routing::default();
         own.port = self.port;
         own.replicas = self.replicas;
         own.command.clone_from(&self.command);

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
-use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
+use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder};
 use cutover_core::{ServiceKey, Timestamp};
 use futures_util::StreamExt;
 
-use crate::{Error, Labels, Machine, network_name};
+use crate::{Error, Labels, Machine, SidecarLabels, network_name};
 
 /// The longest line of a container's output that is passed on, in characters.
 const LINE_LIMIT: usize = 500;
+/// How long before it was started anew a container has ended, at the most: Docker waits a minute at the longest.
+const EXITED_WITHIN: Duration = Duration::from_secs(90);
 /// How long reading a container's last lines may take.
 const LINES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,8 @@ pub struct Condition {
     pub image: String,
     /// What its labels say; none: it is no replica.
     pub labels: Option<Labels>,
+    /// What they say of a sidecar; none: it is none.
+    pub sidecar: Option<SidecarLabels>,
     /// Whether it runs, and has not been started anew by Docker since it was made.
     pub running: bool,
     /// How often Docker has started it anew.
@@ -56,6 +60,8 @@ pub struct Condition {
     /// Its address on the host's own networks: of a replica on that of its service, of another container on the first by
     /// name.
     pub address: Option<IpAddr>,
+    /// Its address on each of its networks, by name.
+    pub networks: BTreeMap<String, IpAddr>,
     /// What Docker has found by the HEALTHCHECK of its image; none: it has none.
     pub health: Option<Health>,
 }
@@ -98,10 +104,13 @@ impl Condition {
         let stop_timeout = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
         let labels = config.labels.as_ref().and_then(Labels::from_map);
         let networks = inspected.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-        let mut networks: BTreeMap<_, _> = networks.into_iter().collect();
-        if let Some(own) = labels.as_ref().and_then(|labels| networks.remove(&network_name(&labels.key))) {
-            networks = [(String::new(), own)].into();
-        }
+        let networks = networks.into_iter().filter_map(|(name, endpoint)| {
+            let address = endpoint.ip_address?.parse().ok()?;
+            Some((name, address))
+        });
+        let networks: BTreeMap<String, IpAddr> = networks.collect();
+        let own = labels.as_ref().and_then(|labels| networks.get(&network_name(&labels.key)));
+        let address = own.or_else(|| networks.values().next()).copied();
         Self {
             id: inspected.id.unwrap_or_default(),
             image: inspected.image.unwrap_or_default(),
@@ -114,7 +123,9 @@ impl Condition {
             started_at: state.started_at.as_deref().and_then(time),
             error: state.error.filter(|error| !error.is_empty()),
             health: state.health.and_then(Health::of),
-            address: networks.into_values().find_map(|network| network.ip_address?.parse().ok()),
+            sidecar: config.labels.as_ref().and_then(SidecarLabels::from_map),
+            address,
+            networks,
         }
     }
 
@@ -205,6 +216,36 @@ impl Machine {
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.host().docker_failed(format!("inspecting {name}"))(error).into()),
         }
+    }
+
+    /// Why a container ended that Docker has started anew since, by what Docker remembers; none: it doesn't any more.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn last_exit(&self, condition: &Condition) -> Result<Option<String>, Error> {
+        let Some(started) = condition.started_at else { return Ok(None) };
+        let filters = [
+            ("container".to_owned(), vec![condition.id.clone()]),
+            ("event".to_owned(), vec!["die".to_owned(), "oom".to_owned()]),
+        ];
+        let options = EventsOptionsBuilder::default()
+            .since(&(started.0.saturating_sub(EXITED_WITHIN.as_millis() as u64) / 1000).to_string())
+            .until(&(started.0 / 1000 + 1).to_string())
+            .filters(&HashMap::from(filters))
+            .build();
+        let events: Vec<_> = self.docker().await?.events(Some(options)).collect().await;
+        let failed = |error| self.host().docker_failed(format!("asking why {} ended", condition.id))(error);
+        let events = events.into_iter().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let out_of_memory = events.iter().any(|event| event.action.as_deref() == Some("oom"));
+        let code = events
+            .iter()
+            .rev()
+            .find_map(|event| event.actor.as_ref()?.attributes.as_ref()?.get("exitCode").cloned());
+        Ok(match code {
+            _ if out_of_memory => Some("it was killed for want of memory".to_owned()),
+            Some(code) => Some(format!("it exited with code {code}")),
+            None => None,
+        })
     }
 
     /// What time it is by the clock of the host; none: its Docker doesn't say.

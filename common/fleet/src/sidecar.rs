@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bollard::models::{ContainerSummaryStateEnum, EndpointSettings};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use cutover_core::{
-    BuiltImage, DeploymentId, Epoch, Generation, Plan, Replica, ServiceKey, Sidecar, SidecarImages,
+    BuiltImage, DeploymentId, Epoch, Generation, Plan, Replica, ServiceKey, Settings, Sidecar, SidecarImages,
     SidecarName,
 };
 
@@ -38,11 +38,20 @@ pub struct SidecarMember<'a> {
 impl<'a> SidecarMember<'a> {
     /// All that a plan wants on a host, with these images.
     pub fn all(plan: &'a Plan, images: &'a SidecarImages) -> Vec<Self> {
-        let sidecars = plan.release.settings.sidecars.iter();
-        let each = sidecars.filter_map(|sidecar| {
+        Self::of(&plan.key, &plan.release.settings, plan.booted_by(), images)
+    }
+
+    /// The same of a release, whose replicas that deployment has booted.
+    pub fn of(
+        key: &ServiceKey,
+        settings: &'a Settings,
+        booted_by: &DeploymentId,
+        images: &'a SidecarImages,
+    ) -> Vec<Self> {
+        let each = settings.sidecars.iter().filter_map(|sidecar| {
             let image = images.get(&sidecar.name)?;
-            let generation = sidecar.generation(plan, &image.image);
-            let ServiceKey { service, destination } = &plan.key;
+            let generation = sidecar.generation(settings, booted_by, &image.image);
+            let ServiceKey { service, destination } = key;
             let name = format!("{service}-{destination}-{}-{generation}", sidecar.name);
             Some((1..=sidecar.replicas).map(move |number| Self {
                 name: format!("{name}-{number}"),
@@ -88,7 +97,7 @@ impl SidecarLabels {
         Labels::of_service(&self.key).into_iter().chain(own).collect()
     }
 
-    fn from_map(map: &HashMap<String, String>) -> Option<Self> {
+    pub(crate) fn from_map(map: &HashMap<String, String>) -> Option<Self> {
         let label = |name: &str| map.get(name);
         Some(Self {
             key: Labels::service_in(map)?,

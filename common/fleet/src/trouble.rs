@@ -88,6 +88,8 @@ mod tests {
             id: "0123".into(),
             image: "sha256:4567".into(),
             labels: None,
+            sidecar: None,
+            networks: std::collections::BTreeMap::new(),
             running: true,
             restarts: 0,
             exit_code: None,

@@ -51,7 +51,7 @@ impl StandingWatch {
 
     async fn watch(&self, held: &Held) -> Result<Infallible, cutover_bus::Error> {
         let note: WatchNote = held.note().await?.unwrap_or_default();
-        let live = LiveReplica::of(&held.service().await?);
+        let live = LiveReplica::of(held.key(), &held.service().await?);
         let clock = Clock::set();
         let (tell, told) = watch::channel(live);
         let (key, fleet) = (held.key(), &self.fleet);
@@ -70,7 +70,7 @@ async fn follow(held: &Held, tell: &watch::Sender<Vec<LiveReplica>>) -> Infallib
         sleep(LOOK_EVERY).await;
         match held.service().await {
             Ok(service) => {
-                let live = LiveReplica::of(&service);
+                let live = LiveReplica::of(held.key(), &service);
                 tell.send_if_modified(|told| {
                     let is_news = *told != live;
                     *told = live;

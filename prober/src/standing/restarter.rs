@@ -1,7 +1,7 @@
 //! A live replica that has failed is started anew, if it may be.
 
 use cutover_bus::Held;
-use cutover_core::{Service, WatchNote};
+use cutover_core::{Service, ServiceKey, WatchNote};
 use cutover_fleet::{Condition, Fleet, Machine};
 use tokio::sync::Mutex;
 
@@ -52,7 +52,9 @@ impl From<cutover_fleet::Error> for Refused {
 impl Restarter<'_> {
     /// Starts it anew, if everything that was known of it when it failed still holds.
     pub(crate) async fn restart(&self, failed: Failed) -> (Failed, Restart) {
-        let came = match Box::pin(self.try_to(&failed)).await {
+        let tried =
+            async { if failed.exited { self.note_exit(&failed).await } else { self.try_to(&failed).await } };
+        let came = match Box::pin(tried).await {
             Ok(came) => came,
             Err(refused) => Restart::Refused(cutover_core::Failure::of(&refused, true).message),
         };
@@ -64,7 +66,7 @@ impl Restarter<'_> {
         let machine = self.fleet.machine(host);
         self.asks_the_proxy(&machine).await?;
         let Some(container) = machine.condition(&replica.name).await? else { return Err(Refused::Gone) };
-        is_the_same(&container, &failed.live)?;
+        is_the_same(self.held.key(), &container, &failed.live)?;
         // By the host's own clock. Whoever has started it, it gets the time that a new replica has.
         if let (Some(started), Some(now)) = (container.started_at, machine.clock().await?)
             && let Some(left) = terms.ready.checked_sub(now.since(started)).filter(|left| !left.is_zero())
@@ -72,7 +74,7 @@ impl Restarter<'_> {
             return Ok(Restart::Young(left));
         }
         // What is asked last is what others may have changed meanwhile.
-        let live = may_be_restarted(&self.held.service().await?, &failed.live)?;
+        let live = may_be_restarted(self.held.key(), &self.held.service().await?, &failed.live)?;
         let mut note = self.note.lock().await;
         note.keep(|host, name| live.iter().any(|live| live.host.name == *host && live.replica.name == name));
         if !self.held.is_held().await? {
@@ -93,6 +95,23 @@ impl Restarter<'_> {
         }
     }
 
+    /// Notes that Docker has started it anew, and why it had ended.
+    async fn note_exit(&self, failed: &Failed) -> Result<Restart, Refused> {
+        let LiveReplica { host, replica, .. } = &*failed.live;
+        let machine = self.fleet.machine(host);
+        let Some(container) = machine.condition(&replica.name).await? else { return Err(Refused::Gone) };
+        let why = machine.last_exit(&container).await?.unwrap_or_else(|| "it ended".to_owned());
+        let live = LiveReplica::of(self.held.key(), &self.held.service().await?);
+        let mut note = self.note.lock().await;
+        note.keep(|host, name| live.iter().any(|live| live.host.name == *host && live.replica.name == name));
+        if !self.held.is_held().await? {
+            return Err(Refused::NotHeld);
+        }
+        let restarted = note.add(&host.name, &replica.name, self.clock.now(), &why);
+        self.held.set_note(&*note).await?;
+        Ok(Restart::Noted(restarted))
+    }
+
     /// Whether the host still obeys this journal, and nobody works on the service there. A proxy that can't be asked is no leave.
     async fn asks_the_proxy(&self, machine: &Machine) -> Result<(), Refused> {
         let Some(service) = machine.proxy().service(self.held.key()).await? else {
@@ -109,17 +128,29 @@ impl Restarter<'_> {
 }
 
 /// All that is live, if the journal lets one of them be started anew.
-fn may_be_restarted(service: &Service, replica: &LiveReplica) -> Result<Vec<LiveReplica>, Refused> {
+fn may_be_restarted(
+    key: &ServiceKey,
+    service: &Service,
+    replica: &LiveReplica,
+) -> Result<Vec<LiveReplica>, Refused> {
     if service.running().is_some() {
         return Err(Refused::DeploymentRuns);
     }
-    let live = LiveReplica::of(service);
+    let live = LiveReplica::of(key, service);
     if live.contains(replica) { Ok(live) } else { Err(Refused::NotLive) }
 }
 
 /// Whether a container is that of the replica, and runs.
-fn is_the_same(container: &Condition, replica: &LiveReplica) -> Result<(), Refused> {
-    if container.labels.as_ref().is_none_or(|labels| labels.deployment != replica.deployment) {
+fn is_the_same(key: &ServiceKey, container: &Condition, replica: &LiveReplica) -> Result<(), Refused> {
+    let is_it = match &replica.network {
+        None => container.labels.as_ref().is_some_and(|labels| labels.deployment == replica.deployment),
+        // Whichever deployment has made it.
+        Some(network) => {
+            container.sidecar.as_ref().is_some_and(|labels| labels.key == *key)
+                && container.networks.contains_key(network)
+        }
+    };
+    if !is_it {
         return Err(Refused::OtherContainer);
     }
     if container.running { Ok(()) } else { Err(Refused::NotRunning(not_running(container))) }

@@ -47,6 +47,8 @@ struct Watched {
     restarting: bool,
     /// Why it was not started anew, as it was said last.
     refused: Option<String>,
+    /// How often Docker had started it anew when that was looked at last; none: nobody has looked.
+    exits: Option<u32>,
 }
 
 /// A question to ask.
@@ -82,6 +84,8 @@ pub struct Failed {
     pub times: u32,
     /// The last one.
     pub said: String,
+    /// It has ended by itself, and Docker has started it anew: that is only noted.
+    pub exited: bool,
 }
 
 /// What came of a restart.
@@ -89,6 +93,8 @@ pub struct Failed {
 pub enum Restart {
     /// It was started anew.
     Done(Restarted),
+    /// Docker had started it anew, and that is noted.
+    Noted(Restarted),
     /// It was to be, and could not.
     Broken(Restarted),
     /// It must not be, or not now.
@@ -135,6 +141,7 @@ impl Rounds {
                 not_before: next.unwrap_or(now),
                 restarting: false,
                 refused: None,
+                exits: None,
                 live: Arc::new(live),
             };
             self.watched.insert(self.last_id, watched);
@@ -195,6 +202,21 @@ impl Rounds {
         }
     }
 
+    /// Takes in how often Docker has started one anew since it was made, or since it was started by somebody. Says so where that is news:
+    /// what came of it is to be told as of a restart. What happened before it is watched is news unless something is noted of it.
+    pub fn exits(&mut self, id: u64, times: u32) -> Option<Failed> {
+        let watched = self.watched.get_mut(&id)?;
+        let known = watched.exits.unwrap_or(if watched.past.is_some() { times } else { 0 });
+        watched.exits = Some(times);
+        (times > known).then(|| Failed {
+            id,
+            live: Arc::clone(&watched.live),
+            times: 0,
+            said: String::new(),
+            exited: true,
+        })
+    }
+
     /// Those that are started anew now: of each host one, and the next once that one answers well again or has had its time.
     /// What came of it is to be told, each time.
     pub fn restarts_due(&mut self, now: Timestamp) -> Vec<Failed> {
@@ -214,6 +236,7 @@ impl Rounds {
                 live: Arc::clone(&watched.live),
                 times: watched.streak.bad,
                 said: watched.said.clone(),
+                exited: false,
             });
             if let Some(watched) = self.watched.get_mut(id) {
                 watched.restarting = true;
@@ -239,6 +262,12 @@ impl Rounds {
                     self.due.insert((due, id));
                     watched.due = Some(due);
                 }
+                return None;
+            }
+            Restart::Noted(restarted) => {
+                watched.begin(now, watched.live.terms.ready);
+                watched.past = Some(restarted);
+                self.failed.remove(&id);
                 return None;
             }
             Restart::Young(left) => {

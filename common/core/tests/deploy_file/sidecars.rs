@@ -142,7 +142,10 @@ fn what_a_sidecar_has_of_models_the_replicas_have_not() {
 fn containers_are_shared_as_long_as_nothing_of_them_differs() {
     let [a, b] = ["01jd0000000000000000000001", "01jd0000000000000000000002"];
     let (image, other) = (Digest::of(b"image"), Digest::of(b"other"));
-    let generation = |plan: &Plan, image: &Digest| plan.release.settings.sidecars[0].generation(plan, image);
+    let generation = |plan: &Plan, image: &Digest| {
+        let settings = &plan.release.settings;
+        settings.sidecars[0].generation(settings, plan.booted_by(), image)
+    };
     let usual = plan(release(&[("minilm", b"1")]), a);
     let first = generation(&usual, &image);
     assert_eq!(first.to_string().len(), 8);

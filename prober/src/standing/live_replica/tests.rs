@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Canary, Claim, Container, Decision, Digest, Engine, Entry, Event, Evidence, Fact, Intent, Output,
-    PROTOCOL, Plan, Probes, Resources, Routing, Sealed, ServiceKey, Soak, Source, Timeouts, Timestamp,
+    PROTOCOL, Plan, Probes, Release, Resources, Routing, Sealed, ServiceKey, Soak, Source, Timeouts,
+    Timestamp,
 };
 
 use super::*;
@@ -110,7 +111,7 @@ fn deploy(service: &mut Service, plan: Plan) {
 }
 
 fn names(service: &Service) -> Vec<String> {
-    LiveReplica::of(service).into_iter().map(|live| live.replica.name).collect()
+    LiveReplica::of(&plan(1).key, service).into_iter().map(|live| live.replica.name).collect()
 }
 
 #[test]
@@ -135,13 +136,17 @@ fn what_is_live_is_watched_until_it_ends_host_by_host() {
     add(&mut service, Event::Fact { deployment, task, fact });
     let a = Task { stage: Stage::Retire, host: Some(HOSTS[0].parse().unwrap()) };
     self::claim(&mut service, &a);
-    let during = LiveReplica::of(&service);
+    let during = LiveReplica::of(&plan(1).key, &service);
     let (claim, deployment) = (service.sequence, service.current.as_ref().unwrap().id().clone());
     let fact = Fact::Finished { claim, output: Output::Retired { stopped: 1 } };
     add(&mut service, Event::Fact { deployment, task: a, fact });
     assert!(service.running().is_none());
     assert_eq!(names(&service), ["v2-a.example", "v2-b.example"]);
-    assert_eq!(LiveReplica::of(&service), during, "the end of the deployment begins nothing anew");
+    assert_eq!(
+        LiveReplica::of(&plan(1).key, &service),
+        during,
+        "the end of the deployment begins nothing anew"
+    );
 }
 
 #[test]
@@ -156,7 +161,7 @@ fn replicas_that_were_gone_back_to_carry_the_id_of_those_who_booted_them() {
     deploy(&mut service, Plan { warm, stages: Plan::WARM.to_vec(), release: plan(1).release, ..plan(3) });
     finish(&mut service, Stage::Retire);
     assert_eq!(names(&service), ["v1-a.example", "v1-b.example"]);
-    assert!(LiveReplica::of(&service).iter().all(|live| live.deployment == plan(1).deployment));
+    assert!(LiveReplica::of(&plan(1).key, &service).iter().all(|live| live.deployment == plan(1).deployment));
 }
 
 #[test]

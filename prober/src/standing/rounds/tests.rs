@@ -23,6 +23,7 @@ fn live(on: &str, name: &str) -> LiveReplica {
     LiveReplica {
         host: host(on),
         replica: Replica { name: name.into(), address: ([10, 0, 0, 1], 3000).into() },
+        network: None,
         deployment: "01jd0000000000000000000000".parse().unwrap(),
         terms: Arc::new(Terms { probe, protocol: cutover_core::ApplicationProtocol::Http1, ready, stop }),
     }
@@ -287,4 +288,27 @@ fn nothing_is_asked_after_a_restart_before_its_delay_is_over() {
     }
     assert_eq!(asked[..3], [1, 2, 3]);
     assert!(asked[3] >= 10, "{asked:?}");
+}
+
+#[test]
+fn what_docker_has_started_anew_is_news_once_and_not_what_was_noted_before() {
+    let mut rounds = Rounds::default();
+    rounds.take_in(vec![live("a", "embedder-1")], &WatchNote::default(), START);
+    let id = 1;
+    assert!(rounds.exits(id, 0).is_none());
+    let failed = rounds.exits(id, 2).unwrap();
+    assert!(failed.exited && failed.live.replica.name == "embedder-1");
+    assert!(rounds.exits(id, 2).is_none(), "it was told");
+    // Somebody has started it, and Docker counts from 0 again.
+    assert!(rounds.exits(id, 0).is_none() && rounds.exits(id, 1).is_some());
+
+    let mut note = WatchNote::default();
+    note.add(&host("a").name, "embedder-1", at(1), "it exited with code 1");
+    let mut later = Rounds::default();
+    later.take_in(vec![live("a", "embedder-1")], &note, START);
+    assert!(later.exits(id, 3).is_none(), "another holder has noted it");
+    assert!(later.exits(id, 4).is_some());
+    let mut unknown = Rounds::default();
+    unknown.take_in(vec![live("a", "embedder-1")], &WatchNote::default(), START);
+    assert!(unknown.exits(id, 3).is_some(), "nobody has");
 }

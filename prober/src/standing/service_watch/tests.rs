@@ -60,6 +60,7 @@ fn live(name: &str, address: SocketAddr) -> LiveReplica {
     LiveReplica {
         host: host(),
         replica: Replica { name: name.into(), address },
+        network: None,
         deployment: "01jd0000000000000000000000".parse().unwrap(),
         terms: Arc::new(Terms { probe, protocol, ready, stop }),
     }
