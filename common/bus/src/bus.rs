@@ -171,6 +171,14 @@ impl Bus {
             .map_err(|error| Error::Request { doing: "opening a stream", message: error.to_string() })
     }
 
+    /// Whether the client has ended: async-nats 0.51 does where a header of a message has a bare carriage return
+    /// (nats-io/nats.rs#1612).
+    pub(crate) async fn is_deaf(&self) -> bool {
+        // It waits for nothing where nobody takes what is to be sent.
+        let flushed = tokio::time::timeout(CONNECT_LIMIT, self.client.flush()).await;
+        matches!(flushed, Ok(Err(error)) if error.kind() == async_nats::client::FlushErrorKind::SendError)
+    }
+
     /// How often the connection was made: another number means that another server may be behind it.
     pub(crate) fn connects(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)

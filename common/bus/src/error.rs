@@ -39,6 +39,11 @@ pub enum Error {
          stands in docs/environment.md, \"The users of the bus\""
     )]
     EarlierServer,
+    /// The client has ended by itself.
+    #[error(
+        "the connection to NATS has come to its end over a message that can't be read: start this process again, which leaves out that one"
+    )]
+    Deaf,
     /// The stream is there, but nobody has given it an id.
     #[error("the stream '{0}' was not made by Cutover: it has no journal id")]
     ForeignStream(&'static str),

@@ -40,6 +40,8 @@ pub(crate) struct Stored {
     /// has read it so when it stored the message, is another question: it doesn't read headers as clients do.
     pub(crate) expected: Option<String>,
     pub(crate) content: Bytes,
+    /// Whether everybody reads the same in its headers, as far as that was looked at.
+    is_clear: bool,
 }
 
 /// Subjects whose last messages are read by one request: the server allows 1,024.
@@ -115,6 +117,22 @@ impl Stored {
             many.push(first);
         }
         Ok(many)
+    }
+
+    /// The first message that matches, from a sequence on, whose headers not everybody reads the same, if it reads them at all.
+    pub(crate) async fn next_unclear(
+        bus: &Bus,
+        stream: &str,
+        mut from: u64,
+        filter: &str,
+    ) -> Result<Option<u64>, Error> {
+        while let Some(next) = Self::next_of(bus, stream, from, filter).await? {
+            if !next.is_clear {
+                return Ok(Some(next.sequence));
+            }
+            from = next.sequence + 1;
+        }
+        Ok(None)
     }
 
     /// The message at a sequence, as the stream's leader has it.
@@ -224,6 +242,7 @@ impl Stored {
             signature: header(headers, SIGNATURE),
             expected: expected(headers),
             content,
+            is_clear: true,
         })
     }
 }
@@ -231,7 +250,10 @@ impl Stored {
 impl Raw {
     /// None, where the server has sent something else than it says.
     fn read(self) -> Option<Stored> {
-        let headers = headers(&STANDARD.decode(self.hdrs).ok()?).unwrap_or_default();
+        let raw = STANDARD.decode(self.hdrs).ok()?;
+        let clear = headers(&raw);
+        let is_clear = raw.is_empty() || clear.is_some();
+        let headers = clear.unwrap_or_default();
         let at = humantime::parse_rfc3339(&self.time).ok()?;
         Some(Stored {
             subject: self.subject,
@@ -241,6 +263,7 @@ impl Raw {
             signature: header(&headers, SIGNATURE),
             expected: expected(&headers),
             content: STANDARD.decode(self.data).ok()?.into(),
+            is_clear,
         })
     }
 }

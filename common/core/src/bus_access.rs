@@ -224,16 +224,17 @@ fn written_by(user: BusUser) -> Vec<String> {
 fn taken_by(program: Program) -> Vec<String> {
     let consumers = program.stages().map(|stage| (LOG_STREAM, stage.consumer()));
     let consumers = consumers.chain([(TIMER_STREAM, WAKE_CONSUMER.to_owned())]);
-    consumers
-        .flat_map(|(stream, consumer)| {
-            [
-                format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
-                format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
-                format!("$JS.ACK.{stream}.{consumer}.>"),
-                format!("$JS.ACK.*.*.{stream}.{consumer}.>"),
-            ]
-        })
-        .collect()
+    // A message that can't be taken is looked at where it lies.
+    let timers = format!("{API}.STREAM.MSG.GET.{TIMER_STREAM}");
+    let taken = consumers.flat_map(|(stream, consumer)| {
+        [
+            format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
+            format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+            format!("$JS.ACK.{stream}.{consumer}.>"),
+            format!("$JS.ACK.*.*.{stream}.{consumer}.>"),
+        ]
+    });
+    taken.chain([timers]).collect()
 }
 
 /// Reading a stream: from its leader, and from any replica.
