@@ -97,6 +97,16 @@ async fn a_sidecar_is_switched_with_the_version_that_asks_it_and_shared_by_those
     let report = load.stop().await;
     assert!(report.failed.is_empty(), "{:?}", report.failed);
 
+    // It stays what it is when it is started anew, though the network is gone that it was made on.
+    deploy(&scene, &scene.app("v3"), "m1", "").succeeded();
+    assert_eq!(sidecars(&scene), first);
+    scene.host.exec(&["docker", "restart", "--time", "1", &first[0]]).unwrap();
+    scene.serves("v3").await;
+    // One that has ended behind everybody's back is made anew by whoever needs it.
+    scene.host.exec(&["docker", "rm", "--force", &first[0]]).unwrap();
+    deploy(&scene, &scene.app("v4"), "m1", "").succeeded();
+    assert!(said(&scene).await.contains("hello from v4"));
+
     // Of the versions that are gone, no network is left.
     let networks = scene.host.exec(&["docker", "network", "ls", "--format", "{{.Name}}"]).unwrap();
     let own = networks.lines().filter(|name| name.starts_with("cutover.production.hello."));

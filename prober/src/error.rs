@@ -78,7 +78,10 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let failure = Self::of(&error, error.retryable());
         match error {
-            Error::NoReplicas { .. } | Error::NoSidecar { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
+            Error::NoSidecar { .. } => failure.hint(
+                "boot it again: `cutover replay --from boot`; of a rollback to what was kept warm, `cutover rollback --boot`",
+            ),
+            Error::NoReplicas { .. } => failure.hint("boot them again: `cutover replay --from boot`"),
             Error::Proxy(source) => (*source).into(),
             Error::Watch(source) => source.into(),
             Error::Unaskable { source, .. } => match *source {

@@ -17,6 +17,8 @@ pub struct Existing<'a> {
     pub round_began: u64,
     /// The deployments whose replicas are live, or kept warm.
     pub in_use: &'a [&'a DeploymentId],
+    /// Those of them that go on being so: nobody has begun to end them.
+    pub shared: &'a [&'a DeploymentId],
 }
 
 /// The images of a deployment.
@@ -77,7 +79,15 @@ pub async fn boot(
         room = Box::pin(self::room(machine, plan, &members)).await?;
     }
     let docker = machine.docker().await?;
-    let launch = Launch { machine, docker: &docker, plan, images: images.sidecars, epoch, network: &network };
+    let launch = Launch {
+        machine,
+        docker: &docker,
+        plan,
+        images: images.sidecars,
+        epoch,
+        network: &network,
+        existing,
+    };
     if let Some(room) = room {
         let new = members.iter().filter(|member| !runs(member, &found));
         let wanted = new.map(|member| member.settings(plan).resources.clone());

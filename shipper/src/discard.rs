@@ -23,14 +23,10 @@ pub async fn discard(
     let found = machine.replicas(&plan.key).await?;
     let own: Vec<&Container> =
         found.iter().filter(|replica| replica.labels.deployment == plan.deployment).collect();
-    let others: Vec<&DeploymentId> = found
-        .iter()
-        .map(|replica| &replica.labels.deployment)
-        .filter(|other| **other != plan.deployment)
-        .collect();
-    if own.is_empty() {
-        // A boot that failed early may have got as far as its sidecars.
-        return sidecars::prune(machine, &plan.key, epoch, &others).await;
+    // A boot that failed early may have got as far as its sidecars.
+    let (networks, _) = machine.sidecar_networks(&plan.key).await?;
+    if own.is_empty() && !networks.iter().any(|network| network.deployment == plan.deployment) {
+        return Ok(0);
     }
     match fence::raise(machine, plan, epoch).await {
         // Another journal has the proxy by now: it refuses all claims of this one, late ones too.
@@ -44,6 +40,13 @@ pub async fn discard(
         Err(error) => Err(error.into()),
     };
     let removed = remove_drained(machine, plan, &own, ask, progress).await?;
+    // Listed again: it may have been long until the last request was answered.
+    let left = machine.replicas(&plan.key).await?;
+    let others: Vec<&DeploymentId> = left
+        .iter()
+        .map(|replica| &replica.labels.deployment)
+        .filter(|other| **other != plan.deployment)
+        .collect();
     assets::prune(machine, &plan.key, &others).await?;
     Ok(removed + sidecars::prune(machine, &plan.key, epoch, &others).await?)
 }

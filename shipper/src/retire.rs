@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::prune::{needless, prune};
 use crate::stop::stop_and_remove;
-use crate::{Error, Removal, Result, Traffic, assets, beginnings, drain, jobs, sidecars};
+use crate::{Error, Images, Removal, Result, Traffic, assets, beginnings, drain, jobs, sidecars};
 
 /// Waits until the old replicas have answered their last requests, at most the longest drain and 5 s; stops and removes
 /// them; and prunes the images that the host had of the service before that wait, but `images`. Answers with the number of
@@ -27,7 +27,7 @@ use crate::{Error, Removal, Result, Traffic, assets, beginnings, drain, jobs, si
 pub async fn retire(
     machine: &Machine,
     plan: &Plan,
-    image: &Digest,
+    own: Images<'_>,
     epoch: &Epoch,
     spared: &[&DeploymentId],
     images: &[&Digest],
@@ -56,7 +56,7 @@ pub async fn retire(
     let (_, traffic) = tokio::try_join!(
         async {
             let replicas = live.iter().map(|replica| keep_running(machine, &docker, &replica.name));
-            tokio::try_join!(try_join_all(replicas), sidecars::keep(machine, &docker, plan))
+            tokio::try_join!(try_join_all(replicas), sidecars::keep(machine, &docker, plan, own.sidecars))
         },
         drain::wait(limit, is_old, ask, progress),
     )?;
@@ -64,7 +64,7 @@ pub async fn retire(
     let jobs: Vec<&Container> = jobs.iter().collect();
     let (stopped, changed, pruned, removed) = tokio::join!(
         stop_and_remove(machine, &removal.free, settings.timeouts.stop.0),
-        Box::pin(jobs::change(machine, plan, image, epoch, &jobs, &live, progress)),
+        Box::pin(jobs::change(machine, plan, own.own, epoch, &jobs, &live, progress)),
         // An image that one of them still uses stays until the next time.
         async {
             prune(machine, &docker, needless?).await;

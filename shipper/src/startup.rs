@@ -108,8 +108,12 @@ impl Startup<'_> {
 
     /// Another worker that was given up may have made the container a moment ago; any other one is somebody's.
     async fn name_taken(&self) -> Result<Error> {
-        let labels = self.machine.condition(&self.name).await?.and_then(|condition| condition.labels);
-        let ours = labels.is_some_and(|labels| labels.key == self.plan.key);
+        let condition = self.machine.condition(&self.name).await?;
+        let key = condition.and_then(|condition| match (condition.labels, condition.sidecar) {
+            (Some(labels), _) => Some(labels.key),
+            (None, sidecar) => sidecar.map(|labels| labels.key),
+        });
+        let ours = key.is_some_and(|key| key == self.plan.key);
         Ok(Error::NameTaken { name: self.name.clone(), host: self.machine.name().clone(), ours })
     }
 

@@ -46,9 +46,9 @@ impl Shipper {
                 Output::Shipped { sent: sent + models }
             }
             Stage::Boot => {
-                let (in_use, round_began) =
-                    (assignment.service.in_use(), assignment.deployment().round_began);
-                let existing = Existing { round_began, in_use: &in_use };
+                let (in_use, shared) = (assignment.service.in_use(), assignment.service.stays_in_use());
+                let round_began = assignment.deployment().round_began;
+                let existing = Existing { round_began, in_use: &in_use, shared: &shared };
                 let images = Images { own: image(assignment)?, sidecars: &sidecar_images(assignment)? };
                 let replicas = Box::pin(boot(machine, plan, images, epoch, existing, progress)).await?;
                 Output::Booted { replicas }
@@ -57,14 +57,16 @@ impl Shipper {
                 let (spared, images) =
                     (assignment.service.spared(assignment.deployment()), images(assignment)?);
                 let image = image(assignment)?;
-                let stopped = retire(machine, plan, image, epoch, &spared, &images, progress).await?;
+                let own = Images { own: image, sidecars: &sidecar_images(assignment)? };
+                let stopped = retire(machine, plan, own, epoch, &spared, &images, progress).await?;
                 prune_models(machine, assignment).await;
                 Output::Retired { stopped }
             }
             Stage::Cool => {
                 let images = images(assignment)?;
                 let image = image(assignment)?;
-                let stopped = retire(machine, plan, image, epoch, &[], &images, progress).await?;
+                let own = Images { own: image, sidecars: &sidecar_images(assignment)? };
+                let stopped = retire(machine, plan, own, epoch, &[], &images, progress).await?;
                 prune_models(machine, assignment).await;
                 Output::Cooled { stopped }
             }

@@ -12,7 +12,7 @@ use crate::{
 /// container, roles, and builds with secrets, SSH keys, labels, caches and a platform; 5 has migrations of several phases,
 /// models, images that get to the hosts through a registry, and builds on other machines; 6 has migrations of
 /// Rails, and canaries; 7 has other probes than `GET path`, and more than one, canaries on some hosts, queries of their verdicts,
-/// secrets in Vault and AWS Secrets Manager, sealed values, and plans that ship nothing.
+/// secrets in Vault and AWS Secrets Manager, sealed values, sidecars, and plans that ship nothing.
 pub const PROTOCOL: u32 = 7;
 
 /// What all plans need.

@@ -102,6 +102,14 @@ impl Service {
         self.kept.iter().enumerate().filter(used).map(|(_, kept)| kept.booted_by()).collect()
     }
 
+    /// Those of them that nobody has begun to end: that which is live, and those that are warm as long as their cool wasn't claimed.
+    pub fn stays_in_use(&self) -> Vec<&DeploymentId> {
+        let used = |(index, kept): &(usize, &KeptRelease)| {
+            (*index == 0 && self.is_live) || self.warm_until(kept).is_some()
+        };
+        self.kept.iter().enumerate().filter(used).map(|(_, kept)| kept.booted_by()).collect()
+    }
+
     /// The models that the hosts are to keep where a task of `deployment` prunes: those of the kept releases, and of all
     /// deployments that anything may still happen to. None while another deployment runs: hosts may have what that one needs
     /// since a moment ago.

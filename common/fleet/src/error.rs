@@ -71,6 +71,14 @@ pub enum Error {
         /// The host.
         host: HostName,
     },
+    /// Docker has no subnet left for a network.
+    #[error("Docker on {host} has no subnet left for the network {name}")]
+    NoSubnet {
+        /// The network.
+        name: String,
+        /// The host.
+        host: HostName,
+    },
     /// Others always were first.
     #[error("the network {name} could not be made on {host}: others take its subnet again and again")]
     NoNetwork {
@@ -89,7 +97,9 @@ impl Error {
             Self::NoProxy { .. } | Self::Silent { .. } | Self::Broken { .. } | Self::NoNetwork { .. } => true,
             Self::Refused { refusal, .. } => refusal.retryable(),
             Self::Secret { source, .. } => source.retryable(),
-            Self::Answer { .. } | Self::Nul { .. } | Self::NoOtherNetwork { .. } => false,
+            Self::Answer { .. } | Self::Nul { .. } | Self::NoOtherNetwork { .. } | Self::NoSubnet { .. } => {
+                false
+            }
         }
     }
 }
@@ -114,6 +124,10 @@ impl From<Error> for Failure {
                 );
                 failure.hint(hint)
             }
+            Error::NoSubnet { .. } => failure.hint(
+                "remove networks that nobody uses with `docker network prune`, or give Docker more of them: `default-address-pools` in \
+                 /etc/docker/daemon.json",
+            ),
             Error::Secret { .. } => failure.hint(
                 "what is in a store of secrets is read by the program that starts the container, by its own environment; all else is brought \
                  along by whoever deploys",

@@ -37,7 +37,7 @@ pub struct SidecarNetwork {
 }
 
 impl Machine {
-    /// The name of the network on which the replicas of a deployment reach its sidecars. It is made where it is absent.
+    /// Docker's id of the network on which the replicas of a deployment reach its sidecars. It is made where it is absent.
     ///
     /// # Errors
     /// A host or a Docker that can't be reached, or has no subnet left.
@@ -47,75 +47,93 @@ impl Machine {
         deployment: &DeploymentId,
         epoch: &Epoch,
     ) -> Result<String> {
-        let name = sidecar_network_name(key, deployment);
         let network = NetworkCreateRequest {
-            name: name.clone(),
+            name: sidecar_network_name(key, deployment),
             driver: Some("bridge".to_owned()),
             internal: Some(true),
             labels: Some(Labels::of_work(key, deployment, epoch)),
             ..NetworkCreateRequest::default()
         };
-        self.make_network(network).await?;
-        Ok(name)
+        self.network_like(network).await
     }
 
-    /// The name of the network on which sidecars reach what is outside, and not each other. It is made where it is absent.
+    /// Docker's id of the network on which sidecars reach what is outside, and not each other. It is made where it is absent.
     ///
     /// # Errors
     /// As for [`Machine::sidecar_network`].
     pub async fn egress_network(&self, key: &ServiceKey) -> Result<String> {
-        let name = egress_network_name(key);
         let options = [("com.docker.network.bridge.enable_icc".to_owned(), "false".to_owned())];
         let network = NetworkCreateRequest {
-            name: name.clone(),
+            name: egress_network_name(key),
             driver: Some("bridge".to_owned()),
             labels: Some(Labels::of_service(key)),
             options: Some(HashMap::from(options)),
             ..NetworkCreateRequest::default()
         };
-        self.make_network(network).await?;
-        Ok(name)
+        self.network_like(network).await
     }
 
-    /// Makes a network unless there is one of its name.
-    async fn make_network(&self, network: NetworkCreateRequest) -> Result<()> {
-        let docker = self.docker().await?;
+    /// The one of that name, made unless it is there. Up to Docker 24, two that are made at the same moment may both get it: then all take
+    /// the same one of them, and the other goes.
+    async fn network_like(&self, network: NetworkCreateRequest) -> Result<String> {
         let name = network.name.clone();
-        match docker.inspect_network(&name, None).await {
-            Ok(_) => return Ok(()),
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {}
+        if let [first, ..] = self.ids_of_networks(&name).await?.as_slice() {
+            return Ok(first.clone());
+        }
+        match self.docker().await?.create_network(network).await {
+            // 409: somebody else was first.
+            Ok(_) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => {}
+            Err(bollard::errors::Error::DockerResponseServerError { message, .. })
+                if message.contains("address pool") =>
+            {
+                return Err(Error::NoSubnet { name, host: self.name().clone() });
+            }
             Err(error) => {
-                return Err(self.host().docker_failed(format!("looking for network {name}"))(error).into());
+                return Err(self.host().docker_failed(format!("making network {name}"))(error).into());
             }
         }
-        match docker.create_network(network).await {
-            // Somebody else was first.
-            Ok(_) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => Ok(()),
-            Err(error) => Err(self.host().docker_failed(format!("making network {name}"))(error).into()),
+        let made = self.ids_of_networks(&name).await?;
+        for other in made.iter().skip(1) {
+            self.remove_network(other).await?;
         }
+        made.into_iter().next().ok_or_else(|| Error::NoNetwork { name, host: self.name().clone() })
     }
 
-    /// The networks of all deployments of a service.
+    async fn ids_of_networks(&self, name: &str) -> Result<Vec<String>> {
+        let filters = [("name", vec![name])].into();
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let found = self.docker().await?.list_networks(Some(options)).await;
+        let found = found.map_err(self.host().docker_failed("listing networks"))?;
+        // Docker's filter also finds names that only contain this one.
+        let same = found.into_iter().filter(|network| network.name.as_deref() == Some(name));
+        let mut ids: Vec<String> = same.filter_map(|network| network.id).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The networks of all deployments of a service, and the one that leads out, by its id, where it is there.
     ///
     /// # Errors
     /// A host or a Docker that can't be reached.
-    pub async fn sidecar_networks(&self, key: &ServiceKey) -> Result<Vec<SidecarNetwork>> {
+    pub async fn sidecar_networks(&self, key: &ServiceKey) -> Result<(Vec<SidecarNetwork>, Option<String>)> {
         let filters = [("label", Labels::filter(key))].into();
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let listed = self.docker().await?.list_networks(Some(options)).await;
         let listed = listed.map_err(self.host().docker_failed("listing networks"))?;
-        let of = |network: bollard::models::Network| {
+        let leads_out = egress_network_name(key);
+        let (mut networks, mut egress) = (Vec::new(), None);
+        for network in listed {
+            let (Some(id), Some(name)) = (network.id, network.name) else { continue };
             let labels = network.labels.unwrap_or_default();
-            let (deployment, epoch) = (Labels::deployment_in(&labels)?, Labels::epoch_in(&labels));
-            let (id, name) = (network.id?, network.name?);
-            (name == sidecar_network_name(key, &deployment)).then_some(SidecarNetwork {
-                id,
-                name,
-                deployment,
-                epoch,
-            })
-        };
-        Ok(listed.into_iter().filter_map(of).collect())
+            if name == leads_out {
+                egress = Some(id);
+            } else if let Some(deployment) = Labels::deployment_in(&labels)
+                && name == sidecar_network_name(key, &deployment)
+            {
+                networks.push(SidecarNetwork { id, name, deployment, epoch: Labels::epoch_in(&labels) });
+            }
+        }
+        Ok((networks, egress))
     }
 
     /// Puts a container on a network, where others find it by this name. One that is on it already stays.

@@ -128,7 +128,7 @@ impl Bench {
         claim: u64,
     ) -> Result<Vec<Replica>, Failure> {
         let image = plan.image.as_ref().unwrap();
-        let existing = Existing { round_began, in_use: &[] };
+        let existing = Existing { round_began, in_use: &[], shared: &[] };
         let (machine, progress) = (&self.machine, &self.progress);
         let images = Images { own: image, sidecars: &SidecarImages::new() };
         Ok(cutover_shipper::boot(machine, plan, images, &epoch(claim), existing, progress).await?)
@@ -155,8 +155,9 @@ impl Bench {
         spared: &[&DeploymentId],
         images: &[&Digest],
     ) -> Result<u32, Failure> {
-        let (machine, image, epoch) = (&self.machine, plan.image.as_ref().unwrap(), &epoch(claim));
-        Ok(cutover_shipper::retire(machine, plan, image, epoch, spared, images, &self.progress).await?)
+        let (machine, epoch) = (&self.machine, &epoch(claim));
+        let own = Images { own: plan.image.as_ref().unwrap(), sidecars: &SidecarImages::new() };
+        Ok(cutover_shipper::retire(machine, plan, own, epoch, spared, images, &self.progress).await?)
     }
 
     pub async fn discard(&self, plan: &Plan, claim: u64) -> Result<u32, Failure> {
