@@ -103,6 +103,10 @@ impl Latency {
     fn line(&self, bound: u64) -> Line {
         let ms = bound as f64;
         let tolerated = (ms / self.terms.tolerated.number().max(1.0)).min(ms - ALWAYS_MS);
+        if tolerated <= 0.0 {
+            // Whatever takes longer than that may have been tolerated to: all of them, however many those of the old version are by now.
+            return Line { slope: 1.0, rise: 1.0 };
+        }
         let longer = self.reference.exceedance(tolerated);
         let now = self.reference.exceedance(ms);
         // Rounded as what is declared is.
@@ -197,8 +201,17 @@ mod tests {
         let old = counts(10_080, 480);
         let windows = vec![Window { new: counts(9_750, 150), old, ..Window::default() }; 20];
         let latency = after(&windows);
-        assert_eq!(latency.line(1).slope, 1.05, "all of them may take longer than the first bound");
+        assert_eq!(latency.line(1).at(0.0), 1.0, "all of them may take longer than the first bound");
         assert!(!latency.is_worse(), "{:?}", latency.findings().collect::<Vec<_>>());
+        // Nor is there a sign of it once the machine has become faster than it was before the trial.
+        let (new, old) = ([(1, 3), (2, 157), (5, 64)], [(1, 48), (2, 433), (5, 98)]);
+        let later =
+            Window { new: Counts::new(224, 0, new), old: Counts::new(579, 0, old), ..Window::default() };
+        let mut busy_before = Latency::new(LatencyTerms::default(), 0.01);
+        busy_before.know(&fast(150).into_iter().collect());
+        busy_before.update(&later);
+        let first = busy_before.findings().next().unwrap();
+        assert!(!first.is_suspicious(), "{first:?}");
         // More than that is seen.
         let slower = Counts::new(9_750, 0, [(1, 100), (2, 1_000), (5, 7_500), (u64::MAX, 1_150)]);
         let slower = Window { new: slower, ..windows[0].clone() };
