@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream;
@@ -18,6 +18,9 @@ use support::{deploy, eventually, key, plan};
 const STREAMS: [&str; 4] = ["cutover", "cutover-output", "cutover-timer", "cutover-lease"];
 /// A consumer that is deleted by an answer, so that it is known that the server goes on taking them for requests.
 const MARK: &str = "mark";
+/// What takes the next message, and what has one delivered no more.
+const NEXT: &str = "NXT";
+const TERM: &str = "TERM";
 
 /// What somebody would have done, as the rest of a subject of the API, and what has to be said there.
 fn powers(config: &str) -> Vec<(&'static str, String)> {
@@ -47,6 +50,9 @@ fn powers(config: &str) -> Vec<(&'static str, String)> {
         ("CONSUMER.LEADER.STEPDOWN.cutover.run-build", String::new()),
         ("ACCOUNT.PURGE.JOURNAL", String::new()),
         ("SERVER.REMOVE", "{\"peer\":\"guarded\"}".to_owned()),
+        // These are no requests, but what a message is answered with.
+        (NEXT, "+NXT {\"batch\":1,\"no_wait\":true}".to_owned()),
+        (TERM, "+TERM".to_owned()),
     ]
 }
 
@@ -137,7 +143,10 @@ async fn write(thief: &Thief, user: BusUser) {
 }
 
 /// Where somebody wants an answer: as a request, or as an entry that he may not write.
-fn targets(user: BusUser, power: &str) -> Vec<String> {
+fn targets(user: BusUser, power: &str, taken: &BTreeMap<Stage, String>) -> Vec<String> {
+    if [NEXT, TERM].contains(&power) {
+        return acknowledgements(user, taken);
+    }
     let mut targets = vec![format!("$JS.API.{power}"), format!("CUTOVER.API.{power}")];
     if power == "STREAM.PURGE.cutover" {
         let of_the_system = ["$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.JOURNAL.CONNZ", "$JSC.R.x"];
@@ -145,6 +154,43 @@ fn targets(user: BusUser, power: &str) -> Vec<String> {
         targets.extend(subjects().into_iter().filter(|subject| !user.permissions().publishes(subject)));
     }
     targets
+}
+
+/// Where what others have taken is acknowledged; also so that it could be taken for an acknowledgement of one's own, whose form has
+/// two tokens more before the stream.
+fn acknowledgements(user: BusUser, taken: &BTreeMap<Stage, String>) -> Vec<String> {
+    let (own, others): (Vec<Stage>, Vec<Stage>) =
+        Stage::ALL.into_iter().partition(|stage| user == BusUser::Program(stage.program()));
+    let mut acknowledgements = Vec::new();
+    for consumer in others.iter().map(|stage| stage.consumer()) {
+        let own = own.iter().map(|own| format!("cutover.{}", own.consumer()));
+        for own in own.chain(["cutover-timer.wake".to_owned()]) {
+            acknowledgements.push(format!("$JS.ACK.cutover.{consumer}.{own}.1.1.1"));
+        }
+    }
+    acknowledgements.extend(others.iter().map(|stage| taken[stage].clone()));
+    acknowledgements
+}
+
+/// Puts hints for each stage into the journal, and has its program take one of them: says where that is acknowledged.
+async fn take_one_of_each(server: &Guarded, operator: &Thief) -> BTreeMap<Stage, String> {
+    let mut taken = BTreeMap::new();
+    for stage in Stage::ALL {
+        let subject = Subject::Run { stage, key: key() }.to_string();
+        for _ in 0..2 {
+            operator.client.request(subject.clone(), "{}".into()).await.unwrap();
+        }
+        let program = server.thief(BusUser::Program(stage.program())).await.client;
+        let next = format!("CUTOVER.API.CONSUMER.MSG.NEXT.cutover.{}", stage.consumer());
+        let inbox = program.new_inbox();
+        let mut messages = program.subscribe(inbox.clone()).await.unwrap();
+        program.publish_with_reply(next, inbox, "{\"batch\":1}".into()).await.unwrap();
+        let message = messages.next().await.unwrap();
+        let acknowledged = message.reply.unwrap().to_string();
+        assert!(acknowledged.starts_with("$JS.ACK."), "{acknowledged}");
+        taken.insert(stage, acknowledged);
+    }
+    taken
 }
 
 /// All that must stay what it is: what the streams and consumers are, and what was in the streams.
@@ -186,13 +232,18 @@ async fn kept(server: &Guarded, user: BusUser) -> Kept {
         let foreign = all.into_iter().filter(|(subject, _)| !own.contains(subject));
         kept.foreign.push(foreign.map(|(subject, count)| format!("{subject} {count}")).collect());
     }
-    let stages = Stage::ALL.map(|stage| ("cutover", stage.consumer()));
-    for (stream, consumer) in stages.into_iter().chain([("cutover-timer", "wake".to_owned())]) {
+    let stages =
+        Stage::ALL.map(|stage| ("cutover", stage.consumer(), user == BusUser::Program(stage.program())));
+    for (stream, consumer, is_own) in stages.into_iter().chain([("cutover-timer", "wake".to_owned(), true)]) {
         let stream = jetstream.get_stream_no_info(stream).await.unwrap();
         let info = stream.consumer_info(&consumer).await;
         kept.consumers.push(info.map_or_else(
             |error| error.to_string(),
-            |info| format!("{} {:?} {:?}", info.name, info.created, info.config.pause_until),
+            |info| {
+                // How far one has come with one's own is one's own affair.
+                let taken = (!is_own).then(|| (info.delivered.stream_sequence, info.num_ack_pending));
+                format!("{} {:?} {:?} {taken:?}", info.name, info.created, info.config.pause_until)
+            },
         ));
     }
     kept
@@ -225,6 +276,7 @@ async fn no_answer_that_a_stolen_key_asks_for_changes_the_journal() {
     for value in config.metadata.values_mut() {
         "forged".clone_into(value);
     }
+    let taken = take_one_of_each(&server, &operator).await;
     let powers = powers(&serde_json::to_string(&config).unwrap());
     for (power, content) in &powers {
         let headers = claiming_to_be_the_operator();
@@ -243,8 +295,13 @@ async fn no_answer_that_a_stolen_key_asks_for_changes_the_journal() {
         let thief = server.thief(user).await;
         write(&thief, user).await;
         let before = kept(&server, user).await;
-        for (power, _) in &powers {
-            for target in targets(user, power) {
+        for (power, said) in &powers {
+            for target in targets(user, power, &taken) {
+                if target.starts_with("$JS.ACK.") {
+                    // The server lets no client have an answer there (2.15); so it is tried without one, too.
+                    let (inbox, said) = (thief.client.new_inbox(), said.clone().into());
+                    thief.client.publish_with_reply(target.clone(), inbox, said).await.unwrap();
+                }
                 for (subject, content) in questions(user, &hint(power)) {
                     // The server refuses some of the traced ones as a whole.
                     for headers in [claiming_to_be_the_operator(), traced_to(&target)] {
@@ -267,6 +324,11 @@ async fn no_answer_that_a_stolen_key_asks_for_changes_the_journal() {
         assert_eq!(kept(&server, user).await, before, "with the key of the {user}");
     }
     answering.abort();
+    // Who has taken something may say so.
+    let before = kept(&server, BusUser::Operator).await;
+    let shipper = server.thief(BusUser::Program(Program::Shipper)).await.client;
+    shipper.publish(taken[&Stage::Ship].clone(), "+TERM".into()).await.unwrap();
+    eventually(async || (kept(&server, BusUser::Operator).await != before).then_some(())).await;
 
     // All of this tries something: each of these has an effect where the journal is.
     for power in [

@@ -74,6 +74,13 @@ fn attempts(user: BusUser) -> Vec<String> {
         attempts.push(Subject::outputs_of(&hello, &deployment).replace('>', &format!("{stage}._")));
         attempts.push(format!("$JS.API.CONSUMER.MSG.NEXT.{LOG}.{}", stage.consumer()));
         attempts.push(format!("$JS.ACK.{LOG}.{}.1.1.1.1.0", stage.consumer()));
+        attempts.push(format!("$JS.ACK._.hash.{LOG}.{}.1.1.1.1.0", stage.consumer()));
+        // One form of this consumer's is another form of one's own.
+        let own = Stage::ALL.into_iter().filter(|own| user == BusUser::Program(own.program()));
+        for own in own.map(|own| format!("{LOG}.{}", own.consumer())).chain(["cutover-timer.wake".to_owned()])
+        {
+            attempts.push(format!("$JS.ACK.{LOG}.{}.{own}.1.1.1", stage.consumer()));
+        }
     }
     for duty in Duty::ALL.into_iter().filter(|duty| !user.may_hold(*duty)) {
         attempts.extend([Subject::lease_of(duty, &hello), Subject::note_of(duty, &hello)]);

@@ -230,11 +230,17 @@ fn taken_by(program: Program) -> Vec<String> {
         [
             format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
             format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
-            format!("$JS.ACK.{stream}.{consumer}.>"),
-            format!("$JS.ACK.*.*.{stream}.{consumer}.>"),
         ]
+        .into_iter()
+        .chain(acknowledged(stream, &consumer))
     });
     taken.chain([timers]).collect()
+}
+
+/// Where the server takes acknowledgements for a consumer, in either form: the second begins with its domain and the account (NATS
+/// ADR-15). Each has its number of tokens, or one consumer's in the one form would be another's in the other.
+fn acknowledged(stream: &str, consumer: &str) -> [String; 2] {
+    [format!("$JS.ACK.{stream}.{consumer}.*.*.*.*.*"), format!("$JS.ACK.*.*.{stream}.{consumer}.*.*.*.*.>")]
 }
 
 /// Reading a stream: from its leader, and from any replica.
@@ -431,6 +437,47 @@ mod tests {
                     assert!(!imported.iter().any(|subject| is_within(&wanted, subject)), "{user}: {wanted}");
                     for wanted in [user.in_own_words(wanted.clone()), wanted] {
                         assert!(!user.permissions().publishes(&wanted), "{user}: {wanted}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every consumer, with the program whose it is, where it is one's alone.
+    fn consumers() -> Vec<(&'static str, String, Option<Program>)> {
+        let of_stages = Stage::ALL.map(|stage| (LOG_STREAM, stage.consumer(), Some(stage.program())));
+        of_stages.into_iter().chain([(TIMER_STREAM, WAKE_CONSUMER.to_owned(), None)]).collect()
+    }
+
+    /// Whether a subject may be of both patterns.
+    fn overlap(one: &[&str], other: &[&str]) -> bool {
+        match (one, other) {
+            ([], []) => true,
+            ([">"], [_, ..]) | ([_, ..], [">"]) => true,
+            ([a, one @ ..], [b, other @ ..]) => (a == b || *a == "*" || *b == "*") && overlap(one, other),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn nobody_acknowledges_what_another_program_takes() {
+        let tokens = |pattern: &'static str| pattern.split('.').collect::<Vec<_>>();
+        assert!(overlap(&tokens("a.*.b.>"), &tokens("a.c.*.d.e")) && overlap(&tokens("a.>"), &tokens("*.b")));
+        assert!(!overlap(&tokens("a.*"), &tokens("a.b.c")) && !overlap(&tokens("a.>"), &tokens("a")));
+        for user in BusUser::ALL {
+            let publish = user.permissions().publish;
+            for pattern in user.asks(BusUser::Operator).iter().chain(&publish) {
+                let asked: Vec<_> = pattern.split('.').collect();
+                for (stream, consumer, program) in consumers() {
+                    // As the server listens to them (nats-server 2.15), whatever its domain and its account are called.
+                    let listens = [
+                        format!("$JS.ACK.{stream}.{consumer}.*.*.*.*.*"),
+                        format!("$JS.ACK.*.*.{stream}.{consumer}.*.*.*.*.>"),
+                    ];
+                    let is_own = matches!(user, BusUser::Program(own) if program.is_none_or(|of| of == own));
+                    for listens in listens {
+                        let listens: Vec<_> = listens.split('.').collect();
+                        assert!(is_own || !overlap(&asked, &listens), "{user}: {pattern} is {consumer}'s");
                     }
                 }
             }
