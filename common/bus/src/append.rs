@@ -33,6 +33,8 @@ mod code {
     pub(super) const WRONG_LAST_SEQUENCE_CONSTANT: ErrorCode = ErrorCode(10164);
     pub(super) const BATCH_HAS_DUPLICATE: ErrorCode = ErrorCode(10201);
     pub(super) const DUPLICATE_IN_FLIGHT: ErrorCode = ErrorCode(10158);
+    pub(super) const BATCH_INCOMPLETE: ErrorCode = ErrorCode(10176);
+    pub(super) const TOO_MANY_BATCHES: ErrorCode = ErrorCode(10210);
 }
 
 /// A message to append.
@@ -55,6 +57,8 @@ pub(crate) enum Appended {
     },
     /// Something else was appended to the subject in the meantime: nothing was stored.
     Conflict,
+    /// The server has more batches begun than it allows, or has lost a part of this one: nothing was stored.
+    NoBatch,
 }
 
 /// The server's answer to a publish (NATS ADR-1, ADR-50).
@@ -216,6 +220,9 @@ pub(crate) async fn append(
         None => Ok(Appended::At(answer.seq.saturating_sub(before as u64))),
         Some(error) => match error.error_code() {
             code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_CONSTANT => Ok(Appended::Conflict),
+            // Whoever may write a hint may begin batches and leave them: the first messages of another are then refused unheard,
+            // and the last one makes none.
+            code::BATCH_INCOMPLETE | code::TOO_MANY_BATCHES => Ok(Appended::NoBatch),
             code::BATCH_HAS_DUPLICATE | code::DUPLICATE_IN_FLIGHT => Ok(Appended::Duplicate { at: None }),
             _ => Err(Error::of_jetstream(doing, &error)),
         },

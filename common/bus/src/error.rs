@@ -11,7 +11,6 @@ mod code {
     use super::ErrorCode;
 
     pub(super) const STORE_FAILED: ErrorCode = ErrorCode(10077);
-    pub(super) const BATCH_INCOMPLETE: ErrorCode = ErrorCode(10176);
 }
 
 /// An error of the bus.
@@ -118,7 +117,7 @@ pub enum Error {
         /// Its words.
         description: String,
     },
-    /// JetStream can't do it now: it has no leader, a replica starts, a part of a batch was lost with a connection.
+    /// JetStream can't do it now: it has no leader, or a replica starts.
     #[error("JetStream can't serve while {doing}: {description}")]
     Unavailable {
         /// What was being done.
@@ -188,8 +187,7 @@ impl Error {
             ErrorCode::STREAM_NOT_FOUND => Self::NotSetUp,
             ErrorCode::CLUSTER_NOT_AVAILABLE
             | ErrorCode::CLUSTER_NOT_LEADER
-            | ErrorCode::CLUSTER_NO_PEERS
-            | code::BATCH_INCOMPLETE => Self::Unavailable { doing, description },
+            | ErrorCode::CLUSTER_NO_PEERS => Self::Unavailable { doing, description },
             ErrorCode::INSUFFICIENT_RESOURCES
             | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
             | ErrorCode::MEMORY_RESOURCES_EXCEEDED

@@ -241,9 +241,9 @@ impl Journal {
         let work: Vec<_> = work.into_iter().take(BATCH_LIMIT).collect();
         let messages = std::iter::once(message.clone()).chain(work.iter().map(|(_, work)| work.clone()));
         match append(self, DECIDING, messages.collect()).await? {
-            // Work that another has published already makes the whole batch a duplicate: then the message goes alone, and
-            // what follows is derived from the log.
-            Appended::Duplicate { .. } => {
+            // Work that another has published already makes the whole batch a duplicate, and others' batches may leave no room for it:
+            // then the message goes alone, and what follows is derived from the log.
+            Appended::Duplicate { .. } | Appended::NoBatch => {
                 append_once(self, DECIDING, message).await?;
             }
             Appended::At(_) => {

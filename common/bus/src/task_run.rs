@@ -202,7 +202,7 @@ impl<'a, P: Performer> TaskRun<'a, P> {
         .await?
         {
             Appended::At(sequence) => Ok(Tried::Claimed(sequence)),
-            Appended::Duplicate { .. } | Appended::Conflict => {
+            Appended::Duplicate { .. } | Appended::Conflict | Appended::NoBatch => {
                 let Some(last) = Stored::last(bus, &subject).await? else { return Ok(Tried::Lost) };
                 Ok(match self.shared.journal.can_be(&last).await? {
                     true if last.id.as_ref() == Some(&id) => Tried::Claimed(last.sequence),

@@ -241,7 +241,7 @@ async fn kept(server: &Guarded, user: BusUser) -> Kept {
             |error| error.to_string(),
             |info| {
                 // How far one has come with one's own is one's own affair.
-                let taken = (!is_own).then(|| (info.delivered.stream_sequence, info.num_ack_pending));
+                let taken = (!is_own).then_some((info.delivered.stream_sequence, info.num_ack_pending));
                 format!("{} {:?} {:?} {taken:?}", info.name, info.created, info.config.pause_until)
             },
         ));
