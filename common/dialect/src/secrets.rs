@@ -42,12 +42,13 @@ impl Secrets {
         self.looked_at.push(file.to_owned());
         let mut parts: Before = BTreeMap::new();
         for Assignment { name, value, line } in assignments(text.unwrap_or_default()) {
+            let is_escaped = value.as_ref().is_ok_and(Quoted::is_escaped);
             let read = value.and_then(|value| parsed(&value, &parts));
             let is_literal =
                 read.as_ref().is_ok_and(|parts| parts.iter().all(|part| matches!(part, Part::Text(_))));
             let reference = match &read {
                 Err(why) => Err(*why),
-                Ok(_) if is_literal => from_line(text.unwrap_or_default(), line, file),
+                Ok(_) if is_literal => in_file(&name, is_escaped, file),
                 Ok(parts) => shell::reference(parts).ok_or("a value on several lines can't be referred to"),
             };
             parts.insert(name.clone(), read.ok());
@@ -85,8 +86,34 @@ struct Assignment {
 enum Quoted {
     /// In single quotes: as it is.
     Plain(String),
-    /// Without, or in double quotes: variables and commands are written out.
-    Open(String),
+    /// In double quotes: what stands behind a backslash is itself, but for line breaks; variables and commands are written out.
+    Double(String),
+    /// Without: the same, and line breaks are letters too.
+    Bare(String),
+}
+
+impl Quoted {
+    /// Whether more would have to be read of it than its letters, once it is known to have neither variables nor commands.
+    fn is_escaped(&self) -> bool {
+        matches!(self, Self::Double(text) | Self::Bare(text) if text.contains(['$', '\\']))
+    }
+
+    /// What variables and commands are looked for in, as dotenv does it: backslashes go first, but for those in front of a $.
+    fn unescaped(text: &str, keeps_breaks: bool) -> String {
+        let mut unescaped = String::with_capacity(text.len());
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            match (c, chars.clone().next()) {
+                ('\\', Some('n' | 'r')) if keeps_breaks => unescaped.push(c),
+                ('\\', Some(next)) if next != '$' => {
+                    unescaped.push(next);
+                    chars.next();
+                }
+                _ => unescaped.push(c),
+            }
+        }
+        unescaped
+    }
 }
 
 /// The variables that stand before; none where one can't be read.
@@ -123,13 +150,10 @@ fn value_of(text: &str) -> Result<Quoted, &'static str> {
         if !after.is_empty() && !after.starts_with('#') {
             return Err("more stands behind the quotes");
         }
-        return Ok(if quote == '\'' {
-            Quoted::Plain(inside.to_owned())
-        } else {
-            Quoted::Open(inside.to_owned())
-        });
+        let inside = inside.to_owned();
+        return Ok(if quote == '\'' { Quoted::Plain(inside) } else { Quoted::Double(inside) });
     }
-    // A comment begins behind a space, but not inside a command.
+    // A comment begins behind a space, but not inside a command. Without a space it is one for Kamal, and none for Compose.
     let (mut depth, mut end, mut before) = (0_usize, text.len(), ' ');
     for (index, c) in text.char_indices() {
         match c {
@@ -139,11 +163,12 @@ fn value_of(text: &str) -> Result<Quoted, &'static str> {
                 end = index;
                 break;
             }
+            '#' if depth == 0 => return Err("a # within a value without quotes is not read"),
             _ => {}
         }
         before = c;
     }
-    Ok(Quoted::Open(text.get(..end).unwrap_or_default().trim_end().to_owned()))
+    Ok(Quoted::Bare(text.get(..end).unwrap_or_default().trim_end().to_owned()))
 }
 
 /// Where the quote is that closes: not behind a backslash, nor, for a double one, inside a command.
@@ -170,7 +195,8 @@ fn closing(text: &str, quote: char) -> Option<usize> {
 fn parsed(value: &Quoted, before: &Before) -> Result<Vec<Part>, &'static str> {
     let text = match value {
         Quoted::Plain(text) => return Ok(vec![Part::Text(text.clone())]),
-        Quoted::Open(text) => text,
+        Quoted::Double(text) => Quoted::unescaped(text, true),
+        Quoted::Bare(text) => Quoted::unescaped(text, false),
     };
     let (mut parts, mut plain) = (Vec::new(), String::new());
     let mut rest = text.as_str();
@@ -179,9 +205,10 @@ fn parsed(value: &Quoted, before: &Before) -> Result<Vec<Part>, &'static str> {
         if parts.iter().map(size).sum::<usize>() > MOST {
             return Err("it names other variables too often");
         }
-        if c == '\\' {
-            plain.extend(after.chars().next());
-            rest = after.get(after.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default();
+        // Only those in front of a $ are left.
+        if let Some(after) = after.strip_prefix('$').filter(|_| c == '\\') {
+            plain.push('$');
+            rest = after;
             continue;
         }
         if c != '$' {
@@ -279,25 +306,26 @@ fn end_of_command(text: &str) -> Option<usize> {
     None
 }
 
-/// A command that prints the value which stands in a line, so that it stays where it is.
-fn from_line(text: &str, line: usize, file: &str) -> Result<String, &'static str> {
-    let whole = text.lines().nth(line - 1).unwrap_or_default();
-    let value = whole.split_once('=').map_or("", |(_, value)| value);
-    let inside = value.trim().trim_matches(['\'', '"']);
-    if inside.contains(['\\', '\'', '"', '#']) {
-        return Err("a value with quotes, # or \\ in it can't be referred to");
+/// A command that prints the value which a file gives a name, so that it stays where it is. It looks for the name each time, and
+/// fails where that isn't there, or where a variable or a command has taken the value's place since.
+fn in_file(name: &str, is_escaped: bool, file: &str) -> Result<String, &'static str> {
+    if is_escaped {
+        return Err("a value with $ or \\ in it can't be referred to, unless it stands in single quotes");
     }
-    // What is behind the sign; of a value in quotes, what is between the first and the last character there.
-    let script = if value.trim().len() == inside.len() {
-        format!("{line}s/^[^=]*=[[:space:]]*\\(.*[^[:space:]]\\).*$/\\1/p")
-    } else {
-        format!("{line}s/^[^=]*=[[:space:]]*.\\(.*\\).[[:space:]]*$/\\1/p")
-    };
+    let pattern = name.replace('.', "[.]");
+    let script = format!(
+        "sub(/^[ \\t]*(export[ \\t]+)?{pattern}[ \\t]*=[ \\t]*/,\"\"){{v=$0;f=1}}\
+         END{{sub(/[ \\t\\r]*$/,\"\",v);\
+         if(v~/^\\047[^\\047]*\\047[ \\t]*(#.*)?$/){{split(v,a,\"\\047\");v=a[2]}}\
+         else if(v~/^\"[^\"$\\\\]*\"[ \\t]*(#.*)?$/){{split(v,a,\"\\\"\");v=a[2]}}\
+         else{{sub(/(^|[ \\t]+)#.*$/,\"\",v);if(v~/^[\"\\047]|[#$\\\\]/)f=0}}\
+         if(!f){{print \"no value of {name} itself in \" FILENAME>\"/dev/stderr\";exit 1}}print v}}"
+    );
     let file = shlex::try_quote(file).map_err(|_| "the name of the file can't stand in a command")?;
     if file.contains(char::is_control) {
         return Err("the name of the file can't stand in a command");
     }
-    Ok(format!("cmd://sed -n '{script}' {file}"))
+    Ok(format!("cmd://awk '{script}' {file}"))
 }
 
 #[cfg(test)]
@@ -330,30 +358,80 @@ mod tests {
             ("T=$(op token)\nX=$T", "cmd://op token"),
             (
                 "S=$(kamal secrets fetch --adapter 1password A B)\nX=$(kamal secrets extract A $S)",
-                "cmd://sh -c 'eval \"kamal secrets extract A $(kamal secrets fetch --adapter 1password A B)\"'",
+                "cmd://sh -c 'part1=$(kamal secrets fetch --adapter 1password A B) && eval \"kamal secrets extract A ${part1}\"'",
             ),
         ] {
             assert_eq!(reference(line, "X"), expected, "{line}");
         }
     }
 
-    #[test]
-    fn a_value_stays_in_its_file() {
-        let folder = std::env::temp_dir().join(format!("cutover-dialect-{}", std::process::id()));
+    /// What the reference to a name of a file prints, or what it says on failing, once `now` stands in the file that was `text`.
+    fn read(text: &str, now: &str, name: &str) -> Result<String, String> {
+        let folder = std::env::temp_dir().join(format!("cutover-dialect-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("secrets");
-        let text = "# x\nA=hunter2\nexport B = \"two words\"\nC='$literal'\nD=\n";
-        std::fs::write(&path, text).unwrap();
         let mut secrets = Secrets::default();
         secrets.add(path.to_str().unwrap(), Some(text));
-        for (name, expected) in [("A", "hunter2"), ("B", "two words"), ("C", "$literal"), ("D", "")] {
-            let (reference, is_literal) = secrets.reference(name).unwrap();
-            assert!(is_literal && (expected.is_empty() || !reference.contains(expected)), "{reference}");
-            let words = shlex::split(reference.strip_prefix("cmd://").unwrap()).unwrap();
-            let output = Command::new(&words[0]).args(&words[1..]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end_matches('\n'), expected, "{name}");
-        }
+        let (reference, is_literal) = secrets.reference(name).unwrap();
+        assert!(is_literal && !reference.contains("hunter2"), "{reference}");
+        std::fs::write(&path, now).unwrap();
+        let words = shlex::split(reference.strip_prefix("cmd://").unwrap()).unwrap();
+        let output = Command::new(&words[0]).args(&words[1..]).output().unwrap();
         std::fs::remove_dir_all(folder).unwrap();
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned())
+        } else {
+            Err(String::from_utf8(output.stderr).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_value_stays_in_its_file() {
+        let text = "# x\nA=hunter2\nexport B = \"two hunter2\" # of two\nC='$hunter2 \"#\\'\nD=\nE=5'hunter2\"\n\
+                    F= hunter2 #no\r\nA.A=1hunter2\nG=old\nG=hunter2\n";
+        for (name, expected) in [
+            ("A", "hunter2"),
+            ("B", "two hunter2"),
+            ("C", "$hunter2 \"#\\"),
+            ("D", ""),
+            ("E", "5'hunter2\""),
+            ("F", "hunter2"),
+            ("A.A", "1hunter2"),
+            ("G", "hunter2"),
+        ] {
+            assert_eq!(read(text, text, name).as_deref(), Ok(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_that_of_its_name_wherever_it_stands() {
+        let text = "A1=hunter2\nB1=hunter2\n";
+        assert_eq!(read(text, "NEW=x\nB1=2\n\nA1=1\n", "A1").as_deref(), Ok("1"));
+        assert_eq!(read(text, "# B1=3\nB1='2'\n", "B1").as_deref(), Ok("2"));
+        for now in
+            ["A1=1\nXB1=2\nB1X=3\n#B1=4\n", "B1=$A1\n", "B1=\"$(cat x)\"\n", "B1=\"a\n", "B1=a#b\n", ""]
+        {
+            let told = read(text, now, "B1").unwrap_err();
+            assert!(told.contains("no value of B1 itself in "), "{now}: {told}");
+        }
+    }
+
+    #[test]
+    fn backslashes_and_comments_are_read_as_dotenv_does() {
+        for (line, expected) in [
+            (r#"X="a\nb\"$T""#, r#"a\nb"t"#),
+            (r"X=a\nb$T", "anbt"),
+            (r"X=\$S$T", "$St"),
+            (r"X=\\$S$T", "$St"),
+            (r#"X="$(printf '%s' \"a b\")""#, "a b"),
+            (r"X=<$T #no", "<t"),
+        ] {
+            let reference = reference(line, "X");
+            let words = shlex::split(reference.strip_prefix("cmd://").unwrap()).unwrap();
+            let output =
+                Command::new(&words[0]).args(&words[1..]).env("T", "t").env("S", "s").output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{line}: {reference}");
+        }
     }
 
     #[test]
@@ -362,6 +440,8 @@ mod tests {
         assert!(unread("X=\"a\nb\""));
         assert!(unread("X=$(cat a"));
         assert!(unread("X=a\\nb"));
+        assert!(unread("X=a#b"));
+        assert!(unread("X=a$T#b"));
         assert_eq!(of("Y=1").reference("X"), Err(NoSecret::Unknown(".kamal/secrets".to_owned())));
         let doubling: String = (1..40).map(|n| format!("A{n}=$A{}$A{}\n", n - 1, n - 1)).collect();
         assert!(of(&doubling).reference("A39").is_err());

@@ -18,21 +18,18 @@ const META: &str = "$`|&;<>()*?[]#~{}!\n";
 pub(crate) fn reference(parts: &[Part]) -> Option<String> {
     let script = match parts {
         [Part::Variable { name, default: None }] => return Some(format!("env://{name}")),
-        [Part::Command(parts)] => match parts.as_slice() {
-            [Part::Text(command)] => {
-                let command = command.trim();
-                if is_plain(command) {
-                    return Some(format!("cmd://{command}"));
-                }
-                command.to_owned()
+        [Part::Command(parts)] => {
+            if let [Part::Text(command)] = parts.as_slice()
+                && is_plain(command.trim())
+            {
+                return Some(format!("cmd://{}", command.trim()));
             }
-            parts => format!("eval \"{}\"", quoted(parts)),
-        },
-        // The status of an assignment is that of the last command in it, of an argument it would be lost.
-        parts if parts.iter().any(|part| matches!(part, Part::Command(_))) => {
-            format!("v=\"{}\" && printf %s \"$v\"", quoted(parts))
+            command(parts, &mut 0)
         }
-        parts => format!("printf %s \"{}\"", quoted(parts)),
+        parts => {
+            let (before, text) = quoted(parts, &mut 0);
+            format!("{before}printf %s \"{text}\"")
+        }
     };
     let script = shlex::try_quote(&script).ok()?.into_owned();
     let is_one_line = !script.contains(char::is_control);
@@ -47,20 +44,35 @@ pub(crate) fn is_plain(command: &str) -> bool {
     words.and_then(|words| words.into_iter().next()).is_some_and(|program| !program.contains('='))
 }
 
-/// The parts as they stand between double quotes.
-fn quoted(parts: &[Part]) -> String {
-    let one = |part: &Part| match part {
-        Part::Text(text) => escaped(text),
-        Part::Variable { name, default: None } => format!("${{{name}?}}"),
-        Part::Variable { name, default: Some(default) } => {
-            format!("${{{name}-{}}}", escaped(default).replace('}', "\\}"))
+/// A command of these parts, as a shell reads it.
+fn command(parts: &[Part], taken: &mut usize) -> String {
+    if let [Part::Text(command)] = parts {
+        return command.trim().to_owned();
+    }
+    let (before, text) = quoted(parts, taken);
+    format!("{before}eval \"{text}\"")
+}
+
+/// The parts as they stand between double quotes, and what comes before that: each command in an assignment of its own, whose status
+/// is the command's. Anywhere else it would be lost.
+fn quoted(parts: &[Part], taken: &mut usize) -> (String, String) {
+    let (mut before, mut text) = (String::new(), String::new());
+    for part in parts {
+        match part {
+            Part::Text(part) => text += &escaped(part),
+            Part::Variable { name, default: None } => text += &format!("${{{name}?}}"),
+            Part::Variable { name, default: Some(default) } => {
+                text += &format!("${{{name}-{}}}", escaped(default).replace('}', "\\}"));
+            }
+            Part::Command(parts) => {
+                *taken += 1;
+                let name = format!("part{taken}");
+                before += &format!("{name}=$({}) && ", command(parts, taken));
+                text += &format!("${{{name}}}");
+            }
         }
-        Part::Command(parts) => match parts.as_slice() {
-            [Part::Text(command)] => format!("$({})", command.trim()),
-            parts => format!("$(eval \"{}\")", quoted(parts)),
-        },
-    };
-    parts.iter().map(one).collect()
+    }
+    (before, text)
 }
 
 /// A text as it stands between double quotes.
@@ -147,9 +159,18 @@ mod tests {
 
     #[test]
     fn a_command_that_fails_in_the_middle_fails_the_whole() {
-        let reference = reference(&[text("a"), Part::Command(vec![text("false")])]).unwrap();
-        let words = shlex::split(reference.strip_prefix("cmd://").unwrap()).unwrap();
-        assert!(!Command::new(&words[0]).args(&words[1..]).status().unwrap().success());
+        let run = |command: &str| Part::Command(vec![text(command)]);
+        for parts in [
+            vec![text("a"), run("false")],
+            vec![run("false"), text("a"), run("true")],
+            vec![Part::Command(vec![text("printf %s "), run("false")])],
+            vec![text("a"), Part::Command(vec![text("printf %s "), run("false"), run("true")]), run("true")],
+        ] {
+            let reference = reference(&parts).unwrap();
+            let words = shlex::split(reference.strip_prefix("cmd://").unwrap()).unwrap();
+            let output = Command::new(&words[0]).args(&words[1..]).output().unwrap();
+            assert!(!output.status.success(), "{reference}");
+        }
     }
 
     #[test]
