@@ -38,11 +38,21 @@ async fn a_project_of_kamal_deploys_as_it_is_and_its_import_is_the_same() {
     write("config/deploy.yml", &file.join("\n"));
     write(".kamal/secrets", "TOKEN=$(cat token.txt)\n");
     write("token.txt", "of a file");
+    scene.host.exec(&["docker", "network", "create", "kamal"]).unwrap();
     write(".dockerignore", "config\n.kamal\ncutover.yaml\ntoken.txt\n");
 
     scene.cutover(&["deploy"]).exited(0, &["config/deploy.yml is a file of Kamal", "boot.limit"]);
     scene.serves("k1").await;
     let [replica] = scene.replicas().try_into().unwrap();
+    let init = [
+        "docker",
+        "inspect",
+        "--format",
+        "{{.HostConfig.Init}} {{json .NetworkSettings.Networks}}",
+        &replica,
+    ];
+    let init = scene.host.exec(&init).unwrap();
+    assert!(init.starts_with("false") && init.contains("\"kamal\""), "{init}");
     let env = ["docker", "inspect", "--format", "{{json .Config.Env}}", &replica];
     let env = scene.host.exec(&env).unwrap();
     assert!(env.contains("\"TOKEN=of a file\"") && env.contains("\"PLAIN=true\""), "{env}");

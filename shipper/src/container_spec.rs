@@ -86,7 +86,7 @@ fn no_health_check() -> HealthConfig {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use cutover_core::{Container, ReplicaSet, Resources, Role, Span};
 
@@ -114,6 +114,7 @@ mod tests {
             hosts: Vec::new(),
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            without: BTreeSet::new(),
             resources: Resources::default(),
             stop: None,
             overlap: true,

@@ -238,7 +238,7 @@ impl Settings {
 
     /// Whether a worker that knows protocol 6 of the journal would ask replicas something else or less, would take a canary
     /// otherwise, would run as root what mustn't, would ask for locks and bring rows over by its own measure, would rehearse
-    /// nothing, or look for a secret where it isn't.
+    /// nothing, would give a role what it is to be without, or look for a secret where it isn't.
     pub(crate) fn needs_protocol_7(&self) -> bool {
         need_protocol_7(&self.readiness, &self.probes)
             || self.canary.needs_protocol_7()
@@ -248,6 +248,7 @@ impl Settings {
             || !self.backfill.are_usual()
             || self.rehearsal.is_some()
             || !self.sidecars.is_empty()
+            || self.roles.iter().any(|role| !role.without.is_empty())
             || !self.needed_secrets().is_empty()
     }
 

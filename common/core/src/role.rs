@@ -1,6 +1,6 @@
 //! Roles beside the one that gets traffic: the same image with another command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub struct Role {
     /// Environment by reference, over the service's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, Reference>,
+    /// Variables of the service's environment that it hasn't.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub without: BTreeSet<String>,
     /// Limits of one replica, over the service's.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
@@ -46,7 +49,7 @@ impl Settings {
     /// The settings of a replica of a role: these, and the role's over them.
     pub fn as_role(&self, role: &Role) -> Self {
         let mut own = self.clone();
-        for name in role.env.keys().chain(role.secrets.keys()) {
+        for name in role.without.iter().chain(role.env.keys()).chain(role.secrets.keys()) {
             own.env.remove(name);
             own.secrets.remove(name);
         }

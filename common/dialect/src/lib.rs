@@ -217,6 +217,7 @@ impl Translation<'_> {
                 "container.no_new_privileges",
                 "with cap_add, what Docker gives every container; without both it may less",
             ),
+            ("container.init", "as Docker starts it; without this line a process 1 reaps"),
             ("proxy.tls.acme", "a certificate is ordered"),
         ];
         let own = own.into_iter().map(|(key, comment)| (key.to_owned(), comment.to_owned()));

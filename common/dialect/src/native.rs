@@ -25,9 +25,10 @@ const CAPABILITIES: [&str; 14] = [
     "SYS_CHROOT",
 ];
 
-/// The container may what Docker lets it: what ran there so far relies on it, knowing or not.
+/// The container may what Docker lets it, and its program is its process 1: what ran there so far relies on it, knowing or not.
 pub(crate) fn as_docker_gives(tree: &mut Tree, place: Place) {
     let all = CAPABILITIES.iter().map(|name| (place, (*name).to_owned())).collect();
     tree.list(&OPEN_CONTAINER, place, all);
     tree.text(&["container", "no_new_privileges"], place, "false");
+    tree.text(&["container", "init"], place, "false");
 }

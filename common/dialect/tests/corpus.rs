@@ -126,10 +126,20 @@ fn targets(file: &DeployFile) -> Vec<Target> {
     file.targets().to_vec()
 }
 
-/// What is expected: the native file, with what Docker gives a container unless it says something of that.
-fn expected(text: &str) -> Vec<Target> {
+/// What is expected: the native file, with what Docker gives a container unless it says something of that: its capabilities, and the
+/// program itself as process 1. Kamal starts each on its own network (its documentation, "How Kamal works").
+fn expected(project: &Project, text: &str) -> Vec<Target> {
     let file = DeployFile::parse(text, "expected").unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut targets = targets(&file);
+    for target in &mut targets {
+        target.settings.container.without_init = !text.contains("init: true");
+        for sidecar in &mut target.sidecars {
+            sidecar.container.without_init = true;
+        }
+        if project.files.contains_key("config/deploy.yml") {
+            target.settings.container.networks.insert(0, "kamal".to_owned());
+        }
+    }
     if !text.contains("cap_add") {
         for target in &mut targets {
             target.settings.container.cap_add = DOCKERS.iter().map(|name| (*name).to_owned()).collect();
@@ -152,9 +162,9 @@ fn each_file_is_what_kamals_rules_say() {
         translated(&case.project, |translation| {
             let mut translation = translation.unwrap_or_else(|error| panic!("{name}: {error}"));
             let direct = translation.deploy_file().unwrap_or_else(|error| panic!("{name}: {error}"));
-            let mut wanted = expected(&case.expected);
+            let mut wanted = expected(&case.project, &case.expected);
             if !case.second.is_empty() {
-                wanted.extend(expected(&case.second));
+                wanted.extend(expected(&case.project, &case.second));
             }
             pretty_eq(name, &targets(&direct), &wanted);
             let left = translation.report().into_iter().filter(|line| matches!(line.fate, Fate::Left { .. }));

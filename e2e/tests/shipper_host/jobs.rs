@@ -1,6 +1,6 @@
 //! Roles that get no traffic: they start, change hands and end with the release, each in its own time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_core::{HttpCheck, Plan, Replica, ReplicaSet, Resources, Role, Span, Stage};
 
@@ -15,6 +15,7 @@ fn role(name: &str, overlap: bool) -> Role {
         hosts: Vec::new(),
         env: BTreeMap::from([("ROLE".to_owned(), name.to_owned())]),
         secrets: BTreeMap::new(),
+        without: BTreeSet::new(),
         resources: Resources { memory: Some(32 << 20), ..Resources::default() },
         stop: Some(Span::seconds(20)),
         overlap,

@@ -8,6 +8,7 @@ use super::node::Node;
 use super::raw::{Host, Variable};
 use super::resources::resources;
 use super::section::{Section, scalar};
+use super::text::variable_name;
 use super::units::{flag, span, whole};
 use crate::{HostName, Resources, Role, RoleName, Span};
 
@@ -22,6 +23,7 @@ pub(super) struct RawRole {
     replicas: Option<u32>,
     hosts: Option<Vec<(Place, HostName)>>,
     env: BTreeMap<String, Variable>,
+    without: Option<Vec<(Place, String)>>,
     resources: Resources,
     stop: Option<Span>,
     overlap: Option<bool>,
@@ -59,6 +61,12 @@ fn role(mut section: Section<'_>, place: Place, problems: &mut Problems) -> RawR
             items.into_iter().filter_map(host).collect()
         }),
         env: section.section("env", problems).map(|section| env(section, problems)).unwrap_or_default(),
+        without: section.list("without", problems).map(|items| {
+            let name = |(path, item): (String, &Node)| {
+                Some((item.place, scalar(&path, item, variable_name, problems)?))
+            };
+            items.into_iter().filter_map(name).collect()
+        }),
         resources: section
             .section("resources", problems)
             .map(|section| resources(section, problems))
@@ -94,6 +102,7 @@ impl RawRole {
             replicas: self.replicas.or(under.replicas),
             hosts: self.hosts.or(under.hosts),
             env,
+            without: self.without.or(under.without),
             resources: self.resources.over(under.resources),
             stop: self.stop.or(under.stop),
             overlap: self.overlap.or(under.overlap),
@@ -102,10 +111,11 @@ impl RawRole {
     }
 }
 
-/// What a destination with these hosts makes of them.
+/// What a destination with these hosts makes of them, where the service `has` some variables.
 pub(super) fn resolved(
     roles: Roles,
     hosts: &[Host],
+    has: impl Fn(&str) -> bool,
     destination: &str,
     problems: &mut Problems,
 ) -> Vec<Role> {
@@ -126,6 +136,17 @@ pub(super) fn resolved(
                     .add(unknown.hint("a role runs on hosts of its destination, where the service runs too"));
             }
         }
+        for (place, name) in role.without.iter().flatten() {
+            let message = if role.env.contains_key(name) {
+                format!("the role has '{name}' of its own")
+            } else if !has(name) {
+                format!("the service has no variable '{name}' at destination '{destination}'")
+            } else {
+                continue;
+            };
+            let wrong = Problem::new(&format!("{path}.without"), *place, message);
+            problems.add(wrong.hint("it names variables of the service that the role is not to have"));
+        }
         let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
         for (name, variable) in role.env {
             match variable {
@@ -140,6 +161,7 @@ pub(super) fn resolved(
             hosts: role.hosts.into_iter().flatten().map(|(_, host)| host).collect(),
             env,
             secrets,
+            without: role.without.into_iter().flatten().map(|(_, name)| name).collect(),
             resources: role.resources,
             stop: role.stop,
             overlap: role.overlap.unwrap_or(true),

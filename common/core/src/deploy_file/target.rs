@@ -133,6 +133,8 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             Variable::Secret(reference) => drop(secrets.insert(name, reference)),
         }
     }
+    let has = |name: &str| env.contains_key(name) || secrets.contains_key(name);
+    let roles = roles::resolved(layer.roles, &there.hosts, has, there.name.as_str(), problems);
     let usual = Timeouts::default();
     let port = raw.port.unwrap_or(80);
     let proxy = routing::resolved(layer.proxy, &there.layer.proxy, port, there.name.as_str(), problems);
@@ -175,7 +177,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         engine: migrations.engine.unwrap_or_default(),
         database: migrations.database,
         rails,
-        roles: roles::resolved(layer.roles, &there.hosts, there.name.as_str(), problems),
+        roles,
         models: Vec::new(),
         sidecars: Vec::new(),
         warm: layer.warm.unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! What a deploy file says of roles.
 
+use std::collections::BTreeSet;
+
 use cutover_core::{DeployFile, HostName, Plan, Release, Resources, Role, Source, Span};
 
 use super::{parse, references, texts, with};
@@ -13,6 +15,7 @@ pub fn sample(host: &str, overlap: bool) -> Role {
         hosts: vec![host.parse().unwrap()],
         env: texts(&[("QUEUES", "*")]),
         secrets: references(&[]),
+        without: BTreeSet::from(["LICENCE".into()]),
         resources: Resources { memory: Some(1 << 30), ..Resources::default() },
         stop: Some(Span::seconds(300)),
         overlap,
@@ -38,6 +41,33 @@ fn a_role_is_the_service_with_what_it_says_over_it() {
     assert_eq!(own.timeouts.stop, Span::seconds(5));
     let all: Vec<String> = settings.needed_secrets().into_iter().map(|needed| needed.key).collect();
     assert_eq!(all, ["env.secret.D", "roles.jobs.env.secret.B"]);
+}
+
+#[test]
+fn a_role_is_without_what_it_says_of_the_services_variables() {
+    let text = "image: hello\nenv: {clear: {A: a, B: b}, secret: {C: env://C, D: env://D}}\n\
+                roles: {jobs: {command: work, env: {E: e}, without: [A, C]}, mail: {command: mail}}";
+    let settings = with(text).settings;
+    let [jobs, mail] = <[Role; 2]>::try_from(settings.roles.clone()).unwrap();
+    let own = settings.as_role(&jobs);
+    assert_eq!(own.env, texts(&[("B", "b"), ("E", "e")]));
+    assert_eq!(own.secrets, references(&[("D", "env://D")]));
+    assert_eq!(settings.as_role(&mail).env, settings.env);
+    // An older worker would give it them; and a role without it is stored as it always was.
+    let settings = with("env: {A: a}\nroles: {jobs: {command: work, without: [A]}}").settings;
+    let release = |settings| Release {
+        version: "v1".into(),
+        source: Source::Image("hello".into()),
+        settings,
+        migrations: Vec::new(),
+    };
+    let stored = serde_json::to_string(&release(settings.clone())).unwrap();
+    assert_eq!(serde_json::from_str::<Release>(&stored).unwrap(), release(settings.clone()));
+    assert_eq!(Plan::protocol_for(&release(settings.clone())), 7);
+    let mut settings = settings;
+    settings.roles[0].without.clear();
+    assert_eq!(Plan::protocol_for(&release(settings.clone())), 4);
+    assert!(!serde_json::to_string(&settings).unwrap().contains("without"));
 }
 
 #[test]

@@ -148,7 +148,7 @@ pub(super) fn role(name: &str, item: &Item<'_>, tree: &mut Tree, reading: &mut R
     for (key, known) in OPTIONS {
         if let Some(item) = keys.take(key) {
             if matches!(known, "memory" | "cpus" | "cpu-shares" | "pids-limit" | "shm-size" | "gpus") {
-                option(known, &item, Whose::Role(&fitting), tree, reading);
+                option(known, &item, Whose::Role(&fitting, None), tree, reading);
             } else {
                 reading.left(&item, "a role has the container of the service");
             }

@@ -91,11 +91,16 @@ fn login(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
 
 fn builder(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
     let Some(mut keys) = reading.keys(item) else { return };
-    match keys.take("context") {
-        Some(item) => drop(reading.carry(tree, &item, &["builder", "context"])),
-        None => of_commit(item, tree, reading),
-    }
-    for key in ["dockerfile", "target", "remote"] {
+    let context = keys.take("context");
+    let context = match &context {
+        Some(item) => reading.carry(tree, item, &["builder", "context"]).unwrap_or_default(),
+        None => {
+            of_commit(item, tree, reading);
+            ".".to_owned()
+        }
+    };
+    dockerfile(item, keys.take("dockerfile"), &context, tree, reading);
+    for key in ["target", "remote"] {
         if let Some(item) = keys.take(key) {
             reading.carry(tree, &item, &["builder", key]);
         }
@@ -107,7 +112,15 @@ fn builder(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
         && let Some(args) = reading.keys(&item)
     {
         for (name, item) in args.all() {
-            reading.carry(tree, &item, &["builder", "args", name]);
+            if is_of_environment(&item, reading) {
+                reading.wrong(
+                    &item,
+                    "this argument would stand in the release, and in an imported file, with the value that it has here",
+                    "write the value if anybody may read it; a secret is given to the build by `builder: {secrets: [NAME]}`, and read with RUN --mount=type=secret",
+                );
+            } else {
+                reading.carry(tree, &item, &["builder", "args", name]);
+            }
         }
     }
     if let Some(item) = keys.take("secrets") {
@@ -148,6 +161,62 @@ fn builder(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
     keys.done(reading, |key| {
         (key == "multiarch").then_some("this is a key of Kamal 1: it is `arch` in Kamal 2")
     });
+}
+
+/// Kamal looks for it in the project's folder, and Docker here in the context.
+fn dockerfile(
+    builder: &Item<'_>,
+    item: Option<Item<'_>>,
+    context: &str,
+    tree: &mut Tree,
+    reading: &mut Reading<'_>,
+) {
+    let path = match &item {
+        Some(item) => {
+            let Some(path) = reading.text(item) else { return };
+            path
+        }
+        None => "Dockerfile".to_owned(),
+    };
+    let at = item.as_ref().unwrap_or(builder);
+    let (folder, file) = (parts(context), parts(&path));
+    let inside = match (&folder, &file) {
+        (Some(folder), Some(file)) => file.strip_prefix(folder.as_slice()).map(|rest| rest.join("/")),
+        _ => None,
+    };
+    let Some(inside) = inside.filter(|inside| !inside.is_empty()) else {
+        reading.wrong_key(
+            at,
+            format!("{path} of the project's folder is not inside of the context, {context}, and here it has to be"),
+            "put it there and name it from the project's folder, as Kamal does; or make the project's folder the context",
+        );
+        return;
+    };
+    let to = ["builder", "dockerfile"];
+    let Some(item) = &item else { return };
+    tree.text(&to, item.node.place, &*inside);
+    if inside == path {
+        reading.carried(item, &to);
+    } else {
+        reading.changed(item, &to, format!("it is looked for in the context, {context}"));
+    }
+}
+
+/// The names that a path below the project's folder is made of; none where it leads out of it.
+fn parts(path: &str) -> Option<Vec<&str>> {
+    let all: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    (!path.starts_with('/') && !all.contains(&"..")).then_some(all)
+}
+
+/// Whether a value, or a part of it, is one that doesn't stand in the file.
+fn is_of_environment(item: &Item<'_>, reading: &mut Reading<'_>) -> bool {
+    let Value::Text(_) = item.node.value else { return false };
+    reading.pieces(item).into_iter().flatten().any(|piece| match piece {
+        Piece::Text(_) => false,
+        Piece::Variable(variable) => {
+            variable.default.is_none() || (reading.around.variable)(&variable.name).is_some()
+        }
+    })
 }
 
 /// The Docker Engine's BuildKit builds for one.

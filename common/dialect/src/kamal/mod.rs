@@ -37,6 +37,12 @@ const HOOKS: [&str; 9] = [
 const READINESS_DELAY: &str = "7s";
 const DRAIN_TIMEOUT: &str = "30s";
 
+/// The network that Kamal puts every container on.
+const NETWORK: &str = "kamal";
+
+/// The variable in which Kamal tells a container its destination.
+const DESTINATION: &str = "KAMAL_DESTINATION";
+
 /// A destination that is being read: as Kamal names it, if it does, and as the native file does.
 #[derive(Clone, Copy)]
 pub(crate) struct Here<'a> {
@@ -80,6 +86,7 @@ pub(crate) fn native(root: &Node, here: Here<'_>, reading: &mut Reading<'_>) -> 
         None => Servers::none(&none),
     };
     as_docker_gives(&mut tree, servers.place);
+    tree.push(&["container", "networks"], servers.place, NETWORK);
     proxy::proxy(keys.take("proxy"), servers.primary().proxy.as_ref(), &mut tree, reading);
     let steady = seconds_or(keys.take("readiness_delay"), READINESS_DELAY, reading);
     let drain = seconds_or(keys.take("drain_timeout"), DRAIN_TIMEOUT, reading);
@@ -101,6 +108,14 @@ pub(crate) fn native(root: &Node, here: Here<'_>, reading: &mut Reading<'_>) -> 
     );
     servers.roles(&role_stop, &steady, &mut tree, reading);
     env::environment(env.as_ref(), &servers, &mut tree, reading);
+    // What else Kamal sets is different in each container.
+    let is_set = |section| tree.names(&["env", section]).iter().any(|name| name == DESTINATION);
+    if let Some(name) = here.kamal
+        && !is_set("clear")
+        && !is_set("secret")
+    {
+        tree.text(&["env", "clear", DESTINATION], servers.place, name);
+    }
     if let Some(item) = keys.take("retain_containers") {
         reading.carry_number(&mut tree, &item, &["retain"]);
     }
@@ -108,7 +123,7 @@ pub(crate) fn native(root: &Node, here: Here<'_>, reading: &mut Reading<'_>) -> 
         ssh(&item, &mut tree, reading);
     }
     if let Some(item) = keys.take("accessories") {
-        accessories(&item, &mut tree, reading);
+        accessories(&item, reading);
     }
     if let Some(item) = keys.take("boot") {
         boot(&item, reading);
@@ -190,15 +205,14 @@ fn secrets(path: Option<Item<'_>>, here: Here<'_>, reading: &mut Reading<'_>) {
 fn service(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
     let Some(name) = reading.text(item) else { return };
     let fitting = name.to_ascii_lowercase().replace('_', "-");
-    if fitting == name {
-        reading.carried(item, &["service"]);
-    } else {
-        reading.changed(
-            item,
-            &["service"],
-            format!("a name has small letters, digits and - here: {fitting}"),
-        );
+    if fitting != name {
+        reading.turned(item, format!("a name has small letters, digits and - here: {fitting}"));
     }
+    reading.changed(
+        item,
+        &["service"],
+        "its containers have no KAMAL_VERSION, KAMAL_CONTAINER_NAME and KAMAL_HOST",
+    );
     tree.text(&["service"], item.node.place, fitting);
 }
 
@@ -231,9 +245,9 @@ fn container(
             }
         }
     }
-    if let Some(item) = primary.logging.as_ref().or(logging.as_ref())
-        && let Some(mut part) = reading.keys(item)
-    {
+    // The role's over the file's, key by key.
+    for item in logging.iter().chain(&primary.logging) {
+        let Some(mut part) = reading.keys(item) else { continue };
         if let Some(item) = part.take("driver") {
             reading.carry(tree, &item, &["container", "logging", "driver"]);
         }
@@ -243,8 +257,12 @@ fn container(
         }
         part.done(reading, |_| None);
     }
-    if let (Some(item), Some(_)) = (&logging, &primary.logging) {
-        reading.turned(item, "the role that is the service has one of its own");
+    for (item, what) in [(&primary.labels, "labels"), (&primary.logging, "logging")] {
+        if let Some(item) = item
+            && servers.others().next().is_some()
+        {
+            reading.left(item, format!("the roles beside the service have its {what} too"));
+        }
     }
     if let (Some(item), Some(_)) = (&assets, &primary.asset_path) {
         reading.turned(item, "the role that is the service has one of its own");
@@ -298,7 +316,7 @@ fn ssh(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
 }
 
 /// What runs beside the service stays as it is, and the service reaches it where Kamal has put it.
-fn accessories(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
+fn accessories(item: &Item<'_>, reading: &mut Reading<'_>) {
     let Some(keys) = reading.keys(item) else { return };
     for (_, item) in keys.all() {
         reading.left(
@@ -306,18 +324,7 @@ fn accessories(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
             "it stays as it is: Cutover doesn't touch it, and Kamal goes on with it (`kamal accessory …`)",
         );
     }
-    if !keys.entries.is_empty() {
-        let networks = matches!(tree.at(&["container", "networks"]), Some(Node { value: Value::List(items), .. })
-            if items.iter().any(|item| matches!(&item.value, Value::Text(text) if text == "kamal")));
-        if !networks {
-            tree.push(&["container", "networks"], item.place, "kamal");
-        }
-        reading.changed(
-            item,
-            &["container", "networks"],
-            "the service has Kamal's network too, where it finds them by their names",
-        );
-    }
+    reading.turned(item, "the service finds them by their names, on Kamal's network");
 }
 
 fn boot(item: &Item<'_>, reading: &mut Reading<'_>) {

@@ -6,13 +6,14 @@ use cutover_core::tree::{Node, Value};
 
 use crate::native::OPEN_CONTAINER;
 use crate::reading::{Item, Reading};
-use crate::tree::Tree;
+use crate::tree::{Tree, same};
 
 /// Whose options they are.
 #[derive(Clone, Copy)]
 pub(crate) enum Whose<'a> {
     Service,
-    Role(&'a str),
+    /// A role's, with the options of the one that is the service.
+    Role(&'a str, Option<&'a Item<'a>>),
 }
 
 /// What limits a container, by `docker run`'s words and by ours.
@@ -73,12 +74,24 @@ pub(crate) fn one(key: &str, item: &Item<'_>, whose: Whose<'_>, tree: &mut Tree,
     }
     match whose {
         Whose::Service => option(key, item, tree, reading),
-        Whose::Role(name) => reading.wrong_key(
+        Whose::Role(_, service) if is_the_services(key, item, service) => {
+            reading.turned(item, "it has it with the container of the service");
+        }
+        Whose::Role(..) if is_the_same_everywhere(key) => switch(key, item, tree, reading),
+        Whose::Role(..) if key == "stop-timeout" => {
+            reading.idle(item, "the role's `stop_timeout` counts, or the file's");
+        }
+        Whose::Role(name, _) => reading.wrong_key(
             item,
             format!("role '{name}' has the container of the service, and limits of its own alone"),
             "say it of the role that is the service, or leave it out",
         ),
     }
+}
+
+/// Whether an option says nothing of a container here, whoever has it.
+fn is_the_same_everywhere(key: &str) -> bool {
+    matches!(key, "restart" | "no-healthcheck") || key.starts_with("health-")
 }
 
 /// Whether it was a limit.
@@ -91,7 +104,7 @@ fn resource(
 ) -> bool {
     let prefix: Vec<&str> = match whose {
         Whose::Service => vec!["resources"],
-        Whose::Role(name) => vec!["roles", name, "resources"],
+        Whose::Role(name, _) => vec!["roles", name, "resources"],
     };
     let at = |last: &[&'static str]| [prefix.clone(), last.to_vec()].concat();
     if let Some((_, to)) = RESOURCES.iter().find(|(known, _)| *known == key) {
@@ -236,6 +249,46 @@ fn capability(name: &str, is_given: bool, place: Place, tree: &mut Tree) {
         left.push(Node { place, value: Value::Text(name.to_owned()) });
     }
     tree.put(&OPEN_CONTAINER, place, Value::List(left));
+}
+
+/// What of the options of one role is about its container, and may be there.
+fn of_container<'n>(item: Option<&Item<'n>>) -> Vec<(String, &'n Node)> {
+    let Some(Item { node: Node { value: Value::Map(entries), .. }, .. }) = item else { return Vec::new() };
+    let all = entries.iter().map(|entry| (entry.key.replace('_', "-"), &entry.node));
+    let is_known = |key: &str| {
+        matches!(key, "read-only" | "init" | "cap-add" | "cap-drop" | "security-opt")
+            || SINGLE.iter().any(|(known, _)| *known == key)
+            || LISTED.iter().any(|(known, _)| *known == key)
+            || NAMED.iter().any(|(known, ..)| *known == key)
+    };
+    all.filter(|(key, _)| is_known(key)).collect()
+}
+
+/// A role beside the service has the service's container. What the service's own role has of it, a role that hasn't would have too.
+pub(crate) fn only_the_services(
+    service: Option<&Item<'_>>,
+    role: Option<&Item<'_>>,
+    (name, path, place): (&str, &str, Place),
+    reading: &mut Reading<'_>,
+) {
+    let own = of_container(role);
+    for (key, _) in of_container(service) {
+        // Of another value that one is told.
+        if !own.iter().any(|(its, _)| *its == key) {
+            let message =
+                format!("the service has the option {key}, and role '{name}' not: here it would have it too");
+            let widened = Problem::new(path, place, message);
+            reading.problems.add(
+                widened
+                    .hint("say it in the role's `options` too, or deploy the role as a service of its own"),
+            );
+        }
+    }
+}
+
+/// Whether the role that is the service has the same option.
+fn is_the_services(key: &str, item: &Item<'_>, service: Option<&Item<'_>>) -> bool {
+    of_container(service).iter().any(|(its, node)| its == key && same(node, item.node))
 }
 
 /// A role has the limits of the service unless it has its own, and with Kamal it has none: what it would have here is not meant.

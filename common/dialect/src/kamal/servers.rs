@@ -164,9 +164,11 @@ impl<'n> Servers<'n> {
             let hosts = role.hosts.iter().map(|host| (host.place, host.name.clone())).collect();
             tree.list(&["roles", name, "hosts"], place, hosts);
         }
+        let of_service = primary.options.as_ref();
         if let Some(item) = &role.options {
-            options::options(item, Whose::Role(name), tree, reading);
+            options::options(item, Whose::Role(name, of_service), tree, reading);
         }
+        options::only_the_services(of_service, role.options.as_ref(), (name, &path, place), reading);
         options::not_inherited(name, &path, place, tree, reading);
         if let Some(item) = &role.proxy {
             let is_off =
