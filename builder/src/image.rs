@@ -2,7 +2,7 @@
 
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptions;
-use cutover_core::PrivateImage;
+use cutover_core::{PrivateImage, with_tag};
 use cutover_secrets::Values;
 use futures_util::TryStreamExt;
 use tokio::time::timeout;
@@ -58,23 +58,4 @@ impl Engine {
 /// Whether the Docker Engine has no such image.
 pub(crate) fn is_absent(error: &bollard::errors::Error) -> bool {
     matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: NOT_FOUND, .. })
-}
-
-/// Adds the tag that is meant where there is neither tag nor digest: the Docker Engine would pull all tags.
-fn with_tag(reference: &str) -> String {
-    let name = reference.rsplit('/').next().unwrap_or(reference);
-    if name.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tag_is_completed_and_the_port_is_no_tag() {
-        assert_eq!(with_tag("debian"), "debian:latest");
-        assert_eq!(with_tag("localhost:5000/team/app"), "localhost:5000/team/app:latest");
-        assert_eq!(with_tag("localhost:5000/team/app:v1"), "localhost:5000/team/app:v1");
-        assert_eq!(with_tag("app@sha256:00"), "app@sha256:00");
-    }
 }

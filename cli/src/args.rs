@@ -1,5 +1,7 @@
 //! The command line.
 
+mod accessory;
+mod exec;
 mod setup;
 mod traffic;
 
@@ -11,6 +13,8 @@ use cutover_bus::{Access, Files, KeyError};
 use cutover_core::{Engine, HostName, Program, Stage};
 use cutover_store::Location;
 
+pub(crate) use accessory::{Accessory, AccessoryAction};
+pub(crate) use exec::Exec;
 pub(crate) use setup::{Proxy, ProxyAction, Setup};
 pub(crate) use traffic::{Maintenance, MaintenanceAction, MaintenanceOn, Pause, Resume};
 
@@ -123,6 +127,10 @@ pub(crate) enum Verb {
     Analyze(Analyze),
     /// Show what the replicas write, of all hosts together, or what the tasks of a deployment wrote
     Logs(Logs),
+    /// Run a command in a live replica, as in `exec -i -- bin/rails console`
+    Exec(Exec),
+    /// Boot, stop and look at what the service needs beside it and no deployment touches, such as a database
+    Accessory(Accessory),
     /// Go on with a deployment that failed, from where it failed
     Replay(Replay),
     /// Make a kept release live again; without one, the release that was live before

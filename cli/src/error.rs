@@ -117,6 +117,24 @@ pub(crate) enum Error {
     /// The journal knows nothing of the service.
     #[error("{0} has never been deployed")]
     NeverDeployed(ServiceKey),
+    /// The deploy file doesn't name that host.
+    #[error("{host} is not a host of this destination: they are {known}")]
+    NoSuchHost {
+        /// What was asked for.
+        host: HostName,
+        /// Those that there are.
+        known: String,
+    },
+    /// What is live has no such replica.
+    #[error("no live replica of {key} with the role {role} runs on {}", host.as_ref().map_or("any host", HostName::as_str))]
+    NoReplica {
+        /// The service.
+        key: ServiceKey,
+        /// The role.
+        role: String,
+        /// The host that was named.
+        host: Option<HostName>,
+    },
     /// Nothing runs on this machine, and no NATS server was named.
     #[error("nothing has been deployed from this machine")]
     NothingHere,
@@ -331,6 +349,7 @@ impl Error {
             Self::NotThere { .. } => {
                 "cutover deploy --force brings it there, and reads all secrets anew".to_owned()
             }
+            Self::NoReplica { .. } => "cutover status says what is live; roles are those of the deploy file, and web".to_owned(),
             Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
             Self::Deployment { .. } => "cutover history lists them".to_owned(),
             Self::Release { .. } => "cutover rollback --list lists them".to_owned(),

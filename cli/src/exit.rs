@@ -27,6 +27,8 @@ pub(crate) enum Exit {
     Unreachable,
     /// A host said no: SSH, Docker, a port.
     Host,
+    /// Of a command that was run in a container: its own.
+    Command(u8),
     /// Ctrl-C while watching. The deployment goes on.
     Interrupted,
     /// SIGTERM while watching. The deployment goes on.
@@ -46,6 +48,7 @@ impl Exit {
             Self::Aborted => 6,
             Self::Unreachable => 7,
             Self::Host => 8,
+            Self::Command(code) => code,
             // 128 and the number of the signal, as shells have it (POSIX.1-2017, 2.8.2).
             Self::Interrupted => 130,
             Self::Terminated => 143,

@@ -1,9 +1,12 @@
 //! `cutover`: the command line of Cutover. Every command is one file in `verbs`.
 
+mod accessory;
 mod args;
 mod choice;
 mod clock;
+mod command;
 mod console;
+mod container_logs;
 mod danger;
 mod decide;
 mod deploy_file;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use cutover_core::{NeededSecret, Plan, Reference, Sealed};
 use cutover_seal::{Purpose, seal};
-use cutover_secrets::{Secret, read};
+use cutover_secrets::{Secret, Stores, Values, read};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -35,6 +35,37 @@ impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.key, self.why)
     }
+}
+
+/// The values of references, by the key that each stands at, as this machine itself finds them: also those that else a program would
+/// look up.
+///
+/// # Errors
+/// Those that have no value.
+pub(crate) async fn values(references: &[(String, &Reference)]) -> Result<Values, Error> {
+    let stores = Stores::from_environment();
+    let in_stores: Vec<&Reference> =
+        references.iter().map(|(_, reference)| *reference).filter(|one| !one.is_persons()).collect();
+    let found = stores.find(in_stores.iter().copied()).await;
+    let mut found: BTreeMap<&Reference, _> = in_stores.into_iter().zip(found).collect();
+    let (mut values, mut unresolved) = (BTreeMap::new(), Vec::new());
+    for (key, reference) in references {
+        if values.contains_key(*reference) {
+            continue;
+        }
+        let read = match found.remove(reference) {
+            Some(found) => found.map(|found| found.value),
+            None => read(reference).await,
+        };
+        match read {
+            Ok(value) => drop(values.insert((*reference).clone(), value)),
+            Err(error) => {
+                let why = cutover_core::Failure::of(&error, false).message;
+                unresolved.push(Unresolved { key: key.clone(), why });
+            }
+        }
+    }
+    if unresolved.is_empty() { Ok(Values::known(values)) } else { Err(Error::Unresolved(unresolved)) }
 }
 
 impl Persons {

@@ -11,7 +11,7 @@ use cutover_store::OneMachine;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::{embedded, setup};
+use crate::{accessory, embedded, setup};
 
 /// Prints how a command ended, and says its exit code.
 pub(crate) fn conclude(console: Console, result: anyhow::Result<Exit>) -> Exit {
@@ -75,6 +75,8 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         || find::<cutover_fleet::Error>(error.chain()).is_some()
     {
         Exit::Host
+    } else if let Some(accessory) = find::<accessory::Error>(error.chain()) {
+        if accessory.is_about_a_host() { Exit::Host } else { Exit::Usage }
     } else if let Some(setup) = find::<setup::Error>(error.chain()) {
         if setup.is_about_a_host() { Exit::Host } else { Exit::Usage }
     } else if find::<OneMachine>(error.chain()).is_some() {
@@ -97,6 +99,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     use cutover_bus::Error as Bus;
     if let Some(hint) = error.chain().filter_map(|cause| cause.downcast_ref::<Error>()).find_map(Error::hint)
     {
+        return Some(hint);
+    }
+    if let Some(hint) = find::<accessory::Error>(error.chain()).and_then(accessory::Error::hint) {
         return Some(hint);
     }
     if let Some(context) = find::<Context>(error.chain()) {

@@ -1,12 +1,14 @@
 //! The commands, one file each.
 
 mod abort;
+mod accessory;
 mod adopt;
 mod analyze;
 mod approve;
 mod audit;
 mod deploy;
 mod down;
+mod exec;
 mod history;
 mod hosts;
 mod import;
@@ -77,6 +79,8 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Promote(args) => Box::pin(promote::run(options, args, console)).await,
         Verb::Analyze(args) => Box::pin(analyze::run(options, &args, console)).await,
         Verb::Logs(args) => Box::pin(logs::run(options, &args, console)).await,
+        Verb::Exec(args) => Box::pin(exec::run(options, &args, console)).await,
+        Verb::Accessory(args) => Box::pin(accessory::run(options, args, console)).await,
         Verb::Replay(args) => Box::pin(replay::run(options, args, console)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
         Verb::Provenance(args) => Box::pin(provenance::run(options, &args, console)).await,

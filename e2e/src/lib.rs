@@ -19,6 +19,7 @@ mod project;
 mod relay;
 mod secret_stores;
 mod stages;
+mod tunnel;
 
 pub use builder_process::BuilderProcess;
 pub use control_plane::{ControlPlane, Ended};
@@ -36,3 +37,4 @@ pub use project::{App, Project};
 pub use relay::Relay;
 pub use secret_stores::SecretStores;
 pub use stages::StageSeconds;
+pub use tunnel::Tunnel;

@@ -12,6 +12,7 @@ fn target() -> Target {
         settings,
         models: Vec::new(),
         sidecars: Vec::new(),
+        accessories: Vec::new(),
         migrations: None,
         windows: Vec::new(),
     }

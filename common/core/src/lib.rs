@@ -1,6 +1,7 @@
 //! The rules of Cutover, and nothing else: what a deployment is, which facts may follow which, what is due, how it ends,
 //! what the deploy file says, and what a migration declares. No I/O, no clock, no runtime: time comes in as a value, effects go out as values.
 
+mod accessory;
 mod bus_access;
 mod bytes;
 mod canary;
@@ -21,6 +22,7 @@ mod fact;
 mod health_check;
 mod host_key;
 mod host_spec;
+mod image_tag;
 mod journal;
 mod judges;
 mod kept;
@@ -58,6 +60,7 @@ mod tls;
 mod warning;
 mod watch_note;
 
+pub use accessory::{Accessory, PlacedFile, PublishedPort};
 pub use bus_access::{
     BusUser, LEASE_STREAM, LOG_STREAM, OUTPUT_STREAM, Permissions, TIMER_STREAM, UnknownBusUser,
     WAKE_CONSUMER, accounts, is_within,
@@ -88,6 +91,7 @@ pub use fact::{Claim, Evidence, Fact, FactKind, Failure, Output, Progress, Repli
 pub use health_check::HealthCheck;
 pub use host_key::{HostKey, InvalidHostKey};
 pub use host_spec::{HostSpec, InvalidHostUrl};
+pub use image_tag::with_tag;
 pub use journal::{DecodeError, Entry, Event, STREAM_SUBJECTS, Subject, UnknownSubject};
 pub use judges::{Judges, Login, MetricsServer, Names, UnknownPlaceholder, Webhook};
 pub use kept::{KeptRelease, ReplicaSet};
@@ -97,8 +101,8 @@ pub use migrations::{
 };
 pub use model::Model;
 pub use name::{
-    DeploymentId, DestinationName, HostName, InvalidName, ModelName, ReleaseId, RoleName, ServiceName,
-    SidecarName,
+    AccessoryName, DeploymentId, DestinationName, HostName, InvalidName, ModelName, ReleaseId, RoleName,
+    ServiceName, SidecarName,
 };
 pub use needed::Needed;
 pub use obligation::Obligation;

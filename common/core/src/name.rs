@@ -89,6 +89,11 @@ name!(
     |t| label(t) && t.len() <= 20 && t != "web"
 );
 name!(
+    /// An accessory's name: postgres. Replicas reach it by it, so that it is a name for DNS too.
+    AccessoryName, "name of an accessory", "1 to 20 of a-z, 0-9 and -, a letter first, no - last; `web` is the service itself",
+    |t| label(t) && t.len() <= 20 && t != "web"
+);
+name!(
     /// A model's name: minilm.
     ModelName, "model", "1 to 40 of a-z, 0-9 and -, a letter first, no - last", label
 );

@@ -1,6 +1,8 @@
 //! The deploy file from the outside: what is read out of good ones, and what bad ones are told.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "deploy_file/accessories.rs"]
+mod accessories;
 #[path = "deploy_file/builder.rs"]
 mod builder;
 #[path = "deploy_file/canary.rs"]
@@ -207,6 +209,7 @@ fn the_sample_says_what_its_comments_say() {
     assert_eq!(target.image, built);
     assert_eq!(target.models, models::sample());
     assert_eq!(target.sidecars, [sidecars::sample()]);
+    assert_eq!(target.accessories, [accessories::sample()]);
     let plain = with("");
     let expected = Settings {
         replicas: 4,

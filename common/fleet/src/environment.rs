@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cutover_core::Settings;
+use cutover_core::{Reference, Settings};
 use cutover_secrets::Values;
 
 use crate::Error;
@@ -13,13 +13,25 @@ use crate::Error;
 /// # Errors
 /// A secret without a value; a value that no environment can carry.
 pub async fn environment(settings: &Settings, values: &Values) -> Result<Vec<String>, Error> {
-    let found = values.find(settings.secrets.values()).await;
+    variables(&settings.env, &settings.secrets, values).await
+}
+
+/// The same of variables that are those of no release.
+///
+/// # Errors
+/// As for [`environment`].
+pub async fn variables(
+    clear: &BTreeMap<String, String>,
+    secret: &BTreeMap<String, Reference>,
+    values: &Values,
+) -> Result<Vec<String>, Error> {
+    let found = values.find(secret.values()).await;
     let mut secrets = Vec::with_capacity(found.len());
-    for (name, found) in settings.secrets.keys().zip(found) {
+    for (name, found) in secret.keys().zip(found) {
         let found = found.map_err(|source| Error::Secret { variable: name.clone(), source })?;
         secrets.push((name, found.value));
     }
-    let clear = settings.env.iter().map(|(name, value)| (name, value.as_str()));
+    let clear = clear.iter().map(|(name, value)| (name, value.as_str()));
     let secret = secrets.iter().map(|(name, secret)| (*name, secret.expose()));
     let all: BTreeMap<&String, &str> = clear.chain(secret).collect();
     // A value may hold anything but what ends it for the kernel (execve(2)).

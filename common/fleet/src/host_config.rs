@@ -8,15 +8,24 @@ use bollard::models::{
 };
 use cutover_core::{Container, Gpus, Logging, Resources, Settings, Volume};
 
-/// What the settings of a release come to on a network, with the volume that holds the assets, and the models. The replica is not started again when it exits: a crash before it
-/// has the traffic must be seen as one. Once it is live, the retire stage changes that.
+/// What the settings of a release come to on a network, with the volume that holds the assets, and the models.
 pub fn host_config(
     settings: &Settings,
     network: &str,
     assets: Option<&str>,
     models: Vec<Mount>,
 ) -> HostConfig {
-    let (resources, container) = (&settings.resources, &settings.container);
+    let container = &settings.container;
+    HostConfig {
+        binds: some(binds(container, assets)),
+        mounts: some(models),
+        ..contained(&settings.resources, container, network)
+    }
+}
+
+/// What limits and a section `container` come to on a network. The container is not started again when it exits: a crash before a
+/// replica has the traffic must be seen as one. Once it is live, the retire stage changes that.
+pub fn contained(resources: &Resources, container: &Container, network: &str) -> HostConfig {
     let memory = resources.memory.map(saturating);
     HostConfig {
         memory,
@@ -33,8 +42,7 @@ pub fn host_config(
         security_opt: (!container.gains_privileges).then(|| vec!["no-new-privileges".to_owned()]),
         readonly_rootfs: Some(container.read_only),
         tmpfs: some(tmpfs(container)),
-        binds: some(binds(container, assets)),
-        mounts: some(models),
+        binds: some(binds(container, None)),
         extra_hosts: some(container.extra_hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
         dns: some(container.dns.iter().map(ToString::to_string).collect()),
         sysctls: some(container.sysctls.clone().into_iter().collect()),

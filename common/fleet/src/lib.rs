@@ -1,6 +1,7 @@
 //! What runs on the hosts, as the programs that deploy see it: containers of a service, what they say, whether they
 //! answer, and the proxy in front of them.
 
+mod accessory;
 mod address_pool;
 mod check;
 mod container;
@@ -25,12 +26,13 @@ mod sidecar;
 mod sidecar_network;
 mod trouble;
 
+pub use accessory::{AccessoryContainer, AccessoryLabels, accessory_container};
 pub use check::Checked;
 pub use container::{Condition, Container, Health};
-pub use environment::environment;
+pub use environment::{environment, variables};
 pub use error::Error;
 pub use exec::Exited;
-pub use host_config::{host_config, restart_policy};
+pub use host_config::{contained, host_config, restart_policy};
 pub use image_name::ImageName;
 pub use label::{Labels, network_name};
 pub use machine::{Fleet, Machine};

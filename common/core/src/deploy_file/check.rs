@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::accessories::accessories;
 use super::builder;
 use super::canary::canary;
 use super::container::container;
@@ -178,6 +179,10 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
         sidecars: section
             .section("sidecars", problems)
             .map(|part| sidecars(&part, problems))
+            .unwrap_or_default(),
+        accessories: section
+            .section("accessories", problems)
+            .map(|part| accessories(&part, problems))
             .unwrap_or_default(),
         ssh: section.section("ssh", problems).map(|section| ssh(section, problems)).unwrap_or_default(),
     }

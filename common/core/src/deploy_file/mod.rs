@@ -4,6 +4,7 @@
 //! stands ([`node`]), the tree into values ([`check`]), the values of each destination laid over those of the file, with
 //! the defaults, into a [`Target`]. Whatever was wrong on the way is told at once, in the order of the file.
 
+mod accessories;
 mod builder;
 mod canary;
 mod check;

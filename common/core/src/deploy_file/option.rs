@@ -1,8 +1,9 @@
 //! Options of a container, as Docker's users write them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::{HostName, Volume};
+use super::text::{InvalidText, inside};
+use crate::{HostName, PlacedFile, PublishedPort, Volume};
 
 /// The capabilities that Linux has (capabilities(7)), without `CAP_`.
 const CAPABILITIES: [&str; 41] = [
@@ -90,6 +91,20 @@ pub(super) enum InvalidOption {
     HostName(String),
     #[error("'{0}' is not a signal: write it as in SIGTERM or SIGQUIT")]
     Signal(String),
+    #[error(
+        "'{0}' is not a published port: write an address of the host, the port there and the container's, as in \
+         127.0.0.1:5432:5432, with /udp behind it where it isn't TCP"
+    )]
+    Publish(String),
+    #[error(
+        "'{0}' doesn't say at which address of the host: 127.0.0.1:{0} is reached from the host alone, and 0.0.0.0:{0} by \
+         everybody, past the host's firewall"
+    )]
+    Everybody(String),
+    #[error("'{0}' is not a file and its place: write them as in config/my.cnf:/etc/mysql/my.cnf")]
+    PlacedFile(String),
+    #[error(transparent)]
+    Text(#[from] InvalidText),
     #[error("'{0}' is not a setting of the kernel: write it as in net.core.somaxconn")]
     Sysctl(String),
 }
@@ -123,6 +138,31 @@ pub(super) fn volume(text: &str) -> Result<Volume, InvalidOption> {
     }
     let target = container_path(target)?;
     Ok(Volume { source: source.to_owned(), target, read_only })
+}
+
+/// A port at an address of the host: `address:port:container port`, and `/udp` behind it.
+pub(super) fn published_port(text: &str) -> Result<PublishedPort, InvalidOption> {
+    let invalid = || InvalidOption::Publish(text.to_owned());
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let udp = match protocol {
+        "tcp" => false,
+        "udp" => true,
+        _ => return Err(invalid()),
+    };
+    let number = |text: &str| text.parse().ok().filter(|port: &u16| *port != 0);
+    let (host, port) = ports.rsplit_once(':').unwrap_or((ports, ports));
+    let port = number(port).ok_or_else(invalid)?;
+    if number(host).is_some() {
+        return Err(InvalidOption::Everybody(text.to_owned()));
+    }
+    let at = host.parse().ok().filter(|at: &SocketAddr| at.port() != 0).ok_or_else(invalid)?;
+    Ok(PublishedPort { at, port, udp })
+}
+
+/// A file of the project and its place in the container: `source:target`.
+pub(super) fn placed_file(text: &str) -> Result<PlacedFile, InvalidOption> {
+    let (source, target) = text.split_once(':').ok_or_else(|| InvalidOption::PlacedFile(text.to_owned()))?;
+    Ok(PlacedFile { source: inside(source)?, target: container_path(target)? })
 }
 
 /// Where a file system in memory goes, and behind a colon the options of its mount.

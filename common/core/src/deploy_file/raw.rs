@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::accessories::{self, Accessories};
 use super::canary;
 use super::error::Place;
 use super::migrations::Migrations;
@@ -61,6 +62,7 @@ pub(super) struct Layer {
     pub(super) roles: Roles,
     pub(super) models: Models,
     pub(super) sidecars: Sidecars,
+    pub(super) accessories: Accessories,
     pub(super) ssh: Ssh,
 }
 
@@ -214,6 +216,7 @@ impl Layer {
             roles: roles::over(self.roles, under.roles),
             models: models::over(self.models, under.models),
             sidecars: sidecars::over(self.sidecars, under.sidecars),
+            accessories: accessories::over(self.accessories, under.accessories),
             ssh: self.ssh.over(under.ssh),
         }
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::error::Problems;
 use super::models::WantedModel;
 use super::raw::{self, Raw, Variable};
-use super::{models, roles, routing, sidecars};
+use super::{accessories, models, roles, routing, sidecars};
 use crate::{
-    DeployWindow, HostSpec, PrivateImage, Recipe, Reference, RegistryLogin, ServiceKey, Settings, Sidecar,
-    Soak, Span, Timeouts,
+    Accessory, DeployWindow, HostSpec, PrivateImage, Recipe, Reference, RegistryLogin, ServiceKey, Settings,
+    Sidecar, Soak, Span, Timeouts,
 };
 
 /// Where a service runs, and how.
@@ -28,6 +28,8 @@ pub struct Target {
     pub models: Vec<WantedModel>,
     /// The sidecars that a release of it has. Their sources are not known yet: `settings` has none of them.
     pub sidecars: Vec<Sidecar<ImageSource>>,
+    /// What it needs beside it. No release has any of them.
+    pub accessories: Vec<Accessory>,
     /// When deployments of it may begin; none: always.
     pub windows: Vec<DeployWindow>,
 }
@@ -183,13 +185,13 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         warm: layer.warm.unwrap_or_default(),
         retain: raw.retain.unwrap_or(5),
     };
-    let declared = sidecars::Declared {
-        models: &models,
-        roles: &settings.roles,
-        policy: &raw.policy,
-        registry: raw.image.registry().or_else(|| raw.repository.as_ref().map(|through| &through.registry)),
-    };
+    let registry = raw.image.registry().or_else(|| raw.repository.as_ref().map(|through| &through.registry));
+    let declared =
+        sidecars::Declared { models: &models, roles: &settings.roles, policy: &raw.policy, registry };
     let sidecars = sidecars::resolved(layer.sidecars, &declared, there.name.as_str(), problems);
+    let declared =
+        accessories::Declared { hosts: &there.hosts, roles: &settings.roles, sidecars: &sidecars, registry };
+    let accessories = accessories::resolved(layer.accessories, &declared, there.name.as_str(), problems);
     raw.policy.check_at(there.name.as_str(), &settings, problems);
     Some(Target {
         key: ServiceKey { destination: there.name.clone(), service: raw.service.clone() },
@@ -199,6 +201,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         migrations: migrations.folder.map(MigrationSource::Folder).or(root.map(MigrationSource::Rails)),
         models,
         sidecars,
+        accessories,
         windows: layer.windows.unwrap_or_default(),
     })
 }
