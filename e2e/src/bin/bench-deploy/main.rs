@@ -12,14 +12,17 @@ mod row;
 
 use std::time::Duration;
 
-use cutover_e2e::{ControlPlane, Host, Project, Relay};
-use measure::Bench;
+use cutover_e2e::{ControlPlane, Host, ObjectStore, Project, Relay};
+use measure::{Bench, Model};
 use row::Row;
 
 /// Deploys of each kind: medians are shown.
 const RUNS: usize = 7;
 /// Rounds of deploys to one host and to two, as a ratio needs more of them than a median.
 const ROUNDS: usize = 15;
+/// How much of a model of 90 MB is another in each version, in bytes.
+const MODELS: [(&str, usize); 2] =
+    [("another model of 90 MB, two hosts", 90_000_000), ("the same, its last 9 MB changed", 9_000_000)];
 /// One way of the far host: 20 ms of round trip.
 const FAR: Duration = Duration::from_millis(10);
 
@@ -41,6 +44,13 @@ async fn main() -> anyhow::Result<()> {
     let two = Bench::new(&plane, &project, &first, both, "both")?;
     rows.extend(paired::rows(&near, &two, [&first, &second], ROUNDS).await?);
     rows.push(two.warm().rollbacks("rollback to warm replicas, two hosts", RUNS).await?);
+    let bucket = ObjectStore::start()?;
+    for (name, changed) in MODELS {
+        let model = two.model(Model { bucket: &bucket, changed });
+        // Another version of what is there already: the first brings the model to the hosts.
+        model.deploy().await?;
+        rows.push(model.deploys(name, RUNS).await?);
+    }
     drop(plane);
 
     let plane = ControlPlane::up_through(&[&first], &relay)?;

@@ -1,11 +1,12 @@
 //! Measuring whole commands.
 
 use std::cell::Cell;
+use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use cutover_core::{Deployment, ServiceKey, Stage, Status, Task, Timestamp};
-use cutover_e2e::{App, ControlPlane, Host, Load, LoadPlan, Project, StageSeconds};
+use cutover_e2e::{App, ControlPlane, Host, Load, LoadPlan, ObjectStore, Project, StageSeconds};
 
 use crate::row::{Row, median};
 
@@ -18,9 +19,22 @@ pub(crate) struct Bench<'a> {
     service: &'static str,
     replicas: u32,
     warm: Option<&'static str>,
+    /// What alone is another from version to version, where it isn't a setting.
+    model: Option<Model<'a>>,
     /// Versions that were deployed: each has a name of its own.
     versions: Cell<usize>,
 }
+
+/// A model in a bucket, of [`LENGTH`] bytes that can't be compressed.
+#[derive(Clone, Copy)]
+pub(crate) struct Model<'a> {
+    pub(crate) bucket: &'a ObjectStore,
+    /// How many bytes of it are others in each version: its end.
+    pub(crate) changed: usize,
+}
+
+/// The length of a model, in bytes: as of a small one for embeddings.
+const LENGTH: usize = 90_000_000;
 
 /// What one command took.
 pub(crate) struct Run {
@@ -40,7 +54,8 @@ impl<'a> Bench<'a> {
         service: &'static str,
     ) -> anyhow::Result<Self> {
         let versions = Cell::default();
-        let bench = Self { plane, project, host, hosts, service, replicas: 1, warm: None, versions };
+        let bench =
+            Self { plane, project, host, hosts, service, replicas: 1, warm: None, model: None, versions };
         let version = bench.next_version()?;
         bench.command(&["setup"])?;
         bench.command(&["deploy", "--version", &version])?;
@@ -55,6 +70,11 @@ impl<'a> Bench<'a> {
     /// The same where what is replaced stays warm.
     pub(crate) fn warm(&self) -> Self {
         Self { warm: Some("10m"), versions: self.versions.clone(), hosts: self.hosts.clone(), ..*self }
+    }
+
+    /// The same where a model alone changes.
+    pub(crate) fn model(&self, model: Model<'a>) -> Self {
+        Self { model: Some(model), versions: self.versions.clone(), hosts: self.hosts.clone(), ..*self }
     }
 
     /// Deploys so many versions, each with the same image and another setting.
@@ -99,8 +119,13 @@ impl<'a> Bench<'a> {
         let mut app =
             App { service, soak: "0s", replicas: self.replicas, warm: self.warm, ..App::new("v1", &hosts) };
         app.proxy = Some(format!("{{host: {}}}", self.host_name()));
-        app.env = vec![("RELEASE", version.clone()), ("VERSION", version.clone())];
-        self.project.write(&app)?;
+        if let Some(model) = self.model {
+            self.project.write(&app)?;
+            model.write(self.project, number)?;
+        } else {
+            app.env = vec![("RELEASE", version.clone()), ("VERSION", version.clone())];
+            self.project.write(&app)?;
+        }
         Ok(version)
     }
 
@@ -134,6 +159,24 @@ impl<'a> Bench<'a> {
         let deployment = log.service().current.clone().context("there was no deployment")?;
         let switched = last_switch(&deployment).map(|at| at.since(clock));
         Ok(Run { command, switched, first_answer, seconds: StageSeconds::of(&deployment) })
+    }
+}
+
+impl Model<'_> {
+    /// Puts its next version into the bucket, and its name into the deploy file.
+    fn write(self, project: &Project, number: usize) -> anyhow::Result<()> {
+        const OBJECT: &str = "models/bench/model.bin";
+        let (mut same, mut other) = (fastrand::Rng::with_seed(0), fastrand::Rng::with_seed(number as u64));
+        let mut content = vec![0; LENGTH];
+        let (kept, changed) = content.split_at_mut(LENGTH - self.changed.min(LENGTH));
+        same.fill(kept);
+        other.fill(changed);
+        self.bucket.put(OBJECT, &content)?;
+        let file = project.deploy_file();
+        let text = fs::read_to_string(&file)?;
+        let source = self.bucket.source("models/bench");
+        fs::write(file, format!("{text}models: {{bench: {{source: \"{source}\"}}}}\n"))?;
+        Ok(())
     }
 }
 
