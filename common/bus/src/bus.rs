@@ -13,6 +13,7 @@ pub(crate) use cutover_core::{
     WAKE_CONSUMER as WAKE,
 };
 
+use crate::listener::{Line, Listener, is_deaf};
 use crate::refusals::Refusals;
 use crate::signature::Roster;
 use crate::{Access, Error, Journal, Key};
@@ -31,7 +32,7 @@ const API: &str = "$JS.API";
 /// How long a worker may be silent before its task is handed to another.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(8);
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether all servers of an address, as [`Bus::connect`] takes it, are reached over the loopback: the bus is for this machine.
 pub fn is_local(url: &str) -> bool {
@@ -43,13 +44,15 @@ pub fn is_local(url: &str) -> bool {
     })
 }
 
-/// A connection to NATS. It reconnects by itself; cloning it is cheap.
+/// A connection to NATS. It reconnects by itself; cloning it is cheap. What comes with headers that others have written comes by a
+/// second one, which is made when it is needed.
 #[derive(Clone, Debug)]
 pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
     pub(crate) refusals: Refusals,
     pub(crate) key: Option<Arc<Key>>,
+    listener: Arc<Listener>,
 }
 
 impl Bus {
@@ -66,37 +69,24 @@ impl Bus {
     /// # Errors
     /// An address that can't be read, or a server that isn't reached within 5 s.
     pub async fn enter(access: &Access, name: &str) -> Result<Self, Error> {
-        let url = &access.url;
-        let address = |url: &str| url.trim().parse().map_err(|_| Error::Address(without_credentials(url)));
-        let addresses: Vec<async_nats::ServerAddr> = url.split(',').map(address).collect::<Result<_, _>>()?;
         let refusals = Refusals::default();
-        let mut options = async_nats::ConnectOptions::new()
-            .name(name)
-            .connection_timeout(CONNECT_LIMIT)
-            .ping_interval(Duration::from_secs(10))
-            .reconnect_delay_callback(delay)
-            .event_callback(refusals.listener());
-        let account = |address: &async_nats::ServerAddr| {
-            address.username().map(str::to_owned).zip(address.password().map(str::to_owned))
-        };
-        if let Some(key) = &access.key {
-            options = options.nkey(key.seed()).custom_inbox_prefix(key.user().inbox());
-        } else if let Some((user, password)) = addresses.iter().find_map(account) {
-            options = options.user_and_password(user, password);
-        }
-        if let Some(roots) = &access.roots {
-            options = options.add_root_certificates(roots.clone()).require_tls(true);
-        }
-        if let Some((certificate, key)) = &access.certificate {
-            options = options.add_client_certificate(certificate.clone(), key.clone()).require_tls(true);
-        }
-        // Much state, for one moment of a connection.
-        let client = Box::pin(options.connect(addresses))
-            .await
-            .map_err(|source| Error::Unreachable { url: without_credentials(url), source })?;
-        let prefix = access.user().map_or(API, BusUser::api_prefix);
-        let jetstream = jetstream::with_prefix(client.clone(), prefix);
-        Ok(Self { client, jetstream, refusals, key: access.key.clone() })
+        let client = connect(access, name, &refusals).await?;
+        let jetstream = jetstream::with_prefix(client.clone(), api_of(access));
+        let listener = Arc::new(Listener::new(access, name, &refusals));
+        Ok(Self { client, jetstream, refusals, key: access.key.clone(), listener })
+    }
+
+    /// The connection for what comes with headers that others have written.
+    ///
+    /// # Errors
+    /// A server that isn't reached.
+    pub(crate) async fn line(&self) -> Result<Line, Error> {
+        Box::pin(self.listener.line()).await
+    }
+
+    /// To be called where something has failed on that one: whether it has ended, and another has to be made. It is said once.
+    pub(crate) async fn has_ended(&self, line: &Line) -> bool {
+        self.listener.has_ended(line).await
     }
 
     /// Whether whoever is connected writes snapshots, purges and makes consumers: who may write a snapshot may say anything of a
@@ -171,18 +161,55 @@ impl Bus {
             .map_err(|error| Error::Request { doing: "opening a stream", message: error.to_string() })
     }
 
-    /// Whether the client has ended: async-nats 0.51 does where a header of a message has a bare carriage return
-    /// (nats-io/nats.rs#1612).
+    /// Whether the client has ended, on which nothing comes that could end it, as far as is known.
     pub(crate) async fn is_deaf(&self) -> bool {
-        // It waits for nothing where nobody takes what is to be sent.
-        let flushed = tokio::time::timeout(CONNECT_LIMIT, self.client.flush()).await;
-        matches!(flushed, Ok(Err(error)) if error.kind() == async_nats::client::FlushErrorKind::SendError)
+        is_deaf(&self.client).await
     }
 
-    /// How often the connection was made: another number means that another server may be behind it.
+    /// How often both connections were made: another number means that another server may be behind one.
     pub(crate) fn connects(&self) -> u64 {
-        self.client.statistics().connects.load(Ordering::Relaxed)
+        self.client.statistics().connects.load(Ordering::Relaxed) + self.listener.connects()
     }
+}
+
+/// What requests to JetStream begin with for whoever enters so.
+pub(crate) fn api_of(access: &Access) -> &'static str {
+    access.user().map_or(API, BusUser::api_prefix)
+}
+
+/// Makes a connection.
+pub(crate) async fn connect(
+    access: &Access,
+    name: &str,
+    refusals: &Refusals,
+) -> Result<async_nats::Client, Error> {
+    let url = &access.url;
+    let address = |url: &str| url.trim().parse().map_err(|_| Error::Address(without_credentials(url)));
+    let addresses: Vec<async_nats::ServerAddr> = url.split(',').map(address).collect::<Result<_, _>>()?;
+    let mut options = async_nats::ConnectOptions::new()
+        .name(name)
+        .connection_timeout(CONNECT_LIMIT)
+        .ping_interval(Duration::from_secs(10))
+        .reconnect_delay_callback(delay)
+        .event_callback(refusals.listener());
+    let account = |address: &async_nats::ServerAddr| {
+        address.username().map(str::to_owned).zip(address.password().map(str::to_owned))
+    };
+    if let Some(key) = &access.key {
+        options = options.nkey(key.seed()).custom_inbox_prefix(key.user().inbox());
+    } else if let Some((user, password)) = addresses.iter().find_map(account) {
+        options = options.user_and_password(user, password);
+    }
+    if let Some(roots) = &access.roots {
+        options = options.add_root_certificates(roots.clone()).require_tls(true);
+    }
+    if let Some((certificate, key)) = &access.certificate {
+        options = options.add_client_certificate(certificate.clone(), key.clone()).require_tls(true);
+    }
+    // Much state, for one moment of a connection.
+    Box::pin(options.connect(addresses))
+        .await
+        .map_err(|source| Error::Unreachable { url: without_credentials(url), source })
 }
 
 /// How long an attempt to connect is put off: the first, which is counted too, not at all, the later ones for up to 2 s.

@@ -91,7 +91,7 @@ pub(crate) async fn hold_at<W: StandingWork>(
             },
             () = stop.cancelled() => break,
         };
-        if matches!(error, Error::OtherJournal { .. }) {
+        if error.ends_the_program() {
             return Err(error);
         }
         tracing::warn!(duty = %W::DUTY, %error, "leases can't be looked at");
@@ -139,7 +139,7 @@ impl<W: StandingWork> Holder<W> {
             // What is known already is enough to renew leases, which can't wait for long.
             match tokio::time::timeout(self.pace.lease.margin / 2, self.services()).await {
                 Ok(Ok(services)) => self.leases.take_part(services),
-                Ok(Err(error @ Error::OtherJournal { .. })) => return Err(error),
+                Ok(Err(error)) if error.ends_the_program() => return Err(error),
                 Ok(Err(error)) => tracing::warn!(%error, "new services can't be looked for"),
                 Err(_) => tracing::warn!("new services are not all looked at yet"),
             }

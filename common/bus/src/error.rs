@@ -40,7 +40,7 @@ pub enum Error {
     EarlierServer,
     /// The client has ended by itself.
     #[error(
-        "the connection to NATS has come to its end over a message that can't be read: start this process again, which leaves out that one"
+        "the connection to NATS has come to its end over a message that can't be read: start this process again"
     )]
     Deaf,
     /// The stream is there, but nobody has given it an id.
@@ -164,6 +164,11 @@ impl Error {
                 | Self::Unavailable { .. }
                 | Self::Full
         )
+    }
+
+    /// Whether this process has to end over it: what it knows holds no more, or nothing will ever come.
+    pub(crate) const fn ends_the_program(&self) -> bool {
+        matches!(self, Self::OtherJournal { .. } | Self::EarlierServer | Self::Deaf)
     }
 
     /// Nobody takes what was sent: the stream has no leader at the moment, or is gone.

@@ -12,6 +12,7 @@ mod hint;
 mod journal;
 mod key;
 mod lease;
+mod listener;
 mod logs;
 mod output;
 mod point;

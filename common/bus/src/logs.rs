@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutover_core::{ServiceKey, Timestamp};
+use tokio::sync::OwnedMutexGuard;
 
+use crate::listener::Generation;
 use crate::{Error, Journal, ServiceLog};
 
 /// The log of one service, once it was read.
@@ -16,11 +18,22 @@ pub(crate) struct Logs {
     /// How often the connection had been made when the journal behind it was looked at last.
     checked: AtomicU64,
     cached: Mutex<HashMap<ServiceKey, Cached>>,
+    /// What was looked at of the messages that were handed out, by consumer.
+    looked_at: Mutex<HashMap<String, Arc<tokio::sync::Mutex<LookedAt>>>>,
+}
+
+/// How far messages of a consumer were looked at that may be unreadable.
+#[derive(Default)]
+pub(crate) struct LookedAt {
+    /// The first sequence that was not.
+    pub(crate) from: u64,
+    /// The connection by which it was done last.
+    pub(crate) generation: Option<Generation>,
 }
 
 impl Logs {
     pub(crate) fn new(journal: Journal) -> Self {
-        Self { journal, checked: AtomicU64::default(), cached: Mutex::default() }
+        Self { journal, checked: AtomicU64::default(), cached: Mutex::default(), looked_at: Mutex::default() }
     }
 
     pub(crate) const fn journal(&self) -> &Journal {
@@ -39,6 +52,15 @@ impl Logs {
             self.checked.store(connects, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// What was looked at of a consumer's messages, for one at a time.
+    pub(crate) async fn looked_at(&self, consumer: &str) -> OwnedMutexGuard<LookedAt> {
+        let looked_at = {
+            let mut all = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(consumer.to_owned()).or_default())
+        };
+        looked_at.lock_owned().await
     }
 
     /// What the journal says of a service now.

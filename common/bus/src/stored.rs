@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::append::ANSWER_LIMIT;
 use crate::bus::LOG;
+use crate::listener::Line;
 use crate::signature::SIGNATURE;
 use crate::{Bus, Error};
 
@@ -101,16 +102,22 @@ impl Stored {
     /// The first message that matches, from a sequence on, as the stream's leader has it: what was acknowledged before
     /// is seen (NATS ADR-31, read-after-write coherency). Where there is none, the reader has read all.
     pub(crate) async fn next(bus: &Bus, from: u64, filter: &str) -> Result<Option<Self>, Error> {
-        Self::next_of(bus, LOG, from, filter).await
+        Self::next_in(bus, LOG, from, filter).await
     }
 
-    async fn next_of(bus: &Bus, stream: &str, from: u64, filter: &str) -> Result<Option<Self>, Error> {
+    /// The same of any stream.
+    pub(crate) async fn next_in(
+        bus: &Bus,
+        stream: &str,
+        from: u64,
+        filter: &str,
+    ) -> Result<Option<Self>, Error> {
         Self::one(bus, stream, &One { seq: Some(from), next_by_subj: Some(filter), ..One::default() }).await
     }
 
     /// Some messages of a stream that match, from a sequence on, without a gap; none, where the leader has no more.
     pub(crate) async fn part(bus: &Bus, stream: &str, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
-        let Some(first) = Self::next_of(bus, stream, from, filter).await? else { return Ok(Vec::new()) };
+        let Some(first) = Self::next_in(bus, stream, from, filter).await? else { return Ok(Vec::new()) };
         // As far as whichever replica answers has them.
         let mut many = Self::many_of(bus, stream, first.sequence, filter).await?;
         if many.is_empty() {
@@ -119,20 +126,9 @@ impl Stored {
         Ok(many)
     }
 
-    /// The first message that matches, from a sequence on, whose headers not everybody reads the same, if it reads them at all.
-    pub(crate) async fn next_unclear(
-        bus: &Bus,
-        stream: &str,
-        mut from: u64,
-        filter: &str,
-    ) -> Result<Option<u64>, Error> {
-        while let Some(next) = Self::next_of(bus, stream, from, filter).await? {
-            if !next.is_clear {
-                return Ok(Some(next.sequence));
-            }
-            from = next.sequence + 1;
-        }
-        Ok(None)
+    /// Whether everybody reads the same in its headers, if one reads them at all.
+    pub(crate) const fn is_clear(&self) -> bool {
+        self.is_clear
     }
 
     /// The message at a sequence, as the stream's leader has it.
@@ -156,18 +152,26 @@ impl Stored {
         }
     }
 
-    /// Many messages that match, from a sequence on, without a gap. Any replica answers, and one may be behind: that there
-    /// are no more of them means nothing.
+    /// Many messages that match, from a sequence on, without a gap. Any replica answers, and one may be behind; and one of them may have
+    /// headers over which the connection is lost. So that there are no more of them means nothing: the next one is the leader's to say.
     pub(crate) async fn many(bus: &Bus, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
         Self::many_of(bus, LOG, from, filter).await
     }
 
     async fn many_of(bus: &Bus, stream: &str, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
         let request = Batch { seq: from, next_by_subj: filter, batch: MANY, max_bytes: MANY_BYTES };
-        Self::direct(bus, stream, &request).await
+        let mut stored = Vec::new();
+        match Self::direct(bus, stream, &request, &mut stored).await {
+            Err(error) if error.retryable() => {
+                tracing::debug!(stream, from, %error, "not all was read at once")
+            }
+            read => read?,
+        }
+        Ok(stored)
     }
 
-    /// The last message of each of the subjects, where there is one, as any replica of a stream has it.
+    /// The last message of each of the subjects, where there is one, as any replica of a stream has it; its leader, where they can't be
+    /// read at once.
     pub(crate) async fn last_of_each(
         bus: &Bus,
         stream: &str,
@@ -175,28 +179,67 @@ impl Stored {
     ) -> Result<Vec<Self>, Error> {
         let mut last = Vec::new();
         for subjects in subjects.chunks(SUBJECTS) {
-            last.extend(Self::direct(bus, stream, &MultiLast { multi_last: subjects }).await?);
+            let mut stored = Vec::new();
+            match Self::direct(bus, stream, &MultiLast { multi_last: subjects }, &mut stored).await {
+                Err(error) if error.retryable() => {
+                    tracing::debug!(stream, %error, "not all was read at once");
+                    for subject in subjects {
+                        let request = One { last_by_subj: Some(subject), ..One::default() };
+                        last.extend(Self::one(bus, stream, &request).await?);
+                    }
+                }
+                read => {
+                    read?;
+                    last.extend(stored);
+                }
+            }
         }
         Ok(last)
     }
 
-    /// All answers to a request that has many.
-    async fn direct(bus: &Bus, stream: &str, request: &impl Serialize) -> Result<Vec<Self>, Error> {
+    /// Adds all answers to a request that has many, as far as they came where it fails. They come with their headers, by the connection
+    /// that may be lost over them.
+    async fn direct(
+        bus: &Bus,
+        stream: &str,
+        request: &impl Serialize,
+        stored: &mut Vec<Self>,
+    ) -> Result<(), Error> {
+        let line = bus.line().await?;
+        let read = Self::direct_by(&line, bus, stream, request, stored).await;
+        if read.is_err() {
+            bus.has_ended(&line).await;
+        }
+        read
+    }
+
+    async fn direct_by(
+        line: &Line,
+        bus: &Bus,
+        stream: &str,
+        request: &impl Serialize,
+        stored: &mut Vec<Self>,
+    ) -> Result<(), Error> {
         let failed = |message: String| Error::Request { doing: DOING, message };
         let payload =
             serde_json::to_vec(request).map_err(|source| Error::Content { doing: "written", source })?;
-        let inbox = bus.client.new_inbox();
+        let inbox = line.client.new_inbox();
         let mut answers =
-            bus.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
-        bus.client
+            line.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
+        line.client
             .publish_with_reply(bus.api(&format!("DIRECT.GET.{stream}")), inbox, payload.into())
             .await
             .map_err(|error| failed(error.to_string()))?;
-        let mut stored: Vec<Self> = Vec::new();
-        let timeout = || Error::Timeout { doing: DOING, seconds: ANSWER_LIMIT.as_secs() };
-        while let Some(answer) =
-            tokio::time::timeout(ANSWER_LIMIT, answers.next()).await.map_err(|_| timeout())?
-        {
+        let lost = line.is_lost();
+        tokio::pin!(lost);
+        loop {
+            let answer = tokio::select! {
+                answer = tokio::time::timeout(ANSWER_LIMIT, answers.next()) => answer,
+                () = &mut lost => Ok(None),
+            };
+            let timeout = |_| Error::Timeout { doing: DOING, seconds: ANSWER_LIMIT.as_secs() };
+            let answer =
+                answer.map_err(timeout)?.ok_or_else(|| failed("the connection was lost".to_owned()))?;
             let headers = answer.headers.unwrap_or_default();
             let before: Option<u64> = header(&headers, "Nats-Last-Sequence");
             // A stored message may have been published with a status of its own; the server has added the rest.
@@ -222,7 +265,7 @@ impl Stored {
                 }
             }
         }
-        Ok(stored)
+        Ok(())
     }
 
     /// The service that a snapshot says.

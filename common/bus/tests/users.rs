@@ -218,18 +218,34 @@ async fn what_a_program_that_is_gone_has_asked_for_keeps_no_work_from_the_others
     assert_eq!(delivered, "1", "somebody else had it before: {reply}");
 }
 
+/// A configuration as an earlier version had it, that lets a builder in.
+fn earlier(key: &str) -> String {
+    format!(
+        "authorization {{ users: [ {{ nkey: {key}, permissions: {{ publish: [\"$JS.API.STREAM.INFO.cutover\"], \
+         subscribe: [\"_INBOX_builder.>\"] }} }} ] }}\n"
+    )
+}
+
 #[tokio::test]
 async fn a_server_with_the_configuration_of_an_earlier_version_is_named() {
     let key = Arc::new(Key::new(BusUser::Program(Program::Builder)));
-    let users = format!(
-        "authorization {{ users: [ {{ nkey: {}, permissions: {{ publish: [\"$JS.API.STREAM.INFO.cutover\"], \
-         subscribe: [\"_INBOX_builder.>\"] }} }} ] }}\n",
-        key.public()
-    );
-    let node = Node::guarded("earlier", None, users, Some(key));
+    let node = Node::guarded("earlier", None, earlier(&key.public()), Some(key));
     let opened = node.answers().await.open().await;
     assert!(matches!(opened, Err(Error::EarlierServer)), "{opened:?}");
     assert!(!Error::EarlierServer.retryable());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_runs_ends_where_its_server_comes_back_with_such_a_configuration() {
+    let mut server = Guarded::start().await;
+    let builder = BusUser::Program(Program::Builder);
+    let crew = Crew::new().with(&server.journal(builder).await, &Script::default(), Program::Builder);
+    server.becomes(earlier(&server.public()[&builder]));
+    for worker in crew.workers {
+        let ended = tokio::time::timeout(Duration::from_secs(60), worker).await;
+        let ended = ended.expect("it goes on").unwrap();
+        assert!(matches!(ended, Err(Error::EarlierServer)), "{ended:?}");
+    }
 }
 
 #[tokio::test]

@@ -179,9 +179,8 @@ impl BusUser {
                     Self::Observer => read_of(OUTPUT_STREAM),
                     Self::Program(program) => taken_by(program),
                 };
-                let leases = format!("{API}.DIRECT.GET.{LEASE_STREAM}");
-                let identity = format!("{API}.STREAM.INFO.{LOG_STREAM}");
-                [vec![identity, leases], read_of(LOG_STREAM), written_by(user), own].concat()
+                let identity = vec![format!("{API}.STREAM.INFO.{LOG_STREAM}")];
+                [identity, read_of(LEASE_STREAM), read_of(LOG_STREAM), written_by(user), own].concat()
             }
             (Self::Operator, Self::Program(program)) => vec![PING.to_owned(), program.asked_for_secrets()],
             (Self::Observer, Self::Program(_)) => vec![PING.to_owned()],

@@ -106,6 +106,12 @@ impl Node {
         self.child = spawn(&self.name, self.port, self.routes.as_ref(), &self.accounts, &self.folder);
     }
 
+    /// The same with another configuration of who may do what.
+    pub(crate) fn start_again_with(&mut self, accounts: String) {
+        self.accounts = accounts;
+        self.start_again();
+    }
+
     /// Starts it again without its files, after it was killed.
     pub(crate) fn start_anew(&mut self) {
         self.folder = tempfile::tempdir().unwrap();

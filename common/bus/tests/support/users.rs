@@ -73,6 +73,12 @@ impl Guarded {
         }
     }
 
+    /// Kills the server, and starts it again with another configuration of who may do what.
+    pub(crate) fn becomes(&mut self, accounts: String) {
+        self.node.kill();
+        self.node.start_again_with(accounts);
+    }
+
     pub(crate) async fn bus(&self, user: BusUser) -> Bus {
         let access = Access { key: Some(Arc::clone(&self.keys[&user])), ..Access::open(&self.node.url()) };
         Bus::enter(&access, user.as_str()).await.unwrap()
