@@ -116,6 +116,13 @@ impl Line {
         Generation { line: self.number, connects: self.connects() }
     }
 
+    /// Waits until it has ended.
+    pub(crate) async fn is_over(&self) {
+        while !is_deaf(&self.client).await {
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     /// Waits until what was asked for can't be answered any more: the connection was lost, be it that it is back.
     pub(crate) async fn is_lost(&self) {
         let before = self.connects();

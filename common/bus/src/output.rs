@@ -6,7 +6,7 @@ use cutover_core::{DeploymentId, ServiceKey, Subject, Task, Timestamp};
 
 use crate::bus::OUTPUT;
 use crate::stored::Stored;
-use crate::watch::{AGAIN, LOOK};
+use crate::watch::{AGAIN, Looks};
 use crate::{Bus, Error, Journal};
 
 /// A line of output.
@@ -28,13 +28,14 @@ pub struct OutputLines {
     from: u64,
     ahead: VecDeque<Stored>,
     follow: bool,
+    looks: Looks,
 }
 
 impl Journal {
     /// The output of a deployment: what there is, and, if it is followed, what comes.
     pub fn output(&self, key: &ServiceKey, deployment: &DeploymentId, follow: bool) -> OutputLines {
         let (bus, filter) = (self.bus().clone(), Subject::outputs_of(key, deployment));
-        OutputLines { bus, filter, from: 1, ahead: VecDeque::new(), follow }
+        OutputLines { bus, filter, from: 1, ahead: VecDeque::new(), follow, looks: Looks::default() }
     }
 }
 
@@ -54,10 +55,11 @@ impl OutputLines {
                 Ok(part) => match part.last() {
                     Some(last) => {
                         self.from = last.sequence + 1;
+                        self.looks = Looks::default();
                         self.ahead = part.into();
                     }
                     None if !self.follow => return Ok(None),
-                    None => tokio::time::sleep(LOOK).await,
+                    None => self.looks.wait().await,
                 },
                 Err(error) if self.follow && error.retryable() => tokio::time::sleep(AGAIN).await,
                 Err(error) => return Err(error),

@@ -33,13 +33,15 @@ impl Bus {
         const DOING: &str = "asking for secrets";
         let failed = |message: String| Error::Request { doing: DOING, message };
         let question = serde_json::to_vec(references).map_err(|error| failed(error.to_string()))?;
-        let inbox = self.client.new_inbox();
+        // An answer may have headers that end it.
+        let line = self.line().await?;
+        let inbox = line.client.new_inbox();
         let mut answers =
-            self.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
+            line.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
         let subject = program.asked_for_secrets();
         let refused = self.refusals.of([subject.clone()].into_iter()).next();
         tokio::pin!(refused);
-        self.client
+        line.client
             .publish_with_reply(subject, inbox, question.into())
             .await
             .map_err(|error| failed(error.to_string()))?;
@@ -50,7 +52,10 @@ impl Bus {
                 answer = tokio::time::timeout_at(deadline, answers.next()) => answer,
                 subject = &mut refused => return Err(Error::NotAllowed { doing: DOING, subject }),
             };
-            let Ok(Some(answer)) = answer else { break };
+            let Ok(Some(answer)) = answer else {
+                self.has_ended(&line).await;
+                break;
+            };
             if answer.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
                 break;
             }

@@ -8,6 +8,7 @@ use cutover_core::{Program, Stage};
 use cutover_telemetry::Metrics;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::bus::LOG;
 use crate::duties::hold_at;
@@ -82,7 +83,9 @@ pub async fn work_at<P: Performer>(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let journal = journal.counting(&metrics);
-    let presence = journal.bus().announce(options.program, &options.version).await?;
+    let gone = CancellationToken::new();
+    let present = journal.bus().clone().be_present(options.program, options.version.clone(), gone.clone());
+    let present = AbortOnDropHandle::new(tokio::spawn(present));
     let logs = Arc::new(Logs::new(journal.clone()));
     let hand_back = CancellationToken::new();
     let mut slots = JoinSet::new();
@@ -114,7 +117,8 @@ pub async fn work_at<P: Performer>(
         hand_back.cancel();
         all.await;
     }
-    if let Err(error) = presence.stop().await {
+    gone.cancel();
+    if let Err(error) = present.await {
         tracing::debug!(%error, "could not say good-bye");
     }
     Ok(())

@@ -88,7 +88,7 @@ fn questions(user: BusUser, hint: &str) -> Vec<(String, String)> {
     ];
     let BusUser::Program(program) = user else {
         questions.push(("CUTOVER.API.DIRECT.GET.cutover-output".to_owned(), "{\"seq\":1}".to_owned()));
-        questions.push(("$SRV.PING".to_owned(), String::new()));
+        questions.push((Program::Builder.asked_for_presence(), String::new()));
         return questions;
     };
     let consumers = program.stages().map(|stage| ("cutover", stage.consumer()));
@@ -285,7 +285,7 @@ async fn no_answer_that_a_stolen_key_asks_for_changes_the_journal() {
     }
     // Whoever only looks asks the programs too, one of which may have somebody else's answers.
     let builder = server.thief(BusUser::Program(Program::Builder)).await;
-    let mut pings = builder.client.subscribe("$SRV.*").await.unwrap();
+    let mut pings = builder.client.subscribe(Program::Builder.asked_for_presence()).await.unwrap();
     let answering = tokio::spawn(async move {
         while let Some(ping) = pings.next().await {
             builder.client.publish(ping.reply.unwrap(), "{\"seq\":1}".into()).await.unwrap();

@@ -188,6 +188,38 @@ async fn whoever_only_looks_reads_output_as_it_comes() {
     assert_eq!(lines, ["one", "two", "three"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stolen_key_answers_for_its_own_program_alone() {
+    let server = Guarded::start().await;
+    let thief = server.thief(BusUser::Program(Program::Builder)).await.client;
+    let mut pings = thief.subscribe(Program::Builder.asked_for_presence()).await.unwrap();
+    thief.flush().await.unwrap();
+    let answering = tokio::spawn(async move {
+        while let Some(ping) = pings.next().await {
+            let answer = "{\"type\":\"io.nats.micro.v1.ping_response\",\"name\":\"cutover-shipper\",\"id\":\"x\",\
+                          \"version\":\"9.9.9\",\"metadata\":{\"protocol\":\"1\"}}";
+            thief.publish(ping.reply.unwrap(), answer.into()).await.unwrap();
+        }
+    });
+    let crew = Crew::new().with(
+        &server.journal(BusUser::Program(Program::Shipper)).await,
+        &Script::default(),
+        Program::Shipper,
+    );
+    let operator = server.bus(BusUser::Operator).await;
+    let present = eventually(async || {
+        let present = operator.presence(&[], Duration::from_millis(500)).await.unwrap();
+        (present.len() == 2).then_some(present)
+    })
+    .await;
+    for there in present {
+        let of_the_thief = there.version == "9.9.9";
+        assert_eq!(there.program == Program::Builder, of_the_thief, "{there:?}");
+    }
+    answering.abort();
+    crew.stop().await;
+}
+
 #[tokio::test]
 async fn what_a_program_that_is_gone_has_asked_for_keeps_no_work_from_the_others() {
     let server = Guarded::start().await;

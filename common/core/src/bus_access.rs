@@ -27,9 +27,6 @@ pub const WAKE_CONSUMER: &str = "wake";
 const API: &str = "$JS.API";
 /// The same in the other accounts: there the server keeps the first one for itself.
 const IMPORTED_API: &str = "CUTOVER.API";
-/// The question who is there.
-const PING: &str = "$SRV.PING";
-
 const STREAMS: [&str; 4] = [LOG_STREAM, OUTPUT_STREAM, TIMER_STREAM, LEASE_STREAM];
 
 /// A user of the bus.
@@ -84,6 +81,12 @@ impl Duty {
 }
 
 impl Program {
+    /// Where all instances of it are asked whether they are there (NATS ADR-32). Nobody else is asked there, so an answer is of one of
+    /// them, whatever it says.
+    pub fn asked_for_presence(self) -> String {
+        format!("$SRV.PING.{}", self.binary())
+    }
+
     /// Where all instances of it are asked whether they find secrets. No stream keeps it.
     pub fn asked_for_secrets(self) -> String {
         format!("cutover.ask.secrets.{self}")
@@ -182,8 +185,10 @@ impl BusUser {
                 let identity = vec![format!("{API}.STREAM.INFO.{LOG_STREAM}")];
                 [identity, read_of(LEASE_STREAM), read_of(LOG_STREAM), written_by(user), own].concat()
             }
-            (Self::Operator, Self::Program(program)) => vec![PING.to_owned(), program.asked_for_secrets()],
-            (Self::Observer, Self::Program(_)) => vec![PING.to_owned()],
+            (Self::Operator, Self::Program(program)) => {
+                vec![program.asked_for_presence(), program.asked_for_secrets()]
+            }
+            (Self::Observer, Self::Program(program)) => vec![program.asked_for_presence()],
             _ => Vec::new(),
         }
     }
@@ -249,7 +254,7 @@ fn read_of(stream: &str) -> Vec<String> {
 
 /// Whether one request on a subject has many answers.
 fn has_many_answers(subject: &str) -> bool {
-    subject.starts_with("$JS.API.DIRECT.GET.") || subject == PING || subject.starts_with("cutover.ask.")
+    ["$JS.API.DIRECT.GET.", "$SRV.PING.", "cutover.ask."].iter().any(|begin| subject.starts_with(begin))
 }
 
 /// Setting the journal up, and purging what nobody needs. No stream is deleted, and no single message.
