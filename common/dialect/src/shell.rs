@@ -31,9 +31,8 @@ pub(crate) fn reference(parts: &[Part]) -> Option<String> {
             format!("{before}printf %s \"{text}\"")
         }
     };
-    let script = shlex::try_quote(&script).ok()?.into_owned();
     let is_one_line = !script.contains(char::is_control);
-    is_one_line.then(|| format!("cmd://sh -c {script}"))
+    is_one_line.then(|| format!("cmd://sh -c '{}'", script.replace('\'', "'\\''")))
 }
 
 /// Whether a command is the same without a shell.
@@ -62,7 +61,7 @@ fn quoted(parts: &[Part], taken: &mut usize) -> (String, String) {
             Part::Text(part) => text += &escaped(part),
             Part::Variable { name, default: None } => text += &format!("${{{name}?}}"),
             Part::Variable { name, default: Some(default) } => {
-                text += &format!("${{{name}-{}}}", escaped(default).replace('}', "\\}"));
+                text += &format!("${{{name}-{}}}", in_braces(default));
             }
             Part::Command(parts) => {
                 *taken += 1;
@@ -73,6 +72,11 @@ fn quoted(parts: &[Part], taken: &mut usize) -> (String, String) {
         }
     }
     (before, text)
+}
+
+/// A text as it stands behind the name of a variable, in braces between double quotes.
+pub(crate) fn in_braces(text: &str) -> String {
+    escaped(text).replace('}', "\\}")
 }
 
 /// A text as it stands between double quotes.

@@ -3,6 +3,8 @@
 use cutover_core::tree::Value;
 
 use super::container::{named, put};
+use super::interpolation::is_of_environment;
+use crate::native::open_argument;
 use crate::reading::{Item, Reading};
 use crate::tree::Tree;
 
@@ -17,10 +19,19 @@ pub(super) fn build(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>)
             put(&item, &["builder", key], tree, reading);
         }
     }
-    for (key, to) in [("args", "args"), ("labels", "labels")] {
-        if let Some(item) = keys.take(key) {
-            named(&item, &["builder", to], tree, reading);
+    if let Some(item) = keys.take("args") {
+        let all = match &item.node.value {
+            Value::Map(_) => reading.keys(&item).map(|keys| keys.all()).unwrap_or_default(),
+            _ => reading.items(&item).into_iter().map(|item| ("", item)).collect(),
+        };
+        let open: Vec<_> = all.into_iter().filter(|(_, item)| is_of_environment(item, reading)).collect();
+        open.iter().for_each(|(_, item)| open_argument(item, reading));
+        if open.is_empty() {
+            named(&item, &["builder", "args"], tree, reading);
         }
+    }
+    if let Some(item) = keys.take("labels") {
+        named(&item, &["builder", "labels"], tree, reading);
     }
     if let Some(item) = keys.take("platforms") {
         let all = reading.items(&item);

@@ -145,6 +145,13 @@ pub(super) fn role(name: &str, item: &Item<'_>, tree: &mut Tree, reading: &mut R
         command(&item, &[at[0], at[1], "command"], tree, reading);
     }
     environment(&mut keys, &[at[0], at[1], "env"], tree, reading);
+    let sections = ["clear", "secret"];
+    let own = sections.map(|section| tree.names(&[at[0], at[1], "env", section])).concat();
+    for name in sections.map(|section| tree.names(&["env", section])).concat() {
+        if !own.contains(&name) {
+            tree.push(&[at[0], at[1], "without"], item.place, name);
+        }
+    }
     for (key, known) in OPTIONS {
         if let Some(item) = keys.take(key) {
             if matches!(known, "memory" | "cpus" | "cpu-shares" | "pids-limit" | "shm-size" | "gpus") {

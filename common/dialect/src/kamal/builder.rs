@@ -5,6 +5,7 @@ use cutover_core::tree::Value;
 
 use super::env::by_name;
 use crate::erb::Piece;
+use crate::native::open_argument;
 use crate::reading::{Item, Reading};
 use crate::tree::Tree;
 
@@ -113,11 +114,7 @@ fn builder(item: &Item<'_>, tree: &mut Tree, reading: &mut Reading<'_>) {
     {
         for (name, item) in args.all() {
             if is_of_environment(&item, reading) {
-                reading.wrong(
-                    &item,
-                    "this argument would stand in the release, and in an imported file, with the value that it has here",
-                    "write the value if anybody may read it; a secret is given to the build by `builder: {secrets: [NAME]}`, and read with RUN --mount=type=secret",
-                );
+                open_argument(&item, reading);
             } else {
                 reading.carry(tree, &item, &["builder", "args", name]);
             }
