@@ -273,6 +273,23 @@ fn nothing_is_dropped_in_silence() {
 }
 
 #[test]
+fn a_variable_that_another_one_hides_is_told() {
+    let mut project = Project::default();
+    let text = "service: a\nimage: a\nservers: [203.0.113.7]\nenv:\n  clear: {A: a, B: }\n  secret: [A, C]\n";
+    project.files.insert("config/deploy.yml".to_owned(), text.to_owned());
+    project.files.insert(".kamal/secrets".to_owned(), "A=$A\nC=$C\n".to_owned());
+    let report = translated(&project, |translation| translation.unwrap().report());
+    let how = |key: &str| match &report.iter().find(|line| line.key == key).unwrap().fate {
+        Fate::Changed { how } => how.clone(),
+        fate => format!("{fate:?}"),
+    };
+    assert_eq!(how("env.clear.A"), "Carried");
+    assert!(how("env.clear.B").starts_with("without a value it is not set"));
+    assert_eq!(how("env.secret[0]"), "a reference; another one of that name takes its place");
+    assert_eq!(how("env.secret[1]"), "a reference");
+}
+
+#[test]
 fn dialects_are_told_apart() {
     for case in cases("corpus") {
         for (file, text) in &case.project.files {

@@ -54,9 +54,11 @@ pub(crate) fn environment(
     };
     let service = of_role(servers.primary(), reading);
     put(&service, &["env"], tree, reading);
+    let mut counts: Vec<Place> = service.iter().map(|one| one.place).collect();
     for role in servers.others() {
         let Some(name) = native_name(role, reading) else { continue };
         let wanted = of_role(role, reading);
+        counts.extend(wanted.iter().map(|one| one.place));
         // What a role has there is laid over what the service has: only what is different is said again.
         let over: Vec<Named> =
             wanted.iter().filter(|one| !service.iter().any(|other| other.is(one))).cloned().collect();
@@ -77,12 +79,12 @@ pub(crate) fn environment(
             one.item(|item| reading.idle(item, format!("no host has the tag '{name}'")));
         }
     }
-    for one in all {
+    for one in all.iter().filter(|one| !counts.contains(&one.place)) {
         let how = match one.value {
             Some(_) => "another one of that name takes its place",
             None => "without a value it is not set, as with Kamal; one that the image has by that name stays",
         };
-        one.item(|item| reading.otherwise(item, how));
+        one.item(|item| reading.turned(item, how));
     }
 }
 
