@@ -139,6 +139,8 @@ pub(crate) enum Verb {
     Provenance(Provenance),
     /// Ask the programs that need the secrets of the deploy file whether they find them
     Secrets(Secrets),
+    /// Look at all that a deployment stands on: bus, programs, store, secrets, names and hosts, and say what to mend
+    Doctor(Doctor),
     /// Take the running deployment back
     Abort(Abort),
     /// What `up` starts: runs NATS and the programs until it is told to stop
@@ -225,6 +227,14 @@ pub(crate) struct PlanArgs {
     /// The release's name instead of the commit
     #[arg(long, value_name = "NAME", value_parser = version_name)]
     pub(crate) version: Option<String>,
+}
+
+/// Options of `doctor`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Doctor {
+    /// The destination [default: each]
+    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
+    pub(crate) place: Option<String>,
 }
 
 /// Options of `lint`.

@@ -10,6 +10,7 @@ mod container_logs;
 mod danger;
 mod decide;
 mod deploy_file;
+mod doctor;
 mod embedded;
 mod error;
 mod every_proxy;

@@ -30,6 +30,10 @@ pub(crate) struct Session {
     is_local: bool,
     /// Whether its server is surely the one that is meant.
     is_authentic: bool,
+    /// Whether the bus is one of somebody else's, which runs on.
+    is_standing: bool,
+    /// Whether the bus tells its users apart.
+    tells_apart: bool,
     /// The public keys of the bus's users as this machine knows them; none, where it doesn't.
     keys: Option<BTreeMap<BusUser, String>>,
 }
@@ -82,6 +86,8 @@ impl Session {
             store,
             is_local: is_local(&access.url),
             is_authentic: is_authentic(&access.url),
+            is_standing: options.nats_url.is_some(),
+            tells_apart: access.user().is_some(),
             keys,
         })
     }
@@ -121,6 +127,22 @@ impl Session {
     /// A connection that is lost.
     pub(crate) async fn present(&self) -> Result<Vec<Present>, cutover_bus::Error> {
         self.bus.presence(&[], ANSWER).await
+    }
+
+    /// What the bus lets happen that it should not, with what to do about it. One that this machine runs by itself is reached from
+    /// this machine alone.
+    pub(crate) fn exposures(&self) -> Vec<(String, &'static str)> {
+        let mut exposures = Vec::new();
+        if self.is_standing && !self.tells_apart {
+            let text =
+                "tells nobody apart: whoever reaches it may decide, and record what he likes".to_owned();
+            exposures.push((text, "cutover keys makes a key for each program (docs/environment.md)"));
+        }
+        if self.is_standing && !self.is_authentic {
+            let text = "is reached without TLS: whoever is in between reads and writes all of it".to_owned();
+            exposures.push((text, "tls:// in NATS_URL, and deploy/nats.conf"));
+        }
+        exposures
     }
 
     /// The programs' public keys, which values are sealed to: those that this machine knows, or else those that the bus has, where nobody

@@ -7,6 +7,7 @@ mod analyze;
 mod approve;
 mod audit;
 mod deploy;
+mod doctor;
 mod down;
 mod exec;
 mod history;
@@ -85,6 +86,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
         Verb::Provenance(args) => Box::pin(provenance::run(options, &args, console)).await,
         Verb::Secrets(args) => Box::pin(secrets::run(options, args, console)).await,
+        Verb::Doctor(args) => Box::pin(doctor::run(options, args, console)).await,
         Verb::Abort(args) => Box::pin(abort::run(options, args, console)).await,
         Verb::Supervise => Ok(Exit::Ok),
     }

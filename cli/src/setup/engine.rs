@@ -9,7 +9,7 @@ use super::elf::Architecture;
 use super::{DOCKER_SOCKET, Error};
 
 /// The earliest Docker Engine that Cutover is tested with.
-pub(super) const MINIMUM: Version = Version { year: 20, month: 10 };
+pub(crate) const MINIMUM: Version = Version { year: 20, month: 10 };
 
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 

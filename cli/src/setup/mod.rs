@@ -24,6 +24,7 @@ use serde::Serialize;
 
 pub(crate) use access_log::AccessLog;
 pub(crate) use drive::{Drive, Other};
+pub(crate) use engine::{MINIMUM as MINIMUM_ENGINE, Version};
 pub(crate) use error::Error;
 pub(crate) use https::Https;
 

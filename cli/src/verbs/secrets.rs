@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use cutover_bus::Sightings;
-use cutover_core::{Failure, NeededSecret, Program, Reference, Sighting};
+use cutover_core::{Failure, NeededSecret, Program, Reference, Sighting, Target};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
@@ -26,24 +26,11 @@ pub(super) async fn run(options: &Global, args: Secrets, console: Console) -> an
     let options = options.at(place);
     let targets = project::targets(&options)?;
     let session = Session::open(&options, console).await?;
-    let mut rows = Vec::new();
-    for target in &targets {
-        let destination = target.key.destination.as_str();
-        let needed = target.needed_secrets();
-        rows.extend(needed.into_iter().map(|NeededSecret { key, reference, reader }| Row {
-            destination,
-            key,
-            reference,
-            reader,
-            told: Vec::new(),
-        }));
-    }
+    let rows = rows(&session, &targets).await?;
     if rows.is_empty() {
         console.note("the deploy file names no secrets");
         return Ok(Exit::Ok);
     }
-    look(&session, &mut rows).await?;
-    ask(&session, &mut rows).await?;
     let mut last = None;
     for row in &rows {
         if console.json {
@@ -61,6 +48,36 @@ pub(super) async fn run(options: &Global, args: Secrets, console: Console) -> an
     }
     let passing = missing.iter().all(|row| row.is_passing());
     Err(Error::SecretsMissing { missing: missing.len(), all: rows.len(), passing }.into())
+}
+
+/// The same for who looks at more than that: of each, its destination, what is told, and whether it is found.
+pub(super) async fn found<'a>(
+    session: &Session,
+    targets: &'a [Target],
+) -> anyhow::Result<Vec<(&'a str, String, bool)>> {
+    let rows = rows(session, targets).await?;
+    Ok(rows.into_iter().map(|row| (row.destination, row.sentence(), row.is_found())).collect())
+}
+
+/// Every reference of these destinations, with what is told of it.
+async fn rows<'a>(session: &Session, targets: &'a [Target]) -> anyhow::Result<Vec<Row<'a>>> {
+    let mut rows = Vec::new();
+    for target in targets {
+        let destination = target.key.destination.as_str();
+        let needed = target.needed_secrets();
+        rows.extend(needed.into_iter().map(|NeededSecret { key, reference, reader }| Row {
+            destination,
+            key,
+            reference,
+            reader,
+            told: Vec::new(),
+        }));
+    }
+    if !rows.is_empty() {
+        look(session, &mut rows).await?;
+        ask(session, &mut rows).await?;
+    }
+    Ok(rows)
 }
 
 /// Looks here for what is the person's who deploys, and for whether it could be sealed.
@@ -180,24 +197,31 @@ impl Row<'_> {
     }
 }
 
-impl fmt::Display for Row<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = if self.is_found() { "ok" } else { "--" };
+impl Row<'_> {
+    /// Who needs it, and what is told of it.
+    fn sentence(&self) -> String {
         let Self { key, reference, reader, .. } = self;
         let place = if reference.is_persons() { "here" } else { reader.as_str() };
-        write!(f, "  {mark}  {key}  {reference}  {place}: ")?;
         let all: Vec<String> = self.told.iter().map(|told| self.words(&told.sighting)).collect();
         let mut others = all.iter().skip(1);
-        match all.first() {
-            Some(first) if others.all(|other| other == first) => f.write_str(first),
+        let told = match all.first() {
+            Some(first) if others.all(|other| other == first) => first.clone(),
             _ => {
                 let each = self.told.iter().zip(&all).map(|(Told { worker, .. }, words)| match worker {
                     Some(worker) => format!("{worker}: {words}"),
                     None => words.clone(),
                 });
-                f.write_str(&each.collect::<Vec<_>>().join("; "))
+                each.collect::<Vec<_>>().join("; ")
             }
-        }
+        };
+        format!("{key}  {reference}  {place}: {told}")
+    }
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.is_found() { "ok" } else { "--" };
+        write!(f, "  {mark}  {}", self.sentence())
     }
 }
 
