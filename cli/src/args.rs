@@ -1,6 +1,7 @@
 //! The command line.
 
 mod accessory;
+mod completion;
 mod exec;
 mod setup;
 mod traffic;
@@ -14,6 +15,7 @@ use cutover_core::{Engine, HostName, Program, Stage};
 use cutover_store::Location;
 
 pub(crate) use accessory::{Accessory, AccessoryAction};
+pub(crate) use completion::{Completion, Man};
 pub(crate) use exec::Exec;
 pub(crate) use setup::{Proxy, ProxyAction, Setup};
 pub(crate) use traffic::{Maintenance, MaintenanceAction, MaintenanceOn, Pause, Resume};
@@ -143,6 +145,10 @@ pub(crate) enum Verb {
     Doctor(Doctor),
     /// Take the running deployment back
     Abort(Abort),
+    /// Print what a shell runs at its start so that it completes command lines, with the names of the deploy file
+    Completion(Completion),
+    /// Write the manual pages
+    Man(Man),
     /// What `up` starts: runs NATS and the programs until it is told to stop
     #[command(hide = true)]
     Supervise,

@@ -5,6 +5,7 @@ mod args;
 mod choice;
 mod clock;
 mod command;
+mod complete;
 mod console;
 mod container_logs;
 mod danger;
@@ -45,6 +46,7 @@ use console::Console;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    complete::answer();
     let args = Args::parse();
     let console = Console::new(&args.global);
     report::conclude(console, Box::pin(verbs::run(args, console)).await).into()

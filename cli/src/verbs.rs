@@ -6,6 +6,7 @@ mod adopt;
 mod analyze;
 mod approve;
 mod audit;
+mod completion;
 mod deploy;
 mod doctor;
 mod down;
@@ -86,6 +87,8 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
         Verb::Provenance(args) => Box::pin(provenance::run(options, &args, console)).await,
         Verb::Secrets(args) => Box::pin(secrets::run(options, args, console)).await,
+        Verb::Completion(args) => completion::script(args),
+        Verb::Man(args) => completion::pages(args),
         Verb::Doctor(args) => Box::pin(doctor::run(options, args, console)).await,
         Verb::Abort(args) => Box::pin(abort::run(options, args, console)).await,
         Verb::Supervise => Ok(Exit::Ok),
