@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 use cutover_bus::{Access, Files, KeyError};
-use cutover_core::{Engine, HostName, Program, Stage};
+use cutover_core::{Engine, HostName, Program, Span, Stage};
 use cutover_store::Location;
 
 pub(crate) use accessory::{Accessory, AccessoryAction};
@@ -307,11 +307,23 @@ pub(crate) struct Logs {
     /// Go on with what is written from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Lines of each replica to begin with
-    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
-    pub(crate) tail: u32,
+    /// The last lines of each replica [default: 100; with --since or --grep all]
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub(crate) tail: Option<u32>,
+    /// Only what was written in the last time of that length, as in 10m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Span>,
+    /// Only lines in which this text stands, as it is
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
+    /// Only of this host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<HostName>,
+    /// Only of replicas of this role; `web` has the traffic
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
     /// What the tasks of a deployment wrote (build steps, containers that failed), instead of the replicas [default: the last one]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["tail", "since", "grep", "host", "role"])]
     pub(crate) deployment: Option<Option<String>>,
     /// The deploy file
     // The global option in the place of itself, which takes its value from here: `-f` follows, as with all logs.
@@ -488,7 +500,6 @@ fn version_name(text: &str) -> Result<String, &'static str> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use clap::CommandFactory;
-    use cutover_core::Span;
 
     use super::*;
 

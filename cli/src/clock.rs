@@ -10,6 +10,12 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::default().after(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
+/// So long ago, by this machine's clock.
+pub(crate) fn ago(span: Duration) -> Timestamp {
+    let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    Timestamp(now().0.saturating_sub(span))
+}
+
 /// `12:01:07`
 pub(crate) fn time_of_day(at: Timestamp) -> String {
     local(at, "%H:%M:%S")

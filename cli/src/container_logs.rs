@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
-use cutover_core::{HostName, HostSpec};
+use cutover_core::{HostName, HostSpec, Timestamp};
 use cutover_host::{Host, HostAddress, Hosts};
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -22,8 +22,12 @@ const WAITING: usize = 1024;
 pub(crate) struct Wanted {
     /// The labels that they have.
     pub(crate) labels: Vec<String>,
-    /// Lines of each to begin with.
-    pub(crate) tail: u32,
+    /// Lines of each to begin with; none: all.
+    pub(crate) tail: Option<u32>,
+    /// Since when; none: since it began.
+    pub(crate) since: Option<Timestamp>,
+    /// What stands in each line.
+    pub(crate) grep: Option<String>,
     /// Whether those are meant too that don't run.
     pub(crate) stopped: bool,
     /// Whether to go on with what is written from now on.
@@ -96,12 +100,15 @@ impl Reader {
         let written = containers.into_iter().filter_map(|container| {
             let id = container.id?;
             let name = container.names?.first()?.trim_start_matches('/').to_owned();
+            let since = self.wanted.since.map_or(0, |since| since.0 / 1000);
+            let tail = self.wanted.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
             let options = LogsOptionsBuilder::new()
                 .stdout(true)
                 .stderr(true)
                 .timestamps(true)
                 .follow(self.wanted.follow)
-                .tail(&self.wanted.tail.to_string())
+                .since(i32::try_from(since).unwrap_or(i32::MAX))
+                .tail(&tail)
                 .build();
             Some(docker.logs(&id, Some(options)).map(move |part| (name.clone(), part)))
         });
@@ -110,6 +117,9 @@ impl Reader {
             let part = part.map_err(self.host.docker_failed(format!("reading the log of {container}")))?;
             for text in String::from_utf8_lossy(&part.into_bytes()).lines() {
                 let (at, line) = text.split_once(' ').unwrap_or((text, ""));
+                if self.wanted.grep.as_ref().is_some_and(|text| !line.contains(text)) {
+                    continue;
+                }
                 let line = Line {
                     at: at.to_owned(),
                     host: self.name.clone(),

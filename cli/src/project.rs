@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cutover_core::{ServiceKey, Target};
+use cutover_core::{HostName, HostSpec, ServiceKey, Target};
 
 use crate::args::Global;
 use crate::console::Console;
@@ -34,6 +34,22 @@ impl Project {
     /// The folder that paths in the file are relative to.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The hosts of the destination, or that one of them.
+    ///
+    /// # Errors
+    /// One that is none of them.
+    pub(crate) fn hosts(&self, only: Option<&HostName>) -> Result<Vec<HostSpec>, Error> {
+        let hosts = &self.target.hosts;
+        let Some(only) = only else { return Ok(hosts.clone()) };
+        match hosts.iter().find(|spec| spec.name == *only) {
+            Some(spec) => Ok(vec![spec.clone()]),
+            None => {
+                let known: Vec<&str> = hosts.iter().map(|spec| spec.name.as_str()).collect();
+                Err(Error::NoSuchHost { host: only.clone(), known: known.join(", ") })
+            }
+        }
     }
 
     /// Tells what of a file in another dialect is not carried out, and hands it on.

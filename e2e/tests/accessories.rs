@@ -210,6 +210,22 @@ async fn a_command_runs_in_a_replica_with_its_exit_code_its_input_and_a_terminal
     let begins = format!("{}/hello-production-", scene.host.address);
     let refused = all.err.lines().filter(|line| line.starts_with(&begins) && line.contains("can't listen"));
     assert_eq!((all.code, refused.count()), (Some(1), 2), "{}", all.err);
+    // Its own requests for its health are in no log.
+    let lines = |more: &[&str]| {
+        let logs = scene.cutover(&[&["logs"][..], more].concat());
+        logs.succeeded();
+        logs.out.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = lines(&[]);
+    assert!(all.len() >= 2 && all.iter().all(|line| line.starts_with(&begins)), "{all:?}");
+    let word = all[0].rsplit_once(' ').unwrap().1;
+    assert!(
+        lines(&["--grep", word, "--role", "web", "--host", &scene.host.address, "--since", "1h"]).len() >= 2
+    );
+    assert_eq!(lines(&["--grep", "no such word"]), Vec::<String>::new());
+    assert_eq!(lines(&["--role", "jobs"]), Vec::<String>::new());
+    assert_eq!(lines(&["-n", "0"]), Vec::<String>::new());
+    scene.cutover(&["logs", "--host", "203.0.113.1"]).exited(2, &["is not a host of this destination"]);
     let absent = scene.cutover(&["exec", "--", "/no/such/program"]);
     assert!(matches!(absent.code, Some(126 | 127)), "{:?} {}{}", absent.code, absent.out, absent.err);
     scene.cutover(&["exec", "--role", "jobs", "--", "/hello"]).exited(2, &["no live replica", "role jobs"]);

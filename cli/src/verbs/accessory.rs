@@ -94,7 +94,14 @@ pub(super) async fn run(options: &Global, args: Accessory, console: Console) -> 
             let places = accessories.places(std::slice::from_ref(&args.name), None)?;
             let Some(place) = places.first() else { return Ok(Exit::Ok) };
             let labels = AccessoryLabels::filter(place.key, &place.accessory.name);
-            let wanted = Wanted { labels, tail: args.tail, stopped: !args.follow, follow: args.follow };
+            let wanted = Wanted {
+                labels,
+                tail: Some(args.tail),
+                since: None,
+                grep: None,
+                stopped: !args.follow,
+                follow: args.follow,
+            };
             let hosts = accessories.project().target.hosts.iter();
             let hosts: Vec<_> =
                 hosts.filter(|spec| place.accessory.hosts.contains(&spec.name)).cloned().collect();

@@ -1,6 +1,5 @@
 //! `cutover exec`: a command in a live replica, or in all of a role.
 
-use cutover_core::HostName;
 use cutover_fleet::{Container, Fleet, Machine};
 use cutover_host::Hosts;
 
@@ -18,15 +17,9 @@ pub(super) async fn run(options: &Global, args: &Exec, console: Console) -> anyh
     let log = session.journal.service(&project.target.key).await?;
     let live = log.service().live().ok_or_else(|| Error::NeverDeployed(log.key().clone()))?;
     let fleet = Fleet::new(Hosts::from_environment()?);
-    let hosts = &project.target.hosts;
-    if let Some(host) = args.host.as_ref().filter(|host| !hosts.iter().any(|spec| spec.name == **host)) {
-        let known: Vec<&str> = hosts.iter().map(|spec| spec.name.as_str()).collect();
-        return Err(Error::NoSuchHost { host: host.clone(), known: known.join(", ") }.into());
-    }
-    let meant = |host: &HostName| args.host.as_ref().is_none_or(|only| only == host);
     let mut exit = None;
-    for spec in hosts.iter().filter(|spec| meant(&spec.name)) {
-        let machine = fleet.machine(spec);
+    for spec in project.hosts(args.host.as_ref())? {
+        let machine = fleet.machine(&spec);
         let replicas = machine.replicas(&project.target.key).await?;
         let is_meant = |replica: &Container| {
             let labels = &replica.labels;

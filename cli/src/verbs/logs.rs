@@ -14,6 +14,9 @@ use crate::project::Project;
 use crate::session::Session;
 use crate::tree::printable;
 
+/// Lines of each replica, where nothing is said of which are wanted.
+const USUAL: u32 = 100;
+
 /// A line of a task.
 #[derive(Serialize)]
 struct TaskLine<'a> {
@@ -42,13 +45,23 @@ pub(super) async fn run(options: &Global, args: &Logs, console: Console) -> anyh
         return Ok(Exit::Ok);
     }
     let live = log.service().live().ok_or_else(|| Error::NeverDeployed(log.key().clone()))?;
-    let labels = vec![
+    let mut labels = vec![
         format!("cutover.service={}", project.target.key.service),
         format!("cutover.destination={}", project.target.key.destination),
         format!("cutover.deployment={}", live.booted_by()),
     ];
-    let wanted = Wanted { labels, tail: args.tail, stopped: false, follow: args.follow };
-    container_logs::print(&project.target.hosts, &wanted, console).await?;
+    labels.extend(args.role.iter().map(|role| format!("cutover.role={role}")));
+    let usual = (args.since.is_none() && args.grep.is_none()).then_some(USUAL);
+    let wanted = Wanted {
+        labels,
+        tail: args.tail.or(usual),
+        since: args.since.map(|span| clock::ago(span.0)),
+        grep: args.grep.clone(),
+        stopped: false,
+        follow: args.follow,
+    };
+    let hosts = project.hosts(args.host.as_ref())?;
+    container_logs::print(&hosts, &wanted, console).await?;
     if args.follow {
         console.note("these replicas have stopped\nhint: follow those that serve now: cutover logs -f");
     }
