@@ -58,7 +58,9 @@ def safetensors(path):
     tensors = {}
     for name, entry in header.items():
         begin, end = (8 + length + offset for offset in entry["data_offsets"])
-        tensors[name] = numpy.frombuffer(content[begin:end], dtype=kinds[entry["dtype"]]).reshape(entry["shape"])
+        tensor = numpy.frombuffer(content[begin:end], dtype=kinds[entry["dtype"]]).reshape(entry["shape"])
+        # In the file it begins anywhere; from there each product would copy it first.
+        tensors[name] = tensor.astype(tensor.dtype.newbyteorder("="), copy=True)
     return tensors
 
 
