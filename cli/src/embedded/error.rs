@@ -34,6 +34,19 @@ pub(crate) enum Error {
         /// For how long it was tried.
         waited: Duration,
     },
+    /// The streams of a journal in the account of an earlier version, and in that of this one.
+    #[error(
+        "there are two journals: {} is of a version that had all users of the bus in one account, {} is this version's. Move the one \
+         that you don't want out of its folder; `cutover up` goes on with the other",
+        before.display(),
+        now.display()
+    )]
+    TwoJournals {
+        /// The folder of the earlier one.
+        before: PathBuf,
+        /// The folder of this version's.
+        now: PathBuf,
+    },
     /// A nats-server that can't be used.
     #[error("{} can't be used: {reason}", binary.display())]
     UnusableNats {

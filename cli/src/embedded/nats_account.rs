@@ -41,11 +41,18 @@ impl NatsAccount {
     }
 
     /// Brings the streams into the account in which a server that tells its users apart has them, from the one that every server has:
-    /// they were there before it did, or under an earlier version. To be called while nothing runs from this home.
+    /// they were there before it did, or under an earlier version. Where there are some in both, nobody can know which are wanted. To be called while nothing runs from this home.
     pub(super) fn settle_streams(&self, home: &Home) -> Result<(), Error> {
         let (before, now) = (home.streams_of(ACCOUNT_OF_ALL), home.streams_of(&BusUser::Operator.account()));
-        if !self.secure || !before.exists() || now.exists() {
+        if !self.secure || !has_streams(&before) {
             return Ok(());
+        }
+        if has_streams(&now) {
+            return Err(Error::TwoJournals { before, now });
+        }
+        if now.exists() {
+            // Nothing is in it but what the server has made for itself.
+            fs::remove_dir_all(&now).map_err(Error::file("remove", &now))?;
         }
         fs::rename(&before, &now).map_err(Error::file("move", &before))
     }
@@ -115,6 +122,11 @@ impl NatsAccount {
     }
 }
 
+/// Whether an account of the server's has streams.
+fn has_streams(account: &Path) -> bool {
+    account.join("streams").read_dir().is_ok_and(|mut streams| streams.next().is_some())
+}
+
 fn free_port() -> Result<u16, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let address = listener.and_then(|listener| listener.local_addr());
@@ -179,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_moved_once_and_nothing_is_written_over() {
+    fn streams_are_moved_once_and_where_both_accounts_have_some_it_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
         let (before, now) = (home.streams_of("$G"), home.streams_of("JOURNAL"));
@@ -191,7 +203,13 @@ mod tests {
         assert!(!before.exists() && now.join("streams/cutover").exists());
         fs::create_dir_all(&before).unwrap();
         account.settle_streams(&home).unwrap();
-        assert!(before.exists() && now.join("streams/cutover").exists());
+        fs::create_dir_all(before.join("streams/cutover")).unwrap();
+        let refused = account.settle_streams(&home).unwrap_err().to_string();
+        assert!(
+            [&before, &now].into_iter().all(|path| refused.contains(&*path.to_string_lossy())),
+            "{refused}"
+        );
+        assert!(before.join("streams/cutover").exists() && now.join("streams/cutover").exists());
     }
 
     #[test]
