@@ -9,8 +9,9 @@ use cutover_core::{Accessory, PublishedPort};
 use cutover_fleet::{AccessoryLabels, contained, restart_policy, stop_seconds};
 
 /// What the entry points of the usual images of databases need: they begin as root, give their folder to a user of their own, and
-/// become that. No other capability is left, unless the deploy file asks for it.
-const CAPABILITIES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"];
+/// become that. The init process, which stays root, must be let send that user's process the stop signal: else it is killed. No other
+/// capability is left, unless the deploy file asks for it.
+const CAPABILITIES: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
 
 /// What a container is made of beside its accessory.
 pub(super) struct Made {

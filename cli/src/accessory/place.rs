@@ -72,8 +72,11 @@ impl Supplies {
 pub(crate) enum Booted {
     /// It runs already, made of just this.
     Found,
-    /// It runs already, made of something else, and was left alone.
-    Other,
+    /// It is there already, made of something else, and was left alone.
+    Other {
+        /// Whether it runs.
+        running: bool,
+    },
     /// It was there, and was started.
     Started,
     /// It was made.
@@ -116,7 +119,7 @@ impl Place<'_> {
         self.settle().await?;
         if let Some(found) = self.found().await? {
             if found.labels.specification != supplies.specification(self.accessory) {
-                return Ok(Booted::Other);
+                return Ok(Booted::Other { running: found.running });
             }
             if found.running {
                 return Ok(Booted::Found);
@@ -126,12 +129,8 @@ impl Place<'_> {
             return Ok(Booted::Started);
         }
         self.fetch(supplies, false).await?;
-        let made = self.make(supplies, BTreeMap::new()).await;
-        if made.is_err() {
-            // Nobody has any data in it yet that isn't in a volume with a name.
-            self.discard().await?;
-        }
-        made.map(|()| Booted::Made)
+        self.make(supplies, BTreeMap::new()).await?;
+        Ok(Booted::Made)
     }
 
     /// Makes it anew: the one before stops, the new one gets its volumes, and where that fails the one before is back.
@@ -147,7 +146,6 @@ impl Place<'_> {
         let Err(error) = self.make(supplies, kept).await else {
             return self.remove_only(&found.id).await;
         };
-        self.discard().await?;
         self.rename(&found.id, &self.name()).await?;
         if found.running {
             self.start(&found).await?;
@@ -183,8 +181,19 @@ impl Place<'_> {
         }
     }
 
-    /// Creates the container, fills it, starts it and watches it.
+    /// Makes the container and watches it. One that fails is gone then: nobody has any data in it yet.
     async fn make(&self, supplies: &Supplies, kept: BTreeMap<String, String>) -> Result<()> {
+        let id = self.create(supplies, kept).await?;
+        let run = self.run(&id, supplies).await;
+        if run.is_err() {
+            // By its id: somebody else may have given its name to another meanwhile.
+            self.remove_only(&id).await?;
+        }
+        run
+    }
+
+    /// Answers with its id.
+    async fn create(&self, supplies: &Supplies, kept: BTreeMap<String, String>) -> Result<String> {
         let (machine, accessory) = (&self.machine, self.accessory);
         let (docker, name) = (machine.docker().await?, self.name());
         machine.require_networks(&accessory.container.networks).await?;
@@ -201,9 +210,15 @@ impl Place<'_> {
         };
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let created = docker.create_container(Some(options), body(accessory, made)).await;
-        let id = created.map_err(machine.host().docker_failed(format!("creating {name}")))?.id;
+        Ok(created.map_err(machine.host().docker_failed(format!("creating {name}")))?.id)
+    }
+
+    /// Fills it, starts it and watches it.
+    async fn run(&self, id: &str, supplies: &Supplies) -> Result<()> {
+        let (machine, accessory) = (&self.machine, self.accessory);
+        let (docker, name) = (machine.docker().await?, self.name());
         for network in &accessory.container.networks {
-            machine.join_network(&id, &name, network, Some(accessory.name.as_str())).await?;
+            machine.join_network(id, &name, network, Some(accessory.name.as_str())).await?;
         }
         if !supplies.files.is_empty() {
             let archive = supplies.files.archive().map_err(|source| Error::File {
@@ -212,10 +227,10 @@ impl Place<'_> {
                 source,
             })?;
             let to = UploadToContainerOptionsBuilder::default().path("/").build();
-            let filled = docker.upload_to_container(&id, Some(to), body_full(archive.into())).await;
+            let filled = docker.upload_to_container(id, Some(to), body_full(archive.into())).await;
             filled.map_err(machine.host().docker_failed(format!("putting its files into {name}")))?;
         }
-        let started = docker.start_container(&id, None).await;
+        let started = docker.start_container(id, None).await;
         started.map_err(machine.host().docker_failed(format!("starting {name}")))?;
         self.watch(supplies.healthy).await
     }
@@ -273,18 +288,14 @@ impl Place<'_> {
         self.remove_only(&found.id).await
     }
 
-    /// Removes what was made in vain.
-    async fn discard(&self) -> Result<()> {
-        match self.found().await? {
-            Some(found) => self.remove_only(&found.id).await,
-            None => Ok(()),
-        }
-    }
-
     /// Never its volumes: what has no name may be all that there is of a database.
     async fn remove_only(&self, id: &str) -> Result<()> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(false).build();
-        let removed = self.machine.docker().await?.remove_container(id, Some(options)).await;
+        let removed = match self.machine.docker().await?.remove_container(id, Some(options)).await {
+            // Somebody else was first.
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            removed => removed,
+        };
         Ok(removed.map_err(self.machine.host().docker_failed(format!("removing {}", self.name())))?)
     }
 

@@ -148,14 +148,13 @@ async fn boot(place: &Place<'_>, supplies: &Supplies, console: Console) -> Resul
     match booted {
         Booted::Found => say(console, place, StepKind::Found, "runs"),
         Booted::Started => done(console, place, "started"),
-        Booted::Other => say(
-            console,
-            place,
-            StepKind::Advice,
-            &format!(
-                "is there with other settings and was left alone: `cutover accessory reboot {name}` makes it anew"
-            ),
-        ),
+        Booted::Other { running } => {
+            let is_there = if running { "runs" } else { "is there, stopped," };
+            let text = format!(
+                "{is_there} with other settings and was left alone: `cutover accessory reboot {name}` makes it anew"
+            );
+            say(console, place, StepKind::Advice, &text);
+        }
         Booted::Made => done(console, place, &format!("made and started, of {}", place.accessory.image)),
     }
     if booted != Booted::Made {
