@@ -17,6 +17,7 @@ use crate::published::work_id;
 use crate::reading::Named;
 use crate::service_log::Taken;
 use crate::signature::Roster;
+use crate::snapshots::Snapshots;
 use crate::stored::{Stored, now};
 use crate::{Bus, DecideError, Error, ServiceLog};
 
@@ -281,14 +282,15 @@ impl Journal {
     /// is left for another time: it saves reading, and nothing else.
     async fn write_snapshot(&self, log: &mut ServiceLog) -> Result<(), Error> {
         let subject = Subject::State(log.key().clone()).to_string();
+        let mut known = Snapshots::of(self, log.key());
         for _ in 0..SNAPSHOT_TRIES {
             let service = log.service();
-            let last = Stored::last(&self.bus, &subject).await?.map_or(0, |last| last.sequence);
-            let known = Box::pin(self.last_snapshot(log.key())).await?;
-            if known.is_none_or(|(_, known)| known.last_decision < service.last_decision) {
+            // What was read before isn't read again: rubbish that comes all the time has to be faster than one look.
+            known.read_on().await?;
+            if known.last().is_none_or(|known| known.last_decision < service.last_decision) {
                 // The last decision has led to this end: there is one snapshot for each.
                 let id = format!("{}/{}/snapshot", log.key(), service.last_decision);
-                let message = Message::new(subject.clone(), &id, service)?.expecting(last);
+                let message = Message::new(subject.clone(), &id, service)?.expecting(known.read());
                 // In a conflict somebody has written one, maybe of an end before, or rubbish.
                 if append_once(self, "writing a snapshot", message).await? == Appended::Conflict {
                     continue;

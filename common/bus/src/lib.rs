@@ -27,6 +27,7 @@ mod sealing_keys;
 mod service_log;
 mod set_up;
 mod signature;
+mod snapshots;
 mod stored;
 mod streams;
 mod sweep;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cutover_core::{DeploymentId, Entry, Service, ServiceKey, Subject, Task};
+use cutover_core::{DeploymentId, Entry, ServiceKey, Subject, Task};
 use futures_util::TryStreamExt;
 
 use crate::admission::Order;
@@ -141,45 +141,9 @@ impl Journal {
     }
 
     /// Messages that match, from a sequence on, and the sequence to go on from; none, where there are no more.
-    async fn part(&self, from: u64, filter: &str) -> Result<Option<(u64, Vec<Stored>)>, Error> {
+    pub(crate) async fn part(&self, from: u64, filter: &str) -> Result<Option<(u64, Vec<Stored>)>, Error> {
         let many = Stored::part(self.bus(), LOG, from, filter).await?;
         Ok(many.last().map(|last| last.sequence + 1).map(|next| (next, many)))
-    }
-
-    /// The service as it was when its last snapshot was written, and the sequence of that.
-    pub(crate) async fn last_snapshot(&self, key: &ServiceKey) -> Result<Option<(u64, Service)>, Error> {
-        let subject = Subject::State(key.clone()).to_string();
-        let Some(last) = Stored::last(self.bus(), &subject).await? else { return Ok(None) };
-        if self.admits(&last).await?
-            && let Some(service) = self.snapshot(&last)
-        {
-            return Ok(Some((last.sequence, service)));
-        }
-        // Something else stands in its place: it is the one before. That is rare, and takes much state.
-        Box::pin(self.last_among_snapshots(&subject)).await
-    }
-
-    async fn last_among_snapshots(&self, subject: &str) -> Result<Option<(u64, Service)>, Error> {
-        let (mut from, mut order, mut found) = (1, Order::default(), None);
-        while let Some((next, many)) = self.part(from, subject).await? {
-            from = next;
-            let flaws = self.flaws(&mut order, &many).await?;
-            let last = many.iter().rev().filter(|stored| !flaws.contains_key(&stored.sequence));
-            let last = last.filter_map(|stored| Some((stored.sequence, self.snapshot(stored)?))).next();
-            found = last.or(found);
-        }
-        Ok(found)
-    }
-
-    /// What a snapshot says, where it can be read.
-    fn snapshot(&self, stored: &Stored) -> Option<Service> {
-        let read = stored.snapshot();
-        if let Err(error) = &read {
-            let (subject, sequence) = (&stored.subject, stored.sequence);
-            tracing::warn!(%subject, sequence, %error, "a snapshot can't be read");
-            self.count("unreadable");
-        }
-        read.ok()
     }
 
     /// Whether an entry is one: readable, and by one who may write it.
