@@ -15,6 +15,7 @@ pub(crate) use cutover_core::{
 
 use crate::listener::{Line, Listener, is_deaf};
 use crate::refusals::Refusals;
+use crate::rough::Rough;
 use crate::signature::Roster;
 use crate::{Access, Error, Journal, Key};
 
@@ -53,6 +54,7 @@ pub struct Bus {
     pub(crate) refusals: Refusals,
     pub(crate) key: Option<Arc<Key>>,
     listener: Arc<Listener>,
+    pub(crate) rough: Arc<Rough>,
 }
 
 impl Bus {
@@ -73,7 +75,7 @@ impl Bus {
         let client = connect(access, name, &refusals).await?;
         let jetstream = jetstream::with_prefix(client.clone(), api_of(access));
         let listener = Arc::new(Listener::new(access, name, &refusals));
-        Ok(Self { client, jetstream, refusals, key: access.key.clone(), listener })
+        Ok(Self { client, jetstream, refusals, key: access.key.clone(), listener, rough: Arc::default() })
     }
 
     /// The connection for what comes with headers that others have written.

@@ -23,6 +23,7 @@ mod purge;
 mod question;
 mod reading;
 mod refusals;
+mod rough;
 mod sealing_keys;
 mod service_log;
 mod set_up;

@@ -1,5 +1,6 @@
 //! Messages as the stream holds them, and the two ways to read them: from its leader, and from any replica.
 
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::SystemTime;
 
@@ -159,13 +160,34 @@ impl Stored {
     }
 
     async fn many_of(bus: &Bus, stream: &str, from: u64, filter: &str) -> Result<Vec<Self>, Error> {
+        if let Some(end) = bus.rough.end_of(stream, from) {
+            return Self::one_by_one(bus, stream, from..end, filter).await;
+        }
         let request = Batch { seq: from, next_by_subj: filter, batch: MANY, max_bytes: MANY_BYTES };
         let mut stored = Vec::new();
         match Self::direct(bus, stream, &request, &mut stored).await {
             Err(error) if error.retryable() => {
-                tracing::debug!(stream, from, %error, "not all was read at once")
+                tracing::debug!(stream, from, %error, "not all was read at once");
+                bus.rough.note(stream, stored.last().map_or(from, |last| last.sequence + 1));
             }
             read => read?,
+        }
+        Ok(stored)
+    }
+
+    /// The same of some sequences, by a request for each.
+    async fn one_by_one(
+        bus: &Bus,
+        stream: &str,
+        sequences: Range<u64>,
+        filter: &str,
+    ) -> Result<Vec<Self>, Error> {
+        let (mut from, mut stored) = (sequences.start, Vec::new());
+        while stored.len() < MANY as usize {
+            let next = Self::next_in(bus, stream, from, filter).await?;
+            let Some(next) = next.filter(|next| next.sequence < sequences.end) else { break };
+            from = next.sequence + 1;
+            stored.push(next);
         }
         Ok(stored)
     }
@@ -180,18 +202,22 @@ impl Stored {
         let mut last = Vec::new();
         for subjects in subjects.chunks(SUBJECTS) {
             let mut stored = Vec::new();
-            match Self::direct(bus, stream, &MultiLast { multi_last: subjects }, &mut stored).await {
-                Err(error) if error.retryable() => {
-                    tracing::debug!(stream, %error, "not all was read at once");
-                    for subject in subjects {
-                        let request = One { last_by_subj: Some(subject), ..One::default() };
-                        last.extend(Self::one(bus, stream, &request).await?);
+            if !bus.rough.is_last(stream) {
+                match Self::direct(bus, stream, &MultiLast { multi_last: subjects }, &mut stored).await {
+                    Err(error) if error.retryable() => {
+                        tracing::debug!(stream, %error, "not all was read at once");
+                        bus.rough.note_last(stream);
+                    }
+                    read => {
+                        read?;
+                        last.extend(stored);
+                        continue;
                     }
                 }
-                read => {
-                    read?;
-                    last.extend(stored);
-                }
+            }
+            for subject in subjects {
+                let request = One { last_by_subj: Some(subject), ..One::default() };
+                last.extend(Self::one(bus, stream, &request).await?);
             }
         }
         Ok(last)
