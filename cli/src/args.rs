@@ -14,7 +14,7 @@ use cutover_bus::{Access, Files, KeyError};
 use cutover_core::{Engine, HostName, Program, Span, Stage};
 use cutover_store::Location;
 
-pub(crate) use accessory::{Accessory, AccessoryAction};
+pub(crate) use accessory::{Accessory, AccessoryAction, Logs as AccessoryLogs, Some as SomeAccessories};
 pub(crate) use completion::{Completion, Man};
 pub(crate) use exec::Exec;
 pub(crate) use setup::{Proxy, ProxyAction, Setup};

@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep};
 use crate::exit::Exit;
 use crate::follow::Interrupt;
 
+/// Keys that nobody types, in the place of Docker's own, which would swallow Ctrl-P.
+const DETACH: &str = "ctrl-^,ctrl-_,ctrl-@";
 /// Pieces of what is typed that wait to be sent.
 const WAITING: usize = 16;
 /// The largest piece, in bytes.
@@ -37,6 +39,8 @@ pub(crate) struct Command<'a> {
     pub(crate) machine: &'a Machine,
     /// The container's name.
     pub(crate) container: &'a str,
+    /// Its id: the name may be another's in a moment.
+    pub(crate) id: &'a str,
     /// What.
     pub(crate) command: &'a [String],
     /// Whether it gets what is typed or piped in, and a terminal where this is one.
@@ -64,7 +68,9 @@ impl Command<'_> {
         let is_terminal = self.interactive && io::stdin().is_terminal() && io::stdout().is_terminal();
         let docker = self.machine.docker().await?;
         let failed = || {
-            let doing = format!("running {} in {}", self.command.join(" "), self.container);
+            // Not its arguments: a password may be among them.
+            let program = self.command.first().map_or("", String::as_str);
+            let doing = format!("running {program} in {}", self.container);
             self.machine.host().docker_failed(doing)
         };
         let terminal = is_terminal.then(|| std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned()));
@@ -73,11 +79,12 @@ impl Command<'_> {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             tty: Some(is_terminal),
+            detach_keys: Some(DETACH.to_owned()),
             env: terminal.map(|terminal| vec![format!("TERM={terminal}")]),
             cmd: Some(self.command.to_vec()),
             ..CreateExecOptions::default()
         };
-        let id = docker.create_exec(self.container, options).await.map_err(failed())?.id;
+        let id = docker.create_exec(self.id, options).await.map_err(failed())?.id;
         let attached = StartExecOptions { detach: false, tty: is_terminal, output_capacity: None };
         let started = docker.start_exec(&id, Some(attached)).await.map_err(failed())?;
         // Attached, as was asked for.
@@ -86,7 +93,7 @@ impl Command<'_> {
         // Kept to the end: a connection that is closed on one side is closed for some Dockers.
         let sending = if self.interactive { Some(tokio::spawn(send(input))) } else { None };
         let mut resized = Resized::of(&screen)?;
-        let mut lines = Lines { prefix: self.prefix.as_deref(), begun: false };
+        let mut lines = Lines { prefix: self.prefix.as_deref(), begun: [false; 2] };
         loop {
             tokio::select! {
                 part = output.next() => match part {
@@ -94,11 +101,20 @@ impl Command<'_> {
                     None => break,
                 },
                 () = resized.next() => resized.tell(&docker, &id).await,
-                ended = interrupt.signal() => return Ok(ended),
+                ended = interrupt.signal() => {
+                    drop(screen);
+                    let _ = writeln!(io::stderr().lock(), "the command may go on in {}", self.container);
+                    return Ok(ended);
+                }
             }
         }
         if let Some(sending) = sending {
             sending.abort();
+            // It ends by itself where what was to be sent could not be read, or sent.
+            if let Ok(Err(error)) = sending.await {
+                drop(screen);
+                return Err(error.into());
+            }
         }
         drop(screen);
         self.exit(&docker, &id).await
@@ -119,19 +135,26 @@ impl Command<'_> {
 
 /// Sends what is typed or piped in, and that it has ended.
 async fn send(mut input: Pin<Box<dyn AsyncWrite + Send>>) -> io::Result<()> {
-    let (sender, mut pieces) = mpsc::channel::<Vec<u8>>(WAITING);
+    let (sender, mut pieces) = mpsc::channel::<io::Result<Vec<u8>>>(WAITING);
     // A thread that nobody waits for: one of the runtime's would keep the process until a key is pressed.
     thread::Builder::new().name("stdin".to_owned()).spawn(move || {
         let mut piece = vec![0; PIECE];
-        while let Ok(length @ 1..) = io::stdin().lock().read(&mut piece) {
-            let read = piece.get(..length).unwrap_or_default().to_vec();
-            if sender.blocking_send(read).is_err() {
+        loop {
+            let read = match io::stdin().lock().read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => Ok(piece.get(..length).unwrap_or_default().to_vec()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let is_last = read.is_err();
+            if sender.blocking_send(read).is_err() || is_last {
                 break;
             }
         }
     })?;
     while let Some(piece) = pieces.recv().await {
-        input.write_all(&piece).await?;
+        // Were it taken for the end, half of a dump would look like all of it.
+        input.write_all(&piece?).await?;
         input.flush().await?;
     }
     input.shutdown().await?;
@@ -196,8 +219,8 @@ impl Resized {
 /// What the command writes, as it comes; with a prefix, its lines.
 struct Lines<'a> {
     prefix: Option<&'a str>,
-    /// Whether the current line has its prefix.
-    begun: bool,
+    /// Whether the current line has its prefix: of its output, and of its errors.
+    begun: [bool; 2],
 }
 
 impl Lines<'_> {
@@ -206,7 +229,7 @@ impl Lines<'_> {
         let bytes = part.into_bytes();
         let text = match self.prefix {
             None => bytes.to_vec(),
-            Some(prefix) => self.prefixed(prefix, &bytes),
+            Some(prefix) => prefixed(prefix, &mut self.begun[usize::from(is_error)], &bytes),
         };
         if is_error {
             io::stderr().lock().write_all(&text)
@@ -216,18 +239,18 @@ impl Lines<'_> {
             out.flush()
         }
     }
+}
 
-    fn prefixed(&mut self, prefix: &str, bytes: &[u8]) -> Vec<u8> {
-        let mut text = Vec::with_capacity(bytes.len());
-        for byte in bytes {
-            if !self.begun {
-                text.extend_from_slice(prefix.as_bytes());
-            }
-            text.push(*byte);
-            self.begun = *byte != b'\n';
+fn prefixed(prefix: &str, begun: &mut bool, bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        if !*begun {
+            text.extend_from_slice(prefix.as_bytes());
         }
-        text
+        text.push(*byte);
+        *begun = *byte != b'\n';
     }
+    text
 }
 
 #[cfg(test)]
@@ -236,12 +259,8 @@ mod tests {
 
     #[test]
     fn every_line_has_its_prefix_however_it_arrives() {
-        let mut lines = Lines { prefix: Some("a | "), begun: false };
-        let text = [
-            lines.prefixed("a | ", b"on"),
-            lines.prefixed("a | ", b"e\n\ntwo"),
-            lines.prefixed("a | ", b"\n"),
-        ];
+        let mut begun = false;
+        let text = [&b"on"[..], b"e\n\ntwo", b"\n"].map(|bytes| prefixed("a | ", &mut begun, bytes));
         assert_eq!(String::from_utf8_lossy(&text.concat()), "a | one\na | \na | two\n");
     }
 }

@@ -83,7 +83,7 @@ fn redis(scene: &Scene, command: &[&str]) -> String {
 
 /// Docker's id of its container.
 fn id(scene: &Scene) -> String {
-    let inspect = ["docker", "inspect", "--format", "{{.Id}}", "hello-production.redis"];
+    let inspect = ["docker", "inspect", "--format", "{{.Id}}", "hello.production.redis"];
     scene.host.exec(&inspect).unwrap().trim().to_owned()
 }
 
@@ -116,7 +116,7 @@ async fn a_database_is_booted_kept_through_deployments_and_made_anew_with_what_i
     );
     assert!(!format!("{}{}", booted.out, booted.err).contains("hunter"), "a secret is shown");
     let environment =
-        scene.host.exec(&["docker", "inspect", "--format", "{{.Config.Env}}", "hello-production.redis"]);
+        scene.host.exec(&["docker", "inspect", "--format", "{{.Config.Env}}", "hello.production.redis"]);
     assert!(environment.unwrap().contains("TOKEN=hunter3"));
     assert!(scene.cutover(&["accessory", "boot", "redis"]).out.contains("redis runs"));
     assert_eq!(redis(&scene, &["set", "kept", "1"]), "OK");
@@ -171,11 +171,27 @@ async fn a_database_is_booted_kept_through_deployments_and_made_anew_with_what_i
     write(&scene, "v2", &image, &format!("{published}    command: [--no-such-option, '1']\n"));
     let failed = scene.cutover(&["accessory", "reboot", "redis"]);
     failed.exited(8, &["redis is as it was", "exited", "no-such-option"]);
-    assert_eq!((id(&scene), redis(&scene, &["get", "kept"])), (second, "1".to_owned()));
+    assert_eq!((id(&scene), redis(&scene, &["get", "kept"])), (second.clone(), "1".to_owned()));
 
     // Stopped is stopped, also for a Docker that starts anew; removed is removed, and a volume with a name is not.
+    // Another volume has other data: that has to be meant.
     write(&scene, "v2", &image, &format!("{published}    container: {{volumes: ['redis:/data']}}\n"));
-    scene.cutover(&["accessory", "reboot", "redis"]).succeeded();
+    let other = scene.cutover(&["accessory", "reboot", "redis"]);
+    other.exited(
+        8,
+        &["has its /data in ", "and would have it in redis", "docker run --rm", "--other-volumes"],
+    );
+    assert_eq!(redis(&scene, &["get", "kept"]), "1");
+    // A port that somebody has is known when it starts.
+    let taken = format!("    publish: ['{}:22:6379']\n", scene.host.address);
+    write(&scene, "v2", &image, &taken);
+    scene
+        .cutover(&["accessory", "reboot", "redis"])
+        .exited(8, &["redis is as it was", "could not be started"]);
+    assert_eq!((id(&scene), redis(&scene, &["get", "kept"])), (second, "1".to_owned()));
+    write(&scene, "v2", &image, &format!("{published}    container: {{volumes: ['redis:/data']}}\n"));
+    scene.cutover(&["accessory", "reboot", "--other-volumes", "redis"]).succeeded();
+    assert_eq!(redis(&scene, &["get", "kept"]), "");
     assert_eq!(redis(&scene, &["set", "named", "2"]), "OK");
     scene.cutover(&["accessory", "stop", "redis"]).succeeded();
     // It has ended by itself, and was not killed.
@@ -185,6 +201,58 @@ async fn a_database_is_booted_kept_through_deployments_and_made_anew_with_what_i
         .exited(8, &["redis doesn't run", "accessory start"]);
     scene.cutover(&["accessory", "start", "redis"]).succeeded();
     assert!(status(&scene).contains("Up "));
+    scene.cutover(&["accessory", "restart", "redis"]).succeeded();
+
+    // A reboot that was cut off: before the new one was ever started, and after.
+    let docker = |arguments: &[&str]| scene.host.exec(&[&["docker"][..], arguments].concat()).unwrap();
+    let (own, before) = ("hello.production.redis", "hello.production.redis.before");
+    let labels = "{{range $name, $value := .Config.Labels}}--label {{$name}}={{$value}} {{end}}";
+    let labels = docker(&["inspect", "--format", labels, own]);
+    let beside = |command: &str| {
+        docker(&["stop", own]);
+        docker(&["rename", own, before]);
+        let made = [
+            &[command, "--name", own][..],
+            &labels.split_whitespace().collect::<Vec<_>>(),
+            &[&image, "--no-such-option", "1"],
+        ]
+        .concat();
+        let made = scene.host.exec(&[&["docker"][..], &made].concat());
+        assert!(
+            docker(&["ps", "--all", "--format", "{{.Names}}"]).lines().any(|name| name == own),
+            "{made:?}"
+        );
+    };
+    beside("create");
+    scene.cutover(&["accessory", "boot", "redis"]).succeeded();
+    assert_eq!(redis(&scene, &["get", "named"]), "2");
+    beside("run");
+    let both = scene.cutover(&["accessory", "boot", "redis"]);
+    both.exited(8, &["was cut off", before, "docker rm -f"]);
+    assert!(status(&scene).contains("(not in the deploy file)"), "{}", status(&scene));
+    docker(&["rm", "--force", own]);
+    scene.cutover(&["accessory", "boot", "redis"]).succeeded();
+    assert_eq!(redis(&scene, &["get", "named"]), "2");
+
+    // Nobody else may write to its files while it does.
+    docker(&["stop", own]);
+    docker(&[
+        "run",
+        "--detach",
+        "--name",
+        "other",
+        "--volume",
+        "redis:/data",
+        "--entrypoint",
+        "sleep",
+        &image,
+        "600",
+    ]);
+    scene
+        .cutover(&["accessory", "boot", "redis"])
+        .exited(8, &["redis would write to redis", "and so does other"]);
+    docker(&["rm", "--force", "other"]);
+    scene.cutover(&["accessory", "boot", "redis"]).succeeded();
     let removed = scene.cutover(&["accessory", "remove", "redis"]);
     removed.succeeded();
     assert!(removed.out.contains("docker volume rm redis"), "{}", removed.out);
@@ -192,7 +260,7 @@ async fn a_database_is_booted_kept_through_deployments_and_made_anew_with_what_i
     assert_eq!(redis(&scene, &["get", "named"]), "2");
     let logs = scene.cutover(&["accessory", "logs", "redis"]);
     assert!(
-        logs.out.contains("hello-production.redis | ") && logs.out.contains("Ready to accept connections"),
+        logs.out.contains("hello.production.redis | ") && logs.out.contains("Ready to accept connections"),
         "{}",
         logs.out
     );

@@ -41,7 +41,8 @@ async fn what_is_missing_is_found_with_what_to_do_about_it() {
         text.replace("container: {read_only: true}", "container: {read_only: true, networks: [shared]}");
     let hosts = format!("hosts: [{}, {{address: 127.0.0.2, port: 1}}]", scene.host.address);
     let text = text.replace(&format!("hosts: [{}]", scene.host.address), &hosts);
-    let more = "proxy: {host: localhost}\nenv: {secret: {TOKEN: 'env://CUTOVER_SURELY_NOT_SET'}}\naccessories: {redis: {image: redis}}\n";
+    let more = "proxy: {host: localhost}\nenv: {secret: {TOKEN: 'env://CUTOVER_SURELY_NOT_SET'}}\naccessories: {redis: {image: redis, hosts: [HOST]}}\n";
+    let more = more.replace("HOST", &scene.host.address);
     fs::write(&file, format!("{text}{more}")).unwrap();
     scene.host.exec(&["docker", "stop", "cutover-proxy"]).unwrap();
     let (code, said) = doctor(&scene);

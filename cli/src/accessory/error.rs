@@ -1,5 +1,6 @@
 //! What can go wrong with an accessory.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -91,6 +92,71 @@ pub(crate) enum Error {
         /// What the check wrote last, as the end of the sentence.
         last_line: String,
     },
+    /// Its files would be others than it has now.
+    #[error("{0}")]
+    OtherVolume(Box<OtherVolume>),
+    /// Another container writes where it would.
+    #[error("{name} would write to {volume} on {host}, and so does {by}, which runs")]
+    VolumeInUse {
+        /// Its name.
+        name: String,
+        /// The host.
+        host: HostName,
+        /// The volume, or the path of the host.
+        volume: String,
+        /// The other container.
+        by: String,
+    },
+    /// It runs where the deploy file gives it no place.
+    #[error(
+        "{name} is on {elsewhere}, where the deploy file gives it no place: on {host} it would begin with nothing"
+    )]
+    RunsElsewhere {
+        /// Its name.
+        name: String,
+        /// The host where it was to be made.
+        host: HostName,
+        /// Where it is.
+        elsewhere: HostName,
+    },
+    /// A reboot was cut off once the new one had been started, and that one doesn't run well.
+    #[error(
+        "a reboot of {name} on {host} was cut off: there are {new}, which doesn't run as it should, and {before}, which it was to replace"
+    )]
+    Both {
+        /// Its name.
+        name: String,
+        /// The host.
+        host: HostName,
+        /// The container of the new one.
+        new: String,
+        /// The container of the one before.
+        before: String,
+    },
+    /// The connection was lost while it was made anew.
+    #[error("the connection was lost while {name} was made anew on {host}: nobody knows whether it runs")]
+    Unseen {
+        /// Its name.
+        name: String,
+        /// The host.
+        host: HostName,
+        /// Why.
+        source: Box<Self>,
+    },
+    /// The new one failed, and the one before could not be brought back.
+    #[error(
+        "{name} does NOT run on {host}: the new one failed, and the one before could not be brought back ({back})"
+    )]
+    NotBack {
+        /// Its name.
+        name: String,
+        /// The host.
+        host: HostName,
+        /// Why not.
+        back: Box<Self>,
+        /// Why the new one failed.
+        source: Box<Self>,
+    },
     /// The new one failed, and the one before is back.
     #[error("{name} is as it was on {host}: the new one failed")]
     AsBefore {
@@ -110,6 +176,43 @@ pub(crate) enum Error {
     /// On some hosts or of some accessories.
     #[error("{}", several(.0))]
     Several(Vec<Self>),
+}
+
+/// The files of an accessory that would be others than it has now.
+#[derive(Debug)]
+pub(crate) struct OtherVolume {
+    /// Its name.
+    pub(super) name: String,
+    /// The host.
+    pub(super) host: HostName,
+    /// Where it finds them.
+    pub(super) place: String,
+    /// The volume that it has, or the path of the host.
+    pub(super) has: String,
+    /// The one that it would have.
+    pub(super) wanted: String,
+    /// Its image.
+    pub(super) image: String,
+}
+
+impl OtherVolume {
+    fn hint(&self) -> String {
+        let Self { name, has, wanted, image, .. } = self;
+        format!(
+            "stop it, copy there what is to be kept: docker run --rm --user 0 --entrypoint cp -v {has}:/from -v {wanted}:/to {image} -a \
+             /from/. /to/; then cutover accessory reboot --other-volumes {name}"
+        )
+    }
+}
+
+impl fmt::Display for OtherVolume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, host, place, has, wanted, .. } = self;
+        write!(
+            f,
+            "{name} on {host} has its {place} in {has}, and would have it in {wanted}, with what is in there"
+        )
+    }
 }
 
 impl Error {
@@ -135,6 +238,19 @@ impl Error {
                 "its registry is entered as `registry` of the accessory, or of the service, says; without one, without a password"
                     .to_owned(),
             ),
+            Self::OtherVolume(other) => Some(other.hint()),
+            Self::VolumeInUse { by, .. } => Some(format!(
+                "two that write to the same files destroy them: give it a volume of another name, or stop {by} first"
+            )),
+            Self::RunsElsewhere { elsewhere, .. } => Some(format!(
+                "`hosts: [{elsewhere}]` keeps it there; to move it, bring what it has to the new host, and remove it with --host {elsewhere}"
+            )),
+            Self::Both { new, before, .. } => Some(format!(
+                "see `docker logs {new}` there, and remove the one that isn't to run: docker rm -f {before}, or {new} and then cutover accessory boot"
+            )),
+            Self::Unseen { name, .. } | Self::NotBack { name, .. } => {
+                Some(format!("cutover accessory boot {name} goes on from what is there"))
+            }
             Self::AsBefore { source, .. } => source.hint(),
             Self::Several(all) => all.iter().find_map(Self::hint),
             _ => None,

@@ -5,17 +5,19 @@ mod container;
 mod error;
 mod files;
 mod image;
+mod making;
+mod mounts;
 mod place;
 
 use cutover_core::{Accessory, HostName, Span};
 use cutover_fleet::Fleet;
 use cutover_host::Hosts;
-use futures_util::future::join_all;
 
 use crate::project::Project;
 
 pub(crate) use error::Error;
-pub(crate) use place::{Booted, Place, Supplies};
+pub(crate) use making::{Booted, Supplies};
+pub(crate) use place::Place;
 
 /// The accessories of a destination.
 #[derive(Debug)]
@@ -33,11 +35,17 @@ impl Accessories {
         Ok(Self { fleet: Fleet::new(Hosts::from_environment()?), project })
     }
 
-    /// Those of these names, or all, on that host, or on each of theirs; in the order of the file.
+    /// Those of these names, or all, on that host, or on each of theirs; in the order of the file. With `wherever`, also on a host
+    /// that is named and has no place for it by the file.
     ///
     /// # Errors
-    /// A name that the file doesn't have; a host that one of them has no place on.
-    pub(crate) fn places(&self, names: &[String], host: Option<&HostName>) -> Result<Vec<Place<'_>>, Error> {
+    /// A name or a host that the file doesn't have; a host that one of them has no place on.
+    pub(crate) fn places(
+        &self,
+        names: &[String],
+        host: Option<&HostName>,
+        wherever: bool,
+    ) -> anyhow::Result<Vec<Place<'_>>> {
         let all = &self.project.target.accessories;
         if let Some(name) = names.iter().find(|name| !all.iter().any(|known| known.name.as_str() == *name)) {
             let known: Vec<&str> = all.iter().map(|known| known.name.as_str()).collect();
@@ -46,18 +54,17 @@ impl Accessories {
             } else {
                 format!(": there are {}", known.join(", "))
             };
-            return Err(Error::Unknown { name: name.clone(), known });
+            return Err(Error::Unknown { name: name.clone(), known }.into());
         }
+        let hosts = self.project.hosts(host)?;
         let meant = |accessory: &&Accessory| {
             names.is_empty() || names.iter().any(|name| name == accessory.name.as_str())
         };
         let mut places = Vec::new();
         for accessory in all.iter().filter(meant) {
             let before = places.len();
-            for spec in &self.project.target.hosts {
-                let is_meant =
-                    accessory.hosts.contains(&spec.name) && host.is_none_or(|host| *host == spec.name);
-                if is_meant {
+            for spec in &hosts {
+                if accessory.hosts.contains(&spec.name) || (wherever && host.is_some()) {
                     let machine = self.fleet.machine(spec);
                     places.push(Place { key: &self.project.target.key, accessory, machine });
                 }
@@ -68,10 +75,35 @@ impl Accessories {
                     name: accessory.name.to_string(),
                     host: host.clone(),
                     hosts: hosts.join(", "),
-                });
+                }
+                .into());
             }
         }
         Ok(places)
+    }
+
+    /// Refuses to make one on its hosts where it isn't, while it is where the file gives it no place.
+    ///
+    /// # Errors
+    /// It is elsewhere; a host that can't be reached.
+    pub(crate) async fn require_not_elsewhere(&self, place: &Place<'_>) -> Result<(), Error> {
+        if place.found().await?.is_some() {
+            return Ok(());
+        }
+        for machine in self.machines() {
+            if place.accessory.hosts.contains(machine.name()) {
+                continue;
+            }
+            let there = machine.accessories(place.key).await?;
+            if there.iter().any(|found| found.labels.accessory == place.accessory.name) {
+                return Err(Error::RunsElsewhere {
+                    name: place.accessory.name.to_string(),
+                    host: place.machine.name().clone(),
+                    elsewhere: machine.name().clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What is needed to make one.
@@ -93,7 +125,7 @@ impl Accessories {
     }
 }
 
-/// Does the same at each place, side by side, and goes on where one fails.
+/// Does the same at each place, one after the other, so that of several alike only one is away at a time; and goes on where one fails.
 ///
 /// # Errors
 /// What failed, once all are done.
@@ -101,8 +133,10 @@ pub(crate) async fn each<'a>(
     places: &'a [Place<'a>],
     what: impl AsyncFn(&'a Place<'a>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let done = join_all(places.iter().map(|place| what(place))).await;
-    let mut failed: Vec<Error> = done.into_iter().filter_map(Result::err).collect();
+    let mut failed = Vec::new();
+    for place in places {
+        failed.extend(what(place).await.err());
+    }
     match failed.len() {
         0 => Ok(()),
         1 => Err(failed.remove(0)),

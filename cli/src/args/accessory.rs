@@ -59,6 +59,9 @@ pub(crate) struct Reboot {
     /// Only on this host
     #[arg(long, value_name = "HOST")]
     pub(crate) host: Option<HostName>,
+    /// Also where the deploy file names other volumes than it has: what is in those is not in these
+    #[arg(long)]
+    pub(crate) other_volumes: bool,
     /// Pull the image also where the host has one of that name
     #[arg(long)]
     pub(crate) pull: bool,
@@ -92,6 +95,9 @@ pub(crate) struct Logs {
     /// Its name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    /// Only of this host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<HostName>,
     /// Go on with what is written from now on
     #[arg(short, long)]
     pub(crate) follow: bool,

@@ -64,8 +64,10 @@ impl HostCheck<'_> {
         if let Some(disk) = self.machine.disk().await? {
             let text = format!("{} free in {}", size::bytes(disk.free), disk.folder);
             found.push(match disk.free {
-                0..=RUNNING_OUT => Part::Host.wrong(text, Some("docker system prune, there".to_owned())),
-                MORE..ROOM => Part::Host.advice(text, "docker system prune, there; or a lower `retain`"),
+                0..=RUNNING_OUT => Part::Host
+                    .wrong(text, Some("docker image prune and docker builder prune, there".to_owned())),
+                MORE..ROOM => Part::Host
+                    .advice(text, "docker image prune and docker builder prune, there; or a lower `retain`"),
                 _ => Part::Host.good(text),
             });
         }

@@ -1,15 +1,20 @@
 //! `cutover accessory`: what the service needs beside it and no deployment touches.
 
-use cutover_core::Digest;
-use cutover_fleet::{AccessoryContainer, AccessoryLabels};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+
+use cutover_core::{AccessoryName, Digest, HostSpec, Span};
+use cutover_fleet::{AccessoryContainer, AccessoryLabels, accessory_container};
 use serde::Serialize;
 
 use crate::accessory::{Accessories, Booted, Error, Place, Supplies, each};
-use crate::args::{Accessory, AccessoryAction, Global};
+use crate::args::{Accessory, AccessoryAction, AccessoryLogs, Global, SomeAccessories};
 use crate::command::Command;
 use crate::console::Console;
 use crate::container_logs::{self, Wanted};
 use crate::exit::Exit;
+use crate::follow::Interrupt;
 use crate::project::Project;
 use crate::setup::{Step, StepKind};
 
@@ -32,83 +37,66 @@ struct Line {
 
 pub(super) async fn run(options: &Global, args: Accessory, console: Console) -> anyhow::Result<Exit> {
     let accessories = Accessories::of(Project::open(options)?)?;
+    let some = |SomeAccessories { names, host }: &SomeAccessories, wherever| {
+        accessories.places(names, host.as_ref(), wherever)
+    };
     match args.action {
         AccessoryAction::Boot(args) => {
-            let places = accessories.places(&args.names, args.host.as_ref())?;
+            let places = accessories.places(&args.names, args.host.as_ref(), false)?;
             if places.is_empty() {
                 console.note("the deploy file has no accessories there");
             }
-            for (places, supplies) in supplied(&accessories, &places, args.timeout)? {
-                each(places, async |place: &Place<'_>| boot(place, &supplies, console).await).await?;
-            }
+            let supplies = supplied(&accessories, &places, args.timeout)?;
+            let boot = async |place: &Place<'_>| {
+                accessories.require_not_elsewhere(place).await?;
+                let Some(supplies) = supplies.get(&place.accessory.name) else { return Ok(()) };
+                boot(place, supplies, console).await
+            };
+            return to_its_end(each(&places, boot), console).await;
         }
         AccessoryAction::Reboot(args) => {
-            let places = accessories.places(&args.names, args.host.as_ref())?;
-            for (places, supplies) in supplied(&accessories, &places, args.timeout)? {
-                let reboot = async |place: &Place<'_>| {
-                    place.reboot(&supplies, args.pull).await?;
-                    done(console, place, "made anew");
-                    Ok(())
-                };
-                each(places, reboot).await?;
-            }
+            let places = accessories.places(&args.names, args.host.as_ref(), false)?;
+            let supplies = supplied(&accessories, &places, args.timeout)?;
+            let reboot = async |place: &Place<'_>| {
+                let Some(supplies) = supplies.get(&place.accessory.name) else { return Ok(()) };
+                place.reboot(supplies, args.pull, args.other_volumes).await?;
+                done(console, place, "made anew");
+                Ok(())
+            };
+            return to_its_end(each(&places, reboot), console).await;
         }
         AccessoryAction::Start(args) => {
-            let places = accessories.places(&args.names, args.host.as_ref())?;
             let start = async |place: &Place<'_>| {
-                let found = place.present().await?;
-                place.start(&found).await?;
+                place.start(&place.present().await?).await?;
                 done(console, place, "started");
                 Ok(())
             };
-            each(&places, start).await?;
+            each(&some(&args, false)?, start).await?;
         }
         AccessoryAction::Stop(args) => {
-            let places = accessories.places(&args.names, args.host.as_ref())?;
             let stop = async |place: &Place<'_>| {
-                let found = place.present().await?;
-                place.stop(&found).await?;
+                place.stop(&place.present().await?).await?;
                 done(console, place, "stopped");
                 Ok(())
             };
-            each(&places, stop).await?;
+            each(&some(&args, true)?, stop).await?;
         }
         AccessoryAction::Restart(args) => {
-            let places = accessories.places(&args.names, args.host.as_ref())?;
             let restart = async |place: &Place<'_>| {
-                let found = place.present().await?;
-                place.stop(&found).await?;
-                place.start(&found).await?;
+                place.restart(&place.present().await?).await?;
                 done(console, place, "started anew");
                 Ok(())
             };
-            each(&places, restart).await?;
+            each(&some(&args, false)?, restart).await?;
         }
         AccessoryAction::Remove(args) => {
-            let places = accessories.places(&args.names, args.host.as_ref())?;
-            let remove = async |place: &Place<'_>| remove(place, console).await;
-            each(&places, remove).await?;
+            each(&some(&args, true)?, async |place: &Place<'_>| remove(place, console).await).await?;
         }
         AccessoryAction::Status(args) => return status(&accessories, &args.names, console).await,
-        AccessoryAction::Logs(args) => {
-            let places = accessories.places(std::slice::from_ref(&args.name), None)?;
-            let Some(place) = places.first() else { return Ok(Exit::Ok) };
-            let labels = AccessoryLabels::filter(place.key, &place.accessory.name);
-            let wanted = Wanted {
-                labels,
-                tail: Some(args.tail),
-                since: None,
-                grep: None,
-                stopped: !args.follow,
-                follow: args.follow,
-            };
-            let hosts = accessories.project().target.hosts.iter();
-            let hosts: Vec<_> =
-                hosts.filter(|spec| place.accessory.hosts.contains(&spec.name)).cloned().collect();
-            container_logs::print(&hosts, &wanted, console).await?;
-        }
+        AccessoryAction::Logs(args) => logs(&accessories, &args, console).await?,
         AccessoryAction::Exec(args) => {
-            let places = accessories.places(std::slice::from_ref(&args.name), args.host.as_ref())?;
+            let names = std::slice::from_ref(&args.name);
+            let places = accessories.places(names, args.host.as_ref(), true)?;
             let Some(place) = places.first() else { return Ok(Exit::Ok) };
             let found = place.present().await?;
             if !found.running {
@@ -118,6 +106,7 @@ pub(super) async fn run(options: &Global, args: Accessory, console: Console) -> 
             let command = Command {
                 machine: &place.machine,
                 container: &found.name,
+                id: &found.id,
                 command: &args.command,
                 interactive: args.interactive,
                 prefix: None,
@@ -128,34 +117,75 @@ pub(super) async fn run(options: &Global, args: Accessory, console: Console) -> 
     Ok(Exit::Ok)
 }
 
-/// The places of each accessory, with what is needed to make it there: read before any of them is touched.
-fn supplied<'a>(
-    accessories: &Accessories,
-    places: &'a [Place<'a>],
-    healthy: cutover_core::Span,
-) -> Result<Vec<(&'a [Place<'a>], Supplies)>, Error> {
-    let groups = places.chunk_by(|a, b| a.accessory.name == b.accessory.name);
-    let with = |places: &'a [Place<'a>]| {
-        let first = places.first()?;
-        Some(accessories.supplies(first.accessory, healthy).map(|supplies| (places, supplies)))
+/// Ends what was begun before it heeds Ctrl-C or SIGTERM: in the middle of it a database might be away. A second one is heeded at once.
+async fn to_its_end(work: impl Future<Output = Result<(), Error>>, console: Console) -> anyhow::Result<Exit> {
+    let (mut interrupt, mut work) = (Interrupt::catch()?, pin!(work));
+    let mut asked = None;
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                done?;
+                return Ok(asked.unwrap_or(Exit::Ok));
+            }
+            exit = interrupt.signal() => {
+                if asked.replace(exit).is_some() {
+                    return Ok(exit);
+                }
+                console.note("what was begun is brought to its end first; once more leaves it as it is");
+            }
+        }
+    }
+}
+
+async fn logs(accessories: &Accessories, args: &AccessoryLogs, console: Console) -> anyhow::Result<()> {
+    let places = accessories.places(std::slice::from_ref(&args.name), args.host.as_ref(), true)?;
+    let Some(place) = places.first() else { return Ok(()) };
+    let labels = AccessoryLabels::filter(place.key, &place.accessory.name);
+    let wanted = Wanted {
+        labels,
+        tail: Some(args.tail),
+        since: None,
+        grep: None,
+        stopped: !args.follow,
+        follow: args.follow,
     };
-    groups.filter_map(with).collect()
+    let is_meant = |spec: &&HostSpec| places.iter().any(|place| *place.machine.name() == spec.name);
+    let hosts: Vec<_> = accessories.project().target.hosts.iter().filter(is_meant).cloned().collect();
+    container_logs::print(&hosts, &wanted, console).await?;
+    if args.follow {
+        console.note(format_args!("none of {} runs any more\nhint: cutover accessory status", args.name));
+    }
+    Ok(())
+}
+
+/// What is needed to make each of them: read before any of them is touched.
+fn supplied(
+    accessories: &Accessories,
+    places: &[Place<'_>],
+    healthy: Span,
+) -> Result<BTreeMap<AccessoryName, Supplies>, Error> {
+    let mut all = BTreeMap::new();
+    for Place { accessory, .. } in places {
+        if !all.contains_key(&accessory.name) {
+            all.insert(accessory.name.clone(), accessories.supplies(accessory, healthy)?);
+        }
+    }
+    Ok(all)
 }
 
 async fn boot(place: &Place<'_>, supplies: &Supplies, console: Console) -> Result<(), Error> {
     let booted = place.boot(supplies).await?;
     let name = &place.accessory.name;
     match booted {
-        Booted::Found => say(console, place, StepKind::Found, "runs"),
-        Booted::Started => done(console, place, "started"),
-        Booted::Other { running } => {
-            let is_there = if running { "runs" } else { "is there, stopped," };
-            let text = format!(
-                "{is_there} with other settings and was left alone: `cutover accessory reboot {name}` makes it anew"
-            );
-            say(console, place, StepKind::Advice, &text);
-        }
+        Booted::Found { .. } => say(console, place, StepKind::Found, "runs"),
+        Booted::Started { .. } => done(console, place, "started"),
         Booted::Made => done(console, place, &format!("made and started, of {}", place.accessory.image)),
+    }
+    if let Booted::Found { as_in_file: false } | Booted::Started { as_in_file: false } = booted {
+        let text = format!(
+            "has other settings than the deploy file and was left alone: `cutover accessory reboot {name}` makes it anew"
+        );
+        say(console, place, StepKind::Advice, &text);
     }
     if booted != Booted::Made {
         return Ok(());
@@ -165,10 +195,11 @@ async fn boot(place: &Place<'_>, supplies: &Supplies, console: Console) -> Resul
         say(console, place, StepKind::Advice, &text);
     }
     let found = place.present().await?;
-    for volume in place.volumes_without_a_name(&found.id).await?.keys() {
+    for volume in place.mounts_without_a_name(&found.id).await?.keys() {
         let text = format!(
-            "keeps what it writes to {volume} in a volume without a name, which is hard to find again once it is removed: \
-             `container: {{volumes: [\"{name}:{volume}\"]}}` gives it one"
+            "keeps what it writes to {volume} in a volume without a name, which is hard to find again once it is removed: best \
+             before there is anything in it, give it one, `container: {{volumes: [\"{name}:{volume}\"]}}`, and \
+             `cutover accessory reboot --other-volumes {name}`"
         );
         say(console, place, StepKind::Advice, &text);
     }
@@ -177,11 +208,13 @@ async fn boot(place: &Place<'_>, supplies: &Supplies, console: Console) -> Resul
 
 async fn remove(place: &Place<'_>, console: Console) -> Result<(), Error> {
     let found = place.present().await?;
-    let nameless = place.volumes_without_a_name(&found.id).await?;
+    let mounts = place.mounts(&found.id).await?;
     place.remove(&found).await?;
-    let named = place.accessory.container.volumes.iter().filter(|volume| !volume.is_of_host());
+    if let Some(before) = place.found_before().await? {
+        place.remove(&before).await?;
+    }
     let volumes: Vec<&str> =
-        named.map(|volume| volume.source.as_str()).chain(nameless.values().map(String::as_str)).collect();
+        mounts.values().map(String::as_str).filter(|volume| !volume.starts_with('/')).collect();
     let stay = match volumes.as_slice() {
         [] => String::new(),
         volumes => format!("; what it wrote stays: docker volume rm {} removes it", volumes.join(" ")),
@@ -202,16 +235,24 @@ fn say(console: Console, place: &Place<'_>, kind: StepKind, what: &str) {
 }
 
 async fn status(accessories: &Accessories, names: &[String], console: Console) -> anyhow::Result<Exit> {
-    let places = accessories.places(names, None)?;
+    let places = accessories.places(names, None, false)?;
     let mut lines = Vec::new();
+    let mut failed = None;
     for place in &places {
-        let found = place.found().await?;
+        // One host that can't be reached is no reason to say nothing of the others.
+        let found = match place.found().await {
+            Ok(found) => found,
+            Err(error) => {
+                failed = Some(error);
+                continue;
+            }
+        };
         // A file that is missing is told by whoever needs it.
-        let specification = accessories.supplies(place.accessory, cutover_core::Span::default()).ok();
+        let specification = accessories.supplies(place.accessory, Span::default()).ok();
         let wanted = specification.map(|supplies| supplies.specification(place.accessory));
         lines.push(line(place, found, wanted.as_ref()));
     }
-    if names.is_empty() {
+    if names.is_empty() && failed.is_none() {
         lines.extend(unlisted(accessories, &places).await?);
     }
     for line in &lines {
@@ -220,6 +261,9 @@ async fn status(accessories: &Accessories, names: &[String], console: Console) -
         } else {
             console.line(words(line))?;
         }
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
     }
     if lines.is_empty() {
         console.note("the deploy file has no accessories there");
@@ -248,9 +292,11 @@ async fn unlisted(accessories: &Accessories, places: &[Place<'_>]) -> anyhow::Re
     for machine in accessories.machines() {
         for found in machine.accessories(key).await? {
             let name = &found.labels.accessory;
+            let is_its = found.name == accessory_container(key, name);
             let is_listed =
                 |place: &Place<'_>| place.accessory.name == *name && place.machine.name() == machine.name();
-            if !places.iter().any(is_listed) {
+            // What a reboot that was cut off has left is to be seen too.
+            if !(is_its && places.iter().any(is_listed)) {
                 lines.push(Line {
                     accessory: name.to_string(),
                     host: machine.name().to_string(),

@@ -45,6 +45,7 @@ async fn in_one(machine: &Machine, replica: &Container, args: &Exec) -> anyhow::
     let command = Command {
         machine,
         container: &replica.name,
+        id: &replica.id,
         command: &args.command,
         interactive: args.interactive,
         prefix,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
@@ -87,9 +87,12 @@ impl Accessory {
 }
 
 impl PublishedPort {
-    /// Whether anybody who reaches the host may reach it.
+    /// Whether anybody who reaches the host may reach it: its address is neither the host's own loopback nor of a private network.
     pub fn is_everybodys(&self) -> bool {
-        self.at.ip().is_unspecified()
+        match self.at.ip() {
+            IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_private() || ip.is_link_local()),
+            IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()),
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{Error, Labels, Machine};
 const ACCESSORY: &str = "cutover.accessory";
 const SPECIFICATION: &str = "cutover.specification";
 
-/// The name of the container of an accessory. No replica and no sidecar can have it: none of their parts has a dot.
+/// The name of the container of an accessory: nobody else's, as no part of a name has a dot.
 pub fn accessory_container(key: &ServiceKey, name: &AccessoryName) -> String {
-    format!("{}-{}.{name}", key.service, key.destination)
+    format!("{}.{}.{name}", key.service, key.destination)
 }
 
 /// What the labels of an accessory's container say. A replica alone has the others that it has: whoever looks for replicas doesn't
@@ -109,6 +109,6 @@ mod tests {
         let map = labels.to_map();
         assert_eq!(AccessoryLabels::from_map(&map).as_ref(), Some(&labels));
         assert_eq!((Labels::from_map(&map), crate::SidecarLabels::from_map(&map)), (None, None));
-        assert_eq!(accessory_container(&labels.key, &labels.accessory), "hello-production.postgres");
+        assert_eq!(accessory_container(&labels.key, &labels.accessory), "hello.production.postgres");
     }
 }

@@ -184,7 +184,14 @@ fn one(
     if declared.sidecars.iter().any(|sidecar| is_taken(sidecar.name.as_str())) {
         problems.add(Problem::new(&path, place, "a sidecar has that name"));
     }
-    let hosts = hosts(&path, accessory.hosts, declared, destination, problems);
+    let hosts = hosts(&path, place, accessory.hosts, declared, destination, problems);
+    let container = accessory.container.unwrap_or_default();
+    let files = accessory.files.unwrap_or_default();
+    if container.read_only && !files.is_empty() {
+        let message = "nothing can be put into a container whose root file system is read-only";
+        let refused = Problem::new(&format!("{path}.files"), place, message);
+        problems.add(refused.hint("leave out `files`, or `container.read_only`"));
+    }
     if accessory.source.is_none() {
         let message = format!("no image is given for destination '{destination}'");
         problems.add(Problem::new(&path, place, message).hint("say what runs: `image: postgres:17`"));
@@ -212,16 +219,17 @@ fn one(
         command: accessory.command,
         env,
         secrets,
-        files: accessory.files.unwrap_or_default(),
+        files,
         resources: accessory.resources,
-        container: accessory.container.unwrap_or_default(),
+        container,
         stop: accessory.stop.unwrap_or(STOP),
     })
 }
 
-/// The hosts that it runs on: those that are named, each of which is one of the destination, or the first of them.
+/// The hosts that it runs on: those that are named, each of which is one of the destination; the only one needs no name.
 fn hosts(
     path: &str,
+    place: Place,
     named: Option<Vec<(Place, HostName)>>,
     declared: &Declared<'_>,
     destination: &str,
@@ -229,7 +237,16 @@ fn hosts(
 ) -> Vec<HostName> {
     let known = || declared.hosts.iter().map(|host| &host.name);
     let Some(named) = named.filter(|named| !named.is_empty()) else {
-        return known().take(1).cloned().collect();
+        // The first of several might be another one tomorrow, with nothing on it.
+        if declared.hosts.len() > 1 {
+            let count = declared.hosts.len();
+            let message =
+                format!("it isn't said on which of the {count} hosts of destination '{destination}' it runs");
+            let example = known().next().map_or("", |host| host.as_str());
+            let missing = Problem::new(path, Some(place), message);
+            problems.add(missing.hint(format!("say where: `hosts: [{example}]`, there or here")));
+        }
+        return known().cloned().collect();
     };
     for (at, host) in &named {
         if !known().any(|known| known == host) {

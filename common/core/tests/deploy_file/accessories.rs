@@ -39,15 +39,16 @@ pub fn sample() -> Accessory {
 }
 
 #[test]
-fn it_runs_on_the_first_host_unless_the_file_says_where_and_a_destination_may_change_it() {
+fn it_runs_where_the_file_says_and_a_destination_may_change_it() {
     let text = "service: hello\naccessories: {redis: {image: redis, env: {A: '1'}, resources: {memory: 1g}}}\n\
-                destinations: {production: {hosts: [a, b]}, \
+                destinations: {production: {hosts: [a, b], accessories: {redis: {hosts: [b]}}}, single: {hosts: [f]}, \
                 staging: {hosts: [c, d, e], accessories: {redis: {hosts: [e, d], image: 'redis:8', env: {B: '2'}}}}}\n";
     let file = parse(text).unwrap();
     let of = |name| file.destination(Some(name)).unwrap().accessories.remove(0);
     let hosts = |accessory: &Accessory| accessory.hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(hosts(&of("single")), ["f"]);
     let (usual, other) = (of("production"), of("staging"));
-    assert_eq!((hosts(&usual), hosts(&other)), (vec!["a".to_owned()], vec!["d".to_owned(), "e".to_owned()]));
+    assert_eq!((hosts(&usual), hosts(&other)), (vec!["b".to_owned()], vec!["d".to_owned(), "e".to_owned()]));
     assert_eq!((usual.image.as_str(), other.image.as_str()), ("redis", "redis:8"));
     assert_eq!(other.env, texts(&[("A", "1"), ("B", "2")]));
     assert_eq!(other.resources.memory, Some(1 << 30));
@@ -65,7 +66,8 @@ fn a_published_port_says_at_which_address() {
         assert_eq!(ports(text).to_string(), text);
     }
     assert!(ports("0.0.0.0:1:1").is_everybodys() && ports("[::]:1:1").is_everybodys());
-    assert!(!ports("10.0.0.5:1:1").is_everybodys());
+    assert!(ports("203.0.113.7:1:1").is_everybodys());
+    assert!(!ports("10.0.0.5:1:1").is_everybodys() && !ports("127.0.0.1:1:1").is_everybodys());
 }
 
 #[test]
@@ -106,6 +108,7 @@ fn what_is_no_accessory_is_refused_with_what_would_be_one() {
         ("{e: {image: e, files: ['my.cnf:etc/my.cnf']}}", "is not a path in the container"),
         ("{e: {image: e, container: {assets: /a}}}", "nobody asks an accessory for them"),
         ("{e: {image: e, port: 80}}", "unknown key"),
+        ("{e: {image: e, files: ['a:/a'], container: {read_only: true}}}", "nothing can be put into"),
         ("{web: {image: e}}", "can't be a name of an accessory"),
         ("{jobs: {image: e}}\nroles: {jobs: {command: work}}", "a role has that name"),
         ("{e: {image: e}}\nsidecars: {e: {image: e, port: 80}}", "a sidecar has that name"),
@@ -114,6 +117,9 @@ fn what_is_no_accessory_is_refused_with_what_would_be_one() {
             "the host pulls the image from where it is",
         ),
     ];
+    let text = "service: hello\naccessories: {e: {image: e}}\ndestinations: {production: {hosts: [a, b]}}";
+    let error = parse(text).unwrap_err().to_string();
+    assert!(error.contains("on which of the 2 hosts"), "{error}");
     for (accessories, expected) in table {
         let found = problems(&format!("accessories: {accessories}\n"));
         assert!(found.iter().any(|problem| problem.contains(expected)), "{accessories}: {found:?}");
