@@ -8,7 +8,7 @@ use super::container::container;
 use super::error::{Place, Problem, Problems};
 use super::node::Node;
 use super::option::{placed_file, published_port};
-use super::raw::{Host, Variable};
+use super::raw::{Host, Variable, split};
 use super::resources::resources;
 use super::section::{Section, scalar};
 use super::target::ImageSource;
@@ -41,18 +41,7 @@ pub(super) type Accessories = BTreeMap<AccessoryName, RawAccessory>;
 
 /// Reads the section.
 pub(super) fn accessories(section: &Section<'_>, problems: &mut Problems) -> Accessories {
-    let mut all = Accessories::new();
-    for entry in section.entries {
-        let path = section.path_of(&entry.key);
-        let name = entry.key.parse::<AccessoryName>();
-        if let Err(error) = &name {
-            problems.add(Problem::new(&path, entry.place, error.to_string()));
-        }
-        let Some(part) = Section::of(path, &entry.node, problems) else { continue };
-        let accessory = accessory(part, entry.place, problems);
-        all.extend(name.ok().map(|name| (name, accessory)));
-    }
-    all
+    section.by_name(accessory, problems)
 }
 
 fn accessory(mut section: Section<'_>, place: Place, problems: &mut Problems) -> RawAccessory {
@@ -203,13 +192,7 @@ fn one(
         // Refused already.
         ImageSource::Builder { .. } => return None,
     };
-    let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
-    for (name, variable) in accessory.env {
-        match variable {
-            Variable::Clear(text) => drop(env.insert(name, text)),
-            Variable::Secret(reference) => drop(secrets.insert(name, reference)),
-        }
-    }
+    let (env, secrets) = split(accessory.env);
     Some(Accessory {
         name,
         hosts,

@@ -73,6 +73,20 @@ pub(super) enum Variable {
     Secret(Reference),
 }
 
+/// What of an environment is in the clear, and what is secret.
+pub(super) fn split(
+    env: BTreeMap<String, Variable>,
+) -> (BTreeMap<String, String>, BTreeMap<String, Reference>) {
+    let (mut clear, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    for (name, variable) in env {
+        match variable {
+            Variable::Clear(text) => drop(clear.insert(name, text)),
+            Variable::Secret(reference) => drop(secrets.insert(name, reference)),
+        }
+    }
+    (clear, secrets)
+}
+
 #[derive(Clone, Default)]
 pub(super) struct Proxy {
     pub(super) hosts: Option<Vec<String>>,

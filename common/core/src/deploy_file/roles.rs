@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::check::{command, env};
 use super::error::{Place, Problem, Problems};
 use super::node::Node;
-use super::raw::{Host, Variable};
+use super::raw::{Host, Variable, split};
 use super::resources::resources;
 use super::section::{Section, scalar};
 use super::text::variable_name;
@@ -35,18 +35,7 @@ pub(super) type Roles = BTreeMap<RoleName, RawRole>;
 
 /// Reads the section.
 pub(super) fn roles(section: &Section<'_>, problems: &mut Problems) -> Roles {
-    let mut all = Roles::new();
-    for entry in section.entries {
-        let path = section.path_of(&entry.key);
-        let name = entry.key.parse::<RoleName>();
-        if let Err(error) = &name {
-            problems.add(Problem::new(&path, entry.place, error.to_string()));
-        }
-        let Some(part) = Section::of(path, &entry.node, problems) else { continue };
-        let role = role(part, entry.place, problems);
-        all.extend(name.ok().map(|name| (name, role)));
-    }
-    all
+    section.by_name(role, problems)
 }
 
 fn role(mut section: Section<'_>, place: Place, problems: &mut Problems) -> RawRole {
@@ -147,13 +136,7 @@ pub(super) fn resolved(
             let wrong = Problem::new(&format!("{path}.without"), *place, message);
             problems.add(wrong.hint("it names variables of the service that the role is not to have"));
         }
-        let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
-        for (name, variable) in role.env {
-            match variable {
-                Variable::Clear(text) => drop(env.insert(name, text)),
-                Variable::Secret(reference) => drop(secrets.insert(name, reference)),
-            }
-        }
+        let (env, secrets) = split(role.env);
         all.push(Role {
             name,
             command: role.command,

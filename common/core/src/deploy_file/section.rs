@@ -1,10 +1,13 @@
 //! Keys and values, read one by one; what nobody has asked for is an unknown key.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::str::FromStr;
 
 use super::error::{Place, Problem, Problems};
 use super::nearest::nearest;
 use super::node::{Entry, Node, Value};
+use crate::InvalidName;
 
 /// Keys of other tools, and what stands for them here.
 const ELSEWHERE: [(&str, &str); 13] = [
@@ -122,6 +125,26 @@ impl<'a> Section<'a> {
         };
         problems.add(wrong.hint(hint));
         None
+    }
+
+    /// Every entry as a section of its own, for a mapping with names of the user's own.
+    pub(super) fn by_name<N: FromStr<Err = InvalidName> + Ord, T>(
+        &self,
+        read: impl Fn(Self, Place, &mut Problems) -> T,
+        problems: &mut Problems,
+    ) -> BTreeMap<N, T> {
+        let mut all = BTreeMap::new();
+        for entry in self.entries {
+            let path = self.path_of(&entry.key);
+            let name = entry.key.parse::<N>();
+            if let Err(error) = &name {
+                problems.add(Problem::new(&path, entry.place, error.to_string()));
+            }
+            let Some(part) = Section::of(path, &entry.node, problems) else { continue };
+            let value = read(part, entry.place, problems);
+            all.extend(name.ok().map(|name| (name, value)));
+        }
+        all
     }
 
     /// Every entry as a name and a single value, for a mapping with keys of the user's own.

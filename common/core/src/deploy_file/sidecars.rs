@@ -9,7 +9,7 @@ use super::error::{Place, Problem, Problems};
 use super::models::WantedModel;
 use super::policy::Policy;
 use super::probe;
-use super::raw::Variable;
+use super::raw::{Variable, split};
 use super::resources::resources;
 use super::section::{Section, scalar};
 use super::target::ImageSource;
@@ -46,18 +46,7 @@ pub(super) type Sidecars = BTreeMap<SidecarName, RawSidecar>;
 
 /// Reads the section.
 pub(super) fn sidecars(section: &Section<'_>, problems: &mut Problems) -> Sidecars {
-    let mut all = Sidecars::new();
-    for entry in section.entries {
-        let path = section.path_of(&entry.key);
-        let name = entry.key.parse::<SidecarName>();
-        if let Err(error) = &name {
-            problems.add(Problem::new(&path, entry.place, error.to_string()));
-        }
-        let Some(part) = Section::of(path, &entry.node, problems) else { continue };
-        let sidecar = sidecar(part, entry.place, problems);
-        all.extend(name.ok().map(|name| (name, sidecar)));
-    }
-    all
+    section.by_name(sidecar, problems)
 }
 
 fn sidecar(mut section: Section<'_>, place: Place, problems: &mut Problems) -> RawSidecar {
@@ -213,13 +202,7 @@ fn one(
             problems.add(unknown.hint(format!("declare it: `models: {{{model}: {{source: s3://…}}}}`")));
         }
     }
-    let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
-    for (name, variable) in sidecar.env {
-        match variable {
-            Variable::Clear(text) => drop(env.insert(name, text)),
-            Variable::Secret(reference) => drop(secrets.insert(name, reference)),
-        }
-    }
+    let (env, secrets) = split(sidecar.env);
     let usual = if secrets.is_empty() { Per::Service } else { Per::Release };
     let per = sidecar.per.unwrap_or(usual);
     if per == Per::Service && !secrets.is_empty() {

@@ -1,10 +1,8 @@
 //! What is deployed, and where: a destination laid over the file, with the defaults filled in.
 
-use std::collections::BTreeMap;
-
 use super::error::Problems;
 use super::models::WantedModel;
-use super::raw::{self, Raw, Variable};
+use super::raw::{self, Raw, split};
 use super::{accessories, models, roles, routing, sidecars};
 use crate::{
     Accessory, DeployWindow, HostSpec, PrivateImage, Recipe, Reference, RegistryLogin, ServiceKey, Settings,
@@ -128,13 +126,7 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
             host_key: host.key.clone(),
         }
     };
-    let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
-    for (name, variable) in layer.env {
-        match variable {
-            Variable::Clear(text) => drop(env.insert(name, text)),
-            Variable::Secret(reference) => drop(secrets.insert(name, reference)),
-        }
-    }
+    let (env, secrets) = split(layer.env);
     let has = |name: &str| env.contains_key(name) || secrets.contains_key(name);
     let roles = roles::resolved(layer.roles, &there.hosts, has, there.name.as_str(), problems);
     let usual = Timeouts::default();
