@@ -1,5 +1,6 @@
 //! A command in a container, with this terminal, or with what is piped in and out.
 
+use std::convert::Infallible;
 use std::io::{self, IsTerminal, Read, Write};
 use std::pin::Pin;
 use std::thread;
@@ -13,7 +14,7 @@ use cutover_fleet::Machine;
 use futures_util::StreamExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
 use crate::exit::Exit;
@@ -27,9 +28,7 @@ const WAITING: usize = 16;
 const PIECE: usize = 8 * 1024;
 /// Between two looks at what Docker hasn't done yet.
 const AGAIN: Duration = Duration::from_millis(20);
-/// How often a terminal's size is told that Docker doesn't take.
-const TRIES: u32 = 10;
-/// How long Docker may take to note the end of a command whose output has ended.
+/// How long Docker may take to start a command that it has said it starts, or to note the end of one whose output has ended.
 const NOTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A command for a container.
@@ -91,8 +90,10 @@ impl Command<'_> {
         let StartExecResults::Attached { mut output, input } = started else { return Ok(Exit::Unexpected) };
         let screen = Screen::take(is_terminal)?;
         // Kept to the end: a connection that is closed on one side is closed for some Dockers.
-        let sending = if self.interactive { Some(tokio::spawn(send(input))) } else { None };
-        let mut resized = Resized::of(&screen)?;
+        let (sized, is_sized) = oneshot::channel();
+        let sending = if self.interactive { Some(tokio::spawn(send(input, is_sized))) } else { None };
+        let resizing = resize(&docker, &id, screen.changes()?, sized);
+        tokio::pin!(resizing);
         let mut lines = Lines { prefix: self.prefix.as_deref(), begun: [false; 2] };
         loop {
             tokio::select! {
@@ -100,7 +101,7 @@ impl Command<'_> {
                     Some(part) => lines.write(part.map_err(failed())?)?,
                     None => break,
                 },
-                () = resized.next() => resized.tell(&docker, &id).await,
+                never = &mut resizing => match never {},
                 ended = interrupt.signal() => {
                     drop(screen);
                     let _ = writeln!(io::stderr().lock(), "the command may go on in {}", self.container);
@@ -133,8 +134,9 @@ impl Command<'_> {
     }
 }
 
-/// Sends what is typed or piped in, and that it has ended.
-async fn send(mut input: Pin<Box<dyn AsyncWrite + Send>>) -> io::Result<()> {
+/// Sends what is typed or piped in, and that it has ended. Nothing before the command's terminal has its size: it may answer to a key by
+/// asking for it.
+async fn send(mut input: Pin<Box<dyn AsyncWrite + Send>>, is_sized: oneshot::Receiver<()>) -> io::Result<()> {
     let (sender, mut pieces) = mpsc::channel::<io::Result<Vec<u8>>>(WAITING);
     // A thread that nobody waits for: one of the runtime's would keep the process until a key is pressed.
     thread::Builder::new().name("stdin".to_owned()).spawn(move || {
@@ -152,6 +154,8 @@ async fn send(mut input: Pin<Box<dyn AsyncWrite + Send>>) -> io::Result<()> {
             }
         }
     })?;
+    // It ends unsent where the command has ended, and so does this.
+    let _ = is_sized.await;
     while let Some(piece) = pieces.recv().await {
         // Were it taken for the end, half of a dump would look like all of it.
         input.write_all(&piece?).await?;
@@ -172,6 +176,11 @@ impl Screen {
         }
         Ok(Self(is_terminal))
     }
+
+    /// Of its size.
+    fn changes(&self) -> io::Result<Option<Signal>> {
+        if self.0 { signal(SignalKind::window_change()).map(Some) } else { Ok(None) }
+    }
 }
 
 impl Drop for Screen {
@@ -182,37 +191,35 @@ impl Drop for Screen {
     }
 }
 
-/// The size of this terminal.
-struct Resized {
+/// Tells the size of this terminal, at once and whenever it has changed; without a terminal there is none to tell.
+async fn resize(
+    docker: &Docker,
+    id: &str,
     changes: Option<Signal>,
-    told: bool,
+    sized: oneshot::Sender<()>,
+) -> Infallible {
+    if let Some(mut changes) = changes {
+        tell_size(docker, id).await;
+        let _ = sized.send(());
+        while changes.recv().await.is_some() {
+            tell_size(docker, id).await;
+        }
+    } else {
+        let _ = sized.send(());
+    }
+    std::future::pending().await
 }
 
-impl Resized {
-    fn of(screen: &Screen) -> io::Result<Self> {
-        let changes = if screen.0 { Some(signal(SignalKind::window_change())?) } else { None };
-        Ok(Self { changes, told: false })
-    }
-
-    /// Waits until it is to be told: at once, and whenever it has changed. Cancel safe.
-    async fn next(&mut self) {
-        match &mut self.changes {
-            None => std::future::pending().await,
-            Some(_) if !self.told => {}
-            Some(changes) => drop(changes.recv().await),
-        }
-    }
-
-    /// Docker takes it once the command runs, which is a moment after it was started. A command that has ended meanwhile needs none.
-    async fn tell(&mut self, docker: &Docker, id: &str) {
-        self.told = true;
+/// Docker takes it once the command runs, which is a while after it has said that it starts it. A command that has ended meanwhile
+/// needs none.
+async fn tell_size(docker: &Docker, id: &str) {
+    let begun = Instant::now();
+    while begun.elapsed() < NOTED_WITHIN {
         let Ok((width, height)) = crossterm::terminal::size() else { return };
-        for _ in 0..TRIES {
-            if docker.resize_exec(id, ResizeExecOptions { height, width }).await.is_ok() {
-                return;
-            }
-            sleep(AGAIN).await;
+        if docker.resize_exec(id, ResizeExecOptions { height, width }).await.is_ok() {
+            return;
         }
+        sleep(AGAIN).await;
     }
 }
 
