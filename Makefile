@@ -1,6 +1,6 @@
 # The commands of the project. `make demo` and `make test` work on a fresh Debian 12 machine with Rust, as root.
 
-.PHONY: audit build demo test clean bench-deploy bench-migrator bench-prober bench-proxy bench-ship bench-verdict faults fuzz simulate
+.PHONY: audit build demo demo-rails test clean bench-deploy bench-migrator bench-prober bench-proxy bench-ship bench-verdict faults fuzz simulate
 
 # Everything into target/dist, where each program finds the others.
 build:
@@ -10,6 +10,11 @@ build:
 # killed and replaced and a host loses its power: about three minutes.
 demo:
 	scripts/demo.sh
+
+# The Rails application of examples/rails-ai with its model, on two hosts under load: another schema, another model, a bad model
+# and a rollback, each answer compared with what was written: six minutes.
+demo-rails:
+	scripts/demo-rails.sh
 
 # Format, lints, unit and end-to-end tests.
 test:

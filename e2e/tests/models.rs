@@ -6,8 +6,10 @@ mod support;
 
 use std::fs;
 
-use cutover_core::{Digest, Stage};
-use cutover_e2e::{ControlPlane, Ended, ObjectStore};
+use cutover_core::{Deployment, Digest, Outcome, Output, Progress, Stage, Status};
+use cutover_e2e::{ControlPlane, Ended, Link, ObjectStore};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use support::{Expect, Scene};
 use tempfile::TempDir;
 
@@ -17,11 +19,16 @@ const MIB: usize = 1 << 20;
 
 /// Deploys the application with the model from that source, and what else is said of it.
 fn deploy(scene: &Scene, source: &str, more: &str) -> Ended {
+    write(scene, source, more);
+    scene.cutover(&["deploy", "--version", "v1"])
+}
+
+/// Writes the deploy file of the application with the model from that source, and what else is said of it.
+fn write(scene: &Scene, source: &str, more: &str) {
     scene.project.write(&scene.app("v1")).unwrap();
     let file = scene.project.deploy_file();
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}models:\n  minilm: {{source: \"{source}\"{more}}}\n")).unwrap();
-    scene.cutover(&["deploy", "--version", "v1"])
 }
 
 /// The digest of the weights that each replica reads.
@@ -32,7 +39,8 @@ fn mounted(scene: &Scene) -> Vec<String> {
         let sum = scene.host.exec(&["sha256sum", &file]).unwrap();
         format!("sha256:{}", sum.split_whitespace().next().unwrap())
     };
-    scene.replicas().iter().map(weights).collect()
+    let replicas = scene.replicas();
+    replicas.iter().filter(|name| name.starts_with("hello-")).map(weights).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,4 +132,51 @@ async fn what_is_wrong_with_a_model_is_said_and_the_old_one_keeps_serving() {
     write("secret-of-tester");
     deploy(&scene, &own, "").exited(7, &["the server doesn't answer"]);
     assert_eq!(mounted(&scene), live);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shipper_killed_in_the_middle_of_a_model_leaves_what_it_has_sent_to_the_next() {
+    let objects = ObjectStore::start().unwrap();
+    let scene = Scene::set("models-kill");
+    objects.put(&format!("{PREFIX}/onnx/weights.bin"), b"weights").unwrap();
+    let source = objects.source(PREFIX);
+    deploy(&scene, &source, "").succeeded();
+    let (load, live) = (scene.load(), mounted(&scene));
+
+    let mut random = fastrand::Rng::with_seed(12);
+    let weights: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(24 * MIB).collect();
+    objects.put(&format!("{PREFIX}/onnx/weights.bin"), &weights).unwrap();
+    // Three seconds and more for all of it.
+    Link::of(&scene.host).unwrap().limit("64mbit").unwrap();
+    write(&scene, &source, "");
+    scene.cutover(&["deploy", "--version", "v1", "--detach"]).succeeded();
+    // Once it has told that more than a half of it is there.
+    let sender = |current: &Deployment| {
+        let task = current.plan.tasks_of(Stage::Ship).next().unwrap();
+        match current.state(&task).status {
+            Status::Claimed { claim, progress: Some(Progress::Bytes { done, total }) }
+                if done > total / 2 =>
+            {
+                claim.worker.rsplit(':').next()?.parse().ok().map(Pid::from_raw)
+            }
+            _ => None,
+        }
+    };
+    let shipper = sender(&scene.until(|current| sender(current).is_some()).await).unwrap();
+    kill(shipper, Signal::SIGKILL).unwrap();
+    assert_eq!(mounted(&scene), live);
+    scene.plane.start(|_| 1).unwrap();
+
+    let ended = scene.until(|current| current.outcome().is_some()).await;
+    assert_eq!(ended.outcome(), Some(Outcome::Live));
+    let task = ended.plan.tasks_of(Stage::Ship).next().unwrap();
+    let Status::Finished { output: Output::Shipped { sent }, .. } = ended.state(&task).status else {
+        panic!("{:?}", ended.state(&task))
+    };
+    assert_eq!(ended.state(&task).claims, 2);
+    assert!(sent < 16 * MIB as u64, "{sent}");
+    let whole = Digest::of(&weights).to_string();
+    assert_eq!(mounted(&scene), [whole.as_str(), &whole]);
+    let report = load.stop().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
 }

