@@ -145,6 +145,8 @@ pub(crate) enum Verb {
     Doctor(Doctor),
     /// Take the running deployment back
     Abort(Abort),
+    /// Print the JSON Schema of the deploy file, by which editors complete and check one
+    Schema,
     /// Print what a shell runs at its start so that it completes command lines, with the names of the deploy file
     Completion(Completion),
     /// Write the manual pages

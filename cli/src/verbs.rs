@@ -28,6 +28,7 @@ mod proxy;
 mod replay;
 mod resume;
 mod rollback;
+mod schema;
 mod secrets;
 mod setup;
 mod status;
@@ -87,6 +88,7 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
         Verb::Provenance(args) => Box::pin(provenance::run(options, &args, console)).await,
         Verb::Secrets(args) => Box::pin(secrets::run(options, args, console)).await,
+        Verb::Schema => schema::run(),
         Verb::Completion(args) => completion::script(args),
         Verb::Man(args) => completion::pages(args),
         Verb::Doctor(args) => Box::pin(doctor::run(options, args, console)).await,

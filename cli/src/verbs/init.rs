@@ -6,10 +6,14 @@ use std::path::Path;
 
 use cutover_core::{HostName, ServiceName};
 
+use super::schema;
 use crate::args::{Global, Init};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+
+/// What editors complete and check the deploy file by, beside it.
+const SCHEMA: &str = "cutover.schema.json";
 
 /// An address that is nobody's (RFC 5737), to be replaced.
 const SOME_HOST: &str = "203.0.113.10";
@@ -29,7 +33,10 @@ pub(super) fn run(options: &Global, args: Init, console: Console) -> anyhow::Res
             _ => Error::io("write", path)(error),
         })?;
     file.write_all(sample(&service, &host, port).as_bytes()).map_err(Error::io("write", path))?;
-    console.line(format_args!("wrote {}", path.display()))?;
+    // The first line of the deploy file names it. One that is there may be of another version.
+    let schema = folder.join(SCHEMA);
+    fs::write(&schema, schema::SCHEMA).map_err(Error::io("write", &schema))?;
+    console.line(format_args!("wrote {}, and {SCHEMA} for your editor", path.display()))?;
     let first = if args.host.is_some() { "look at its port and path" } else { "put your host into it" };
     console.note(format_args!("hint: {first}, then: cutover setup --accept-new    cutover deploy"));
     Ok(Exit::Ok)
@@ -39,6 +46,7 @@ fn sample(service: &ServiceName, host: &HostName, port: Option<u16>) -> String {
     let port = port.map_or_else(|| "# port: 3000".to_owned(), |port| format!("port: {port}"));
     format!(
         "\
+# yaml-language-server: $schema={SCHEMA}
 # What Cutover deploys, and where: `cutover plan` says what it would do, `cutover deploy` does it.
 service: {service}
 
@@ -104,6 +112,7 @@ mod tests {
     fn what_it_writes_is_a_deploy_file() {
         for port in [None, Some(3000)] {
             let text = sample(&"shop".parse().unwrap(), &"web-1.example.com".parse().unwrap(), port);
+            assert_eq!(text.lines().next(), Some("# yaml-language-server: $schema=cutover.schema.json"));
             assert!(text.lines().count() <= 25, "{} lines", text.lines().count());
             let target = DeployFile::parse(&text, "cutover.yaml").unwrap().destination(None).unwrap();
             assert_eq!(target.key.to_string(), "production/shop");

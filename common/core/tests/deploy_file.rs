@@ -19,6 +19,8 @@ mod probes;
 mod proxy;
 #[path = "deploy_file/roles.rs"]
 mod roles;
+#[path = "deploy_file/schema.rs"]
+mod schema;
 #[path = "deploy_file/secrets.rs"]
 mod secrets;
 #[path = "deploy_file/sidecars.rs"]
@@ -46,7 +48,9 @@ fn parse(text: &str) -> Result<DeployFile, DeployFileError> {
 }
 
 fn only(text: &str) -> Target {
-    parse(text).unwrap_or_else(|error| panic!("{error}")).destination(None).unwrap()
+    let file = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    schema::check(text);
+    file.destination(None).unwrap()
 }
 
 /// A file with these lines before what every file needs.
@@ -463,8 +467,10 @@ proptest! {
     ) {
         let end = (at + cut).min(SAMPLE.len());
         let damaged = SAMPLE.get(..at).zip(SAMPLE.get(end..)).map(|(before, after)| format!("{before}{with}{after}"));
-        if let Some(Err(error)) = damaged.map(|text| parse(&text)) {
-            prop_assert!(error.to_string().starts_with("cutover.yaml"));
+        match damaged.as_deref().map(|text| (text, parse(text))) {
+            Some((_, Err(error))) => prop_assert!(error.to_string().starts_with("cutover.yaml")),
+            Some((text, Ok(_))) => schema::check(text),
+            None => {}
         }
     }
 }

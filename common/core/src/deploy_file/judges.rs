@@ -85,6 +85,11 @@ fn query(
             (query, Some(Webhook { query: name.to_owned(), url, key }))
         })
     } else {
+        if let Some(node) = section.node("key") {
+            let unused =
+                Problem::new(&section.path_of("key"), node.place, "nobody is sent what it would sign");
+            problems.add(unused.hint("name who judges, as in `webhook: https://…`, or leave it out"));
+        }
         let expression = section.required("query", filled, problems);
         let conditions = [
             section.value("at_most", number, problems).map(Condition::AtMost),

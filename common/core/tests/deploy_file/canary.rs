@@ -177,6 +177,10 @@ fn what_makes_no_sense_is_refused() {
             "nothing is known as '{{pod}}'",
         ),
         ("steps: [{weight: 5%}], verdict: {queries: {a: {webhook: there}}}", "not the address of a server"),
+        (
+            "steps: [{weight: 5%}], verdict: {queries: {a: {query: up, at_most: 1, key: env://K}}}",
+            "nobody is sent what it would sign",
+        ),
         ("steps: [{weight: 25%, hold: 1m}, {weight: 5%}]", "the share would fall from 25 % to 5 %"),
         ("steps: [{weight: 5%, hold: 1m, pause: {}}]", "the step holds already"),
         ("steps: [{hold: 1m}]", "the step says nothing"),
