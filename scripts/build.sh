@@ -18,7 +18,7 @@ static_folder=${static_profile/#dev/debug}
 target=$(rustc --version --verbose | sed -n 's/^host: //p')
 flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS
 
-programs=(cutover cutover-{builder,shipper,prober,switcher,migrator})
+programs=(cutover cutover-{builder,shipper,prober,switcher,migrator,trigger})
 drivers=(${2:-cutover-demo cutover-bench-deploy cutover-faults})
 cargo build --quiet --profile "$profile" "${programs[@]/#/--bin=}" "${drivers[@]/#/--bin=}"
 env "$flags=-C target-feature=+crt-static" \

@@ -24,7 +24,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
-    command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
+    command.store.check_reach(cutover_bus::is_local(&command.program.bus.nats_url))?;
     let store = Store::open(&command.store).await?;
     let builder = Builder::new(&command.docker, store.clone())?;
     let (program, version) = (Program::Builder, env!("CARGO_PKG_VERSION"));

@@ -22,7 +22,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
-    command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
+    command.store.check_reach(cutover_bus::is_local(&command.program.bus.nats_url))?;
     let store = Store::open(&command.store).await?;
     let migrator = Migrator::new(store, Hosts::from_environment().map(Fleet::new));
     cutover_program::run(Program::Migrator, env!("CARGO_PKG_VERSION"), command.program, migrator).await?;

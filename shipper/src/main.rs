@@ -29,7 +29,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
-    command.store.check_reach(cutover_bus::is_local(&command.program.nats_url))?;
+    command.store.check_reach(cutover_bus::is_local(&command.program.bus.nats_url))?;
     let store = Store::open(&command.store).await?;
     let pace = Pace::new(command.bandwidth.and_then(|Bytes(bytes)| NonZeroU64::new(bytes)));
     let origin = Origin::new(store, pace, Stores::from_environment());

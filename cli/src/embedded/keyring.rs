@@ -122,10 +122,10 @@ impl Keyring {
     }
 }
 
-/// The public keys that a file of [`Keyring::write_users`] names.
+/// The public keys of those who write into the journal, as a file of [`Keyring::write_users`] names them.
 ///
 /// # Errors
-/// A file that can't be read, or that lacks a user.
+/// A file that can't be read, or that lacks one of them.
 pub(crate) fn users(file: &Path) -> Result<BTreeMap<BusUser, String>, Error> {
     let text = std::fs::read_to_string(file).map_err(Error::file("read", file))?;
     let known: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.trim().split_once('=')).collect();
@@ -134,7 +134,7 @@ pub(crate) fn users(file: &Path) -> Result<BTreeMap<BusUser, String>, Error> {
         let key = known.get(name.as_str()).ok_or_else(|| Error::NoUser { path: file.to_owned(), name })?;
         Ok((user, (*key).to_owned()))
     };
-    BusUser::ALL.into_iter().map(user).collect()
+    BusUser::ALL.into_iter().filter(|user| user.signs()).map(user).collect()
 }
 
 #[cfg(test)]
@@ -159,7 +159,9 @@ mod tests {
         let again = Keyring::of(&folder, &["other".to_owned()]).unwrap();
         assert_eq!(again.public(), keyring.public());
         assert_eq!(files.iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>(), read);
-        assert_eq!(users(&folder.join("users.env")).unwrap(), keyring.public());
+        let mut signing = keyring.public();
+        signing.retain(|user, _| user.signs());
+        assert_eq!(users(&folder.join("users.env")).unwrap(), signing);
     }
 
     #[test]

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use cutover_core::{Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::refusals::RefusalsOf;
 use crate::signature::{SIGNATURE, sign};
 use crate::stored::Stored;
-use crate::{Error, Journal, Key};
+use crate::{Bus, Error, Journal, Key};
 
 /// How long an answer of the server is waited for.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -206,15 +207,7 @@ pub(crate) async fn append(
         last.headers.insert(NATS_BATCH_SEQUENCE, (before + 1).to_string());
         last.headers.insert(NATS_BATCH_COMMIT, "1");
     }
-    let request =
-        async_nats::Request::new().headers(last.headers).payload(last.content).timeout(Some(ANSWER_LIMIT));
-    let answer = tokio::select! {
-        answer = client.send_request(last.subject, request) => answer,
-        subject = refused.next() => return Err(Error::NotAllowed { doing, subject }),
-    };
-    let answer = answer.map_err(|error| Error::of_request(doing, ANSWER_LIMIT, &error))?;
-    let answer: Answer =
-        serde_json::from_slice(&answer.payload).map_err(|source| Error::Content { doing: "read", source })?;
+    let answer = send(bus, doing, refused, last).await?;
     match answer.error {
         None if answer.duplicate => Ok(Appended::Duplicate { at: Some(answer.seq) }),
         None => Ok(Appended::At(answer.seq.saturating_sub(before as u64))),
@@ -227,4 +220,37 @@ pub(crate) async fn append(
             _ => Err(Error::of_jetstream(doing, &error)),
         },
     }
+}
+
+/// Stores a message that is no part of the journal: nobody signs it.
+pub(crate) async fn store(bus: &Bus, doing: &'static str, message: Message) -> Result<Appended, Error> {
+    let refused = bus.refusals.of(std::iter::once(message.subject.clone()));
+    let answer = send(bus, doing, refused, message).await?;
+    match answer.error {
+        None if answer.duplicate => Ok(Appended::Duplicate { at: Some(answer.seq) }),
+        None => Ok(Appended::At(answer.seq)),
+        Some(error) if error.error_code() == code::DUPLICATE_IN_FLIGHT => {
+            Ok(Appended::Duplicate { at: None })
+        }
+        Some(error) => Err(Error::of_jetstream(doing, &error)),
+    }
+}
+
+/// Sends a message, and waits for what the server says to it, or that it refuses any of those that were sent.
+async fn send(
+    bus: &Bus,
+    doing: &'static str,
+    refused: RefusalsOf,
+    message: Message,
+) -> Result<Answer, Error> {
+    let request = async_nats::Request::new()
+        .headers(message.headers)
+        .payload(message.content)
+        .timeout(Some(ANSWER_LIMIT));
+    let answer = tokio::select! {
+        answer = bus.client.send_request(message.subject, request) => answer,
+        subject = refused.next() => return Err(Error::NotAllowed { doing, subject }),
+    };
+    let answer = answer.map_err(|error| Error::of_request(doing, ANSWER_LIMIT, &error))?;
+    serde_json::from_slice(&answer.payload).map_err(|source| Error::Content { doing: "read", source })
 }

@@ -10,7 +10,7 @@ use async_nats::jetstream::{self, context::GetStreamErrorKind};
 use cutover_core::{BusUser, JournalId};
 pub(crate) use cutover_core::{
     LEASE_STREAM as LEASE, LOG_STREAM as LOG, OUTPUT_STREAM as OUTPUT, TIMER_STREAM as TIMER,
-    WAKE_CONSUMER as WAKE,
+    TRIGGER_STREAM as TRIGGER, WAKE_CONSUMER as WAKE,
 };
 
 use crate::listener::{Line, Listener, is_deaf};

@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::{Config, ConsumerCreateStrictErrorKind};
 use cutover_core::{BusUser, JournalId, Stage, Subject};
 use tokio::time::Instant;
 
-use crate::bus::{ACK_WAIT, LEASE, LOG, SIGNED_FROM, TIMER, USERS, WAKE};
+use crate::bus::{ACK_WAIT, LEASE, LOG, SIGNED_FROM, TIMER, TRIGGER, USERS, WAKE};
 use crate::signature::{Last, Roster};
 use crate::{Bus, Error, Journal, streams};
 
@@ -72,13 +72,19 @@ impl Bus {
                 self.create_stream(streams::output(copies)).await?;
                 self.create_stream(streams::timer(copies)).await?;
                 self.create_stream(streams::lease(copies)).await?;
+                self.create_stream(streams::trigger(copies)).await?;
                 self.create_stream(streams::log(copies, id)).await?;
                 self.open().await?
             }
             opened => opened?,
         };
         // A journal that was made by an earlier version has none.
-        for (name, stream) in [(TIMER, streams::timer as fn(usize) -> Config), (LEASE, streams::lease)] {
+        let later = [
+            (TIMER, streams::timer as fn(usize) -> Config),
+            (LEASE, streams::lease),
+            (TRIGGER, streams::trigger),
+        ];
+        for (name, stream) in later {
             if self.copies_of(name).await?.is_none() {
                 self.create_stream(stream(self.copies_of(LOG).await?.unwrap_or(1))).await?;
             }
@@ -97,6 +103,7 @@ impl Bus {
     /// A server that refuses, or doesn't answer. [`Error::OtherUsers`], where others are known: a file of before their last change
     /// must not bring them back, so whoever changes them says so, by [`Bus::put_in_force`].
     pub async fn take_signatures_of(&self, keys: &BTreeMap<BusUser, String>) -> Result<(), Error> {
+        let keys = &signers(keys);
         let (_, known) = self.identity("looking whose signatures the journal takes").await?;
         match known.other_than(keys) {
             users if users.is_empty() => Ok(()),
@@ -112,6 +119,7 @@ impl Bus {
     /// A server that refuses, or doesn't answer. [`Error::SpentKey`], where one of them was in force before, and is no more.
     pub async fn put_in_force(&self, keys: &BTreeMap<BusUser, String>) -> Result<(), Error> {
         const DOING: &str = "writing down whose signatures the journal takes";
+        let keys = &signers(keys);
         let failed = |message: String| Error::Request { doing: DOING, message };
         let info = async |name| {
             let stream = self.jetstream.get_stream(name).await.map_err(|error| failed(error.to_string()))?;
@@ -228,6 +236,11 @@ impl Bus {
             Err(error) => Err(Error::Request { doing: DOING, message: error.to_string() }),
         }
     }
+}
+
+/// Those of users who write into the journal: of others it needs to know nothing.
+fn signers(keys: &BTreeMap<BusUser, String>) -> BTreeMap<BusUser, String> {
+    keys.iter().filter(|(user, _)| user.signs()).map(|(user, key)| (*user, key.clone())).collect()
 }
 
 impl Journal {

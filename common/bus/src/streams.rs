@@ -4,13 +4,19 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use cutover_core::STREAM_SUBJECTS;
+use cutover_core::{Request, STREAM_SUBJECTS};
 
-use crate::bus::{JOURNAL_ID, LEASE, LOG, OUTPUT, TIMER};
+use crate::bus::{JOURNAL_ID, LEASE, LOG, OUTPUT, TIMER, TRIGGER};
 
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 const OUTPUT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const OUTPUT_BYTES: i64 = 1 << 30;
+/// How long a request is kept, and known as the one that came before.
+const REQUEST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+const REQUESTS: i64 = 100_000;
+const REQUESTS_BYTES: i64 = 128 << 20;
+/// The largest request. One is a few hundred bytes.
+const REQUEST_BYTES: i32 = 16 << 10;
 
 /// The journal: nothing is discarded, and `id` tells it from any other.
 pub(crate) fn log(copies: usize, id: String) -> Config {
@@ -59,6 +65,23 @@ pub(crate) fn lease(copies: usize) -> Config {
         subjects: vec!["cutover.lease.>".to_owned()],
         discard: DiscardPolicy::Old,
         max_messages_per_subject: 1,
+        allow_direct: true,
+        ..on_disk(copies)
+    }
+}
+
+/// Requests for deployments, for a week. Whoever asks comes from outside: it is bounded in all ways, and refuses what is new when it
+/// is full, so that no flood pushes out what was taken in before.
+pub(crate) fn trigger(copies: usize) -> Config {
+    Config {
+        name: TRIGGER.to_owned(),
+        subjects: vec![Request::subjects()],
+        discard: DiscardPolicy::New,
+        max_age: REQUEST_AGE,
+        max_messages: REQUESTS,
+        max_bytes: REQUESTS_BYTES,
+        max_message_size: REQUEST_BYTES,
+        duplicate_window: REQUEST_AGE,
         allow_direct: true,
         ..on_disk(copies)
     }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use cutover_bus::{Error, Key, Sightings};
-use cutover_core::{BusUser, Decision, Duty, Outcome, Program, Reference, Sighting, Stage, Subject, Task};
+use cutover_bus::{Asked, Error, Key, Sightings};
+use cutover_core::{
+    BusUser, Decision, Duty, Outcome, Program, Reference, Request, Sighting, Stage, Subject, Task,
+};
 use futures_util::StreamExt;
 use support::crew::{Crew, Script};
 use support::node::Node;
@@ -61,6 +63,16 @@ async fn whole_deployments_pass_with_a_user_for_each_program() {
     assert!(!log.contains("Violation"), "the server has refused something:\n{log}");
 }
 
+fn request(branch: &str) -> Request {
+    let text = format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/hooks/hello\",\"type\":\"dev.cdeventsx.cutover-deployment.requested.0.1.0\",\
+         \"subject\":\"production/hello\",\"time\":\"2026-11-28T09:00:00.250Z\",\"datacontenttype\":\"application/json\",\
+         \"data\":{{\"destination\":\"production\",\"service\":\"hello\",\"policy\":\"queue\",\
+         \"occasion\":{{\"commit\":{{\"id\":\"6113728f27ae82c7b1a177c8d03f9e96e0adf246\",\"of\":{{\"branch\":\"{branch}\"}}}}}}}}}}"
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
 /// What somebody tries to publish with the key of a user.
 fn attempts(user: BusUser) -> Vec<String> {
     let (hello, deployment) = (key(), plan(1, &["a"]).deployment);
@@ -100,9 +112,23 @@ fn attempts(user: BusUser) -> Vec<String> {
             attempts.push(format!("$JS.API.CONSUMER.CREATE.{consumer}"));
         }
     }
-    if user == BusUser::Observer {
+    if !user.signs() {
         attempts.push(Subject::Run { stage: Stage::Build, key: hello.clone() }.to_string());
         attempts.push(Subject::timer_of(&hello));
+    }
+    let requests = "cutover.trigger.production.hello";
+    if user == BusUser::Trigger {
+        attempts.extend([format!("{requests}.x"), "cutover.trigger.production".to_owned()]);
+        for stream in [LOG, "cutover-output", "cutover-timer", "cutover-lease", "cutover-trigger"] {
+            for power in ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"] {
+                attempts.push(format!("$JS.API.{power}.{stream}"));
+            }
+        }
+    } else {
+        attempts.push(requests.to_owned());
+    }
+    for power in ["STREAM.PURGE", "STREAM.DELETE", "STREAM.MSG.DELETE"] {
+        attempts.push(format!("$JS.API.{power}.cutover-trigger"));
     }
     // The programs' API is called otherwise; neither name leads to more.
     let also: Vec<String> = attempts
@@ -144,6 +170,47 @@ async fn a_stolen_key_can_publish_nothing_but_its_own_users_work() {
         server.node.log().contains("Violation"),
         "what is refused is in the log, which other tests search for it"
     );
+}
+
+#[tokio::test]
+async fn whoever_takes_in_requests_publishes_them_and_does_nothing_else() {
+    let server = Guarded::start().await;
+    let trigger = server.bus(BusUser::Trigger).await;
+    let request = request("main");
+    assert_eq!(trigger.ask(&request).await.unwrap(), Asked::New);
+    assert_eq!(trigger.ask(&request).await.unwrap(), Asked::Before);
+    let operator = jetstream::new(server.thief(BusUser::Operator).await.client);
+    let stream = operator.get_stream("cutover-trigger").await.unwrap();
+    let stored = stream.get_raw_message(1).await.unwrap();
+    assert_eq!(serde_json::from_slice::<Request>(&stored.payload).unwrap(), request);
+    assert_eq!(stream.get_info().await.unwrap().state.messages, 1);
+
+    // It can't even know which journal it is.
+    assert!(matches!(trigger.open().await, Err(Error::EarlierServer)));
+    let thief = server.thief(BusUser::Trigger).await;
+    let refused = attempts(BusUser::Trigger);
+    for needed in [
+        Subject::Decisions(key()).to_string(),
+        Subject::Run { stage: Stage::Build, key: key() }.to_string(),
+        format!("CUTOVER.API.STREAM.MSG.GET.{LOG}"),
+        "CUTOVER.API.DIRECT.GET.cutover-trigger".to_owned(),
+        format!("$JS.ACK.{LOG}.run-build.1.1.1.1.0"),
+        "$JS.API.STREAM.PURGE.cutover-trigger".to_owned(),
+    ] {
+        assert!(refused.contains(&needed), "{needed}");
+    }
+    for subject in refused {
+        thief.client.publish(subject.clone(), "{}".into()).await.unwrap();
+        thief.is_refused(&format!("Publish to \"{subject}\"")).await;
+    }
+    // A header is no way either: what is stored stays.
+    for (header, value) in [("Nats-Rollup", "all"), ("Nats-Rollup", "sub"), ("Nats-TTL", "1s")] {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(header, value);
+        let asked = thief.client.request_with_headers(request.subject(), headers, "{}".into()).await.unwrap();
+        assert!(asked.payload.starts_with(b"{\"error\""), "{header}: {:?}", asked.payload);
+    }
+    assert_eq!(stream.get_info().await.unwrap().state.messages, 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Who may say what on the bus: one user for each program, one for whoever decides, and one that only looks.
+//! Who may say what on the bus: one user for each program, one for whoever decides, one that only looks, and one that only asks.
 //!
 //! What a user may publish is enforced twice: by the server, by subject, and by whoever reads the journal, by the signature of
 //! an entry. The server alone can't do it: it sends its answer to whatever subject a request names, without asking whether the
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Duty, Program, Stage, Subject};
+use crate::{Duty, Program, Request, Stage, Subject};
 
 /// The stream of the journal: decisions, facts, snapshots and work.
 pub const LOG_STREAM: &str = "cutover";
@@ -20,6 +20,8 @@ pub const OUTPUT_STREAM: &str = "cutover-output";
 pub const TIMER_STREAM: &str = "cutover-timer";
 /// The stream of leases and notes.
 pub const LEASE_STREAM: &str = "cutover-lease";
+/// The stream of requests for deployments.
+pub const TRIGGER_STREAM: &str = "cutover-trigger";
 /// The durable consumer of timers that have gone off, which all programs share.
 pub const WAKE_CONSUMER: &str = "wake";
 
@@ -27,7 +29,7 @@ pub const WAKE_CONSUMER: &str = "wake";
 const API: &str = "$JS.API";
 /// The same in the other accounts: there the server keeps the first one for itself.
 const IMPORTED_API: &str = "CUTOVER.API";
-const STREAMS: [&str; 4] = [LOG_STREAM, OUTPUT_STREAM, TIMER_STREAM, LEASE_STREAM];
+const STREAMS: [&str; 5] = [LOG_STREAM, OUTPUT_STREAM, TIMER_STREAM, LEASE_STREAM, TRIGGER_STREAM];
 
 /// A user of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +38,8 @@ pub enum BusUser {
     Operator,
     /// Whoever only looks.
     Observer,
+    /// Whoever takes in what comes from outside: it asks for deployments, and reads nothing.
+    Trigger,
     /// A program: it writes the facts of its own stages.
     Program(Program),
 }
@@ -43,7 +47,7 @@ pub enum BusUser {
 /// A name that is no user's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no user of the bus: one of operator, observer, builder, shipper, migrator, prober, switcher"
+    "'{0}' is no user of the bus: one of operator, observer, trigger, builder, shipper, migrator, prober, switcher"
 )]
 pub struct UnknownBusUser(String);
 
@@ -95,9 +99,10 @@ impl Program {
 
 impl BusUser {
     /// Every user.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Operator,
         Self::Observer,
+        Self::Trigger,
         Self::Program(Program::Builder),
         Self::Program(Program::Shipper),
         Self::Program(Program::Migrator),
@@ -110,6 +115,7 @@ impl BusUser {
         match self {
             Self::Operator => "operator",
             Self::Observer => "observer",
+            Self::Trigger => "trigger",
             Self::Program(program) => program.as_str(),
         }
     }
@@ -126,7 +132,7 @@ impl BusUser {
     pub const fn api_prefix(self) -> &'static str {
         match self {
             Self::Operator => API,
-            Self::Observer | Self::Program(_) => IMPORTED_API,
+            Self::Observer | Self::Trigger | Self::Program(_) => IMPORTED_API,
         }
     }
 
@@ -135,19 +141,24 @@ impl BusUser {
         format!("_INBOX_{self}")
     }
 
+    /// Whether anything in the journal is its, so that the journal has to know its key.
+    pub const fn signs(self) -> bool {
+        matches!(self, Self::Operator | Self::Program(_))
+    }
+
     /// Whether an entry of the journal may be its.
     pub fn may_write(self, subject: &Subject) -> bool {
         match subject {
             Subject::Decisions(_) | Subject::State(_) => self == Self::Operator,
             Subject::Fact { task, .. } => self == Self::Program(task.stage.program()),
-            Subject::Run { .. } => self != Self::Observer,
+            Subject::Run { .. } => self.signs(),
         }
     }
 
     /// Whether what a lease or a note of a duty says may be its.
     pub const fn may_hold(self, duty: Duty) -> bool {
         match self {
-            Self::Operator | Self::Observer => false,
+            Self::Operator | Self::Observer | Self::Trigger => false,
             Self::Program(program) => duty.is_of(program),
         }
     }
@@ -178,8 +189,11 @@ impl BusUser {
         match (self, other) {
             (user, Self::Operator) => {
                 let own = match user {
-                    Self::Operator => [read_of(OUTPUT_STREAM), administration()].concat(),
+                    Self::Operator => {
+                        [read_of(OUTPUT_STREAM), read_of(TRIGGER_STREAM), administration()].concat()
+                    }
                     Self::Observer => read_of(OUTPUT_STREAM),
+                    Self::Trigger => return written_by(user),
                     Self::Program(program) => taken_by(program),
                 };
                 let identity = vec![format!("{API}.STREAM.INFO.{LOG_STREAM}")];
@@ -210,6 +224,7 @@ fn written_by(user: BusUser) -> Vec<String> {
             subjects.extend(["cutover.log.*.*.decisions".to_owned(), "cutover.state.*.*".to_owned()]);
         }
         BusUser::Observer => subjects.clear(),
+        BusUser::Trigger => subjects = vec![Request::subjects()],
         BusUser::Program(program) => {
             for stage in program.stages() {
                 subjects.push(format!("cutover.log.*.*.*.{stage}.*.*"));

@@ -44,6 +44,7 @@ mod refused;
 mod rehearsal;
 mod release;
 mod repository;
+mod request;
 mod resources;
 mod role;
 mod routing;
@@ -62,8 +63,8 @@ mod watch_note;
 
 pub use accessory::{Accessory, PlacedFile, PublishedPort};
 pub use bus_access::{
-    BusUser, LEASE_STREAM, LOG_STREAM, OUTPUT_STREAM, Permissions, TIMER_STREAM, UnknownBusUser,
-    WAKE_CONSUMER, accounts, is_within,
+    BusUser, LEASE_STREAM, LOG_STREAM, OUTPUT_STREAM, Permissions, TIMER_STREAM, TRIGGER_STREAM,
+    UnknownBusUser, WAKE_CONSUMER, accounts, is_within,
 };
 pub use bytes::{Bytes, InvalidSize};
 pub use canary::{Canary, CanaryStep, Choice, Hold, Promotion};
@@ -78,7 +79,9 @@ pub use deploy_file::{
 };
 /// What a deploy file is read from, for whoever brings one that was written in another dialect.
 pub mod tree {
-    pub use crate::deploy_file::{Entry, Form, Node, Problems, Value, nearest, parse};
+    pub use crate::deploy_file::{
+        Entry, FileError, Form, Node, Problem, Problems, Section, Value, nearest, parse, scalar,
+    };
 }
 pub use deploy_window::{DeployWindow, InvalidDeployWindow};
 pub use deployment::{Abort, Cause, Deployment, Due, Outcome, Permission};
@@ -101,8 +104,8 @@ pub use migrations::{
 };
 pub use model::Model;
 pub use name::{
-    AccessoryName, DeploymentId, DestinationName, HostName, InvalidName, ModelName, ReleaseId, RoleName,
-    ServiceName, SidecarName,
+    AccessoryName, CommitId, DeploymentId, DestinationName, EventId, HostName, InvalidName, ModelName,
+    ReleaseId, RoleName, ServiceName, SidecarName, SourceName,
 };
 pub use needed::Needed;
 pub use obligation::Obligation;
@@ -123,6 +126,7 @@ pub use refused::{Illegal, Refused};
 pub use rehearsal::{Hazard, HeldLock, RehearsalTerms, Rehearsed};
 pub use release::{BuildContext, GitSource, PrivateImage, Release, Settings, Soak, Source, Timeouts};
 pub use repository::Repository;
+pub use request::{InvalidRequest, Occasion, QueuePolicy, Ref, Request, UnknownQueuePolicy};
 pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;
 pub use routing::{ApplicationProtocol, Routing};

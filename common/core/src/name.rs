@@ -98,6 +98,10 @@ name!(
     ModelName, "model", "1 to 40 of a-z, 0-9 and -, a letter first, no - last", label
 );
 name!(
+    /// The name of a source of requests, by which its hook is called.
+    SourceName, "source", "1 to 40 of a-z, 0-9 and -, a letter first, no - last", label
+);
+name!(
     /// A host's name in the journal: its address as the deploy file gives it.
     HostName, "host", "an IP address, or a DNS name of a-z, 0-9, - and .", host
 );
@@ -105,6 +109,16 @@ name!(
     /// A deployment's id: a ULID in lower case, so that ids sort by the time they were made.
     DeploymentId, "deployment id", "26 of 0-9 and a-z", |t| t.len() == 26
         && t.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+);
+name!(
+    /// What tells one event of a source from all others of it.
+    EventId, "id of an event", "1 to 128 of letters, digits, and -, _, . and :", |t| (1..=128).contains(&t.len())
+        && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+);
+name!(
+    /// A commit's id in Git, in full.
+    CommitId, "commit", "40 hex digits, or 64, in lower case", |t| matches!(t.len(), 40 | 64)
+        && t.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 );
 name!(
     /// A release's id: the first 12 hex digits of the SHA-256 of all that it is made of.

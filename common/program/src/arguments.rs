@@ -1,12 +1,23 @@
-//! The arguments that every program takes.
+//! The arguments that programs take.
 
 use std::ffi::OsString;
 
 use cutover_bus::{Access, Files, KeyError};
 
-/// The arguments that every program takes; each can be set in the environment.
+/// The arguments of every program that does stages; each can be set in the environment.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
+    /// How the bus is entered.
+    #[command(flatten)]
+    pub bus: BusArguments,
+    /// Tasks of one stage side by side.
+    #[arg(long, env = "CUTOVER_SLOTS", default_value_t = 4, value_parser = slots)]
+    pub slots: usize,
+}
+
+/// The arguments that say how the bus is entered.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BusArguments {
     /// The NATS server that the journal is on.
     #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
     pub nats_url: String,
@@ -22,12 +33,9 @@ pub struct Arguments {
     /// A PEM file with its key.
     #[arg(long, env = "CUTOVER_NATS_CERTIFICATE_KEY", value_name = "PATH")]
     pub nats_certificate_key: Option<OsString>,
-    /// Tasks of one stage side by side.
-    #[arg(long, env = "CUTOVER_SLOTS", default_value_t = 4, value_parser = slots)]
-    pub slots: usize,
 }
 
-impl Arguments {
+impl BusArguments {
     /// How the bus is entered.
     ///
     /// # Errors

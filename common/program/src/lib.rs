@@ -1,10 +1,10 @@
-//! What the five programs have in common before and after their work: arguments, telemetry, waiting for the bus, signals.
+//! What the programs have in common before and after their work: arguments, telemetry, waiting for the bus, signals.
 
 mod arguments;
 mod fault;
 mod secrets;
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, BusArguments};
 
 use std::time::Duration;
 
@@ -76,40 +76,58 @@ pub async fn run_with_duty<P: Performer, D: StandingWork>(
     .await
 }
 
-/// Everything before and after the work.
+/// Runs a program that does no stages until its work ends, which is told of SIGTERM and SIGINT. Whether the bus is there is its own to
+/// find out.
+///
+/// # Errors
+/// A configuration that can't be used, and what the work ends with.
+pub async fn run_beside<E: From<Error>>(
+    user: BusUser,
+    name: &str,
+    arguments: BusArguments,
+    work: impl AsyncFnOnce(Access, Metrics, CancellationToken) -> Result<(), E>,
+) -> Result<(), E> {
+    let config = Config::from_environment().map_err(Error::Telemetry)?;
+    let telemetry = Telemetry::start(name, config).await.map_err(Error::Telemetry)?;
+    let stop = stop_on_signal()?;
+    let access = arguments.access().map_err(Error::Key)?;
+    if let Some(other) = access.user().filter(|other| *other != user) {
+        return Err(Error::OthersKey(other).into());
+    }
+    work(access, telemetry.metrics().clone(), stop).await?;
+    telemetry.shutdown().await;
+    Ok(())
+}
+
+/// Everything before and after the work on stages.
 async fn start(
     program: Program,
     version: &str,
     arguments: Arguments,
     work: impl AsyncFnOnce(Journal, WorkerOptions, Metrics, CancellationToken) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let telemetry = Telemetry::start(&program.binary(), Config::from_environment()?).await?;
-    let stop = stop_on_signal()?;
-    let access = arguments.access()?;
-    if let Some(other) = access.user().filter(|user| *user != BusUser::Program(program)) {
-        return Err(Error::OthersKey(other));
-    }
-    if let Some(journal) = open(&access, program, &stop).await? {
+    let (user, name, Arguments { bus, slots }) = (BusUser::Program(program), program.binary(), arguments);
+    run_beside(user, &name, bus, async |access, metrics, stop| {
+        let Some(journal) = open(&access, program, &stop).await? else { return Ok(()) };
         let options = WorkerOptions {
             program,
             version: version.to_owned(),
             name: worker_name(),
-            slots: arguments.slots,
+            slots,
             at_point: fault::at_point(),
         };
         let name = options.name.clone();
         // Before anybody can know that it is there.
         let questions = journal.bus().secret_questions(program).await?;
-        let work = work(journal, options, telemetry.metrics().clone(), stop);
+        let work = work(journal, options, metrics, stop);
         // It may end at once, and is not what the program is for.
         tokio::select! {
             biased;
-            done = work => done?,
+            done = work => done,
             never = Box::pin(secrets::attend(questions, &name)) => match never {},
         }
-    }
-    telemetry.shutdown().await;
-    Ok(())
+    })
+    .await
 }
 
 /// The journal, once it is there; none when the program is told to stop before.

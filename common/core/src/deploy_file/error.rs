@@ -37,6 +37,16 @@ pub enum DeployFileError {
     },
 }
 
+/// A file of another kind, which is read in the same way, and in which something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Report { file, problems })]
+pub struct FileError {
+    /// The file's name.
+    pub file: String,
+    /// All that was found, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
 /// Something that is wrong in a deploy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

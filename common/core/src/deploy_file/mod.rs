@@ -37,10 +37,11 @@ mod tls;
 pub(crate) mod units;
 mod verdict;
 
-pub use error::{DeployFileError, Place, Problem, Problems};
+pub use error::{DeployFileError, FileError, Place, Problem, Problems};
 pub use models::{ModelSource, WantedModel};
 pub use nearest::nearest;
 pub use node::{Entry, Form, Node, Value, parse};
+pub use section::{Section, scalar};
 pub use target::{GitRepository, ImageSource, MigrationSource, Target};
 
 /// What a deploy file is.

@@ -33,16 +33,19 @@ const ELSEWHERE: [(&str, &str); 13] = [
 ];
 
 /// A mapping that is being read.
-pub(crate) struct Section<'a> {
-    pub(crate) path: String,
-    pub(crate) place: Option<Place>,
-    pub(crate) entries: &'a [Entry],
+pub struct Section<'a> {
+    /// Its path from the top; empty: it is the whole file.
+    pub path: String,
+    /// Where its key stands; none: it is the whole file.
+    pub place: Option<Place>,
+    /// Its keys and values, in the order of the file.
+    pub entries: &'a [Entry],
     asked: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// The mapping that `node` is; nothing is an empty one. None where it is something else.
-    pub(crate) fn of(path: String, node: &'a Node, problems: &mut Problems) -> Option<Self> {
+    pub fn of(path: String, node: &'a Node, problems: &mut Problems) -> Option<Self> {
         let entries = match &node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Null => &[],
@@ -57,12 +60,12 @@ impl<'a> Section<'a> {
     }
 
     /// The path of a key in it.
-    pub(crate) fn path_of(&self, key: &str) -> String {
+    pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// What stands at `key`, which is a known one from now on.
-    pub(crate) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
+    pub fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
@@ -70,13 +73,13 @@ impl<'a> Section<'a> {
     }
 
     /// The mapping at `key`.
-    pub(crate) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
+    pub fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
         let node = self.node(key)?;
         Self::of(self.path_of(key), node, problems)
     }
 
     /// The single value at `key`.
-    pub(crate) fn value<T, E: Display>(
+    pub fn value<T, E: Display>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -87,7 +90,7 @@ impl<'a> Section<'a> {
     }
 
     /// The same of a key that must be there.
-    pub(crate) fn required<T, E: Display>(
+    pub fn required<T, E: Display>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -100,16 +103,12 @@ impl<'a> Section<'a> {
     }
 
     /// Whether `key` is missing, and not only misspelt: that is told as an unknown key.
-    pub(crate) fn lacks(&self, key: &str) -> bool {
+    pub fn lacks(&self, key: &str) -> bool {
         !self.entries.iter().any(|entry| nearest(&entry.key, std::iter::once(key)).is_some())
     }
 
     /// The list at `key`, each item with its path.
-    pub(crate) fn list(
-        &mut self,
-        key: &'static str,
-        problems: &mut Problems,
-    ) -> Option<Vec<(String, &'a Node)>> {
+    pub fn list(&mut self, key: &'static str, problems: &mut Problems) -> Option<Vec<(String, &'a Node)>> {
         let node = self.node(key)?;
         let path = self.path_of(key);
         if let Value::List(items) = &node.value {
@@ -128,7 +127,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every entry as a section of its own, for a mapping with names of the user's own.
-    pub(super) fn by_name<N: FromStr<Err = InvalidName> + Ord, T>(
+    pub fn by_name<N: FromStr<Err = InvalidName> + Ord, T>(
         &self,
         read: impl Fn(Self, Place, &mut Problems) -> T,
         problems: &mut Problems,
@@ -148,7 +147,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every entry as a name and a single value, for a mapping with keys of the user's own.
-    pub(crate) fn texts(&self, problems: &mut Problems) -> Vec<(&'a Entry, &'a str)> {
+    pub fn texts(&self, problems: &mut Problems) -> Vec<(&'a Entry, &'a str)> {
         let read = |entry: &'a Entry| match &entry.node.value {
             Value::Text(text) => Some((entry, text.as_str())),
             other => {
@@ -160,7 +159,7 @@ impl<'a> Section<'a> {
     }
 
     /// Refuses the keys that were not asked for.
-    pub(crate) fn done(self, problems: &mut Problems) {
+    pub fn done(self, problems: &mut Problems) {
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
             let path = self.path_of(&entry.key);
             let elsewhere =
@@ -176,7 +175,7 @@ impl<'a> Section<'a> {
 }
 
 /// The single value that `node` is.
-pub(crate) fn scalar<T, E: Display>(
+pub fn scalar<T, E: Display>(
     path: &str,
     node: &Node,
     parse: impl FnOnce(&str) -> Result<T, E>,
