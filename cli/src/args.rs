@@ -274,6 +274,9 @@ pub(crate) struct Deploy {
     /// Build also what a kept release was built of, and run every step of the Dockerfile again
     #[arg(long)]
     pub(crate) rebuild: bool,
+    /// Run none of the hooks of the deploy file
+    #[arg(long)]
+    pub(crate) skip_hooks: bool,
     /// Don't watch: end once the deployment is accepted
     #[arg(long)]
     pub(crate) detach: bool,
@@ -341,6 +344,9 @@ pub(crate) struct Replay {
     /// Do this stage and all after it again, even what was done
     #[arg(long, value_name = "STAGE")]
     pub(crate) from: Option<Stage>,
+    /// Run none of the hooks of the deploy file
+    #[arg(long)]
+    pub(crate) skip_hooks: bool,
     /// Don't watch
     #[arg(long)]
     pub(crate) detach: bool,
@@ -357,6 +363,9 @@ pub(crate) struct Rollback {
     /// Boot new replicas, even where the old ones are still warm
     #[arg(long)]
     pub(crate) boot: bool,
+    /// Run none of the hooks of the deploy file
+    #[arg(long)]
+    pub(crate) skip_hooks: bool,
     /// Don't watch
     #[arg(long)]
     pub(crate) detach: bool,

@@ -26,6 +26,11 @@ pub(crate) fn date_and_time(at: Timestamp) -> String {
     local(at, "%Y-%m-%d %H:%M:%S")
 }
 
+/// `2026-11-24T11:01:07Z`, as ISO 8601 has it.
+pub(crate) fn in_utc(at: Timestamp) -> String {
+    formatted(at, TimeZone::UTC, "%Y-%m-%dT%H:%M:%SZ")
+}
+
 /// `0.4 s`, `12 s`, `2 min 5 s`, `3 h 20 min`, `4 d 2 h`: two units at most.
 pub(crate) fn duration(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -44,11 +49,12 @@ fn two(large: u64, unit: &str, small: u64, part: &str) -> String {
 }
 
 fn local(at: Timestamp, format: &str) -> String {
+    formatted(at, TimeZone::system(), format)
+}
+
+fn formatted(at: Timestamp, zone: TimeZone, format: &str) -> String {
     let time = i64::try_from(at.0).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    time.map_or_else(
-        || "?".to_owned(),
-        |time| time.to_zoned_datetime(TimeZone::system()).strftime(format).to_string(),
-    )
+    time.map_or_else(|| "?".to_owned(), |time| time.to_zoned_datetime(zone).strftime(format).to_string())
 }
 
 #[cfg(test)]

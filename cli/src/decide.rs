@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::follow::{Interrupt, follow};
+use crate::follow::{Followed, Interrupt, follow};
+use crate::hooks::Hooks;
 use crate::planning;
 use crate::session::Session;
 
@@ -25,11 +26,45 @@ struct Taken<'a> {
 /// A decision that is refused; a bus that is lost.
 pub(crate) async fn decide(
     session: &Session,
-    mut log: ServiceLog,
+    log: ServiceLog,
     decision: Decision,
     detach: bool,
     console: Console,
 ) -> anyhow::Result<Exit> {
+    Ok(Box::pin(taken(session, log, decision, detach, console)).await?.into())
+}
+
+/// The same of a decision by which a deployment begins or goes on as `plan` says, with the hooks around it.
+///
+/// # Errors
+/// As for [`decide`], and a hook that stops it before.
+pub(crate) async fn decide_between(
+    hooks: &mut Hooks,
+    plan: &Plan,
+    session: &Session,
+    log: ServiceLog,
+    decision: Decision,
+    detach: bool,
+    console: Console,
+) -> anyhow::Result<Exit> {
+    // A hook may take its time, and the plan was made before.
+    let log = if hooks.before_deploy(plan).await? { session.journal.service(log.key()).await? } else { log };
+    let live = log.service().live().map(|live| &live.id);
+    if matches!(decision, Decision::Accepted(_)) && live != plan.replaces.as_ref() {
+        return Err(Error::Overtaken(log.key().clone()).into());
+    }
+    let followed = Box::pin(taken(session, log, decision, detach, console)).await?;
+    hooks.after(plan, followed).await;
+    Ok(followed.into())
+}
+
+async fn taken(
+    session: &Session,
+    mut log: ServiceLog,
+    decision: Decision,
+    detach: bool,
+    console: Console,
+) -> anyhow::Result<Followed> {
     let interrupt = Interrupt::catch()?;
     let deployment = decision.deployment().clone();
     let status = match decision {
@@ -49,7 +84,10 @@ pub(crate) async fn decide(
         console.line(format_args!("deployment {} {status}", deployment.short()))?;
         console.note("hint: watch it: cutover status -w");
     }
-    if detach { Ok(Exit::Ok) } else { follow(session, log, &deployment, console, interrupt).await }
+    if detach {
+        return Ok(Followed::Left(Exit::Ok));
+    }
+    follow(session, log, &deployment, console, interrupt).await
 }
 
 /// Refuses a plan that nobody is there to carry out: it would only wait.

@@ -201,6 +201,7 @@ mod tests {
             (".kamal/secrets", "TOKEN=$TOKEN\n"),
             (".kamal/secrets.staging", "TOKEN=$(cat token)\n"),
             (".kamal/hooks/pre-deploy", "#!/bin/sh\n"),
+            (".kamal/hooks/pre-connect", "#!/bin/sh\n"),
         ]);
         let found = read(&folder.path().join("config/deploy.yml")).unwrap();
         assert_eq!(found.folder, folder.path());
@@ -212,8 +213,10 @@ mod tests {
             (secret("production").as_str(), secret("staging").as_str()),
             ("env://TOKEN", "cmd://cat token")
         );
+        let hooks = found.file.destination(Some("staging")).unwrap().hooks;
+        assert_eq!(hooks.before_deploy, [".kamal/hooks/pre-deploy"]);
         let [first, hook] = found.notes.as_slice() else { unreachable!("{:?}", found.notes) };
-        assert!(first.contains("Kamal") && hook.starts_with(".kamal/hooks/pre-deploy: "), "{first} {hook}");
+        assert!(first.contains("Kamal") && hook.starts_with(".kamal/hooks/pre-connect: "), "{first} {hook}");
     }
 
     #[test]

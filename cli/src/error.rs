@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cutover_core::{
-    DeployWindow, DeploymentId, Digest, HostName, ModelName, ModelSource, Program, ReleaseId, ServiceKey,
-    Timestamp,
+    DeployWindow, DeploymentId, Digest, Hook, HostName, ModelName, ModelSource, Program, ReleaseId,
+    ServiceKey, Timestamp,
 };
 
 use crate::clock;
 use crate::exit::Exit;
+use crate::hooks::Ending;
 use crate::persons::Unresolved;
 
 /// An expected error of the command line.
@@ -263,6 +264,20 @@ pub(crate) enum Error {
     /// The following of a deployment broke off.
     #[error("deployment {} can't be followed any more; it goes on without", .0.short())]
     Lost(DeploymentId, #[source] cutover_bus::Error),
+    /// A hook that runs before.
+    #[error("{} {ending}, and nothing was decided", .hook.as_str())]
+    Hook {
+        /// Which.
+        hook: Hook,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// What a plan was made for is not what is live any more.
+    #[error("another release of {0} went live while `before_deploy` ran, and nothing was decided")]
+    Overtaken(ServiceKey),
+    /// A signal before anything was decided.
+    #[error("interrupted, and nothing was decided")]
+    Interrupted(Exit),
     /// Statements of migrations that would disturb whoever uses the database, each with its place.
     #[error("{0}")]
     Dangerous(String),
@@ -289,11 +304,13 @@ impl Error {
     /// The exit code.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::Running { .. } => Exit::Running,
+            Self::Running { .. } | Self::Overtaken(_) => Exit::Running,
             Self::NoWorkers(_) | Self::Lost(..) | Self::SecretsMissing { passing: true, .. } => {
                 Exit::Unreachable
             }
             Self::NotAdopted { .. } | Self::NotEverywhere { .. } => Exit::Host,
+            Self::Interrupted(exit) | Self::Hook { ending: Ending::Interrupted(exit), .. } => *exit,
+            Self::Hook { .. } => Exit::Hook,
             _ => Exit::Usage,
         }
     }
@@ -353,6 +370,11 @@ impl Error {
             Self::NeverDeployed(_) | Self::NothingHere => "cutover deploy".to_owned(),
             Self::Deployment { .. } => "cutover history lists them".to_owned(),
             Self::Release { .. } => "cutover rollback --list lists them".to_owned(),
+            Self::Hook { ending: Ending::NotRun(_), .. } => {
+                "it is run by its words, in the folder of the deploy file, where a script needs to be executable (chmod +x); or --skip-hooks".to_owned()
+            }
+            Self::Overtaken(_) => "see which: cutover status    then deploy again, if it is still meant".to_owned(),
+            Self::Hook { ending: Ending::TooLong(_), .. } => "give it longer: `hooks: {timeout: 30m}`; or --skip-hooks".to_owned(),
             Self::Dangerous(_) => {
                 "what is meant all the same has a line above it: -- cutover: allow=RULE reason=\"…\" (docs/migrations.md)".to_owned()
             }

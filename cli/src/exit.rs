@@ -27,6 +27,8 @@ pub(crate) enum Exit {
     Unreachable,
     /// A host said no: SSH, Docker, a port.
     Host,
+    /// A hook that runs before didn't let the deployment begin.
+    Hook,
     /// Of a command that was run in a container: its own.
     Command(u8),
     /// Ctrl-C while watching. The deployment goes on.
@@ -48,6 +50,7 @@ impl Exit {
             Self::Aborted => 6,
             Self::Unreachable => 7,
             Self::Host => 8,
+            Self::Hook => 9,
             Self::Command(code) => code,
             // 128 and the number of the signal, as shells have it (POSIX.1-2017, 2.8.2).
             Self::Interrupted => 130,
@@ -91,6 +94,7 @@ mod tests {
             Exit::Aborted,
             Exit::Unreachable,
             Exit::Host,
+            Exit::Hook,
             Exit::Interrupted,
             Exit::Terminated,
         ] {

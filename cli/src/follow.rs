@@ -7,7 +7,7 @@ mod view;
 use std::time::Duration;
 
 use cutover_bus::ServiceLog;
-use cutover_core::{Deployment, DeploymentId, Program, Service, Timestamp};
+use cutover_core::{Deployment, DeploymentId, Outcome, Program, Service, Timestamp};
 use futures_util::{StreamExt, stream};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -26,6 +26,16 @@ const FRAME: Duration = Duration::from_millis(120);
 const LOOK: Duration = Duration::from_secs(3);
 /// How long a task is due before anybody wonders why nobody takes it.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How the following of a deployment ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Followed {
+    /// With the deployment.
+    Ended(Outcome),
+    /// Before it: the deployment goes on.
+    Left(Exit),
+}
+
 /// Follows the deployment from what `log` says of it until it has ended, and says how. An interrupt ends the following,
 /// never the deployment.
 ///
@@ -37,7 +47,7 @@ pub(crate) async fn follow(
     deployment: &DeploymentId,
     console: Console,
     mut interrupt: Interrupt,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Followed> {
     let mut service = log.service().clone();
     // A stream keeps its place when its waiting is interrupted: a subscription that takes long to make is not begun anew.
     let mut states = stream::unfold(session.journal.follow(log), async |mut watch| {
@@ -51,9 +61,9 @@ pub(crate) async fn follow(
     frame.set_missed_tick_behavior(MissedTickBehavior::Skip);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let signal = loop {
-        if let Some(exit) = exit_of(&service, deployment) {
+        if let Some(outcome) = outcome_of(&service, deployment) {
             view.finish(&service)?;
-            return Ok(exit);
+            return Ok(Followed::Ended(outcome));
         }
         view.show(&service, clock::now(), &missing)?;
         let stuck = service.running().filter(|running| is_stuck(running, clock::now()));
@@ -74,18 +84,25 @@ pub(crate) async fn follow(
     view.leave(&service)?;
     console.note(format_args!("deployment {} goes on without this command", deployment.short()));
     console.note("hint: watch it: cutover status -w    take it back: cutover abort");
-    Ok(signal)
+    Ok(Followed::Left(signal))
+}
+
+impl From<Followed> for Exit {
+    fn from(followed: Followed) -> Self {
+        match followed {
+            Followed::Ended(outcome) => outcome.into(),
+            Followed::Left(exit) => exit,
+        }
+    }
 }
 
 /// How the deployment ended. Another may have begun since.
-fn exit_of(service: &Service, deployment: &DeploymentId) -> Option<Exit> {
+fn outcome_of(service: &Service, deployment: &DeploymentId) -> Option<Outcome> {
     match service.current.as_ref().filter(|current| current.id() == deployment) {
-        Some(current) => current.outcome().map(Exit::from),
-        None => service
-            .history
-            .iter()
-            .find(|ended| ended.deployment == *deployment)
-            .map(|ended| ended.outcome.into()),
+        Some(current) => current.outcome(),
+        None => {
+            service.history.iter().find(|ended| ended.deployment == *deployment).map(|ended| ended.outcome)
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod exit;
 #[cfg(test)]
 mod fixture;
 mod follow;
+mod hooks;
 mod migrations;
 mod models;
 mod person;

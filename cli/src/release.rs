@@ -78,6 +78,21 @@ pub(crate) async fn assemble(
     Ok(Assembled { release: Release { version, ..unnamed }, verdicts, warnings: warnings.told })
 }
 
+/// The commit that a release of the project is going to be named by, as far as it is known before anything is read.
+pub(crate) async fn commit(project: &Project) -> Option<String> {
+    match &project.target.image {
+        ImageSource::Builder { context, git: None, .. } => {
+            version::of_work_tree(&project.folder().join(context)).await
+        }
+        ImageSource::Builder { git: Some(GitRepository { url: None, reference, .. }), .. } => {
+            let (top, _) = version::place_in_repository(project.folder()).await?;
+            let commit = Repository::new(&top, LOOKING).resolve(reference).await.ok()?;
+            Some(version::short(&commit.to_string()))
+        }
+        _ => None,
+    }
+}
+
 /// What an image is needed for.
 #[derive(Clone, Copy)]
 struct Part<'a> {

@@ -1,4 +1,4 @@
-use cutover_core::{Decision, ImageSource, Reference, Source, Span};
+use cutover_core::{Decision, Hooks, ImageSource, Reference, Source, Span};
 
 use super::*;
 use crate::fixture::{Transcript, hosts, key, release};
@@ -15,6 +15,7 @@ fn target() -> Target {
         accessories: Vec::new(),
         migrations: None,
         windows: Vec::new(),
+        hooks: Hooks::default(),
     }
 }
 

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::args::{Deploy, Global};
 use crate::console::Console;
-use crate::decide::{decide, require_programs};
+use crate::decide::{decide_between, require_programs};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::hooks::Hooks;
 use crate::persons::{Persons, lacking, require_named};
 use crate::project::Project;
 use crate::release::{self, Assembled};
@@ -27,7 +28,7 @@ struct Nothing<'a> {
 }
 
 pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> anyhow::Result<Exit> {
-    let options = options.at(args.place);
+    let options = options.at(args.place.clone());
     let mut project = Project::open(&options)?;
     project.tell(console);
     let sidecars = project.target.sidecars.iter_mut().map(|sidecar| &mut sidecar.source);
@@ -41,7 +42,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
         return Err(closed_now(project.target, next).into());
     }
     let session = Session::open(&options, console).await?;
-    let log = session.journal.service(&project.target.key).await?;
+    let mut log = session.journal.service(&project.target.key).await?;
     // Before anything is packed: the usual reason to be refused is found at once.
     if let Some(running) = log.service().running() {
         let (deployment, key) = (running.id().clone(), project.target.key);
@@ -49,20 +50,44 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
             Error::Running { deployment, key, by: running.plan.by.clone(), since: running.accepted }.into()
         );
     }
-    if args.refresh_secrets {
-        let untimely = closed.is_some();
-        return Box::pin(refresh(&session, log, &project.target, untimely, args.detach, console)).await;
-    }
+    let mut hooks = Hooks::of(&project, "deploy", args.skip_hooks, console);
+    let detach = args.detach;
+    let plan = if args.refresh_secrets {
+        Box::pin(refreshed(&session, &log, &project.target, console)).await?
+    } else {
+        if project.target.is_built() {
+            let version = args.version.clone().or(release::commit(&project).await);
+            if hooks.before_build(&project.target, version.as_deref()).await? {
+                // It may have taken its time.
+                log = session.journal.service(&project.target.key).await?;
+            }
+        }
+        hooks.unless_interrupted(Box::pin(planned(&session, &log, &project, args, console))).await?
+    };
+    let Some(plan) = plan else { return Ok(Exit::Ok) };
+    let plan = Plan { untimely: closed.is_some(), ..plan };
+    let decision = Decision::Accepted(Box::new(plan.clone()));
+    Box::pin(decide_between(&mut hooks, &plan, &session, log, decision, detach, console)).await
+}
+
+/// The plan by which the application in front of us goes live; none where just that is live.
+async fn planned(
+    session: &Session,
+    log: &ServiceLog,
+    project: &Project,
+    args: Deploy,
+    console: Console,
+) -> anyhow::Result<Option<Plan>> {
     let persons = Persons::read(&project.target.needed_secrets()).await?;
     let store = session.store().await?;
-    let models = models::resolve(&project, log.service(), Some(&store), console).await?;
+    let models = models::resolve(project, log.service(), Some(&store), console).await?;
     let Assembled { release, verdicts, .. } =
-        release::assemble(&project, models, args.version, Some(&store), console).await?;
+        release::assemble(project, models, args.version, Some(&store), console).await?;
     if !args.force
         && !args.rebuild
         && planning::is_live(log.service(), &release)
         && let Some(live) = log.service().live()
-        && lacking(&session, &live.sealed, live.release.settings.needed_secrets()).await?.is_empty()
+        && lacking(session, &live.sealed, live.release.settings.needed_secrets()).await?.is_empty()
     {
         if console.json {
             console.object(&Nothing {
@@ -74,7 +99,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
             console.line(format_args!("nothing to do: release {} ({}) is live", live.id, release.version))?;
             console.note("hint: cutover deploy --force deploys it again");
         }
-        return Ok(Exit::Ok);
+        return Ok(None);
     }
     for file in planning::rewritten(log.service(), &release) {
         console.note(format_args!("warning: {}", danger::not_again(file)));
@@ -84,34 +109,32 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
     danger::check(log.service(), verdicts)?;
     let known = match args.rebuild {
         true => planning::Images::default(),
-        false => known_images(log.service(), &release, &session).await?,
+        false => known_images(log.service(), &release, session).await?,
     };
     if known.0.is_some() && release.source.recipe().is_some() {
         console.note("nothing to build: the image of the same source is kept (`--rebuild` builds it again)");
     }
     let plan = planning::deploy(log.service(), &project.target, release, known, person::by())?;
-    let sealed = persons.sealed(&session, &plan).await?;
-    let plan = Plan { untimely: closed.is_some(), sealed, ..plan };
-    require_programs(&session, &plan).await?;
-    Box::pin(decide(&session, log, Decision::Accepted(Box::new(plan)), args.detach, console)).await
+    let sealed = persons.sealed(session, &plan).await?;
+    let plan = Plan { sealed, ..plan };
+    require_programs(session, &plan).await?;
+    Ok(Some(plan))
 }
 
-/// Makes the containers of what is live anew, as its secrets are now.
-async fn refresh(
+/// The plan that makes the containers of what is live anew, as its secrets are now; none where it has none.
+async fn refreshed(
     session: &Session,
-    log: ServiceLog,
+    log: &ServiceLog,
     target: &Target,
-    untimely: bool,
-    detach: bool,
     console: Console,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Option<Plan>> {
     let named = target.needed_secrets();
     let Target { key, hosts, .. } = target.clone();
     let Some(live) = log.service().live() else { return Err(Error::NeverDeployed(key).into()) };
     let settings = &live.release.settings;
     if settings.needed_secrets().is_empty() {
         console.line(format_args!("nothing to do: release {} has no secrets", live.id))?;
-        return Ok(Exit::Ok);
+        return Ok(None);
     }
     let lacks = |host: &&HostSpec| {
         live.replicas.as_ref().is_some_and(|replicas| !replicas.hosts.contains_key(&host.name))
@@ -125,9 +148,9 @@ async fn refresh(
     let persons = Persons::read(&needed).await?;
     let plan = planning::refresh(log.service(), key, hosts, live, person::by())?;
     let sealed = persons.sealed(session, &plan).await?;
-    let plan = Plan { untimely, sealed, ..plan };
+    let plan = Plan { sealed, ..plan };
     require_programs(session, &plan).await?;
-    Box::pin(decide(session, log, Decision::Accepted(Box::new(plan)), detach, console)).await
+    Ok(Some(plan))
 }
 
 fn closed_now(Target { key, windows, .. }: Target, next: Timestamp) -> Error {

@@ -5,8 +5,9 @@ use cutover_core::{Decision, Deployment, Stage};
 use crate::args::{Global, Replay};
 use crate::choice;
 use crate::console::Console;
-use crate::decide::{decide, require_programs};
+use crate::decide::{decide_between, require_programs};
 use crate::exit::Exit;
+use crate::hooks::Hooks;
 use crate::person;
 use crate::persons::require_opened;
 use crate::project::Project;
@@ -31,7 +32,9 @@ pub(super) async fn run(options: &Global, args: Replay, console: Console) -> any
     {
         console.note(format_args!("goes on at {entry}"));
     }
-    Box::pin(decide(&session, log, decision, args.detach, console)).await
+    let plan = current.plan.clone();
+    let mut hooks = Hooks::of(&project, "replay", args.skip_hooks, console);
+    Box::pin(decide_between(&mut hooks, &plan, &session, log, decision, args.detach, console)).await
 }
 
 /// Whether the image that the deployment built was removed from the store: then it is built again.

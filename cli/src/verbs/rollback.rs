@@ -1,14 +1,17 @@
 //! `cutover rollback`: makes a kept release live again.
 
 use cutover_bus::ServiceLog;
-use cutover_core::{Decision, DeploymentId, KeptRelease, Refused, ReleaseId, ReplicaSet, Target, Timestamp};
+use cutover_core::{
+    Decision, DeploymentId, KeptRelease, Plan, Refused, ReleaseId, ReplicaSet, Target, Timestamp,
+};
 use serde::Serialize;
 
 use crate::args::{Global, Rollback};
 use crate::console::Console;
-use crate::decide::{decide, require_programs};
+use crate::decide::{decide_between, require_programs};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::hooks::Hooks;
 use crate::persons::require_opened;
 use crate::project::Project;
 use crate::session::Session;
@@ -48,13 +51,16 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
         return Ok(Exit::Ok);
     }
     let kept = kept.clone();
+    let mut hooks = Hooks::of(&project, "rollback", args.skip_hooks, console);
     let warm = planning::warm(log.service(), &kept, &project.target.hosts).filter(|_| !args.boot);
     if let Some(warm) = warm {
         let how =
             format_args!("back to {} (release {}), whose replicas are warm", kept.release.version, kept.id);
         console.note(how);
-        let warm = Some(warm.clone());
-        match Box::pin(decided(&session, log.clone(), &project, &kept, warm, args.detach, console)).await {
+        let plan = planned(&session, &log, &project, &kept, Some(warm.clone())).await?;
+        let decision = Decision::Accepted(Box::new(plan.clone()));
+        let taken = decide_between(&mut hooks, &plan, &session, log.clone(), decision, args.detach, console);
+        match Box::pin(taken).await {
             // They were about to be stopped when this was decided.
             Err(error) if matches!(error.downcast_ref(), Some(Error::Refused(Refused::NotWarm(_)))) => {}
             done => return done,
@@ -64,23 +70,24 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
-    Box::pin(decided(&session, log, &project, &kept, None, args.detach, console)).await
+    let plan = planned(&session, &log, &project, &kept, None).await?;
+    let decision = Decision::Accepted(Box::new(plan.clone()));
+    Box::pin(decide_between(&mut hooks, &plan, &session, log, decision, args.detach, console)).await
 }
 
-async fn decided(
+/// The plan of the way back, which can be carried out.
+async fn planned(
     session: &Session,
-    log: ServiceLog,
+    log: &ServiceLog,
     project: &Project,
     kept: &KeptRelease,
     warm: Option<ReplicaSet>,
-    detach: bool,
-    console: Console,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Plan> {
     let Target { key, hosts, .. } = project.target.clone();
     let plan = planning::rollback(log.service(), key, hosts, kept, warm, person::by())?;
     require_programs(session, &plan).await?;
     require_opened(session, &plan).await?;
-    Box::pin(decide(session, log, Decision::Accepted(Box::new(plan)), detach, console)).await
+    Ok(plan)
 }
 
 fn list(log: &ServiceLog, console: Console) -> anyhow::Result<Exit> {

@@ -56,7 +56,8 @@ pub(super) async fn run(options: &Global, args: &Status, console: Console) -> an
         let log = logs.swap_remove(index);
         let running = log.service().running().map(|running| running.id().clone());
         if let Some(deployment) = running {
-            return follow(&session, log, &deployment, console, Interrupt::catch()?).await;
+            let followed = follow(&session, log, &deployment, console, Interrupt::catch()?).await?;
+            return Ok(followed.into());
         }
     }
     for log in &logs {

@@ -32,10 +32,10 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Acme, ApplicationProtocol, CertificateSource, Check, Container, DeployFile, DeployFileError, Ejection,
-    GitRepository, GrpcCheck, HealthCheck, HostKey, HostSpec, HttpCheck, ImageSource, InferenceSpec,
-    LETS_ENCRYPT, Method, MigrationSource, Plan, Port, ProbeSpec, Probes, Proof, Recipe, Reference,
-    RegistryLogin, RehearsalTerms, Release, Repository, Resources, Routing, Settings, Soak, Source, Span,
-    SshKeys, Target, Timeouts, Tls,
+    GitRepository, GrpcCheck, HealthCheck, Hook, Hooks, HostKey, HostSpec, HttpCheck, ImageSource,
+    InferenceSpec, LETS_ENCRYPT, Method, MigrationSource, Plan, Port, ProbeSpec, Probes, Proof, Recipe,
+    Reference, RegistryLogin, RehearsalTerms, Release, Repository, Resources, Routing, Settings, Soak,
+    Source, Span, SshKeys, Target, Timeouts, Tls,
 };
 use proptest::prelude::*;
 
@@ -214,6 +214,16 @@ fn the_sample_says_what_its_comments_say() {
     assert_eq!(target.models, models::sample());
     assert_eq!(target.sidecars, [sidecars::sample()]);
     assert_eq!(target.accessories, [accessories::sample()]);
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    let hooks = Hooks {
+        before_build: words("bin/check"),
+        before_deploy: words("bin/may-deploy shop"),
+        after_deploy: words("bin/announce"),
+        on_failure: words("bin/announce --failed"),
+        // This is the default.
+        ..Hooks::default()
+    };
+    assert_eq!(target.hooks, hooks);
     let plain = with("");
     let expected = Settings {
         replicas: 4,
@@ -377,6 +387,44 @@ destinations:
 fn a_command_as_one_text_is_split_at_its_spaces() {
     assert_eq!(with("command: bin/server  -p 3000").settings.command, ["bin/server", "-p", "3000"]);
     assert_eq!(with("command: [sh, -c, \"a b\"]").settings.command, ["sh", "-c", "a b"]);
+}
+
+#[test]
+fn hooks_are_commands_that_a_destination_replaces_or_takes_away() {
+    let file = parse(
+        "service: hello
+hooks: {before_build: bin/check  --all, before_deploy: [sh, -c, \"a b\"], on_failure: bin/tell, timeout: 30}
+destinations:
+  production: {hosts: [a]}
+  staging: {hosts: [b], hooks: {before_deploy: [], after_deploy: bin/seen, timeout: 1h}}",
+    )
+    .unwrap();
+    let hooks = |name| file.destination(Some(name)).unwrap().hooks;
+    let production = hooks("production");
+    let command = |hook| production.command(hook).map(|words| words.join("|"));
+    assert_eq!(command(Hook::BeforeBuild).as_deref(), Some("bin/check|--all"));
+    assert_eq!(command(Hook::BeforeDeploy).as_deref(), Some("sh|-c|a b"));
+    assert_eq!(command(Hook::AfterDeploy), None);
+    assert_eq!(production.timeout, Span::seconds(30));
+    let staging = hooks("staging");
+    assert_eq!(staging.command(Hook::BeforeDeploy), None);
+    assert_eq!(staging.after_deploy, ["bin/seen"]);
+    assert_eq!((staging.before_build, staging.timeout), (production.before_build, Span::seconds(3600)));
+    assert_eq!(with("").hooks, Hooks::default());
+
+    for (section, told) in [
+        ("hooks: {before_build: \"sh -c 'a b'\"}", "hooks.before_build: quotes are not read here"),
+        ("hooks: {before_deploy: \"\"}", "hooks.before_deploy: empty"),
+        ("hooks: {after_deploy: {command: a}}", "hooks.after_deploy: expected a single value"),
+        ("hooks: {on_failure: [a, \"\"]}", "hooks.on_failure[1]: empty"),
+        ("hooks: {timeout: 0}", "hooks.timeout: no time at all"),
+        ("hooks: {pre_build: bin/check}", "hooks.pre_build: unknown key"),
+        ("hooks: {before_biuld: bin/check}", "did you mean 'before_build'?"),
+        ("hooks: bin/check", "hooks: expected keys and values"),
+    ] {
+        let said = problems(section).join("\n");
+        assert!(said.contains(told), "{section}: {said}");
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::reading::Reading;
 use crate::tree::{Tree, same};
 
 /// The keys that a destination may give again.
-const LAYERED: [&str; 9] =
-    ["replicas", "env", "proxy", "resources", "roles", "sidecars", "timeouts", "ssh", "canary"];
+const LAYERED: [&str; 10] =
+    ["replicas", "env", "proxy", "resources", "roles", "sidecars", "timeouts", "ssh", "canary", "hooks"];
 
 /// Puts the native files of destinations together. What can't be different is a problem.
 pub(crate) fn combined(all: &[(String, Node)], reading: &mut Reading<'_>) -> Option<Node> {

@@ -193,15 +193,17 @@ impl<'a> Reading<'a> {
 
     /// The same of a file that is there as a whole.
     pub(crate) fn left_file(&mut self, file: &str, why: impl Into<String>) {
+        self.tell_file(file, None, Fate::Left { why: why.into() });
+    }
+
+    /// A file that is there as a whole, and means the same here.
+    pub(crate) fn carried_file(&mut self, file: &str, to: &[&str]) {
+        self.tell_file(file, Some(to.join(".")), Fate::Carried);
+    }
+
+    fn tell_file(&mut self, file: &str, to: Option<String>, fate: Fate) {
         if !self.told.iter().any(|told| told.file.as_deref() == Some(file)) {
-            let fate = Fate::Left { why: why.into() };
-            self.told.push(Told {
-                place: None,
-                file: Some(file.to_owned()),
-                key: String::new(),
-                to: None,
-                fate,
-            });
+            self.told.push(Told { place: None, file: Some(file.to_owned()), key: String::new(), to, fate });
         }
     }
 

@@ -7,6 +7,7 @@ use super::builder;
 use super::canary::canary;
 use super::container::container;
 use super::error::{Problem, Problems};
+use super::hooks::hooks;
 use super::interpolation::Interpolation;
 use super::migrations::migrations;
 use super::models::models;
@@ -65,12 +66,21 @@ pub(super) fn file(root: &Node, problems: &mut Problems) -> Option<Raw> {
 }
 
 pub(super) fn command(file: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {
-    let Some(node) = file.node("command") else { return Vec::new() };
+    command_at("command", file, problems).unwrap_or_default()
+}
+
+/// The words of the command at `key`: a list of them, or a text that is split at its spaces.
+pub(super) fn command_at(
+    key: &'static str,
+    section: &mut Section<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<String>> {
+    let node = section.node(key)?;
     if matches!(node.value, Value::List(_)) {
-        let items = file.list("command", problems).unwrap_or_default();
-        items.into_iter().filter_map(|(path, item)| scalar(&path, item, filled, problems)).collect()
+        let items = section.list(key, problems)?;
+        Some(items.into_iter().filter_map(|(path, item)| scalar(&path, item, filled, problems)).collect())
     } else {
-        scalar(&file.path_of("command"), node, words, problems).unwrap_or_default()
+        scalar(&section.path_of(key), node, words, problems)
     }
 }
 
@@ -174,6 +184,7 @@ fn layer(section: &mut Section<'_>, problems: &mut Problems) -> Layer {
             .section("timeouts", problems)
             .map(|section| timeouts(section, problems))
             .unwrap_or_default(),
+        hooks: section.section("hooks", problems).map(|part| hooks(part, problems)).unwrap_or_default(),
         roles: section.section("roles", problems).map(|part| roles(&part, problems)).unwrap_or_default(),
         models: section.section("models", problems).map(|part| models(&part, problems)).unwrap_or_default(),
         sidecars: section

@@ -11,6 +11,7 @@ mod check;
 mod container;
 pub(crate) mod error;
 mod health;
+mod hooks;
 mod interpolation;
 mod judges;
 mod migrations;

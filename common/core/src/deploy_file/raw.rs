@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::accessories::{self, Accessories};
 use super::canary;
 use super::error::Place;
+use super::hooks::Hooks;
 use super::migrations::Migrations;
 use super::models::{self, Models};
 use super::policy::Policy;
@@ -59,6 +60,7 @@ pub(super) struct Layer {
     pub(super) windows: Option<Vec<DeployWindow>>,
     pub(super) migrations: Migrations,
     pub(super) timeouts: Timeouts,
+    pub(super) hooks: Hooks,
     pub(super) roles: Roles,
     pub(super) models: Models,
     pub(super) sidecars: Sidecars,
@@ -227,6 +229,7 @@ impl Layer {
                 migrate: self.timeouts.migrate.or(under.timeouts.migrate),
                 backfill: self.timeouts.backfill.or(under.timeouts.backfill),
             },
+            hooks: self.hooks.over(under.hooks),
             roles: roles::over(self.roles, under.roles),
             models: models::over(self.models, under.models),
             sidecars: sidecars::over(self.sidecars, under.sidecars),

@@ -5,8 +5,8 @@ use super::models::WantedModel;
 use super::raw::{self, Raw, split};
 use super::{accessories, models, roles, routing, sidecars};
 use crate::{
-    Accessory, DeployWindow, HostSpec, PrivateImage, Recipe, Reference, RegistryLogin, ServiceKey, Settings,
-    Sidecar, Soak, Span, Timeouts,
+    Accessory, DeployWindow, Hooks, HostSpec, PrivateImage, Recipe, Reference, RegistryLogin, ServiceKey,
+    Settings, Sidecar, Soak, Span, Timeouts,
 };
 
 /// Where a service runs, and how.
@@ -30,6 +30,8 @@ pub struct Target {
     pub accessories: Vec<Accessory>,
     /// When deployments of it may begin; none: always.
     pub windows: Vec<DeployWindow>,
+    /// What the person who deploys has run before and after.
+    pub hooks: Hooks,
 }
 
 /// Where an image comes from.
@@ -69,6 +71,14 @@ pub struct GitRepository {
     pub reference: String,
     /// The private key that it is reached with over SSH.
     pub key: Option<Reference>,
+}
+
+impl Target {
+    /// Whether an image of it is built, its own or that of a sidecar.
+    pub fn is_built(&self) -> bool {
+        let sidecars = self.sidecars.iter().map(|sidecar| &sidecar.source);
+        sidecars.chain([&self.image]).any(|source| source.recipe().is_some())
+    }
 }
 
 impl ImageSource {
@@ -195,5 +205,6 @@ fn of(raw: &Raw, there: &raw::Destination, problems: &mut Problems) -> Option<Ta
         sidecars,
         accessories,
         windows: layer.windows.unwrap_or_default(),
+        hooks: layer.hooks.resolved(),
     })
 }

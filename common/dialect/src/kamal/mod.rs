@@ -6,6 +6,7 @@ mod options;
 mod proxy;
 mod servers;
 
+use cutover_core::Place;
 use cutover_core::tree::{Form, Node, Value};
 
 use crate::native::as_docker_gives;
@@ -20,17 +21,17 @@ pub(crate) const FORM: Form = Form {
     single: "a file of Kamal is one: one service",
 };
 
-/// Hooks that Kamal runs where it finds them.
-const HOOKS: [&str; 9] = [
-    "docker-setup",
-    "pre-connect",
-    "pre-build",
-    "pre-deploy",
-    "pre-app-boot",
-    "post-app-boot",
-    "post-deploy",
-    "pre-proxy-reboot",
-    "post-proxy-reboot",
+/// Hooks that Kamal runs where it finds them, each with its key here.
+const HOOKS: [(&str, Option<&str>); 9] = [
+    ("docker-setup", None),
+    ("pre-connect", None),
+    ("pre-build", Some("before_build")),
+    ("pre-deploy", Some("before_deploy")),
+    ("pre-app-boot", None),
+    ("post-app-boot", None),
+    ("post-deploy", Some("after_deploy")),
+    ("pre-proxy-reboot", None),
+    ("post-proxy-reboot", None),
 ];
 
 /// Seconds that Kamal lets a role without traffic run before it is taken for a good one, and has it end.
@@ -128,12 +129,12 @@ pub(crate) fn native(root: &Node, here: Here<'_>, reading: &mut Reading<'_>) -> 
     if let Some(item) = keys.take("boot") {
         boot(&item, reading);
     }
-    hooks(keys.take("hooks_path"), reading);
+    hooks(keys.take("hooks_path"), servers.place, &mut tree, reading);
     for (key, why) in [
         ("aliases", "an alias is another name of a command of Kamal's; an alias of the shell does it here"),
         ("minimum_version", "it is a version of Kamal"),
         ("run_directory", "nothing of Cutover's lies there"),
-        ("hooks_output", "no hook runs"),
+        ("hooks_output", "what hooks write is shown as it comes"),
         ("sshkit", "connections are shared and kept open as they are needed"),
     ] {
         if let Some(item) = keys.take(key) {
@@ -343,18 +344,39 @@ fn boot(item: &Item<'_>, reading: &mut Reading<'_>) {
     keys.done(reading, |_| None);
 }
 
-fn hooks(path: Option<Item<'_>>, reading: &mut Reading<'_>) {
+fn hooks(path: Option<Item<'_>>, place: Place, tree: &mut Tree, reading: &mut Reading<'_>) {
     let folder =
         path.as_ref().and_then(|item| reading.text(item)).unwrap_or_else(|| ".kamal/hooks".to_owned());
     if let Some(item) = &path {
         reading.turned(item, "what is there is told below");
     }
-    for hook in HOOKS {
+    for (hook, key) in HOOKS {
         let file = format!("{folder}/{hook}");
-        if (reading.around.text_of)(&file).is_some() {
-            reading.left_file(&file, "hooks are not run: do before or after `cutover deploy` what it does");
+        let Some(text) = (reading.around.text_of)(&file) else { continue };
+        match key {
+            Some(_) if calls_kamal(&text) => {
+                reading.left_file(
+                    &file,
+                    "it calls `kamal`, which knows nothing of what runs here: do it without",
+                );
+            }
+            Some(key) => {
+                tree.list(&["hooks", key], place, vec![(place, file.clone())]);
+                reading.carried_file(&file, &["hooks", key]);
+            }
+            None => {
+                let why = "there is no such step here: do before or after `cutover deploy` what it does";
+                reading.left_file(&file, why);
+            }
         }
     }
+}
+
+/// Whether a script has Kamal's command in a line that is no comment.
+fn calls_kamal(script: &str) -> bool {
+    let ends = |c: char| c.is_whitespace() || "\"'`$();&|".contains(c);
+    let code = script.lines().filter(|line| !line.trim_start().starts_with('#'));
+    code.flat_map(|line| line.split(ends)).any(|word| word == "kamal" || word.ends_with("/kamal"))
 }
 
 /// The words that a command is made of.
