@@ -68,6 +68,12 @@ pub struct ServeOptions {
     /// The address to accept HTTPS on, with the certificates that are told on the control socket; without it, there is none.
     #[arg(long, env = "CUTOVER_PROXY_HTTPS")]
     pub https: Option<SocketAddr>,
+    /// Another address to accept HTTP on, as one that the proxy before had and clients still come to.
+    #[arg(long, env = "CUTOVER_PROXY_ALSO_HTTP", value_name = "HTTP")]
+    pub also_http: Option<SocketAddr>,
+    /// Another address to accept HTTPS on, likewise.
+    #[arg(long, env = "CUTOVER_PROXY_ALSO_HTTPS", value_name = "HTTPS", requires = "https")]
+    pub also_https: Option<SocketAddr>,
     /// The address to answer Prometheus on, at /metrics; without it, nobody is answered.
     #[arg(long, env = "CUTOVER_PROXY_METRICS")]
     pub metrics: Option<SocketAddr>,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Server {
     http: Listener,
     https: Option<Listener>,
+    /// The others.
+    also: Vec<Listener>,
     control: ControlServer<Arc<Plane>>,
     metrics: Option<MetricsServer>,
     plane: Arc<Plane>,
@@ -63,14 +66,11 @@ impl Server {
             }
             false => None,
         };
-        let https = options.https.map(|address| {
-            match inheritance.as_mut().and_then(|inheritance| inheritance.https.take()) {
-                Some(socket) => Listener::inherit(socket, address, true),
-                None => Listener::bind(address, true),
-            }
-        });
-        let https = https.transpose()?;
-        let tls = Tls::new(https.as_ref().map(|https| https.address().port()));
+        let inherited = inheritance.as_mut().and_then(|inheritance| inheritance.https.take());
+        let https =
+            options.https.map(|address| Listener::succeed(inherited, (address, options.also_https), true));
+        let (https, also_https) = https.transpose()?.unzip();
+        let tls = Tls::new(https.as_ref().map(|https| https.address().port()), options.http.port());
         let tls = Arc::new(tls.map_err(Error::Tls)?);
         // The predecessor changes nothing any more: what is read now is what it had.
         let (store, ledger) = Store::open(&options.state)?;
@@ -78,23 +78,21 @@ impl Server {
         let routes = Arc::new(RouteTable::default());
         let workers = options.workers.map_or_else(cores, NonZero::get);
         let plane = Arc::new(Plane::start(store, ledger, custody, Arc::clone(&routes), workers).await);
-        let (control, http) = match inheritance {
+        let (control, inherited) = match inheritance {
             Some(Inheritance { predecessor, control, http, services, challenges, .. }) => {
                 plane.succeed(predecessor, &services, challenges).await;
-                let control = ControlServer::inherit(control, &options.control, options.control_gid)?;
-                (control, Listener::inherit(http, options.http, false)?)
+                (ControlServer::inherit(control, &options.control, options.control_gid)?, Some(http))
             }
-            None => {
-                let control = ControlServer::bind(&options.control, options.control_gid).await?;
-                (control, Listener::bind(options.http, false)?)
-            }
+            None => (ControlServer::bind(&options.control, options.control_gid).await?, None),
         };
+        let (http, also_http) = Listener::succeed(inherited, (options.http, options.also_http), false)?;
         let trust = Trust::new(&options.trusted, options.proxy_protocol);
         let metrics = options.metrics.map(MetricsServer::bind).transpose()?;
         let (control, end_limit) = (control.with(Arc::clone(&plane)), Duration::from_secs(options.end_limit));
         Ok(Self {
             http,
             https,
+            also: also_http.into_iter().chain(also_https.flatten()).collect(),
             control,
             metrics,
             plane,
@@ -150,7 +148,8 @@ impl Server {
         let succession = Succession::bind(&self.handover, sockets, self.end_limit)?;
         let (http, https, plane) = (self.http_address(), self.https_address(), self.plane);
         tracing::info!(%http, https = https.map(tracing::field::display), workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
-        let accepting = tokio::spawn(accept(self.http, self.https, workers, closing.clone()));
+        let listeners = std::iter::once(self.http).chain(self.https).chain(self.also);
+        let accepting = tokio::spawn(accept(listeners.collect(), workers, closing.clone()));
         let answering = tokio::spawn(self.control.run(closing.clone()));
         if let Some(metrics) = self.metrics {
             let (plane, tls) = (Arc::clone(&plane), Arc::clone(&self.tls));
@@ -218,18 +217,8 @@ impl Server {
 }
 
 /// Accepts on all sockets until the proxy is about to end; gives the workers back.
-async fn accept(
-    http: Listener,
-    https: Option<Listener>,
-    workers: Vec<Worker>,
-    closing: CancellationToken,
-) -> Vec<Worker> {
-    let with_tls = async {
-        if let Some(https) = https {
-            https.run(&workers, &closing).await;
-        }
-    };
-    tokio::join!(http.run(&workers, &closing), with_tls);
+async fn accept(listeners: Vec<Listener>, workers: Vec<Worker>, closing: CancellationToken) -> Vec<Worker> {
+    join_all(listeners.into_iter().map(|listener| listener.run(&workers, &closing))).await;
     workers
 }
 

@@ -42,18 +42,33 @@ impl Listener {
         Ok(Self { socket: TcpListener::from_std(socket).map_err(listen_error)?, address, tls })
     }
 
-    /// The socket of a proxy that hands over, unless this one is to listen elsewhere.
+    /// Listens on an address, and on another one beside it where that is named; takes the socket of a proxy that hands over for the
+    /// one of them that it has.
     ///
     /// # Errors
     ///
     /// [`Error::Inherited`], [`Error::Listen`].
-    pub(crate) fn inherit(socket: OwnedFd, wanted: SocketAddr, tls: bool) -> Result<Self, Error> {
+    pub(crate) fn succeed(
+        socket: Option<OwnedFd>,
+        (wanted, also): (SocketAddr, Option<SocketAddr>),
+        tls: bool,
+    ) -> Result<(Self, Option<Self>), Error> {
+        let mut inherited = socket.map(|socket| Self::inherit(socket, tls)).transpose()?;
+        let mut listen = |wanted: SocketAddr| match inherited.take_if(|inherited| inherited.is_at(wanted)) {
+            Some(inherited) => Ok(inherited),
+            None => Self::bind(wanted, tls),
+        };
+        Ok((listen(wanted)?, also.map(listen).transpose()?))
+    }
+
+    fn inherit(socket: OwnedFd, tls: bool) -> Result<Self, Error> {
         let socket = TcpListener::from_std(socket.into()).map_err(Error::Inherited)?;
         let address = socket.local_addr().map_err(Error::Inherited)?;
-        if wanted.ip() == address.ip() && [0, address.port()].contains(&wanted.port()) {
-            return Ok(Self { socket, address, tls });
-        }
-        Self::bind(wanted, tls)
+        Ok(Self { socket, address, tls })
+    }
+
+    fn is_at(&self, wanted: SocketAddr) -> bool {
+        wanted.ip() == self.address.ip() && [0, self.address.port()].contains(&wanted.port())
     }
 
     /// A copy of the socket, to be handed over.

@@ -199,7 +199,7 @@ mod tests {
     async fn whoever_goes_before_it_has_answered_leaves_no_answer_unread() {
         let folder = tempfile::tempdir().unwrap();
         let (store, ledger) = Store::open(folder.path()).unwrap();
-        let custody = Custody::open(store.clone(), Arc::new(Tls::new(None).unwrap())).unwrap();
+        let custody = Custody::open(store.clone(), Arc::new(Tls::new(None, 80).unwrap())).unwrap();
         let plane = Arc::new(Plane::start(store, ledger, custody, Arc::new(RouteTable::default()), 1).await);
         let (here, there) = UnixStream::pair().unwrap();
         let peer = Peer::new(here);

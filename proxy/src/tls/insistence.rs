@@ -39,7 +39,7 @@ pub(crate) fn secured(host: &str, port: u16, uri: &Uri) -> Option<HeaderValue> {
     let path = uri.path_and_query().map(|path| path.as_str()).filter(|path| path.starts_with('/'))?;
     let name = host_name(host);
     let location = match port {
-        443 => format!("https://{name}{path}"),
+        super::HTTPS => format!("https://{name}{path}"),
         port => format!("https://{name}:{port}{path}"),
     };
     HeaderValue::from_maybe_shared(Bytes::from(location)).ok()

@@ -26,27 +26,36 @@ use insistence::secured;
 use showcase::Showcase;
 use terms::Terms;
 
+use crate::head::host_name;
+
+/// The ports that a URL without one means (RFC 9110, 4.2).
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+
 /// What all workers show and answer; read without a lock.
 #[derive(Debug)]
 pub(crate) struct Tls {
     terms: Terms,
     /// Where clients find it.
     port: Option<u16>,
+    /// Whether who asks without a port was led here from the usual one, as this proxy doesn't listen there.
+    is_led_to: bool,
     showcase: ArcSwap<Showcase>,
     pub(crate) challenges: Challenges,
     pub(crate) handshakes: Handshakes,
 }
 
 impl Tls {
-    /// On a port, without any certificate yet.
+    /// On a port beside that of HTTP, without any certificate yet.
     ///
     /// # Errors
     ///
     /// When the system gives no random numbers.
-    pub(crate) fn new(port: Option<u16>) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(port: Option<u16>, http: u16) -> Result<Self, rustls::Error> {
         Ok(Self {
             terms: Terms::new()?,
             port,
+            is_led_to: http != HTTP,
             showcase: ArcSwap::default(),
             challenges: Challenges::default(),
             handshakes: Handshakes::default(),
@@ -55,7 +64,9 @@ impl Tls {
 
     /// The address with TLS of what is asked for without; none: a client would find no certificate there, or no path.
     pub(crate) fn secured(&self, host: &str, uri: &Uri) -> Option<HeaderValue> {
-        let port = self.port?;
+        let has_port = host_name(host) != host.strip_suffix('.').unwrap_or(host);
+        // Who leads the usual port of HTTP here does the same with that of HTTPS.
+        let port = self.port.map(|port| if self.is_led_to && !has_port { HTTPS } else { port })?;
         if self.showcase.load().has(host) { secured(host, port, uri) } else { None }
     }
 

@@ -143,6 +143,25 @@ async fn a_socket_for_tls_comes_and_goes_with_a_take_over() {
     assert_eq!(get_once(silent.address, "a").await.0, StatusCode::NOT_FOUND);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_that_listens_elsewhere_answers_where_the_one_before_did_as_long_as_it_is_told_to() {
+    let mut proxy = Proxy::start().await;
+    let app = Application::named("app").await;
+    proxy.switch(1, &[app.target()]).await;
+    let (elsewhere, there) = (SocketAddr::from(([127, 0, 0, 2], 0)), proxy.address);
+    let mut moving = proxy
+        .successor_with_options(|options| (options.http, options.also_http) = (elsewhere, Some(there)))
+        .await;
+    proxy.ended().await;
+    for address in [there, moving.address] {
+        assert_eq!(get_once(address, "a").await, (StatusCode::OK, "app".to_owned()), "{address}");
+    }
+    let moved = moving.successor_with_options(|options| options.also_http = None).await;
+    moving.ended().await;
+    assert!(TcpStream::connect(there).is_err());
+    assert_eq!(get_once(moved.address, "a").await, (StatusCode::OK, "app".to_owned()));
+}
+
 #[tokio::test]
 async fn a_successor_of_an_older_version_is_given_the_two_sockets_that_it_knows() {
     let proxy = Proxy::start_secured().await;

@@ -210,6 +210,10 @@ async fn a_service_that_insists_sends_clients_to_tls_where_they_find_a_certifica
         read(response).await.unwrap();
     }
     assert_eq!(get_once(proxy.address, "b.example").await.0, StatusCode::OK);
+    // It asks for the usual port, where this proxy doesn't listen: somebody leads that here, and the other one too.
+    let response = plain.send(request(Method::GET, "a.example", "/", "")).await.unwrap();
+    assert_eq!(response.headers()["location"], "https://a.example/");
+    read(response).await.unwrap();
 
     let stream = shake(&authority.client(&[]), proxy.https(), "a.example").await.unwrap();
     let mut secured = Client::over(stream).await;
