@@ -221,6 +221,9 @@ pub(crate) struct Adopt {
     /// The destination
     #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
     pub(crate) place: Option<String>,
+    /// Take ports 80 and 443 over from this container on each host, such as kamal-proxy, without a moment in which nobody answers
+    #[arg(long, value_name = "CONTAINER")]
+    pub(crate) from: Option<String>,
     /// Don't ask
     #[arg(short, long)]
     pub(crate) yes: bool,

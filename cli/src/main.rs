@@ -32,6 +32,7 @@ mod report;
 mod session;
 mod setup;
 mod size;
+mod takeover;
 mod telemetry;
 mod tree;
 mod verbs;

@@ -11,7 +11,7 @@ use cutover_store::OneMachine;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::{accessory, embedded, setup};
+use crate::{accessory, embedded, setup, takeover};
 
 /// Prints how a command ended, and says its exit code.
 pub(crate) fn conclude(console: Console, result: anyhow::Result<Exit>) -> Exit {
@@ -77,6 +77,8 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         Exit::Host
     } else if let Some(accessory) = find::<accessory::Error>(error.chain()) {
         if accessory.is_about_a_host() { Exit::Host } else { Exit::Usage }
+    } else if let Some(takeover) = find::<takeover::Error>(error.chain()) {
+        if takeover.is_about_a_host() { Exit::Host } else { Exit::Usage }
     } else if let Some(setup) = find::<setup::Error>(error.chain()) {
         if setup.is_about_a_host() { Exit::Host } else { Exit::Usage }
     } else if find::<OneMachine>(error.chain()).is_some() {
@@ -103,6 +105,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(hint) = find::<accessory::Error>(error.chain()).and_then(accessory::Error::hint) {
         return Some(hint);
+    }
+    if let Some(takeover) = find::<takeover::Error>(error.chain()) {
+        return Some(takeover.hint());
     }
     if let Some(context) = find::<Context>(error.chain()) {
         return context.hint().map(str::to_owned);

@@ -3,6 +3,7 @@
 mod abort;
 mod accessory;
 mod adopt;
+mod adopt_ports;
 mod analyze;
 mod approve;
 mod audit;

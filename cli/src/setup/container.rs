@@ -24,6 +24,8 @@ const HTTP: &str = "--http";
 const HTTPS: &str = "--https";
 /// Says that there is none, where somebody wants it so.
 const HTTPS_LABEL: &str = "cutover.https";
+const ALSO_HTTP: &str = "--also-http";
+const ALSO_HTTPS: &str = "--also-https";
 const METRICS: &str = "--metrics";
 const TRUST: &str = "--trust";
 pub(super) const PROXY_PROTOCOL: &str = "--proxy-protocol";
@@ -42,6 +44,8 @@ pub(super) struct ProxyContainer {
     pub(super) http_port: u16,
     /// Where it speaks TLS; none: nowhere, and nobody has said so.
     pub(super) https: Option<Https>,
+    /// Where it answers besides, as the one before did.
+    pub(super) also: Option<Ports>,
     /// Where it answers Prometheus; none: nowhere.
     pub(super) metrics: Option<SocketAddr>,
     /// The networks of proxies in front of it.
@@ -159,13 +163,19 @@ impl ProxyContainer {
         let http = format!("{ANY}{}", self.http_port);
         let limit = END_LIMIT.to_string();
         let https = self.https.and_then(Https::port).map(|port| [HTTPS.to_owned(), format!("{ANY}{port}")]);
+        let also = self.also.into_iter().flat_map(|also| {
+            let at = |name: &str, port: u16| [name.to_owned(), format!("{ANY}{port}")];
+            let http = Some(also.http).filter(|port| *port != self.http_port);
+            let https = also.https.filter(|port| self.https.is_some_and(|https| https != Https::Port(*port)));
+            http.map(|port| at(ALSO_HTTP, port)).into_iter().chain(https.map(|port| at(ALSO_HTTPS, port)))
+        });
         let metrics = self.metrics.map(|address| [METRICS.to_owned(), address.to_string()]);
         let words = ["serve", "--take-over", "--end-limit", &limit, HTTP, &http];
         let trusted = self.trusted.iter().flat_map(|network| [TRUST.to_owned(), network.clone()]);
         let switches = [(PROXY_PROTOCOL, self.proxy_protocol), (START_TRACES, self.start_traces)];
         let switches = switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
         let words = words.map(str::to_owned).into_iter();
-        let words = words.chain([https, metrics].into_iter().flatten().flatten());
+        let words = words.chain([https, metrics].into_iter().flatten().chain(also).flatten());
         words.chain(trusted).chain(switches).chain(self.access_log.iter().cloned())
     }
 }
@@ -196,6 +206,22 @@ pub(super) fn http_port(found: &ContainerInspectResponse) -> Option<u16> {
 pub(super) fn https(found: &ContainerInspectResponse) -> Option<Https> {
     let told = option(found, HTTPS).and_then(|address| address.strip_prefix(ANY));
     told.or_else(|| label(found, HTTPS_LABEL))?.parse().ok()
+}
+
+/// Where a proxy answers that carries requests itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// Without TLS.
+    pub(crate) http: u16,
+    /// With it; none: nowhere.
+    pub(crate) https: Option<u16>,
+}
+
+/// Where a proxy's container answers; none: it doesn't run, or drives another proxy.
+pub(super) fn ports(found: &ContainerInspectResponse) -> Option<Ports> {
+    let carries = is_ours(found) && runs(found) && drive(found).is_none();
+    let https = https(found).and_then(Https::port);
+    http_port(found).filter(|_| carries).map(|http| Ports { http, https })
 }
 
 /// Where a proxy's container was told to answer Prometheus.
@@ -256,6 +282,7 @@ mod tests {
             image: "cutover/proxy:aaaaaaaaaaaa".to_owned(),
             http_port: 80,
             https: Some(Https::USUAL),
+            also: None,
             metrics: None,
             trusted: Vec::new(),
             proxy_protocol: false,
@@ -305,6 +332,22 @@ mod tests {
         assert_eq!((http_port(&found), metrics(&found)), (Some(8080), Some(address)));
         let nothing = ContainerInspectResponse::default();
         assert_eq!((http_port(&nothing), metrics(&nothing)), (None, None));
+    }
+
+    #[test]
+    fn what_moves_is_told_where_it_was_and_known_by_where_it_is() {
+        let also = |http, https| {
+            let proxy = ProxyContainer { also: Some(Ports { http, https }), ..wanted() };
+            let words = proxy.command();
+            let told = words.iter().position(|word| word == ALSO_HTTP).map(|at| words[at + 1].clone());
+            let https = words.iter().position(|word| word == ALSO_HTTPS).map(|at| words[at + 1].clone());
+            assert_eq!(ports(&found(&proxy)), Some(Ports { http: 80, https: Some(443) }));
+            (told, https)
+        };
+        let (http, https) = also(8080, Some(8443));
+        assert_eq!((http.as_deref(), https.as_deref()), (Some("0.0.0.0:8080"), Some("0.0.0.0:8443")));
+        assert_eq!(also(80, Some(443)), (None, None));
+        assert_eq!(also(80, None), (None, None));
     }
 
     #[test]

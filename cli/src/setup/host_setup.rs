@@ -22,7 +22,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(100);
 const LOG_LINES: &str = "10";
 /// Where a proxy answers, unless it is said otherwise.
-const HTTP_PORT: u16 = 80;
+pub(super) const HTTP_PORT: u16 = 80;
 /// Makes one host ready.
 pub(super) struct HostSetup<'a> {
     pub(super) machine: &'a Machine,
@@ -66,6 +66,7 @@ impl HostSetup<'_> {
             image: self.image.name.clone(),
             http_port: http_port.unwrap_or(HTTP_PORT),
             https,
+            also: self.options.stays.then(|| container::ports(found.as_ref()?)).flatten(),
             trusted: match (&self.options.trusted, &found) {
                 (given, Some(found)) if given.is_empty() => container::trusted(found),
                 (given, _) => given.clone(),

@@ -16,13 +16,15 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bollard::query_parameters::InspectContainerOptions;
 use cutover_core::HostSpec;
-use cutover_fleet::Fleet;
+use cutover_fleet::{Fleet, Machine};
 use cutover_host::{Hosts, SshOptions};
 use futures_util::future::join_all;
 use serde::Serialize;
 
 pub(crate) use access_log::AccessLog;
+pub(crate) use container::Ports;
 pub(crate) use drive::{Drive, Other};
 pub(crate) use engine::{MINIMUM as MINIMUM_ENGINE, Version};
 pub(crate) use error::Error;
@@ -59,8 +61,31 @@ pub(crate) struct Options {
     pub(crate) drive: Option<Option<Drive>>,
     /// The proxy's static binary; without one, the one beside `cutover`.
     pub(crate) proxy_binary: Option<PathBuf>,
+    /// Whether the proxy goes on answering where it was, too.
+    pub(crate) stays: bool,
     /// Whether a proxy of another image is replaced; one host after the other then, and none after one that failed.
     pub(crate) upgrade_proxy: bool,
+}
+
+impl Options {
+    /// That the proxy of a host moves to the usual ports, `stays` where it was too, and is otherwise as it was.
+    pub(crate) fn moved(host: &HostSpec, with_https: bool, stays: bool) -> Self {
+        Self {
+            hosts: vec![host.clone()],
+            accept_new: false,
+            http_port: Some(host_setup::HTTP_PORT),
+            https: with_https.then_some(Https::USUAL),
+            metrics: None,
+            trusted: Vec::new(),
+            proxy_protocol: None,
+            start_traces: None,
+            access_log: AccessLog::default(),
+            drive: None,
+            proxy_binary: None,
+            stays,
+            upgrade_proxy: true,
+        }
+    }
 }
 
 /// Something that was found or done on a host.
@@ -124,6 +149,18 @@ pub(crate) async fn setup(options: &Options, report: &dyn Fn(&Step)) -> Result<(
     }
     let failed: Vec<Error> = join_all(setups).await.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(Error::Hosts(failed)) }
+}
+
+/// Where the proxy of a host answers; none: there is none that carries requests itself.
+///
+/// # Errors
+/// A host or a Docker that can't be reached.
+pub(crate) async fn ports(machine: &Machine) -> Result<Option<Ports>, cutover_fleet::Error> {
+    match machine.docker().await?.inspect_container(container::NAME, None::<InspectContainerOptions>).await {
+        Ok(found) => Ok(container::ports(&found)),
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) => Err(machine.host().docker_failed("inspecting the proxy")(error).into()),
+    }
 }
 
 fn proxy_binary(given: Option<&Path>) -> Result<PathBuf, Error> {

@@ -15,6 +15,7 @@ use crate::every_proxy::reason;
 use crate::exit::Exit;
 use crate::project::Project;
 use crate::session::Session;
+use crate::verbs::adopt_ports;
 
 /// What is true of the proxy on a host, as `--json` has it.
 #[derive(Debug, Serialize)]
@@ -48,6 +49,9 @@ struct Line<'a> {
 
 pub(super) async fn run(options: &Global, args: Adopt, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place);
+    if let Some(container) = &args.from {
+        return Box::pin(adopt_ports::run(&options, container, args.yes, console)).await;
+    }
     let project = Project::open(&options)?;
     let key = &project.target.key;
     let session = Session::open(&options, console).await?;
@@ -135,16 +139,19 @@ async fn confirm(key: &ServiceKey, console: Console) -> anyhow::Result<()> {
     if console.json || !io::stdin().is_terminal() {
         return Err(Error::Unconfirmed(key.clone()).into());
     }
+    let question = format!("the other control plane can't deploy {key} any more then. Adopt it?");
+    if is_meant(&question).await? { Ok(()) } else { Err(Error::Declined(key.clone()).into()) }
+}
+
+/// Whether whoever is at the terminal says yes.
+pub(super) async fn is_meant(question: &str) -> anyhow::Result<bool> {
     let mut out = io::stderr().lock();
-    write!(out, "the other control plane can't deploy {key} any more then. Adopt it? [y/N] ")?;
+    write!(out, "{question} [y/N] ")?;
     out.flush()?;
     drop(out);
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)
     });
-    match answer.await??.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Error::Declined(key.clone()).into()),
-    }
+    Ok(matches!(answer.await??.trim(), "y" | "Y" | "yes"))
 }

@@ -30,6 +30,7 @@ pub(super) async fn make_ready(
         access_log: args.access_log,
         drive: args.drive.map(|drive| drive.0.map(|other| Drive { other, options: args.with })),
         proxy_binary: args.proxy_binary,
+        stays: false,
         upgrade_proxy,
     };
     let report = |step: &setup::Step| {
