@@ -141,6 +141,10 @@ pub(crate) enum Verb {
     Provenance(Provenance),
     /// Ask the programs that need the secrets of the deploy file whether they find them
     Secrets(Secrets),
+    /// Carry out what `cutover-trigger` asks for, until it is told to stop; nobody is asked for anything
+    Serve(Serve),
+    /// List what became of requests of the last week, the last first
+    Requests(Requests),
     /// Look at all that a deployment stands on: bus, programs, store, secrets, names and hosts, and say what to mend
     Doctor(Doctor),
     /// Take the running deployment back
@@ -406,6 +410,22 @@ pub(crate) enum SecretsAction {
         #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
         place: Option<String>,
     },
+}
+
+/// Options of `serve`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Serve {
+    /// The file that says which repository each service comes from
+    #[arg(long, env = "CUTOVER_REPOSITORIES", value_name = "PATH", default_value = "repositories.yaml")]
+    pub(crate) repositories: PathBuf,
+}
+
+/// Options of `requests`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Requests {
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
+    pub(crate) limit: usize,
 }
 
 /// Options of `hosts`.

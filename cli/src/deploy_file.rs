@@ -51,6 +51,18 @@ pub(crate) fn to_import() -> Option<&'static Path> {
 /// # Errors
 /// No file, or one that is wrong.
 pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
+    read_by(named, &|name| std::env::var(name).ok())
+}
+
+/// The same of a file that somebody has written who isn't present: variables that it names have no value.
+///
+/// # Errors
+/// The same.
+pub(crate) fn read_unattended(named: &Path) -> anyhow::Result<Found> {
+    read_by(named, &|_| None)
+}
+
+fn read_by(named: &Path, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Found> {
     let path = chosen(named);
     let text = text_of(&path)?;
     match dialect(&path, &text) {
@@ -59,15 +71,17 @@ pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
             Ok(Found { folder: parent(&path).to_owned(), path, file, notes: Vec::new() })
         }
         Dialect::Compose => Err(Error::Compose(path).into()),
-        dialect => translated(&path, text, dialect, &Wanted::default(), |mut translation, folder| {
-            let file = translation.deploy_file()?;
-            let whose =
-                if dialect == Dialect::Kamal { "a file of Kamal" } else { "in the shape of kamal.yml" };
-            let mut notes = vec![format!("{} is {whose}, and read as it is", path.display())];
-            let left = |line: &Line| matches!(line.fate, Fate::Left { .. }).then(|| line.to_string());
-            notes.extend(translation.report().iter().filter_map(left));
-            Ok(Found { path: path.clone(), folder: folder.to_owned(), file, notes })
-        }),
+        dialect => {
+            translated_by(&path, text, dialect, &Wanted::default(), variable, |mut translation, folder| {
+                let file = translation.deploy_file()?;
+                let whose =
+                    if dialect == Dialect::Kamal { "a file of Kamal" } else { "in the shape of kamal.yml" };
+                let mut notes = vec![format!("{} is {whose}, and read as it is", path.display())];
+                let left = |line: &Line| matches!(line.fate, Fate::Left { .. }).then(|| line.to_string());
+                notes.extend(translation.report().iter().filter_map(left));
+                Ok(Found { path: path.clone(), folder: folder.to_owned(), file, notes })
+            })
+        }
     }
 }
 
@@ -85,10 +99,20 @@ pub(crate) fn translated<T>(
     wanted: &Wanted,
     then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    translated_by(path, text, dialect, wanted, &|name| std::env::var(name).ok(), then)
+}
+
+fn translated_by<T>(
+    path: &Path,
+    text: String,
+    dialect: Dialect,
+    wanted: &Wanted,
+    variable: &dyn Fn(&str) -> Option<String>,
+    then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let folder = folder(path, dialect);
     let inside = |path: &str| fs::read_to_string(folder.join(path)).ok();
-    let variable = |name: &str| std::env::var(name).ok();
-    let around = Surroundings { text_of: &inside, variable: &variable, commit: commit(&folder) };
+    let around = Surroundings { text_of: &inside, variable, commit: commit(&folder) };
     let file = File { name: path.display().to_string(), text };
     let translation = match dialect {
         Dialect::App => cutover_dialect::app(&file, &around),
@@ -227,6 +251,18 @@ mod tests {
         ]);
         let found = read(&folder.path().join("config/deploy.yml")).unwrap();
         assert_eq!(found.file.destination(None).unwrap().key.to_string(), "eu/shop");
+    }
+
+    #[test]
+    fn a_file_of_somebody_absent_has_nothing_of_this_environment() {
+        // Set by cargo for every test.
+        let host = "\"<%= ENV['CARGO_PKG_NAME'] %>\"";
+        let file = KAMAL.replace("203.0.113.7", host);
+        let folder = project(&[("config/deploy.yml", &file), (".kamal/secrets", "TOKEN=$TOKEN\n")]);
+        let file = folder.path().join("config/deploy.yml");
+        let shows = |found: anyhow::Result<Found>| format!("{found:?}").contains("cutover-cli");
+        assert!(shows(read(&file)));
+        assert!(!shows(read_unattended(&file)));
     }
 
     #[test]

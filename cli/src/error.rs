@@ -82,6 +82,9 @@ pub(crate) enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// What a request asks for isn't done where nobody is present.
+    #[error("{0}")]
+    Unattended(String),
     /// A deployment runs.
     #[error("deployment {} of {key} runs: asked for by {by} at {}, {} ago", .deployment.short(), clock::time_of_day(*.since), clock::duration(clock::now().since(*.since)))]
     Running {

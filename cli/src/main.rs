@@ -29,6 +29,7 @@ mod project;
 mod rails;
 mod release;
 mod report;
+mod serve;
 mod session;
 mod setup;
 mod size;

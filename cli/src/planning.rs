@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cutover_core::{
     DeploymentId, Digest, HostSpec, Intent, InvalidName, KeptRelease, MigrationFile, NeededSecret, Plan,
     Program, Release, ReplicaSet, Sealed, Service, ServiceKey, Settings, SidecarImages, Stage, Target,
+    Timestamp,
 };
 use ulid::Ulid;
 
@@ -219,6 +220,16 @@ pub(crate) fn changed_settings(old: &Settings, new: &Settings) -> Vec<String> {
         old.env.get(name) != new.env.get(name) || old.secrets.get(name) != new.secrets.get(name)
     };
     named.chain(variables.into_iter().filter(|name| differ(name)).map(|name| format!("env {name}"))).collect()
+}
+
+/// The id of the deployment that a request leads to, which was stored at a time: always the same, and in the order of time among others.
+///
+/// # Errors
+/// None that anybody has seen: an id that isn't one.
+pub(crate) fn id_of(at: Timestamp, request: &str) -> Result<DeploymentId, InvalidName> {
+    let digest = Digest::of(request.as_bytes());
+    let random = u128::from_str_radix(digest.hex().split_at(20).0, 16).unwrap_or_default();
+    Ulid::from_parts(at.0, random).to_string().to_lowercase().parse()
 }
 
 fn new_id() -> Result<DeploymentId, InvalidName> {

@@ -26,7 +26,18 @@ impl Project {
     /// # Errors
     /// No file, or one that is wrong; no such destination.
     pub(crate) fn open(options: &Global) -> anyhow::Result<Self> {
-        let found = deploy_file::read(&options.file)?;
+        Self::of(deploy_file::read(&options.file)?, options)
+    }
+
+    /// The same of a file that somebody has written who isn't present: nothing of this process's environment gets into it.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn open_unattended(options: &Global) -> anyhow::Result<Self> {
+        Self::of(deploy_file::read_unattended(&options.file)?, options)
+    }
+
+    fn of(found: deploy_file::Found, options: &Global) -> anyhow::Result<Self> {
         let target = found.file.destination(options.destination.as_deref())?;
         Ok(Self { file: found.path, target, folder: found.folder, notes: found.notes })
     }

@@ -8,7 +8,7 @@ mod analyze;
 mod approve;
 mod audit;
 mod completion;
-mod deploy;
+pub(crate) mod deploy;
 mod doctor;
 mod down;
 mod exec;
@@ -27,10 +27,12 @@ mod promote;
 mod provenance;
 mod proxy;
 mod replay;
+mod requests;
 mod resume;
 mod rollback;
 mod schema;
 mod secrets;
+mod serve;
 mod setup;
 mod status;
 mod up;
@@ -89,6 +91,8 @@ async fn command(options: &Global, verb: Verb, console: Console) -> anyhow::Resu
         Verb::Rollback(args) => Box::pin(rollback::run(options, args, console)).await,
         Verb::Provenance(args) => Box::pin(provenance::run(options, &args, console)).await,
         Verb::Secrets(args) => Box::pin(secrets::run(options, args, console)).await,
+        Verb::Serve(args) => Box::pin(serve::run(options, &args, console)).await,
+        Verb::Requests(args) => requests::run(options, &args, console).await,
         Verb::Schema => schema::run(),
         Verb::Completion(args) => completion::script(args),
         Verb::Man(args) => completion::pages(args),

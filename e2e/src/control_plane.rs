@@ -266,7 +266,7 @@ impl ControlPlane {
     }
 
     /// Where its programs are.
-    pub(crate) fn programs(&self) -> &Path {
+    pub fn programs(&self) -> &Path {
         &self.programs
     }
 

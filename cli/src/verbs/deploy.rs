@@ -3,7 +3,7 @@
 use cutover_bus::ServiceLog;
 use cutover_core::{
     Decision, DeploymentId, HostName, HostSpec, ImageSource, Plan, Release, ReleaseId, Service,
-    SidecarImages, Target, Timestamp,
+    SidecarImages, Target,
 };
 use serde::Serialize;
 
@@ -27,6 +27,18 @@ struct Nothing<'a> {
     release: &'a ReleaseId,
 }
 
+/// What is wanted of a deployment beside what the deploy file says.
+pub(crate) struct Wish {
+    /// Who asks for it.
+    pub(crate) by: String,
+    /// The release's name instead of the commit.
+    pub(crate) version: Option<String>,
+    /// Also where just this release is live.
+    pub(crate) force: bool,
+    /// Also what a kept release was built of.
+    pub(crate) rebuild: bool,
+}
+
 pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> anyhow::Result<Exit> {
     let options = options.at(args.place.clone());
     let mut project = Project::open(&options)?;
@@ -37,10 +49,7 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
             recipe.no_cache = true;
         }
     }
-    let closed = windows::closed_until(&project.target.windows, clock::now())?;
-    if let (Some(next), false) = (closed, args.force) {
-        return Err(closed_now(project.target, next).into());
-    }
+    let untimely = check_window(&project.target, args.force)?;
     let session = Session::open(&options, console).await?;
     let mut log = session.journal.service(&project.target.key).await?;
     // Before anything is packed: the usual reason to be refused is found at once.
@@ -62,29 +71,34 @@ pub(super) async fn run(options: &Global, args: Deploy, console: Console) -> any
                 log = session.journal.service(&project.target.key).await?;
             }
         }
-        hooks.unless_interrupted(Box::pin(planned(&session, &log, &project, args, console))).await?
+        let Deploy { version, force, rebuild, .. } = args;
+        let wish = Wish { by: person::by(), version, force, rebuild };
+        hooks.unless_interrupted(Box::pin(plan(&session, &log, &project, wish, console))).await?
     };
     let Some(plan) = plan else { return Ok(Exit::Ok) };
-    let plan = Plan { untimely: closed.is_some(), ..plan };
+    let plan = Plan { untimely, ..plan };
     let decision = Decision::Accepted(Box::new(plan.clone()));
     Box::pin(decide_between(&mut hooks, &plan, &session, log, decision, detach, console)).await
 }
 
-/// The plan by which the application in front of us goes live; none where just that is live.
-async fn planned(
+/// The plan by which a project goes live, all of which is in the store then; none, which is said, where just that is live.
+///
+/// # Errors
+/// Why it can't be made live, or not now.
+pub(crate) async fn plan(
     session: &Session,
     log: &ServiceLog,
     project: &Project,
-    args: Deploy,
+    wish: Wish,
     console: Console,
 ) -> anyhow::Result<Option<Plan>> {
     let persons = Persons::read(&project.target.needed_secrets()).await?;
     let store = session.store().await?;
     let models = models::resolve(project, log.service(), Some(&store), console).await?;
     let Assembled { release, verdicts, .. } =
-        release::assemble(project, models, args.version, Some(&store), console).await?;
-    if !args.force
-        && !args.rebuild
+        release::assemble(project, models, wish.version, Some(&store), console).await?;
+    if !wish.force
+        && !wish.rebuild
         && planning::is_live(log.service(), &release)
         && let Some(live) = log.service().live()
         && lacking(session, &live.sealed, live.release.settings.needed_secrets()).await?.is_empty()
@@ -107,14 +121,14 @@ async fn planned(
     let verdicts = danger::of_pending(&verdicts, &planning::pending(log.service(), &release));
     verdicts.iter().for_each(|verdict| console.note(verdict));
     danger::check(log.service(), verdicts)?;
-    let known = match args.rebuild {
+    let known = match wish.rebuild {
         true => planning::Images::default(),
         false => known_images(log.service(), &release, session).await?,
     };
     if known.0.is_some() && release.source.recipe().is_some() {
         console.note("nothing to build: the image of the same source is kept (`--rebuild` builds it again)");
     }
-    let plan = planning::deploy(log.service(), &project.target, release, known, person::by())?;
+    let plan = planning::deploy(log.service(), &project.target, release, known, wish.by)?;
     let sealed = persons.sealed(session, &plan).await?;
     let plan = Plan { sealed, ..plan };
     require_programs(session, &plan).await?;
@@ -153,8 +167,18 @@ async fn refreshed(
     Ok(Some(plan))
 }
 
-fn closed_now(Target { key, windows, .. }: Target, next: Timestamp) -> Error {
-    Error::Closed { key, windows, next }
+/// Whether a deployment begins outside of its windows, which has to be forced.
+///
+/// # Errors
+/// None begins now, and it isn't.
+pub(crate) fn check_window(target: &Target, force: bool) -> anyhow::Result<bool> {
+    match windows::closed_until(&target.windows, clock::now())? {
+        Some(next) if !force => {
+            let Target { key, windows, .. } = target.clone();
+            Err(Error::Closed { key, windows, next }.into())
+        }
+        closed => Ok(closed.is_some()),
+    }
 }
 
 /// The images that need no build: those that were built of the same sources, and are still there.

@@ -9,8 +9,8 @@ use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, context::GetStreamErrorKind};
 use cutover_core::{BusUser, JournalId};
 pub(crate) use cutover_core::{
-    LEASE_STREAM as LEASE, LOG_STREAM as LOG, OUTPUT_STREAM as OUTPUT, TIMER_STREAM as TIMER,
-    TRIGGER_STREAM as TRIGGER, WAKE_CONSUMER as WAKE,
+    LEASE_STREAM as LEASE, LOG_STREAM as LOG, OUTPUT_STREAM as OUTPUT, REQUESTS_CONSUMER as REQUESTS,
+    TIMER_STREAM as TIMER, TRIGGER_STREAM as TRIGGER, WAKE_CONSUMER as WAKE,
 };
 
 use crate::listener::{Line, Listener, is_deaf};

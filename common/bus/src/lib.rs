@@ -50,7 +50,7 @@ pub use output::{OutputLine, OutputLines};
 pub use point::{AtPoint, Point, UnknownPoint};
 pub use presence::Present;
 pub use question::{SecretQuestions, Sightings};
-pub use requests::Asked;
+pub use requests::{Asked, Requests, TakenRequest};
 pub use service_log::ServiceLog;
 pub use set_up::Copies;
 pub use watch::Watch;

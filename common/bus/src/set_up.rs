@@ -7,10 +7,10 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{ConsumerInfoErrorKind, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, ConsumerCreateStrictErrorKind};
-use cutover_core::{BusUser, JournalId, Stage, Subject};
+use cutover_core::{BusUser, JournalId, Request, Stage, Subject};
 use tokio::time::Instant;
 
-use crate::bus::{ACK_WAIT, LEASE, LOG, SIGNED_FROM, TIMER, TRIGGER, USERS, WAKE};
+use crate::bus::{ACK_WAIT, LEASE, LOG, REQUESTS, SIGNED_FROM, TIMER, TRIGGER, USERS, WAKE};
 use crate::signature::{Last, Roster};
 use crate::{Bus, Error, Journal, streams};
 
@@ -91,6 +91,9 @@ impl Bus {
         }
         if !self.has_consumer(TIMER, WAKE).await? {
             self.create_consumer(TIMER, WAKE, "cutover.timer.due.>".to_owned(), DeliverPolicy::All).await?;
+        }
+        if !self.has_consumer(TRIGGER, REQUESTS).await? {
+            self.create_consumer(TRIGGER, REQUESTS, Request::subjects(), DeliverPolicy::All).await?;
         }
         self.make_consumers(&journal, Stage::ALL).await?;
         Ok(journal.id().clone())

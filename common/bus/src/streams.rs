@@ -70,12 +70,12 @@ pub(crate) fn lease(copies: usize) -> Config {
     }
 }
 
-/// Requests for deployments, for a week. Whoever asks comes from outside: it is bounded in all ways, and refuses what is new when it
+/// Requests for deployments, and what became of each, for a week. Whoever asks comes from outside: it is bounded in all ways, and refuses what is new when it
 /// is full, so that no flood pushes out what was taken in before.
 pub(crate) fn trigger(copies: usize) -> Config {
     Config {
         name: TRIGGER.to_owned(),
-        subjects: vec![Request::subjects()],
+        subjects: vec![Request::subjects(), Request::answers()],
         discard: DiscardPolicy::New,
         max_age: REQUEST_AGE,
         max_messages: REQUESTS,

@@ -108,6 +108,25 @@ impl Repository {
         })
     }
 
+    /// Whether a commit is one of those that a branch or tag, by its full name as in `refs/heads/main`, has now or had before. For that the
+    /// history is fetched into `history`, a folder that isn't there yet; of the files nothing, where the server allows that.
+    ///
+    /// # Errors
+    /// A repository that can't be reached, or has no such branch or tag.
+    pub async fn contains(&self, commit: &Commit, name: &str, history: &Path) -> Result<bool> {
+        fs::create_dir(history).map_err(Error::io("make the folder", history))?;
+        let run = async |arguments: &[&str], action| {
+            self.git.run(Some(history), arguments, action, &self.url).await
+        };
+        run(&["init", "--quiet", "--bare"], "prepare a copy of").await?;
+        let wanted = format!("+{name}:refs/wanted");
+        let fetch = ["fetch", "--quiet", "--no-tags", "--filter=blob:none", "--", &self.url, &wanted];
+        run(&fetch, "fetch the history of").await?;
+        // The tag may be an object of its own.
+        let listed = run(&["rev-list", "refs/wanted^{commit}"], "look into").await?;
+        Ok(listed.lines().any(|line| line == commit.as_str()))
+    }
+
     /// What the URLs of submodules are relative to: the repository's own origin, where it is a clone on this machine.
     async fn origin(&self) -> String {
         if !Path::new(&self.url).is_dir() {

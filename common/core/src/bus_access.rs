@@ -24,6 +24,8 @@ pub const LEASE_STREAM: &str = "cutover-lease";
 pub const TRIGGER_STREAM: &str = "cutover-trigger";
 /// The durable consumer of timers that have gone off, which all programs share.
 pub const WAKE_CONSUMER: &str = "wake";
+/// The durable consumer of requests for deployments, by which whoever decides takes them.
+pub const REQUESTS_CONSUMER: &str = "requests";
 
 /// What requests to JetStream begin with in the account of the journal.
 const API: &str = "$JS.API";
@@ -190,7 +192,9 @@ impl BusUser {
             (user, Self::Operator) => {
                 let own = match user {
                     Self::Operator => {
-                        [read_of(OUTPUT_STREAM), read_of(TRIGGER_STREAM), administration()].concat()
+                        let read = [read_of(OUTPUT_STREAM), read_of(TRIGGER_STREAM)].concat();
+                        let taken = taken_from(TRIGGER_STREAM, REQUESTS_CONSUMER);
+                        [read, taken, administration()].concat()
                     }
                     Self::Observer => read_of(OUTPUT_STREAM),
                     Self::Trigger => return written_by(user),
@@ -222,6 +226,7 @@ fn written_by(user: BusUser) -> Vec<String> {
     match user {
         BusUser::Operator => {
             subjects.extend(["cutover.log.*.*.decisions".to_owned(), "cutover.state.*.*".to_owned()]);
+            subjects.push(Request::answers());
         }
         BusUser::Observer => subjects.clear(),
         BusUser::Trigger => subjects = vec![Request::subjects()],
@@ -245,15 +250,17 @@ fn taken_by(program: Program) -> Vec<String> {
     let consumers = consumers.chain([(TIMER_STREAM, WAKE_CONSUMER.to_owned())]);
     // A message that can't be taken is looked at where it lies.
     let timers = format!("{API}.STREAM.MSG.GET.{TIMER_STREAM}");
-    let taken = consumers.flat_map(|(stream, consumer)| {
-        [
-            format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
-            format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
-        ]
-        .into_iter()
-        .chain(acknowledged(stream, &consumer))
-    });
+    let taken = consumers.flat_map(|(stream, consumer)| taken_from(stream, &consumer));
     taken.chain([timers]).collect()
+}
+
+/// What is needed to take messages from a consumer.
+fn taken_from(stream: &str, consumer: &str) -> Vec<String> {
+    let asked = [
+        format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+    ];
+    asked.into_iter().chain(acknowledged(stream, consumer)).collect()
 }
 
 /// Where the server takes acknowledgements for a consumer, in either form: the second begins with its domain and the account (NATS

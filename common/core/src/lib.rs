@@ -64,8 +64,8 @@ mod watch_note;
 
 pub use accessory::{Accessory, PlacedFile, PublishedPort};
 pub use bus_access::{
-    BusUser, LEASE_STREAM, LOG_STREAM, OUTPUT_STREAM, Permissions, TIMER_STREAM, TRIGGER_STREAM,
-    UnknownBusUser, WAKE_CONSUMER, accounts, is_within,
+    BusUser, LEASE_STREAM, LOG_STREAM, OUTPUT_STREAM, Permissions, REQUESTS_CONSUMER, TIMER_STREAM,
+    TRIGGER_STREAM, UnknownBusUser, WAKE_CONSUMER, accounts, is_within,
 };
 pub use bytes::{Bytes, InvalidSize};
 pub use canary::{Canary, CanaryStep, Choice, Hold, Promotion};
@@ -128,7 +128,9 @@ pub use refused::{Illegal, Refused};
 pub use rehearsal::{Hazard, HeldLock, RehearsalTerms, Rehearsed};
 pub use release::{BuildContext, GitSource, PrivateImage, Release, Settings, Soak, Source, Timeouts};
 pub use repository::Repository;
-pub use request::{InvalidRequest, Occasion, QueuePolicy, Ref, Request, UnknownQueuePolicy};
+pub use request::{
+    Answer, Answered, InvalidRequest, Occasion, QueuePolicy, Ref, Request, Turn, UnknownQueuePolicy,
+};
 pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;
 pub use routing::{ApplicationProtocol, Routing};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitId, Digest, EventId, ServiceKey, SourceName, Timestamp};
+use crate::{CommitId, DeploymentId, Digest, EventId, ServiceKey, SourceName, Timestamp};
 
 /// The version of CloudEvents.
 const SPECIFICATION: &str = "1.0";
@@ -153,6 +153,83 @@ impl Request {
     pub fn subjects() -> String {
         "cutover.trigger.*.*".to_owned()
     }
+
+    /// Where it is written down what became of it.
+    pub fn answer_subject(&self) -> String {
+        format!("{}.answer", self.subject())
+    }
+
+    /// All subjects of answers, as a pattern.
+    pub fn answers() -> String {
+        format!("{}.answer", Self::subjects())
+    }
+
+    /// Whose deployment it is, as the journal has it.
+    pub fn by(&self) -> String {
+        let delivery = self.delivery.as_deref().unwrap_or(self.event.as_str());
+        format!("trigger {}, delivery {delivery}", self.source)
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The request's id.
+    pub request: String,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It has led to a deployment, whose end the journal has.
+    Accepted(DeploymentId),
+    /// There was nothing to do: just that is live.
+    Nothing,
+    /// A later one, of this id, has taken its place.
+    Superseded(String),
+    /// It is not carried out, and why.
+    Refused(String),
+}
+
+/// What is to be done about the requests of a service that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The one in this place gives way to the last one.
+    Superseded {
+        /// Which.
+        index: usize,
+        /// For which.
+        by: usize,
+    },
+    /// The one in this place is refused, as a deployment runs.
+    Rejected(usize),
+    /// The one in this place is carried out.
+    CarryOut(usize),
+    /// Nothing, until the deployment that runs has ended or another request comes.
+    Wait,
+}
+
+impl Turn {
+    /// What comes first, of requests with these policies, in the order in which they came; `is_running`: a deployment of the service runs.
+    pub fn of(waiting: &[QueuePolicy], is_running: bool) -> Self {
+        let places = |policy| {
+            waiting.iter().enumerate().filter(move |(_, own)| **own == policy).map(|(index, _)| index)
+        };
+        let supersedes = QueuePolicy::Supersede;
+        if let (Some(index), Some(by)) = (places(supersedes).next(), places(supersedes).next_back())
+            && index != by
+        {
+            return Self::Superseded { index, by };
+        }
+        match places(QueuePolicy::Reject).next() {
+            Some(rejected) if is_running => Self::Rejected(rejected),
+            _ if is_running || waiting.is_empty() => Self::Wait,
+            _ => Self::CarryOut(0),
+        }
+    }
 }
 
 /// What the path of a source's hook begins with, which is also what names it in an event.
@@ -240,6 +317,24 @@ mod tests {
         assert_eq!(request.id(), "shop/72d3162e-cc78-11e3-81ab-4c9367dc0958");
         assert_eq!(request.subject(), "cutover.trigger.production.shop");
         assert_eq!(request.occasion.to_string(), "6113728f27ae82c7b1a177c8d03f9e96e0adf246 of branch main");
+    }
+
+    #[test]
+    fn of_a_burst_the_newest_is_carried_out_the_others_wait_or_are_refused() {
+        use QueuePolicy::{Queue, Reject, Supersede};
+        for (waiting, is_running, turn) in [
+            (&[][..], false, Turn::Wait),
+            (&[Queue, Queue], false, Turn::CarryOut(0)),
+            (&[Queue, Queue], true, Turn::Wait),
+            (&[Supersede], true, Turn::Wait),
+            (&[Supersede, Queue, Supersede, Supersede], true, Turn::Superseded { index: 0, by: 3 }),
+            (&[Queue, Supersede, Supersede], false, Turn::Superseded { index: 1, by: 2 }),
+            (&[Queue, Supersede], false, Turn::CarryOut(0)),
+            (&[Queue, Reject], true, Turn::Rejected(1)),
+            (&[Reject, Reject], false, Turn::CarryOut(0)),
+        ] {
+            assert_eq!(Turn::of(waiting, is_running), turn, "{waiting:?} {is_running}");
+        }
     }
 
     #[test]
