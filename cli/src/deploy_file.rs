@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use cutover_context::git_settings;
 use cutover_core::{DeployFile, DeployFileError};
 use cutover_dialect::{Dialect, Fate, File, Line, Surroundings, Translation};
 
@@ -51,18 +52,25 @@ pub(crate) fn to_import() -> Option<&'static Path> {
 /// # Errors
 /// No file, or one that is wrong.
 pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
-    read_by(named, &|name| std::env::var(name).ok())
+    read_by(named, &Around { variable: &|name| std::env::var(name).ok(), commit: &commit })
 }
 
-/// The same of a file that somebody has written who isn't present: variables that it names have no value.
+/// The same of a file that somebody has written who isn't present: variables that it names have no value, and Git isn't asked
+/// which commit it is of.
 ///
 /// # Errors
 /// The same.
-pub(crate) fn read_unattended(named: &Path) -> anyhow::Result<Found> {
-    read_by(named, &|_| None)
+pub(crate) fn read_unattended(named: &Path, commit: &str) -> anyhow::Result<Found> {
+    read_by(named, &Around { variable: &|_| None, commit: &|_| Some(commit.to_owned()) })
 }
 
-fn read_by(named: &Path, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Found> {
+/// What a file in another dialect may ask for that doesn't lie beside it.
+struct Around<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    commit: &'a dyn Fn(&Path) -> Option<String>,
+}
+
+fn read_by(named: &Path, around: &Around<'_>) -> anyhow::Result<Found> {
     let path = chosen(named);
     let text = text_of(&path)?;
     match dialect(&path, &text) {
@@ -72,7 +80,7 @@ fn read_by(named: &Path, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::R
         }
         Dialect::Compose => Err(Error::Compose(path).into()),
         dialect => {
-            translated_by(&path, text, dialect, &Wanted::default(), variable, |mut translation, folder| {
+            translated_by(&path, text, dialect, &Wanted::default(), around, |mut translation, folder| {
                 let file = translation.deploy_file()?;
                 let whose =
                     if dialect == Dialect::Kamal { "a file of Kamal" } else { "in the shape of kamal.yml" };
@@ -99,7 +107,8 @@ pub(crate) fn translated<T>(
     wanted: &Wanted,
     then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    translated_by(path, text, dialect, wanted, &|name| std::env::var(name).ok(), then)
+    let around = Around { variable: &|name| std::env::var(name).ok(), commit: &commit };
+    translated_by(path, text, dialect, wanted, &around, then)
 }
 
 fn translated_by<T>(
@@ -107,12 +116,12 @@ fn translated_by<T>(
     text: String,
     dialect: Dialect,
     wanted: &Wanted,
-    variable: &dyn Fn(&str) -> Option<String>,
+    Around { variable, commit }: &Around<'_>,
     then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let folder = folder(path, dialect);
     let inside = |path: &str| fs::read_to_string(folder.join(path)).ok();
-    let around = Surroundings { text_of: &inside, variable, commit: commit(&folder) };
+    let around = Surroundings { text_of: &inside, variable: *variable, commit: commit(&folder) };
     let file = File { name: path.display().to_string(), text };
     let translation = match dialect {
         Dialect::App => cutover_dialect::app(&file, &around),
@@ -186,7 +195,8 @@ fn overlays(path: &Path) -> Result<Vec<(String, File)>, Error> {
 /// The commit that is checked out in a folder; none outside of Git, and where there is no Git.
 fn commit(folder: &Path) -> Option<String> {
     let mut command = Command::new("git");
-    command.arg("--no-optional-locks").arg("-C").arg(folder).args(["rev-parse", "--verify", "HEAD"]);
+    command.arg("--no-optional-locks").args(git_settings());
+    command.arg("-C").arg(folder).args(["rev-parse", "--verify", "HEAD"]);
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -262,7 +272,7 @@ mod tests {
         let file = folder.path().join("config/deploy.yml");
         let shows = |found: anyhow::Result<Found>| format!("{found:?}").contains("cutover-cli");
         assert!(shows(read(&file)));
-        assert!(!shows(read_unattended(&file)));
+        assert!(!shows(read_unattended(&file, "0a")));
     }
 
     #[test]

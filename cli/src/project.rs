@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cutover_context::Commit;
 use cutover_core::{HostName, HostSpec, ServiceKey, Target};
 
 use crate::args::Global;
@@ -18,6 +19,16 @@ pub(crate) struct Project {
     pub(crate) target: Target,
     folder: PathBuf,
     notes: Vec<String>,
+    known: Option<Known>,
+}
+
+/// What a folder is, just as it is, where that is known without asking Git.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// The commit.
+    pub(crate) commit: Commit,
+    /// The repository that it is of.
+    pub(crate) url: String,
 }
 
 impl Project {
@@ -29,22 +40,29 @@ impl Project {
         Self::of(deploy_file::read(&options.file)?, options)
     }
 
-    /// The same of a file that somebody has written who isn't present: nothing of this process's environment gets into it.
+    /// The same of a file that somebody has written who isn't present: nothing of this process's environment gets into it, and that its
+    /// folder is this commit is known without asking Git there.
     ///
     /// # Errors
     /// The same.
-    pub(crate) fn open_unattended(options: &Global) -> anyhow::Result<Self> {
-        Self::of(deploy_file::read_unattended(&options.file)?, options)
+    pub(crate) fn open_unattended(options: &Global, known: Known) -> anyhow::Result<Self> {
+        let found = deploy_file::read_unattended(&options.file, known.commit.as_str())?;
+        Ok(Self { known: Some(known), ..Self::of(found, options)? })
     }
 
     fn of(found: deploy_file::Found, options: &Global) -> anyhow::Result<Self> {
         let target = found.file.destination(options.destination.as_deref())?;
-        Ok(Self { file: found.path, target, folder: found.folder, notes: found.notes })
+        Ok(Self { file: found.path, target, folder: found.folder, notes: found.notes, known: None })
     }
 
     /// The folder that paths in the file are relative to.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What the folder is, where a request has led to it.
+    pub(crate) const fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
     }
 
     /// The hosts of the destination, or that one of them.

@@ -14,7 +14,7 @@ use cutover_store::Store;
 use crate::console::Console;
 use crate::error::Error;
 use crate::migrations::{self, Folder};
-use crate::project::Project;
+use crate::project::{Known, Project};
 use crate::rails;
 use crate::size;
 use crate::version;
@@ -80,7 +80,11 @@ pub(crate) async fn assemble(
 
 /// The commit that a release of the project is going to be named by, as far as it is known before anything is read.
 pub(crate) async fn commit(project: &Project) -> Option<String> {
+    let known = project.known().map(|known| version::short(known.commit.as_str()));
     match &project.target.image {
+        ImageSource::Builder { git: None | Some(GitRepository { url: None, .. }), .. } if known.is_some() => {
+            known
+        }
         ImageSource::Builder { context, git: None, .. } => {
             version::of_work_tree(&project.folder().join(context)).await
         }
@@ -183,8 +187,15 @@ async fn of_folder(
     let folder = project.folder().join(context);
     let context = Context::new(&folder, &recipe.dockerfile, &project.file)?;
     let (archive, of_rails) = pack(project, part, context, &recipe, store, warnings).await?;
-    let (labels, commit) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
-    add(&mut recipe, labels);
+    let commit = if let Some(Known { commit, url }) = project.known() {
+        let url = version::without_password(url);
+        add(&mut recipe, [(origin::REVISION, commit.to_string()), (origin::SOURCE, url)]);
+        Some(version::short(commit.as_str()))
+    } else {
+        let (labels, commit) = tokio::join!(version::origin(&folder), version::of_work_tree(&folder));
+        add(&mut recipe, labels);
+        commit
+    };
     Ok(Found { source: Source::Context(BuildContext { archive, recipe }), commit, of_rails })
 }
 
@@ -197,6 +208,15 @@ async fn of_own_commit(
     store: Option<&Store>,
     warnings: &mut Warnings,
 ) -> anyhow::Result<Found> {
+    if let Some(Known { commit, .. }) = project.known() {
+        if reference != "HEAD" && reference != commit.as_str() {
+            let why = format!(
+                "builder.git.ref is '{reference}', and what is asked for is commit {commit}: leave it out"
+            );
+            return Err(Error::Unattended(why).into());
+        }
+        return of_folder(project, part, (context, recipe), store, warnings).await;
+    }
     let here = project.folder();
     let Some((top, below)) = version::place_in_repository(here).await else {
         return Err(Error::NoRepository(here.to_owned()).into());

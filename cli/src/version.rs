@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use cutover_context::git_settings;
 use cutover_core::{PrivateImage, Release, Source, origin};
 use tokio::process::Command;
 
@@ -47,7 +48,7 @@ pub(crate) fn short(commit: &str) -> String {
 }
 
 /// A URL without its user and password, where it is one with a scheme.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -74,7 +75,7 @@ fn of_image(image: &str) -> &str {
 
 async fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
-    command.arg("--no-optional-locks").arg("-C").arg(folder).args(arguments);
+    command.arg("--no-optional-locks").args(git_settings()).arg("-C").arg(folder).args(arguments);
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).output().await.ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -137,6 +138,27 @@ mod tests {
         run(folder.path(), &["commit", "--quiet", "--message", "a"]).await;
         std::fs::write(folder.path().join("beside"), "").unwrap();
         assert!(!of_work_tree(&app).await.unwrap().ends_with("-dirty"));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_looks_like_a_repository_has_nothing_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, ran) = (folder.path().join("app"), folder.path().join("ran"));
+        std::fs::create_dir(&app).unwrap();
+        run(folder.path(), &["init", "--quiet", "--bare", "app"]).await;
+        let settings = format!(
+            "[core]\nrepositoryformatversion = 0\nbare = false\nworktree = .\nfsmonitor = \"touch {}; false\"\n",
+            ran.display()
+        );
+        std::fs::write(app.join("config"), settings).unwrap();
+        std::fs::write(app.join("a"), "1").unwrap();
+        run(&app, &["add", "a"]).await;
+        run(&app, &["commit", "--quiet", "--message", "a"]).await;
+        run(&app, &["status", "--short"]).await;
+        assert!(ran.exists(), "the attempt is none");
+        std::fs::remove_file(&ran).unwrap();
+        assert_eq!((of_work_tree(&app).await, url(&app).await), (None, None));
+        assert!(!ran.exists());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use cutover_core::{
 use super::repositories::{Source, leads_out};
 use crate::args::Global;
 use crate::error::Error;
-use crate::project::Project;
+use crate::project::{Known, Project};
 
 /// How long a command of Git may take.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -55,13 +55,16 @@ impl Checkout {
             Occasion::Image { .. } | Occasion::Object { .. } => repository.resolve("HEAD").await?,
         };
         let folder = repository.checkout(&commit, &scratch.folder().join("files"), "").await?;
-        check_links(&folder)?;
+        // What it was fetched by is in there, and nobody looks into it any more.
+        let own = folder.join(".git");
+        fs::remove_dir_all(&own).map_err(Error::io("remove", &own))?;
+        check_folders(&folder)?;
         let options = Global {
             file: folder.join(&source.file),
             destination: Some(key.destination.as_str().to_owned()),
             ..options.clone()
         };
-        let project = Project::open_unattended(&options)?;
+        let project = Project::open_unattended(&options, Known { commit, url: source.url.clone() })?;
         check(&project.target, key)?;
         Ok(Self { project, _scratch: scratch })
     }
@@ -109,14 +112,23 @@ fn check(target: &Target, key: &ServiceKey) -> Result<(), Error> {
     }
 }
 
-/// Refuses links to files of this machine.
-fn check_links(top: &Path) -> Result<(), Error> {
+/// What makes a folder a repository for Git, whatever it is called (gitrepository-layout(5)).
+const REPOSITORY: [&str; 3] = ["HEAD", "objects", "refs"];
+
+/// Refuses links to files of this machine, and folders that Git would take for a repository, with settings that are commands.
+fn check_folders(top: &Path) -> Result<(), Error> {
     let mut folders: Vec<PathBuf> = vec![top.to_owned()];
     while let Some(folder) = folders.pop() {
+        if REPOSITORY.iter().all(|name| folder.join(name).symlink_metadata().is_ok()) {
+            let name = folder.strip_prefix(top).unwrap_or(&folder).display();
+            return Err(Error::Unattended(format!(
+                "the folder '{name}' has what makes it a repository of Git"
+            )));
+        }
         for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
             let entry = entry.map_err(Error::io("read", &folder))?;
             let (path, kind) = (entry.path(), entry.file_type().map_err(Error::io("read", &folder))?);
-            if kind.is_dir() && path != top.join(".git") {
+            if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_symlink() && fs::canonicalize(&path).is_ok_and(|to| !to.starts_with(top)) {
                 let name = path.strip_prefix(top).unwrap_or(&path).display();
@@ -141,10 +153,17 @@ mod tests {
         fs::create_dir(top.join("app")).unwrap();
         fs::write(top.join("a"), "").unwrap();
         std::os::unix::fs::symlink("../a", top.join("app/inside")).unwrap();
-        check_links(&top).unwrap();
+        check_folders(&top).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", top.join("app/outside")).unwrap();
-        let told = check_links(&top).unwrap_err().to_string();
+        let told = check_folders(&top).unwrap_err().to_string();
         assert!(told.contains("app/outside"), "{told}");
+        fs::remove_file(top.join("app/outside")).unwrap();
+        fs::write(top.join("app/HEAD"), "ref: refs/heads/main").unwrap();
+        fs::create_dir(top.join("app/objects")).unwrap();
+        check_folders(&top).unwrap();
+        fs::create_dir(top.join("app/refs")).unwrap();
+        let told = check_folders(&top).unwrap_err().to_string();
+        assert!(told.contains("'app'"), "{told}");
 
         let text = |more: &str| {
             format!("service: shop\n{more}\ndestinations: {{production: {{hosts: [192.0.2.1]}}}}\n")

@@ -17,9 +17,20 @@ const INHERITED: [&str; 5] =
 /// How SSH is used: it asks nobody, and talks to no host that isn't known. Overridden by `GIT_SSH_COMMAND`.
 const SSH: &str = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes";
 
-/// Settings of ours: nothing of the machine's own hooks runs, and no transport that is a command.
-const SETTINGS: [&str; 3] =
-    ["core.hooksPath=/dev/null", "protocol.ext.allow=never", "advice.detachedHead=false"];
+/// Settings of ours: nothing of the machine's own hooks runs, and no transport that is a command. What is checked out is somebody else's: a
+/// folder in it that looks like a bare repository is none, and no command of its settings runs (git-config(1), `safe.bareRepository`).
+const SETTINGS: [&str; 5] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "safe.bareRepository=explicit",
+    "protocol.ext.allow=never",
+    "advice.detachedHead=false",
+];
+
+/// What a command of Git begins with in a folder whose files may be somebody else's, so that nothing in there runs.
+pub fn git_settings() -> impl Iterator<Item = &'static str> {
+    SETTINGS.into_iter().flat_map(|setting| ["-c", setting])
+}
 
 /// Lines of what Git said that go into an error: the first ones, as what follows is advice.
 const LINES: usize = 3;
@@ -55,9 +66,7 @@ impl Git {
         if let Some(agent) = &self.agent {
             command.env("SSH_AUTH_SOCK", agent);
         }
-        for setting in SETTINGS {
-            command.args(["-c", setting]);
-        }
+        command.args(git_settings());
         if let Some(folder) = folder {
             command.arg("-C").arg(folder);
         }

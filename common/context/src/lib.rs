@@ -17,6 +17,7 @@ pub use bulk::Bulk;
 pub use context::{Context, inside};
 pub use dockerfile::{advise, last_user};
 pub use error::Error;
+pub use git::git_settings;
 pub use repository::{Commit, Repository};
 pub use scratch::Scratch;
 

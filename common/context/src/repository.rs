@@ -71,6 +71,17 @@ impl Repository {
             .ok_or_else(|| Error::NoReference { url: self.url.clone(), reference: reference.to_owned() })
     }
 
+    /// The repository's main branch, by its name, and the commit that it is at now: what `HEAD` stands for, and no branch of that name.
+    ///
+    /// # Errors
+    /// A repository that can't be reached, whose `HEAD` is no branch, or whose server doesn't say which.
+    pub async fn main_branch(&self) -> Result<(String, Commit)> {
+        let arguments = ["ls-remote", "--quiet", "--symref", "--", self.url.as_str(), "HEAD"];
+        let listed = self.git.run(None, &arguments, "look into", &self.url).await?;
+        main_branch(&listed)
+            .ok_or_else(|| Error::NoReference { url: self.url.clone(), reference: "HEAD".to_owned() })
+    }
+
     /// Puts the files of a commit, with those of its submodules, into `files`, a folder that isn't there yet. Of the history
     /// nothing is fetched, where the server allows that. Answers where `folder`, a path in the repository, is now.
     ///
@@ -118,7 +129,7 @@ impl Repository {
         let run = async |arguments: &[&str], action| {
             self.git.run(Some(history), arguments, action, &self.url).await
         };
-        run(&["init", "--quiet", "--bare"], "prepare a copy of").await?;
+        run(&["init", "--quiet"], "prepare a copy of").await?;
         let wanted = format!("+{name}:refs/wanted");
         let fetch = ["fetch", "--quiet", "--no-tags", "--filter=blob:none", "--", &self.url, &wanted];
         run(&fetch, "fetch the history of").await?;
@@ -149,7 +160,16 @@ fn without_password(url: &str) -> String {
     }
 }
 
-/// What a name means in the list that `git ls-remote` prints: it lists all names that end so.
+/// What `git ls-remote --symref` says of `HEAD`: it also lists all names that end so.
+fn main_branch(listed: &str) -> Option<(String, Commit)> {
+    let lines = listed.lines().filter_map(|line| line.split_once('\t'));
+    let own: Vec<&str> = lines.filter(|(_, name)| *name == "HEAD").map(|(what, _)| what).collect();
+    let branch = own.iter().find_map(|what| what.strip_prefix("ref: refs/heads/"))?;
+    Some((branch.to_owned(), own.iter().find_map(|what| Commit::parse(what))?))
+}
+
+/// What a name means in the list that `git ls-remote` prints: it lists all names that end so. `HEAD` is that of the repository, as whoever
+/// may push could have a branch or tag called so.
 fn named(listed: &str, reference: &str) -> Option<Commit> {
     let wanted = [
         format!("refs/heads/{reference}"),
@@ -162,7 +182,8 @@ fn named(listed: &str, reference: &str) -> Option<Commit> {
         let mut lines = listed.lines().filter_map(|line| line.split_once('\t'));
         lines.find(|(_, listed)| listed == name).and_then(|(commit, _)| Commit::parse(commit))
     };
-    wanted.iter().find_map(find)
+    let own = (reference == "HEAD").then(|| find(&reference.to_owned())).flatten();
+    own.or_else(|| wanted.iter().find_map(find))
 }
 
 #[cfg(test)]
@@ -180,6 +201,7 @@ mod tests {
             ("d", "refs/tags/v1"),
             ("e", "refs/tags/v1^{}"),
             ("f", "refs/tags/main"),
+            ("8", "refs/heads/HEAD"),
         ]
         .map(|(digit, name)| format!("{}\t{name}", digits(digit)))
         .join("\n");

@@ -94,6 +94,26 @@ async fn a_commit_is_found_by_its_names_and_its_files_are_those_of_then() {
 }
 
 #[tokio::test]
+async fn a_branch_that_is_called_head_is_not_what_the_repository_has_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    git(here, &["init", "--quiet"]);
+    let first = commit(here, &[("version", "1")]);
+    let repository = Repository::new(here.to_str().unwrap(), LIMIT);
+    let is_first = (String::from("main"), Commit::parse(&first).unwrap());
+    assert_eq!(repository.main_branch().await.unwrap(), is_first);
+    git(here, &["checkout", "--quiet", "-b", "drafts"]);
+    let second = commit(here, &[("version", "2")]);
+    git(here, &["update-ref", "refs/heads/HEAD", &second]);
+    git(here, &["update-ref", "refs/tags/HEAD", &second]);
+    git(here, &["symbolic-ref", "HEAD", "refs/heads/main"]);
+    assert_eq!(repository.main_branch().await.unwrap(), is_first);
+    assert_eq!(repository.resolve("HEAD").await.unwrap(), is_first.1);
+    git(here, &["checkout", "--quiet", "--detach", "--force"]);
+    assert!(matches!(repository.main_branch().await, Err(Error::NoReference { .. })));
+}
+
+#[tokio::test]
 async fn a_folder_that_leads_out_of_the_repository_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
