@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cutover_bus::{DecideError, TakenRequest};
 use cutover_core::{
-    Answer, Decision, DeploymentId, Plan, QueuePolicy, Refused, Request, Service, ServiceKey, Turn,
+    Answer, Decision, DeploymentId, Newest, Plan, QueuePolicy, Refused, Request, Service, ServiceKey, Turn,
 };
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -42,6 +42,23 @@ struct Waiting {
     tries: u32,
 }
 
+/// The newest request of the service that has led to something, as far as the answers were read.
+#[derive(Clone)]
+struct Seen {
+    newest: Newest,
+    from: u64,
+}
+
+impl Seen {
+    /// Reads on, and answers which later request has taken the place of one that waits.
+    async fn instead_of(&mut self, one: &TakenRequest) -> Result<Option<String>, cutover_bus::Error> {
+        let (answers, from) = one.answers(self.from).await?;
+        self.from = from;
+        answers.into_iter().for_each(|answered| self.newest.see(answered));
+        Ok(self.newest.instead_of(one.sequence).map(str::to_owned))
+    }
+}
+
 impl Desk {
     /// Carries out what comes for one service, until no more can come.
     ///
@@ -53,6 +70,7 @@ impl Desk {
         mut coming: mpsc::UnboundedReceiver<TakenRequest>,
     ) {
         let mut waiting: Vec<Waiting> = Vec::new();
+        let mut seen = Seen { newest: Newest::default(), from: 1 };
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -69,7 +87,7 @@ impl Desk {
             }
             hold(&waiting).await;
             while !waiting.is_empty() {
-                match Box::pin(self.step(&key, &mut waiting)).await {
+                match Box::pin(self.step(&key, &mut waiting, &mut seen)).await {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
@@ -82,7 +100,12 @@ impl Desk {
     }
 
     /// Does what comes first; false: nothing can be done now.
-    async fn step(&self, key: &ServiceKey, waiting: &mut Vec<Waiting>) -> Result<bool, cutover_bus::Error> {
+    async fn step(
+        &self,
+        key: &ServiceKey,
+        waiting: &mut Vec<Waiting>,
+        seen: &mut Seen,
+    ) -> Result<bool, cutover_bus::Error> {
         let log = self.session.journal.service(key).await?;
         // It was accepted, and whoever had it then is gone.
         if let Some(known) = waiting.iter().position(|one| is_known(log.service(), &one.deployment)) {
@@ -90,7 +113,12 @@ impl Desk {
                 waiting.get(known).map_or(Answer::Nothing, |one| Answer::Accepted(one.deployment.clone()));
             return self.answer_at(waiting, known, answer).await;
         }
-        // Nothing gives way to what isn't done anyway.
+        // The first is the oldest.
+        if let Some(one) = waiting.first()
+            && let Some(by) = seen.instead_of(&one.taken).await?
+        {
+            return self.answer_at(waiting, 0, Answer::Superseded(by)).await;
+        }
         for (index, Waiting { taken, .. }) in waiting.iter().enumerate() {
             if let Err(why) = self.repositories.source(&taken.request.key, &taken.request.occasion) {
                 return self.answer_at(waiting, index, Answer::Refused(why)).await;
@@ -99,10 +127,6 @@ impl Desk {
         let policies: Vec<QueuePolicy> = waiting.iter().map(|one| one.taken.request.policy).collect();
         match Turn::of(&policies, log.service().running().is_some()) {
             Turn::Wait => Ok(false),
-            Turn::Superseded { index, by } => {
-                let by = waiting.get(by).map(|one| one.taken.request.id()).unwrap_or_default();
-                self.answer_at(waiting, index, Answer::Superseded(by)).await
-            }
             Turn::Rejected(index) => {
                 let why = "a deployment runs, and the source says to reject what comes then".to_owned();
                 self.answer_at(waiting, index, Answer::Refused(why)).await
@@ -110,7 +134,7 @@ impl Desk {
             Turn::CarryOut(index) => {
                 let Some(one) = waiting.get(index) else { return Ok(false) };
                 let answer = {
-                    let carried = self.carry_out(one);
+                    let carried = self.carry_out(one, seen.clone());
                     tokio::pin!(carried);
                     loop {
                         tokio::select! { done = &mut carried => break done, () = sleep(LOOK) => hold(waiting).await }
@@ -145,7 +169,7 @@ impl Desk {
     }
 
     /// Carries a request out, on the way that `cutover deploy` goes.
-    async fn carry_out(&self, one: &Waiting) -> anyhow::Result<Answer> {
+    async fn carry_out(&self, one: &Waiting, mut seen: Seen) -> anyhow::Result<Answer> {
         let request = &one.taken.request;
         let source = match self.repositories.source(&request.key, &request.occasion) {
             Ok(source) => source,
@@ -161,6 +185,10 @@ impl Desk {
         let Some(plan) = planned else { return Ok(Answer::Nothing) };
         // Always the same: a request that comes again after a crash is known by it.
         let plan = Plan { deployment: one.deployment.clone(), ..plan };
+        // Another `cutover serve` may have been faster with a later one.
+        if let Some(by) = seen.instead_of(&one.taken).await? {
+            return Ok(Answer::Superseded(by));
+        }
         let accepted = Decision::Accepted(Box::new(plan));
         self.session.journal.decide(&mut log, accepted).await.map_err(crate::decide::refused)?;
         Ok(Answer::Accepted(one.deployment.clone()))
@@ -188,13 +216,17 @@ impl Desk {
     }
 }
 
-/// Takes a request in; one that comes again takes its own place, as the message before holds nothing any more.
+/// Takes a request in, in the order in which they were stored: what somebody else has let go of comes later. One that comes again takes
+/// its own place, as the message before holds nothing any more.
 fn queue(waiting: &mut Vec<Waiting>, taken: TakenRequest) {
     let id = taken.request.id();
     match waiting.iter_mut().find(|one| one.taken.request.id() == id) {
         Some(one) => one.taken = taken,
         None => match planning::id_of(taken.at, &id) {
-            Ok(deployment) => waiting.push(Waiting { taken, deployment, tries: 0 }),
+            Ok(deployment) => {
+                let place = waiting.partition_point(|one| one.taken.sequence < taken.sequence);
+                waiting.insert(place, Waiting { taken, deployment, tries: 0 });
+            }
             Err(error) => tracing::error!(request = id, %error, "a request is left alone"),
         },
     }
@@ -221,7 +253,14 @@ fn may_pass(error: &anyhow::Error) -> bool {
         );
         let git =
             cause.downcast_ref::<cutover_context::Error>().is_some_and(cutover_context::Error::retryable);
+        let store = cause.downcast_ref::<cutover_store::Error>().is_some_and(cutover_store::Error::retryable);
+        let intake =
+            cause.downcast_ref::<cutover_intake::Error>().is_some_and(cutover_intake::Error::retryable);
         let own = cause.downcast_ref::<Error>();
-        bus || decided || git || matches!(own, Some(Error::NoWorkers(_) | Error::Running { .. }))
+        bus || decided
+            || git
+            || store
+            || intake
+            || matches!(own, Some(Error::NoWorkers(_) | Error::Running { .. }))
     })
 }

@@ -26,6 +26,8 @@ pub struct TakenRequest {
     pub request: Request,
     /// When it was stored, by the server's clock.
     pub at: Timestamp,
+    /// Its place among all requests.
+    pub sequence: u64,
     journal: Journal,
     message: jetstream::Message,
 }
@@ -98,8 +100,10 @@ impl Requests {
             let read = serde_json::from_slice::<Request>(&message.payload);
             match read.ok().filter(|request| message.subject.as_str() == request.subject()) {
                 Some(request) => {
-                    let at = message.info().map(|info| published(&info)).unwrap_or_default();
-                    return Ok(Some(TakenRequest { request, at, journal: self.journal.clone(), message }));
+                    let place = message.info().map(|info| (published(&info), info.stream_sequence));
+                    let (at, sequence) = place.unwrap_or_default();
+                    let journal = self.journal.clone();
+                    return Ok(Some(TakenRequest { request, at, sequence, journal, message }));
                 }
                 None => {
                     tracing::error!(subject = %message.subject, "what is no request is left out");
@@ -121,13 +125,27 @@ impl TakenRequest {
         }
     }
 
+    /// What became of requests for the same service, from a place in the stream on, and where the next one may stand.
+    ///
+    /// # Errors
+    /// A bus that doesn't answer.
+    pub async fn answers(&self, mut from: u64) -> Result<(Vec<Answered>, u64), Error> {
+        let (subject, mut answers) = (self.request.answer_subject(), Vec::new());
+        loop {
+            let part = Stored::part(self.journal.bus(), TRIGGER, from, &subject).await?;
+            let Some(last) = part.last() else { return Ok((answers, from)) };
+            from = last.sequence + 1;
+            answers.extend(part.iter().filter_map(|stored| serde_json::from_slice(&stored.content).ok()));
+        }
+    }
+
     /// Writes down what has become of it, and only then is it over.
     ///
     /// # Errors
     /// A bus that doesn't answer: then it comes again.
     pub async fn answer(&self, answer: Answer) -> Result<(), Error> {
         const DOING: &str = "writing down what became of a request";
-        let answered = Answered { request: self.request.id(), answer };
+        let answered = Answered::new(&self.request, self.sequence, answer);
         let id = format!("{}/answer", answered.request);
         store(self.journal.bus(), DOING, Message::new(self.request.answer_subject(), &id, &answered)?)
             .await?;

@@ -129,7 +129,7 @@ pub use rehearsal::{Hazard, HeldLock, RehearsalTerms, Rehearsed};
 pub use release::{BuildContext, GitSource, PrivateImage, Release, Settings, Soak, Source, Timeouts};
 pub use repository::Repository;
 pub use request::{
-    Answer, Answered, InvalidRequest, Occasion, QueuePolicy, Ref, Request, Turn, UnknownQueuePolicy,
+    Answer, Answered, InvalidRequest, Newest, Occasion, QueuePolicy, Ref, Request, Turn, UnknownQueuePolicy,
 };
 pub use resources::{Gpus, Resources, Ulimit};
 pub use role::Role;

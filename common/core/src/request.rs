@@ -178,6 +178,55 @@ pub struct Answered {
     pub request: String,
     /// What became of it.
     pub answer: Answer,
+    /// Its place among all requests: the sequence at which it was stored. None of what an earlier version has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+}
+
+/// The newest request of a service that has led to something: what was asked for before it is not carried out any more, as it would bring an
+/// older state back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newest(Option<(u64, String)>);
+
+impl Answered {
+    /// What became of a request that was stored at a sequence. A reason that is too long is cut off, as the bus wouldn't take it.
+    pub fn new(request: &Request, sequence: u64, answer: Answer) -> Self {
+        let answer = match answer {
+            Answer::Refused(why) => Answer::Refused(beginning(why)),
+            answer => answer,
+        };
+        Self { request: request.id(), answer, sequence: Some(sequence) }
+    }
+}
+
+impl Newest {
+    /// Takes an answer in.
+    pub fn see(&mut self, answered: Answered) {
+        let Answered { request, answer: Answer::Accepted(_) | Answer::Nothing, sequence: Some(sequence) } =
+            answered
+        else {
+            return;
+        };
+        if self.0.as_ref().is_none_or(|(newest, _)| *newest < sequence) {
+            self.0 = Some((sequence, request));
+        }
+    }
+
+    /// The id of the later request that has taken the place of the one at a sequence.
+    pub fn instead_of(&self, sequence: u64) -> Option<&str> {
+        self.0.as_ref().filter(|(newest, _)| *newest > sequence).map(|(_, request)| request.as_str())
+    }
+}
+
+/// The longest reason that is written down, in bytes.
+const REASON: usize = 2000;
+
+fn beginning(mut text: String) -> String {
+    if text.len() > REASON {
+        text.truncate(text.floor_char_boundary(REASON));
+        text.push('…');
+    }
+    text
 }
 
 /// What becomes of a request.
@@ -197,13 +246,6 @@ pub enum Answer {
 /// What is to be done about the requests of a service that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// The one in this place gives way to the last one.
-    Superseded {
-        /// Which.
-        index: usize,
-        /// For which.
-        by: usize,
-    },
     /// The one in this place is refused, as a deployment runs.
     Rejected(usize),
     /// The one in this place is carried out.
@@ -214,21 +256,17 @@ pub enum Turn {
 
 impl Turn {
     /// What comes first, of requests with these policies, in the order in which they came; `is_running`: a deployment of the service runs.
+    /// The newest of those that supersede comes before the others of them, which stay until it was accepted: if it is refused,
+    /// the one before has its turn.
     pub fn of(waiting: &[QueuePolicy], is_running: bool) -> Self {
-        let places = |policy| {
-            waiting.iter().enumerate().filter(move |(_, own)| **own == policy).map(|(index, _)| index)
-        };
-        let supersedes = QueuePolicy::Supersede;
-        if let (Some(index), Some(by)) = (places(supersedes).next(), places(supersedes).next_back())
-            && index != by
-        {
-            return Self::Superseded { index, by };
+        if is_running {
+            let rejected = waiting.iter().position(|policy| *policy == QueuePolicy::Reject);
+            return rejected.map_or(Self::Wait, Self::Rejected);
         }
-        match places(QueuePolicy::Reject).next() {
-            Some(rejected) if is_running => Self::Rejected(rejected),
-            _ if is_running || waiting.is_empty() => Self::Wait,
-            _ => Self::CarryOut(0),
-        }
+        let newest = waiting.iter().rposition(|policy| *policy == QueuePolicy::Supersede);
+        let mut all = waiting.iter().enumerate();
+        let first = all.find(|(index, policy)| **policy != QueuePolicy::Supersede || newest == Some(*index));
+        first.map_or(Self::Wait, |(index, _)| Self::CarryOut(index))
     }
 }
 
@@ -327,13 +365,45 @@ mod tests {
             (&[Queue, Queue], false, Turn::CarryOut(0)),
             (&[Queue, Queue], true, Turn::Wait),
             (&[Supersede], true, Turn::Wait),
-            (&[Supersede, Queue, Supersede, Supersede], true, Turn::Superseded { index: 0, by: 3 }),
-            (&[Queue, Supersede, Supersede], false, Turn::Superseded { index: 1, by: 2 }),
+            (&[Supersede, Queue, Supersede, Supersede], true, Turn::Wait),
+            (&[Supersede, Queue, Supersede, Supersede], false, Turn::CarryOut(1)),
+            (&[Supersede, Supersede, Supersede, Queue], false, Turn::CarryOut(2)),
+            (&[Queue, Supersede, Supersede], false, Turn::CarryOut(0)),
             (&[Queue, Supersede], false, Turn::CarryOut(0)),
             (&[Queue, Reject], true, Turn::Rejected(1)),
             (&[Reject, Reject], false, Turn::CarryOut(0)),
         ] {
             assert_eq!(Turn::of(waiting, is_running), turn, "{waiting:?} {is_running}");
+        }
+    }
+
+    #[test]
+    fn what_came_before_the_newest_that_was_accepted_gives_way() {
+        let request: Request = serde_json::from_str(PUBLISHED).unwrap();
+        let mut newest = Newest::default();
+        assert_eq!(newest.instead_of(0), None);
+        for (sequence, answer) in [
+            (5, Answer::Nothing),
+            (3, Answer::Nothing),
+            (8, Answer::Refused("no".to_owned())),
+            (9, Answer::Superseded("shop/1".to_owned())),
+        ] {
+            newest.see(Answered::new(&request, sequence, answer));
+        }
+        // As an earlier version wrote it.
+        newest.see(serde_json::from_str(r#"{"request":"shop/0","answer":"nothing"}"#).unwrap());
+        let id = request.id();
+        assert_eq!([4, 5, 6].map(|sequence| newest.instead_of(sequence)), [Some(id.as_str()), None, None]);
+    }
+
+    #[test]
+    fn a_reason_without_end_is_cut_off() {
+        let request: Request = serde_json::from_str(PUBLISHED).unwrap();
+        for why in ["no".to_owned(), "ö".repeat(20_000), format!("a{}", "ö".repeat(20_000))] {
+            let answered = Answered::new(&request, 1, Answer::Refused(why.clone()));
+            let Answer::Refused(said) = answered.answer else { unreachable!() };
+            assert!(said.len() < 2010 && why.starts_with(said.trim_end_matches('…')), "{}", said.len());
+            assert_eq!(said == why, why.len() < 2000);
         }
     }
 
