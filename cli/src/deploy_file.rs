@@ -1,5 +1,6 @@
 //! The deploy file of a project, in whichever dialect it is written, with the files beside it that count.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use cutover_core::{DeployFile, DeployFileError};
 use cutover_dialect::{Dialect, Fate, File, Line, Surroundings, Translation};
 
 use crate::error::Error;
+use crate::serve::leads_out;
 
 /// The file that is meant unless another one is named, and what is taken in its place where there is none.
 pub(crate) const USUAL: &str = "cutover.yaml";
@@ -52,7 +54,10 @@ pub(crate) fn to_import() -> Option<&'static Path> {
 /// # Errors
 /// No file, or one that is wrong.
 pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
-    read_by(named, &Around { variable: &|name| std::env::var(name).ok(), commit: &commit })
+    read_by(
+        named,
+        &Around { variable: &|name| std::env::var(name).ok(), commit: &commit, only_inside: false },
+    )
 }
 
 /// The same of a file that somebody has written who isn't present: variables that it names have no value, and Git isn't asked
@@ -61,13 +66,15 @@ pub(crate) fn read(named: &Path) -> anyhow::Result<Found> {
 /// # Errors
 /// The same.
 pub(crate) fn read_unattended(named: &Path, commit: &str) -> anyhow::Result<Found> {
-    read_by(named, &Around { variable: &|_| None, commit: &|_| Some(commit.to_owned()) })
+    read_by(named, &Around { variable: &|_| None, commit: &|_| Some(commit.to_owned()), only_inside: true })
 }
 
 /// What a file in another dialect may ask for that doesn't lie beside it.
 struct Around<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     commit: &'a dyn Fn(&Path) -> Option<String>,
+    /// Whether no file is read that the file names outside of its folder.
+    only_inside: bool,
 }
 
 fn read_by(named: &Path, around: &Around<'_>) -> anyhow::Result<Found> {
@@ -107,7 +114,7 @@ pub(crate) fn translated<T>(
     wanted: &Wanted,
     then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let around = Around { variable: &|name| std::env::var(name).ok(), commit: &commit };
+    let around = Around { variable: &|name| std::env::var(name).ok(), commit: &commit, only_inside: false };
     translated_by(path, text, dialect, wanted, &around, then)
 }
 
@@ -116,11 +123,18 @@ fn translated_by<T>(
     text: String,
     dialect: Dialect,
     wanted: &Wanted,
-    Around { variable, commit }: &Around<'_>,
+    Around { variable, commit, only_inside }: &Around<'_>,
     then: impl FnOnce(Translation<'_>, &Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let folder = folder(path, dialect);
-    let inside = |path: &str| fs::read_to_string(folder.join(path)).ok();
+    let outside = RefCell::new(None);
+    let inside = |path: &str| {
+        if *only_inside && leads_out(path) {
+            outside.replace(Some(path.to_owned()));
+            return None;
+        }
+        fs::read_to_string(folder.join(path)).ok()
+    };
     let around = Surroundings { text_of: &inside, variable: *variable, commit: commit(&folder) };
     let file = File { name: path.display().to_string(), text };
     let translation = match dialect {
@@ -128,7 +142,14 @@ fn translated_by<T>(
         Dialect::Compose => cutover_dialect::compose(&file, wanted, &around),
         Dialect::Kamal | Dialect::Native => cutover_dialect::kamal(&file, &overlays(path)?, &around),
     };
-    then(translation?, &folder)
+    let read = translation.map_err(Into::into).and_then(|translation| then(translation, &folder));
+    match outside.take() {
+        Some(path) => Err(Error::Unattended(format!(
+            "'{path}', which the deploy file has read, leads out of the repository, and nobody is present"
+        ))
+        .into()),
+        None => read,
+    }
 }
 
 /// The dialect of a file. One that is called as ours is ours, so that what is wrong with it is told in our words; one that is called as
@@ -273,6 +294,24 @@ mod tests {
         let shows = |found: anyhow::Result<Found>| format!("{found:?}").contains("cutover-cli");
         assert!(shows(read(&file)));
         assert!(!shows(read_unattended(&file, "0a")));
+    }
+
+    #[test]
+    fn a_file_of_somebody_absent_reads_nothing_outside_of_its_folder() {
+        let all = project(&[
+            ("secrets", "TOKEN=hunter2\n"),
+            ("hooks/pre-deploy", "#!/bin/sh\n"),
+            ("shop/.kamal/secrets", "TOKEN=$TOKEN\n"),
+        ]);
+        let file = all.path().join("shop/config/deploy.yml");
+        fs::create_dir(file.parent().unwrap()).unwrap();
+        let whole = format!("hooks_path: {}\n", all.path().join("hooks").display());
+        for more in ["secrets_path: ../secrets\n", "hooks_path: ../hooks\n", &whole] {
+            fs::write(&file, format!("{KAMAL}{more}")).unwrap();
+            read(&file).unwrap();
+            let told = read_unattended(&file, "0a").unwrap_err().to_string();
+            assert!(told.contains("leads out of the repository"), "{more}: {told}");
+        }
     }
 
     #[test]

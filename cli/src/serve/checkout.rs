@@ -9,6 +9,8 @@ use cutover_core::{
     Hooks, ImageSource, MigrationSource, ModelSource, NeededSecret, Occasion, Ref, ServiceKey, Target,
 };
 
+use cutover_store::{BucketAddress, Location};
+
 use super::repositories::{Source, leads_out};
 use crate::args::Global;
 use crate::error::Error;
@@ -37,6 +39,8 @@ impl Checkout {
         options: &Global,
     ) -> anyhow::Result<Self> {
         let repository = Repository::new(&source.url, LIMIT);
+        let repository =
+            if source.submodules == Some(true) { repository } else { repository.without_submodules() };
         let scratch = Scratch::new()?;
         let commit = match occasion {
             Occasion::Commit { id, of, .. } => {
@@ -52,13 +56,21 @@ impl Checkout {
                 }
                 commit
             }
-            Occasion::Image { .. } | Occasion::Object { .. } => repository.resolve("HEAD").await?,
+            Occasion::Image { .. } | Occasion::Object { .. } => {
+                let (branch, commit) = repository.main_branch().await?;
+                source.check_branch(&branch).map_err(Error::Unattended)?;
+                commit
+            }
         };
         let folder = repository.checkout(&commit, &scratch.folder().join("files"), "").await?;
         // What it was fetched by is in there, and nobody looks into it any more.
         let own = folder.join(".git");
         fs::remove_dir_all(&own).map_err(Error::io("remove", &own))?;
         check_folders(&folder)?;
+        if source.submodules.is_none() && folder.join(".gitmodules").symlink_metadata().is_ok() {
+            let why = "the repository has submodules, from wherever a commit says: write in the file of repositories `submodules: true` to have them fetched, or `submodules: false` to do without";
+            return Err(Error::Unattended(why.to_owned()).into());
+        }
         let options = Global {
             file: folder.join(&source.file),
             destination: Some(key.destination.as_str().to_owned()),
@@ -93,10 +105,23 @@ fn check(target: &Target, key: &ServiceKey) -> Result<(), Error> {
         return Err(Error::Unattended(why.to_owned()));
     }
     let images = target.sidecars.iter().map(|sidecar| &sidecar.source).chain([&target.image]);
-    let contexts = images.filter_map(|image| match image {
-        ImageSource::Builder { context, .. } => Some(context),
-        ImageSource::Existing(_) | ImageSource::Private(_) => None,
-    });
+    let mut contexts = Vec::new();
+    for image in images {
+        let ImageSource::Builder { context, git, .. } = image else { continue };
+        contexts.push(context);
+        if let Some(url) = git.as_ref().and_then(|git| git.url.as_ref())
+            && !is_elsewhere(url)
+        {
+            return Err(Error::Unattended(format!(
+                "builder.git.url is '{url}', a folder of this machine, and nobody is present: write https:// or ssh://"
+            )));
+        }
+    }
+    for model in &target.models {
+        if let ModelSource::Bucket(text) = &model.source {
+            check_bucket(text)?;
+        }
+    }
     let models = target.models.iter().filter_map(|model| match &model.source {
         ModelSource::Folder(path) => Some(path),
         ModelSource::Bucket(_) | ModelSource::Web { .. } => None,
@@ -104,11 +129,30 @@ fn check(target: &Target, key: &ServiceKey) -> Result<(), Error> {
     let migrations = target.migrations.iter().map(|source| match source {
         MigrationSource::Folder(path) | MigrationSource::Rails(path) => path,
     });
-    match contexts.chain(models).chain(migrations).find(|path| leads_out(path)) {
+    match contexts.into_iter().chain(models).chain(migrations).find(|path| leads_out(path)) {
         Some(path) => {
             Err(Error::Unattended(format!("'{path}' in the deploy file leads out of the repository")))
         }
         None => Ok(()),
+    }
+}
+
+/// Whether a URL of Git's is one of another machine.
+fn is_elsewhere(url: &str) -> bool {
+    match url.split_once("://") {
+        Some((scheme, _)) => ["https", "http", "ssh", "git"].contains(&scheme),
+        // As in git@example.com:shop.git; with a slash before the colon it is a path.
+        None => url.split_once(':').is_some_and(|(host, _)| !host.is_empty() && !host.contains('/')),
+    }
+}
+
+/// Refuses a bucket that this machine's credentials would be sent for to where the deploy file says, or that a file of it is read for.
+fn check_bucket(text: &str) -> Result<(), Error> {
+    match text.parse() {
+        Ok(Location::Bucket(BucketAddress { credentials: None, endpoint: None, .. })) => Ok(()),
+        _ => Err(Error::Unattended(format!(
+            "the source of a model, '{text}', has `credentials` or `endpoint`, and nobody is present: leave them out, and set AWS_ENDPOINT_URL for `cutover serve`"
+        ))),
     }
 }
 
@@ -170,11 +214,23 @@ mod tests {
         };
         let target = |more: &str| DeployFile::parse(&text(more), "x").unwrap().destination(None).unwrap();
         let shop = target("").key;
-        check(&target("builder: {context: app}"), &shop).unwrap();
+        for more in [
+            "builder: {context: app}",
+            "builder: {git: {url: 'git@example.com:shop.git'}}",
+            "builder: {git: {url: 'https://example.com/shop.git'}}",
+            "models: {minilm: {source: 's3://m/a?region=eu-west-1'}}",
+        ] {
+            check(&target(more), &shop).unwrap();
+        }
         for (more, what) in [
             ("builder: {context: ../other}", "../other"),
             ("models: {minilm: {source: 'file:/var/lib/secret'}}", "/var/lib/secret"),
             ("hooks: {before_deploy: 'touch /tmp/x'}", "hooks"),
+            ("builder: {git: {url: 'file:///srv/other.git'}}", "file:///srv/other.git"),
+            ("builder: {git: {url: /srv/other.git}}", "/srv/other.git"),
+            ("builder: {git: {url: 'other/a:b'}}", "other/a:b"),
+            ("models: {minilm: {source: 's3://m/a?endpoint=https://example.com'}}", "example.com"),
+            ("models: {minilm: {source: 's3://m/a?credentials=/root/.aws/credentials'}}", "credentials"),
             ("env: {secret: {TOKEN: 'cmd://pass show token'}}", "env.secret.TOKEN: cmd://pass"),
         ] {
             let told = check(&target(more), &shop).unwrap_err().to_string();

@@ -6,4 +6,4 @@ mod desk;
 mod repositories;
 
 pub(crate) use desk::Desk;
-pub(crate) use repositories::Repositories;
+pub(crate) use repositories::{Repositories, leads_out};

@@ -26,6 +26,8 @@ pub(crate) struct Source {
     pub(crate) url: String,
     /// The deploy file in it.
     pub(crate) file: String,
+    /// Whether submodules are fetched, from wherever a commit says; none: it isn't said, and a commit that has some isn't deployed.
+    pub(crate) submodules: Option<bool>,
     destinations: Vec<DestinationName>,
     branches: Vec<GlobMatcher>,
     tags: Vec<GlobMatcher>,
@@ -73,24 +75,23 @@ impl Repositories {
         let source = source.ok_or_else(|| {
             format!("the file of repositories has no service {} for {}", key.service, key.destination)
         })?;
-        let is_one =
-            |patterns: &[GlobMatcher], name: &str| patterns.iter().any(|pattern| pattern.is_match(name));
         match occasion {
-            Occasion::Commit { of: Ref::Branch(name), .. } if !is_one(&source.branches, name) => {
-                Err(format!("by the file of repositories branch {name} is not deployed"))
-            }
+            Occasion::Commit { of: Ref::Branch(name), .. } => source.check_branch(name)?,
             Occasion::Commit { of: Ref::Tag(name), .. } if !is_one(&source.tags, name) => {
-                Err(format!("by the file of repositories tag {name} is not deployed"))
+                return Err(format!("by the file of repositories tag {name} is not deployed"));
             }
-            _ => Ok(source),
+            _ => {}
         }
+        Ok(source)
     }
 }
 
 impl Source {
     fn of(mut section: Section<'_>, problems: &mut Problems) -> Option<Self> {
-        let text = |text: &str| Ok::<_, std::convert::Infallible>(text.to_owned());
-        let url = section.required("url", text, problems);
+        if let Some(node) = section.node("url") {
+            problems.hide(node);
+        }
+        let url = section.required("url", without_password, problems);
         let file = section.value("file", inside, problems).unwrap_or_else(|| USUAL.to_owned());
         if section.lacks("destinations") {
             problems.add(Problem::new(&section.path_of("destinations"), section.place, "missing"));
@@ -98,9 +99,37 @@ impl Source {
         let destinations = list(&mut section, "destinations", str::parse, problems);
         let (branches, tags) =
             (list(&mut section, "branches", glob, problems), list(&mut section, "tags", glob, problems));
+        let submodules = section.value("submodules", str::parse::<bool>, problems);
         section.done(problems);
-        Some(Self { url: url?, file, destinations, branches, tags })
+        Some(Self { url: url?, file, submodules, destinations, branches, tags })
     }
+
+    /// Whether a branch is deployed.
+    ///
+    /// # Errors
+    /// That it isn't.
+    pub(crate) fn check_branch(&self, name: &str) -> Result<(), String> {
+        let why = || format!("by the file of repositories branch {name} is not deployed");
+        is_one(&self.branches, name).then_some(()).ok_or_else(why)
+    }
+}
+
+fn is_one(patterns: &[GlobMatcher], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.is_match(name))
+}
+
+/// A URL without a password: it stands in arguments of processes and in errors. It isn't repeated.
+fn without_password(text: &str) -> Result<String, &'static str> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("ssh", ""));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    // Of a URL that isn't ssh, what stands for the user may be a token.
+    if user.contains(':') || (scheme != "ssh" && !user.is_empty()) {
+        return Err(
+            "there is a password or a token in it, for others to read: write it without, and give the password to a credential helper of Git (gitcredentials(7))",
+        );
+    }
+    Ok(text.to_owned())
 }
 
 fn list<T, E: std::fmt::Display>(
@@ -123,7 +152,7 @@ fn inside(text: &str) -> Result<String, String> {
 }
 
 /// Whether a path leads, or may lead, out of where it begins. Links are not looked at.
-pub(super) fn leads_out(path: &str) -> bool {
+pub(crate) fn leads_out(path: &str) -> bool {
     use std::path::Component::{CurDir, Normal};
     !Path::new(path).components().all(|part| matches!(part, Normal(_) | CurDir))
 }
@@ -164,6 +193,13 @@ mod tests {
     }
 
     #[test]
+    fn a_user_of_ssh_is_no_password() {
+        for url in ["git@example.com:a/b.git", "ssh://git@example.com:22/a@b", "https://example.com/a:b@c"] {
+            assert_eq!(without_password(url), Ok(url.to_owned()));
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (text, told) in [
             ("", "repositories"),
@@ -174,8 +210,21 @@ mod tests {
             ),
             ("repositories:\n  shop: {destinations: [production]}\n", "repositories.shop.url: missing"),
             ("repositories:\n  shop: {url: a, branch: [main]}\n", "did you mean 'branches'?"),
+            (
+                "repositories:\n  shop: {url: 'https://a:hunter2@example.com/shop', destinations: [production]}\n",
+                "x:2:15: repositories.shop.url: there is a password",
+            ),
+            (
+                "repositories:\n  shop: {url: 'https://hunter2@example.com', destinations: [production]}\n",
+                "x:2:15: repositories.shop.url: there is a password",
+            ),
+            (
+                "repositories:\n  shop: {url: 'ssh://git:hunter2@example.com/a', destinations: [production]}\n",
+                "x:2:15: repositories.shop.url: there is a password",
+            ),
         ] {
             let error = Repositories::parse(text, "x").unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
             assert!(error.contains(told), "{text}: {error}");
         }
     }

@@ -13,6 +13,7 @@ use crate::{Error, Result};
 pub struct Repository {
     url: String,
     git: Git,
+    submodules: bool,
 }
 
 /// The full name of a commit: 40 hexadecimal digits, or 64 in a repository that uses SHA-256.
@@ -41,7 +42,13 @@ impl fmt::Display for Commit {
 impl Repository {
     /// The repository at `url`, in any form that Git understands. Each command of Git may take as long as `limit`.
     pub fn new(url: &str, limit: Duration) -> Self {
-        Self { url: url.to_owned(), git: Git { limit, agent: None, known_hosts: None } }
+        Self { url: url.to_owned(), git: Git { limit, agent: None, known_hosts: None }, submodules: true }
+    }
+
+    /// The same, without the files of its submodules: where those are fetched from is for whoever writes a commit to say.
+    pub const fn without_submodules(mut self) -> Self {
+        self.submodules = false;
+        self
     }
 
     /// The same, with the SSH agent at `socket` instead of the one of the environment.
@@ -103,7 +110,7 @@ impl Repository {
             run(&all, "fetch").await?;
         }
         run(&["checkout", "--quiet", "--detach", commit.as_str()], "check out a commit of").await?;
-        if files.join(".gitmodules").is_file() {
+        if self.submodules && files.join(".gitmodules").is_file() {
             let update = ["submodule", "--quiet", "update", "--init", "--recursive"];
             let shallow = [update.as_slice(), &["--depth=1"]].concat();
             if run(&shallow, "fetch the submodules of").await.is_err() {
