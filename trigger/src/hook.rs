@@ -17,6 +17,9 @@ const DIGITS: usize = 32;
 /// The longest text of a header that is kept, in bytes.
 const LONGEST: usize = 128;
 
+/// The largest request that is published, in bytes: the bus takes 16 KiB (`cutover-trigger`), with the headers.
+const LARGEST: usize = 15 << 10;
+
 /// A source that is listened to.
 pub(crate) struct Hook {
     name: SourceName,
@@ -82,7 +85,7 @@ impl Hook {
         };
         let is_text = |text: &&str| text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_graphic());
         let name = self.source.kind.delivery_header().and_then(|name| delivery.header(name)).filter(is_text);
-        Ok(Request {
+        let request = Request {
             source: self.name.clone(),
             event: event.id.map_or_else(of_the_body, Ok)?,
             delivery: name.map(str::to_owned),
@@ -90,6 +93,13 @@ impl Hook {
             key: self.source.key.clone(),
             policy: self.source.policy,
             occasion: event.occasion,
-        })
+        };
+        let size = serde_json::to_vec(&request).map_or(usize::MAX, |content| content.len());
+        if size > LARGEST {
+            return Err(Refusal::Body(format!(
+                "what is asked for has {size} bytes, more than {LARGEST}: its names are too long"
+            )));
+        }
+        Ok(request)
     }
 }

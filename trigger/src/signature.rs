@@ -15,6 +15,8 @@ use crate::refusal::Refusal;
 pub(crate) const WINDOW: u64 = 300;
 /// What a signing token of the Standard Webhooks begins with; the rest is the key in base 64.
 const TOKEN: &str = "whsec_";
+/// Signatures of a delivery that are looked at: while a key is replaced, there is one of each.
+const SIGNATURES: usize = 5;
 /// The shortest secret, in bytes: 128 bits, were they all random.
 const SHORTEST: usize = 16;
 
@@ -92,13 +94,16 @@ impl Key {
         let header = |name| delivery.header(name).ok_or(Refusal::Unsigned(name));
         let (signatures, id, time) =
             (header(SIGNATURE)?, header("webhook-id")?, header("webhook-timestamp")?);
+        // It costs nothing, and the code does: whoever sends lacks the secret, for all that is known yet.
+        is_now("webhook-timestamp", time, now)?;
         let key = self.token.as_ref().and_then(|token| hex::decode(token.expose()).ok());
-        let key = key.ok_or(Refusal::Forged(SIGNATURE))?;
         let parts = [id.as_bytes(), b".", time.as_bytes(), b".", delivery.body];
-        let one_is = signatures.split(' ').filter_map(|text| STANDARD.decode(text.strip_prefix("v1,")?).ok());
-        let mut verified = one_is.map(|said| verify(&key, &parts, &said, SIGNATURE));
-        verified.find(Result::is_ok).ok_or(Refusal::Forged(SIGNATURE))??;
-        is_now("webhook-timestamp", time, now)
+        let code = key.and_then(|key| mac(&key, &parts)).ok_or(Refusal::Forged(SIGNATURE))?;
+        let said = signatures.split(' ').filter_map(|text| text.strip_prefix("v1,")).take(SIGNATURES);
+        let mut said = said.filter_map(|text| STANDARD.decode(text).ok());
+        // What is cloned has the body in it already.
+        let is_so = said.any(|said| code.clone().verify_slice(&said).is_ok());
+        if is_so { Ok(()) } else { Err(Refusal::Forged(SIGNATURE)) }
     }
 
     /// Compared by their codes: that takes as long whatever is different, and however long it is.

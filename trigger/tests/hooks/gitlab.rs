@@ -59,6 +59,8 @@ async fn a_signing_token_vouches_for_id_time_and_body() {
     assert_eq!(deliver(&own, id, &time(1), PUSH).await, 403);
     assert_eq!(deliver(&own, id, &now, b"{}").await, 403);
     assert_eq!(deliver(own.trim_start_matches("v1,"), id, &now, PUSH).await, 403);
+    // So many that it isn't among those that are looked at.
+    assert_eq!(deliver(&format!("{}{own}", "v1,AAAA ".repeat(5)), id, &now, PUSH).await, 403);
     // The token alone, as a secret token, is none.
     let plain = scene.post("blog", &[("X-Gitlab-Token", &format!("whsec_{KEY}"))], PUSH).await;
     assert_eq!(plain.status, 401);

@@ -54,6 +54,20 @@ async fn a_delivery_of_before_is_refused_and_one_that_comes_again_is_the_same() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_bus_would_never_take_is_refused_for_good() {
+    let scene = Scene::start(SOURCES).await;
+    let image = |tag: &str| {
+        let image = format!(
+            "{{\"repository\":\"shop/web\",\"digest\":\"sha256:{}\",\"tag\":\"{tag}\"}}",
+            "0".repeat(64)
+        );
+        format!("{{\"id\":\"{}\",\"image\":{image}}}", tag.len())
+    };
+    assert_eq!(deliver(&scene, &time(0), &image(&"v".repeat(16 << 10))).await, 400);
+    assert_eq!(deliver(&scene, &time(0), &image(&"v".repeat(14 << 10))).await, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_that_is_not_clear_is_refused() {
     let scene = Scene::start(SOURCES).await;
     let digest = format!("sha256:{}", "0".repeat(64));
