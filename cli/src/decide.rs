@@ -48,7 +48,11 @@ pub(crate) async fn decide_between(
     console: Console,
 ) -> anyhow::Result<Exit> {
     // A hook may take its time, and the plan was made before.
-    let log = if hooks.before_deploy(plan).await? { session.journal.service(log.key()).await? } else { log };
+    let log = if hooks.before_deploy(plan).await? {
+        hooks.unless_interrupted(async { Ok(session.journal.service(log.key()).await?) }).await?
+    } else {
+        log
+    };
     let live = log.service().live().map(|live| &live.id);
     if matches!(decision, Decision::Accepted(_)) && live != plan.replaces.as_ref() {
         return Err(Error::Overtaken(log.key().clone()).into());

@@ -377,6 +377,7 @@ impl Error {
                 "it is run by its words, in the folder of the deploy file, where a script needs to be executable (chmod +x); or --skip-hooks".to_owned()
             }
             Self::Overtaken(_) => "see which: cutover status    then deploy again, if it is still meant".to_owned(),
+            Self::Hook { ending: Ending::Failed(_), .. } => "what it says is above; --skip-hooks deploys without it".to_owned(),
             Self::Hook { ending: Ending::TooLong(_), .. } => "give it longer: `hooks: {timeout: 30m}`; or --skip-hooks".to_owned(),
             Self::Dangerous(_) => {
                 "what is meant all the same has a line above it: -- cutover: allow=RULE reason=\"…\" (docs/migrations.md)".to_owned()

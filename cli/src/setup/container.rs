@@ -215,13 +215,16 @@ pub(crate) struct Ports {
     pub(crate) http: u16,
     /// With it; none: nowhere.
     pub(crate) https: Option<u16>,
+    /// Whether it answers somewhere else besides.
+    pub(crate) also: bool,
 }
 
 /// Where a proxy's container answers; none: it doesn't run, or drives another proxy.
 pub(super) fn ports(found: &ContainerInspectResponse) -> Option<Ports> {
     let carries = is_ours(found) && runs(found) && drive(found).is_none();
     let https = https(found).and_then(Https::port);
-    http_port(found).filter(|_| carries).map(|http| Ports { http, https })
+    let also = options(found, ALSO_HTTP).chain(options(found, ALSO_HTTPS)).next().is_some();
+    http_port(found).filter(|_| carries).map(|http| Ports { http, https, also })
 }
 
 /// Where a proxy's container was told to answer Prometheus.
@@ -337,11 +340,12 @@ mod tests {
     #[test]
     fn what_moves_is_told_where_it_was_and_known_by_where_it_is() {
         let also = |http, https| {
-            let proxy = ProxyContainer { also: Some(Ports { http, https }), ..wanted() };
+            let proxy = ProxyContainer { also: Some(Ports { http, https, also: false }), ..wanted() };
             let words = proxy.command();
             let told = words.iter().position(|word| word == ALSO_HTTP).map(|at| words[at + 1].clone());
             let https = words.iter().position(|word| word == ALSO_HTTPS).map(|at| words[at + 1].clone());
-            assert_eq!(ports(&found(&proxy)), Some(Ports { http: 80, https: Some(443) }));
+            let also = told.is_some() || https.is_some();
+            assert_eq!(ports(&found(&proxy)), Some(Ports { http: 80, https: Some(443), also }));
             (told, https)
         };
         let (http, https) = also(8080, Some(8443));

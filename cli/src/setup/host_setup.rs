@@ -42,6 +42,14 @@ impl HostSetup<'_> {
         result
     }
 
+    /// Sees that it could be done.
+    pub(super) async fn prepare(&self) -> Result<(), Error> {
+        self.machine.host().connect().await?;
+        Engine::of(self.machine.host(), self.image.architecture).await?;
+        self.take_up(&self.machine.host().docker().await?).await?;
+        self.load().await
+    }
+
     async fn steps(&self) -> Result<(), Error> {
         self.machine.host().connect().await?;
         let engine = Engine::of(self.machine.host(), self.image.architecture).await?;

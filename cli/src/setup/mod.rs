@@ -68,13 +68,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// That the proxy of a host moves to the usual ports, `stays` where it was too, and is otherwise as it was.
-    pub(crate) fn moved(host: &HostSpec, with_https: bool, stays: bool) -> Self {
+    /// That the proxy of a host moves to those of the usual ports, `stays` where it was too, and is otherwise as it was.
+    pub(crate) fn moved(host: &HostSpec, ports: &[u16], stays: bool) -> Self {
         Self {
             hosts: vec![host.clone()],
             accept_new: false,
-            http_port: Some(host_setup::HTTP_PORT),
-            https: with_https.then_some(Https::USUAL),
+            http_port: ports.contains(&host_setup::HTTP_PORT).then_some(host_setup::HTTP_PORT),
+            https: Https::USUAL.port().filter(|usual| ports.contains(usual)).map(Https::Port),
             metrics: None,
             trusted: Vec::new(),
             proxy_protocol: None,
@@ -149,6 +149,28 @@ pub(crate) async fn setup(options: &Options, report: &dyn Fn(&Step)) -> Result<(
     }
     let failed: Vec<Error> = join_all(setups).await.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(Error::Hosts(failed)) }
+}
+
+/// Sees that the proxies of hosts can be set up: an upgrade that was cut off goes on, and the image is there.
+///
+/// # Errors
+/// As for [`setup`].
+pub(crate) async fn prepare(hosts: &[HostSpec]) -> Result<(), Error> {
+    let image = ProxyImage::assemble(&proxy_binary(None)?)?;
+    let fleet = Fleet::new(Hosts::new(SshOptions::from_environment()?, DOCKER_SOCKET));
+    for spec in hosts {
+        let (machine, options) = (fleet.machine(spec), Options::moved(spec, &[], false));
+        let setup = HostSetup {
+            machine: &machine,
+            name: spec.name.as_str(),
+            image: &image,
+            options: &options,
+            report: &|_| {},
+        };
+        setup.prepare().await?;
+        machine.host().close().await;
+    }
+    Ok(())
 }
 
 /// Where the proxy of a host answers; none: there is none that carries requests itself.

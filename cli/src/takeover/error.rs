@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cutover_core::{HostName, ServiceKey};
 
-/// Each says what to do before, and but for the last three nothing was changed.
+/// Each says what to do. But for the last one nothing was changed, or all of it was taken back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// There is no such container.
@@ -75,6 +75,16 @@ pub(crate) enum Error {
         /// What it said.
         reason: String,
     },
+    /// A rule leads nowhere.
+    #[error(
+        "connections to port {port} of {host} don't come to Cutover's proxy, although a rule leads them there"
+    )]
+    NotLed {
+        /// The host.
+        host: HostName,
+        /// The port.
+        port: u16,
+    },
     /// No certificate came.
     #[error("no certificate came to the proxy of {host} within {} s", limit.as_secs())]
     NoCertificate {
@@ -98,7 +108,11 @@ impl Error {
     pub(crate) const fn is_about_a_host(&self) -> bool {
         matches!(
             self,
-            Self::Rule { .. } | Self::NoCertificate { .. } | Self::Unreached { .. } | Self::Locked { .. }
+            Self::Rule { .. }
+                | Self::NotLed { .. }
+                | Self::NoCertificate { .. }
+                | Self::Unreached { .. }
+                | Self::Locked { .. }
         )
     }
 
@@ -118,6 +132,10 @@ impl Error {
             }
             Self::Unconfirmed { .. } => "if that is meant: the same with --yes".to_owned(),
             Self::Rule { .. } => "who logs in there has to be root, or to have sudo without a password".to_owned(),
+            Self::NotLed { .. } => {
+                "a firewall of the host keeps them away, or Docker leads them elsewhere before (by nftables, or the other iptables)"
+                    .to_owned()
+            }
             Self::NoCertificate { .. } => {
                 "`cutover deploy --force` orders it at once, which needs port 80: do both together, or give a certificate \
                  (`proxy.tls.certificate`) for the change"
@@ -125,7 +143,7 @@ impl Error {
             }
             Self::Unreached { .. } => {
                 "what Docker publishes passes a firewall of the host, and what the host itself listens on doesn't: let the port in \
-                 there (as `ufw allow 80,443/tcp` does)"
+                 there (as `ufw allow 80,443/tcp` does), then say the same again; it is led as before until then"
                     .to_owned()
             }
         }

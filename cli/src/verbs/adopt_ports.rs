@@ -1,10 +1,12 @@
 //! `cutover adopt --from`: takes the ports of the hosts over from another proxy.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal};
 
 use crate::args::Global;
 use crate::console::Console;
 use crate::exit::Exit;
+use crate::follow::Interrupt;
 use crate::project::Project;
 use crate::setup::Step;
 use crate::takeover::{Error, Takeover};
@@ -42,7 +44,21 @@ pub(super) async fn run(
         // A standard output that was closed is no reason to leave a host half way.
         let _ = if console.json { console.object(step) } else { console.line(step) };
     };
-    takeover.run(&report).await?;
+    let stopping = Cell::new(false);
+    let mut interrupt = Interrupt::catch()?;
+    let mut running = Box::pin(takeover.run(&stopping, &report));
+    let stopped = tokio::select! {
+        ended = &mut running => { ended?; None }
+        signal = interrupt.signal() => {
+            console.note("a host that was begun with is brought to its end; no other is begun with");
+            stopping.set(true);
+            running.await?;
+            Some(signal)
+        }
+    };
+    if let Some(signal) = stopped {
+        return Ok(signal);
+    }
     let left = takeover.left().await?;
     if !left.is_empty() {
         console.note(format_args!(

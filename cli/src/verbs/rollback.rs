@@ -66,11 +66,13 @@ pub(super) async fn run(options: &Global, args: Rollback, console: Console) -> a
             done => return done,
         }
     }
-    if !session.has_images(kept.images()).await? {
+    // A hook may have run by now.
+    let has_images = hooks.unless_interrupted(session.has_images(kept.images()));
+    if !has_images.await? {
         return Err(Error::ImageGone { release: format!("{} ({})", kept.id, kept.release.version) }.into());
     }
     console.note(format_args!("back to {} (release {})", kept.release.version, kept.id));
-    let plan = planned(&session, &log, &project, &kept, None).await?;
+    let plan = hooks.unless_interrupted(planned(&session, &log, &project, &kept, None)).await?;
     let decision = Decision::Accepted(Box::new(plan.clone()));
     Box::pin(decide_between(&mut hooks, &plan, &session, log, decision, args.detach, console)).await
 }

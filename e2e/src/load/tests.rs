@@ -197,7 +197,10 @@ async fn an_answer_that_never_comes_times_out() {
 
 #[tokio::test]
 async fn names_what_no_http_server_would_do() {
-    let closed = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else gets its port, and it doesn't listen.
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = silent.local_addr().unwrap();
     let sends = |bytes: &'static [u8]| {
         serve_raw(move |mut stream| {
             read_request(&mut stream);
