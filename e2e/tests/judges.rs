@@ -12,7 +12,7 @@ use support::{Expect, Scene};
 /// One step of three seconds; who doesn't answer is waited for no longer than another second.
 fn app(scene: &Scene, version: &str, judges: &str) -> App {
     let canary = format!(
-        "{{steps: [{{weight: 30%, hold: 3s}}], verdict: {{min_requests: 10, every: 1s, patience: 1s, inconclusive: back, {judges}}}}}"
+        "{{steps: [{{weight: 30%, hold: 3s}}], verdict: {{min_requests: 10, every: 1s, patience: 1s, inconclusive: back, latency: false, {judges}}}}}"
     );
     App { canary: Some(canary), ..scene.app(version) }
 }
