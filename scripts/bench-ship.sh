@@ -13,8 +13,5 @@ scripts/install.sh
 mapfile -t absent < <(missing "${PACKAGES[@]}")
 ((${#absent[@]} == 0)) || install_packages "${absent[@]}"
 scripts/build.sh release cutover-bench-ship
-stop() { scripts/docker.sh stop; }
-trap stop EXIT
-scripts/docker.sh start
-scripts/base-image.sh
+. scripts/engine.sh
 target/dist/cutover-bench-ship "$@"

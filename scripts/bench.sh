@@ -7,8 +7,5 @@ cd "$(dirname "$0")/.."
 
 scripts/install.sh
 scripts/build.sh release "$1"
-stop() { scripts/docker.sh stop; }
-trap stop EXIT
-scripts/docker.sh start
-scripts/base-image.sh
+. scripts/engine.sh
 "target/dist/$1"

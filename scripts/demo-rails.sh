@@ -5,9 +5,6 @@ cd "$(dirname "$0")/.."
 
 scripts/install.sh
 scripts/build.sh
-stop() { scripts/docker.sh stop; }
-trap stop EXIT
-scripts/docker.sh start
-scripts/base-image.sh
+. scripts/engine.sh
 export CUTOVER_E2E_DOCKER=unix:///var/run/docker.sock
 cargo test --quiet --package cutover-e2e --test rails_ai -- --ignored --nocapture

@@ -5,8 +5,5 @@ cd "$(dirname "$0")/.."
 
 scripts/install.sh
 scripts/build.sh
-stop() { scripts/docker.sh stop; }
-trap stop EXIT
-scripts/docker.sh start
-scripts/base-image.sh
+. scripts/engine.sh
 target/dist/cutover-demo "$@"

@@ -9,10 +9,7 @@ cargo fmt --all --check
 cargo clippy --quiet --workspace --all-targets -- --deny warnings
 scripts/build.sh
 
-stop() { scripts/docker.sh stop; }
-trap stop EXIT
-scripts/docker.sh start
-scripts/base-image.sh
+. scripts/engine.sh
 
 log=$(mktemp target/test.XXXXXX.log)
 status=0

@@ -2,7 +2,9 @@
 
 mod accessory;
 mod completion;
+mod deploying;
 mod exec;
+mod requests;
 mod setup;
 mod traffic;
 
@@ -11,12 +13,14 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 use cutover_bus::{Access, Files, KeyError};
-use cutover_core::{Engine, HostName, Program, Span, Stage};
+use cutover_core::{Engine, HostName, Program, Span};
 use cutover_store::Location;
 
 pub(crate) use accessory::{Accessory, AccessoryAction, Logs as AccessoryLogs, Some as SomeAccessories};
 pub(crate) use completion::{Completion, Man};
+pub(crate) use deploying::{Abort, Analyze, Deploy, PlanArgs, Promote, Replay, Rollback};
 pub(crate) use exec::Exec;
+pub(crate) use requests::{Requests, Serve};
 pub(crate) use setup::{Proxy, ProxyAction, Setup};
 pub(crate) use traffic::{Maintenance, MaintenanceAction, MaintenanceOn, Pause, Resume};
 
@@ -233,17 +237,6 @@ pub(crate) struct Adopt {
     pub(crate) yes: bool,
 }
 
-/// Options of `plan`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct PlanArgs {
-    /// The destination
-    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
-    pub(crate) place: Option<String>,
-    /// The release's name instead of the commit
-    #[arg(long, value_name = "NAME", value_parser = version_name)]
-    pub(crate) version: Option<String>,
-}
-
 /// Options of `doctor`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Doctor {
@@ -261,32 +254,6 @@ pub(crate) struct Lint {
     /// What they are for: postgresql, mysql or mariadb [default: as the deploy file says, else postgresql]
     #[arg(long, value_name = "DATABASE")]
     pub(crate) engine: Option<Engine>,
-}
-
-/// Options of `deploy`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Deploy {
-    /// The destination
-    #[arg(value_name = "DESTINATION", conflicts_with = "destination")]
-    pub(crate) place: Option<String>,
-    /// The release's name instead of the commit
-    #[arg(long, value_name = "NAME", value_parser = version_name)]
-    pub(crate) version: Option<String>,
-    /// Deploy even if just this release is live, or none begins now by `deploy_windows`
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Make the containers of what is live anew, with the values that its secrets have now; nothing is built, sent or migrated
-    #[arg(long, conflicts_with_all = ["rebuild", "version"])]
-    pub(crate) refresh_secrets: bool,
-    /// Build also what a kept release was built of, and run every step of the Dockerfile again
-    #[arg(long)]
-    pub(crate) rebuild: bool,
-    /// Run none of the hooks of the deploy file
-    #[arg(long)]
-    pub(crate) skip_hooks: bool,
-    /// Don't watch: end once the deployment is accepted
-    #[arg(long)]
-    pub(crate) detach: bool,
 }
 
 /// Options of `status`.
@@ -343,41 +310,6 @@ pub(crate) struct Logs {
     file: PathBuf,
 }
 
-/// Options of `replay`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Replay {
-    /// The deployment's id, or its end [default: the last one]
-    pub(crate) deployment: Option<String>,
-    /// Do this stage and all after it again, even what was done
-    #[arg(long, value_name = "STAGE")]
-    pub(crate) from: Option<Stage>,
-    /// Run none of the hooks of the deploy file
-    #[arg(long)]
-    pub(crate) skip_hooks: bool,
-    /// Don't watch
-    #[arg(long)]
-    pub(crate) detach: bool,
-}
-
-/// Options of `rollback`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Rollback {
-    /// The release: its id, the beginning of it, or its version [default: the one that was live before]
-    pub(crate) release: Option<String>,
-    /// List the releases that are kept, and do nothing
-    #[arg(long)]
-    pub(crate) list: bool,
-    /// Boot new replicas, even where the old ones are still warm
-    #[arg(long)]
-    pub(crate) boot: bool,
-    /// Run none of the hooks of the deploy file
-    #[arg(long)]
-    pub(crate) skip_hooks: bool,
-    /// Don't watch
-    #[arg(long)]
-    pub(crate) detach: bool,
-}
-
 /// Options of `migrations`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Migrations {
@@ -412,22 +344,6 @@ pub(crate) enum SecretsAction {
     },
 }
 
-/// Options of `serve`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Serve {
-    /// The file that says which repository each service comes from
-    #[arg(long, env = "CUTOVER_REPOSITORIES", value_name = "PATH", default_value = "repositories.yaml")]
-    pub(crate) repositories: PathBuf,
-}
-
-/// Options of `requests`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Requests {
-    /// At most so many
-    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
-    pub(crate) limit: usize,
-}
-
 /// Options of `hosts`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Hosts {
@@ -445,37 +361,6 @@ pub(crate) enum HostsAction {
         #[arg(value_name = "HOST")]
         host: HostName,
     },
-}
-
-/// Options of `promote`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Promote {
-    /// Skip all steps that are left: the switch comes next
-    #[arg(long)]
-    pub(crate) full: bool,
-    /// Don't watch how it goes on
-    #[arg(long)]
-    pub(crate) detach: bool,
-}
-
-/// Options of `analyze`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Analyze {
-    /// The deployment's id, or its end [default: the last one]
-    pub(crate) deployment: Option<String>,
-    /// By the terms of the deploy file as it is now, instead of those that it was judged by
-    #[arg(long)]
-    pub(crate) by_file: bool,
-}
-
-/// Options of `abort`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Abort {
-    /// The deployment's id, or its end [default: the one that runs]
-    pub(crate) deployment: Option<String>,
-    /// Don't watch it being taken back
-    #[arg(long)]
-    pub(crate) detach: bool,
 }
 
 impl Global {
@@ -518,16 +403,6 @@ fn scale(text: &str) -> Result<(Program, usize), String> {
         .filter(|number| *number <= MOST)
         .ok_or_else(|| format!("expected 0 to {MOST}"))?;
     Ok((program, number))
-}
-
-/// A version stands in lines, lists and labels: it must be short and in one word.
-fn version_name(text: &str) -> Result<String, &'static str> {
-    let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("expected 1 to 128 printable ASCII characters without spaces")
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 mod builder_process;
+pub mod claim;
 mod control_plane;
 mod database;
 mod host;

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use cutover_core::{Deployment, Event, Outcome, Output, Progress, Stage, Status, Task};
-use cutover_e2e::{App, ControlPlane, Load, LoadReport};
+use cutover_e2e::{App, ControlPlane, Load, LoadReport, claim};
 use cutover_verdict::Outcome as Judged;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,12 +27,11 @@ fn in_steps(scene: &Scene, version: &str) -> App {
 
 /// Waits until that step holds, and has counted something; answers with the process that holds it.
 async fn holds(scene: &Scene, wanted: u32) -> Pid {
-    let holder = |current: &Deployment| match current.state(&canary()).status {
-        Status::Claimed { claim, progress: Some(Progress::Canary { step, text, .. }) } => {
-            let process = claim.worker.rsplit(':').next().and_then(|id| id.parse().ok());
-            process.map(Pid::from_raw).filter(|_| step == wanted && !text.contains(": 0 requests"))
-        }
-        _ => None,
+    let holder = |current: &Deployment| {
+        claim::held(current, Stage::Canary, |told| match told {
+            Some(Progress::Canary { step, text, .. }) => *step == wanted && !text.contains(": 0 requests"),
+            _ => false,
+        })
     };
     holder(&scene.until(|current| holder(current).is_some()).await).unwrap()
 }

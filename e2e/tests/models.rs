@@ -7,9 +7,8 @@ mod support;
 use std::fs;
 
 use cutover_core::{Deployment, Digest, Outcome, Output, Progress, Stage, Status};
-use cutover_e2e::{ControlPlane, Ended, Link, ObjectStore};
+use cutover_e2e::{ControlPlane, Ended, Link, ObjectStore, claim};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use support::{Expect, Scene};
 use tempfile::TempDir;
 
@@ -151,17 +150,9 @@ async fn a_shipper_killed_in_the_middle_of_a_model_leaves_what_it_has_sent_to_th
     write(&scene, &source, "");
     scene.cutover(&["deploy", "--version", "v1", "--detach"]).succeeded();
     // Once it has told that more than a half of it is there.
-    let sender = |current: &Deployment| {
-        let task = current.plan.tasks_of(Stage::Ship).next().unwrap();
-        match current.state(&task).status {
-            Status::Claimed { claim, progress: Some(Progress::Bytes { done, total }) }
-                if done > total / 2 =>
-            {
-                claim.worker.rsplit(':').next()?.parse().ok().map(Pid::from_raw)
-            }
-            _ => None,
-        }
-    };
+    let is_half =
+        |told: &Option<Progress>| matches!(told, Some(Progress::Bytes { done, total }) if *done > total / 2);
+    let sender = |current: &Deployment| claim::held(current, Stage::Ship, is_half);
     let shipper = sender(&scene.until(|current| sender(current).is_some()).await).unwrap();
     kill(shipper, Signal::SIGKILL).unwrap();
     assert_eq!(mounted(&scene), live);

@@ -1,14 +1,13 @@
 //! Which events of a source are something to deploy for.
 
 use cutover_core::tree::{Problem, Problems, Section};
-use cutover_core::{Occasion, Ref};
-use globset::{GlobBuilder, GlobMatcher};
+use cutover_core::{Occasion, Pattern, Ref};
 
 use crate::Kind;
 use crate::event::Event;
 use crate::source::texts;
 
-/// Patterns of what is something to deploy for. `*` stands for anything but `/`, `**` for that too.
+/// Patterns of what is something to deploy for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Of branches' names.
@@ -23,24 +22,16 @@ pub struct Filter {
     pub objects: Vec<Pattern>,
 }
 
-/// A pattern, as it was written.
-#[derive(Clone, Debug)]
-pub struct Pattern(GlobMatcher);
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.glob() == other.0.glob()
-    }
-}
-
-impl Eq for Pattern {}
-
 impl Filter {
     /// The filter of a source, by the keys that mean something for its kind; without one, by all.
     pub(crate) fn of(kind: Option<Kind>, section: &mut Section<'_>, problems: &mut Problems) -> Self {
         let known = kind.map_or(&["branches", "tags", "paths", "images", "objects"][..], Kind::filters);
         let mut patterns = |key: &'static str| {
-            if known.contains(&key) { texts(section, key, pattern, problems) } else { Vec::new() }
+            if known.contains(&key) {
+                texts(section, key, str::parse::<Pattern>, problems)
+            } else {
+                Vec::new()
+            }
         };
         let filter = Self {
             branches: patterns("branches"),
@@ -65,25 +56,29 @@ impl Filter {
     /// Whether an event is something to deploy for; if not, why.
     pub(crate) fn check(&self, event: &Event) -> Result<(), String> {
         match &event.occasion {
-            Occasion::Commit { of: Ref::Branch(name), .. } if !any(&self.branches, name) => {
+            Occasion::Commit { of: Ref::Branch(name), .. } if !Pattern::any(&self.branches, name) => {
                 Err(format!("branch {name} is none that is deployed"))
             }
             Occasion::Commit { of: Ref::Branch(_), .. } => self.check_paths(event.paths.as_deref()),
             // What a tag is at was chosen, whatever is different in it.
-            Occasion::Commit { of: Ref::Tag(name), .. } if !any(&self.tags, name) => {
+            Occasion::Commit { of: Ref::Tag(name), .. } if !Pattern::any(&self.tags, name) => {
                 Err(format!("tag {name} is none that is deployed"))
             }
             Occasion::Commit { .. } => Ok(()),
-            Occasion::Image { repository, .. } if !any(&self.images, repository) => {
+            Occasion::Image { repository, .. } if !Pattern::any(&self.images, repository) => {
                 Err(format!("image {repository} is none that is deployed"))
             }
             // An image of several platforms is pushed part by part: only the whole gets a tag.
             Occasion::Image { tag: None, .. } => Err("the image has no tag".to_owned()),
-            Occasion::Image { tag: Some(tag), .. } if !self.tags.is_empty() && !any(&self.tags, tag) => {
+            Occasion::Image { tag: Some(tag), .. }
+                if !self.tags.is_empty() && !Pattern::any(&self.tags, tag) =>
+            {
                 Err(format!("an image's tag {tag} is none that is deployed"))
             }
             Occasion::Image { .. } => Ok(()),
-            Occasion::Object { bucket, key, .. } if !any(&self.objects, &format!("{bucket}/{key}")) => {
+            Occasion::Object { bucket, key, .. }
+                if !Pattern::any(&self.objects, &format!("{bucket}/{key}")) =>
+            {
                 Err(format!("object {bucket}/{key} is none that is deployed"))
             }
             Occasion::Object { .. } => Ok(()),
@@ -93,18 +88,12 @@ impl Filter {
     /// Where it isn't known what is different, everything may be.
     fn check_paths(&self, paths: Option<&[String]>) -> Result<(), String> {
         match paths {
-            Some(paths) if !self.paths.is_empty() && !paths.iter().any(|path| any(&self.paths, path)) => {
+            Some(paths)
+                if !self.paths.is_empty() && !paths.iter().any(|path| Pattern::any(&self.paths, path)) =>
+            {
                 Err("no file is different that it is deployed for".to_owned())
             }
             _ => Ok(()),
         }
     }
-}
-
-fn any(patterns: &[Pattern], text: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.0.is_match(text))
-}
-
-fn pattern(text: &str) -> Result<Pattern, globset::Error> {
-    Ok(Pattern(GlobBuilder::new(text).literal_separator(true).build()?.compile_matcher()))
 }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use cutover_core::tree::{Problem, Problems, Section, scalar};
+use cutover_core::tree::{Problem, Problems, Section};
 use cutover_core::{DestinationName, InvalidReference, QueuePolicy, Reference, ServiceKey, ServiceName};
 
 use crate::{Filter, Kind};
@@ -92,7 +92,7 @@ pub(crate) fn texts<T, E: std::fmt::Display>(
     read: impl Fn(&str) -> Result<T, E>,
     problems: &mut Problems,
 ) -> Vec<T> {
-    let items = section.list(key, problems).unwrap_or_default();
+    let texts = section.scalars(key, read, problems);
     if section
         .node(key)
         .is_some_and(|node| matches!(&node.value, cutover_core::tree::Value::List(items) if items.is_empty()))
@@ -102,5 +102,5 @@ pub(crate) fn texts<T, E: std::fmt::Display>(
                 .hint("leave the key out"),
         );
     }
-    items.into_iter().filter_map(|(path, item)| scalar(&path, item, &read, problems)).collect()
+    texts.unwrap_or_default()
 }

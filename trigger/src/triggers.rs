@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cutover_core::tree::{FileError, Form, Problem, Problems, Section, parse};
+use cutover_core::tree::{FileError, Form, Problem, Problems, Section, parse, read_file};
 use cutover_core::{Bytes, SourceName};
 
 use crate::Error;
@@ -66,12 +66,7 @@ impl Triggers {
     /// # Errors
     /// All that is wrong with it, each with its place.
     pub fn parse(text: &str, file: &str) -> Result<Self, FileError> {
-        let mut problems = Problems::default();
-        let triggers = Self::of(text, &mut problems);
-        match triggers {
-            Some(triggers) if problems.is_empty() => Ok(triggers),
-            _ => Err(FileError { file: file.to_owned(), problems: problems.into_list(text) }),
-        }
+        read_file(text, file, Self::of)
     }
 
     fn of(text: &str, problems: &mut Problems) -> Option<Self> {

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cutover_core::tree::{FileError, Form, Problem, Problems, Section, parse, scalar};
-use cutover_core::{DestinationName, Occasion, Ref, ServiceKey, ServiceName};
-use globset::{Glob, GlobBuilder, GlobMatcher};
+use cutover_core::tree::{FileError, Form, Problem, Problems, Section, parse, read_file};
+use cutover_core::{DestinationName, Occasion, Pattern, Ref, ServiceKey, ServiceName};
 
 use crate::deploy_file::USUAL;
 use crate::error::Error;
@@ -29,8 +28,8 @@ pub(crate) struct Source {
     /// Whether submodules are fetched, from wherever a commit says; none: it isn't said, and a commit that has some isn't deployed.
     pub(crate) submodules: Option<bool>,
     destinations: Vec<DestinationName>,
-    branches: Vec<GlobMatcher>,
-    tags: Vec<GlobMatcher>,
+    branches: Vec<Pattern>,
+    tags: Vec<Pattern>,
 }
 
 impl Repositories {
@@ -44,12 +43,7 @@ impl Repositories {
     }
 
     fn parse(text: &str, file: &str) -> Result<Self, FileError> {
-        let mut problems = Problems::default();
-        let read = Self::of(text, &mut problems);
-        match read {
-            Some(read) if problems.is_empty() => Ok(read),
-            _ => Err(FileError { file: file.to_owned(), problems: problems.into_list(text) }),
-        }
+        read_file(text, file, Self::of)
     }
 
     fn of(text: &str, problems: &mut Problems) -> Option<Self> {
@@ -77,7 +71,7 @@ impl Repositories {
         })?;
         match occasion {
             Occasion::Commit { of: Ref::Branch(name), .. } => source.check_branch(name)?,
-            Occasion::Commit { of: Ref::Tag(name), .. } if !is_one(&source.tags, name) => {
+            Occasion::Commit { of: Ref::Tag(name), .. } if !Pattern::any(&source.tags, name) => {
                 return Err(format!("by the file of repositories tag {name} is not deployed"));
             }
             _ => {}
@@ -96,9 +90,9 @@ impl Source {
         if section.lacks("destinations") {
             problems.add(Problem::new(&section.path_of("destinations"), section.place, "missing"));
         }
-        let destinations = list(&mut section, "destinations", str::parse, problems);
-        let (branches, tags) =
-            (list(&mut section, "branches", glob, problems), list(&mut section, "tags", glob, problems));
+        let destinations = section.scalars("destinations", str::parse, problems).unwrap_or_default();
+        let mut patterns = |key| section.scalars(key, str::parse, problems).unwrap_or_default();
+        let (branches, tags) = (patterns("branches"), patterns("tags"));
         let submodules = section.value("submodules", str::parse::<bool>, problems);
         section.done(problems);
         Some(Self { url: url?, file, submodules, destinations, branches, tags })
@@ -110,12 +104,8 @@ impl Source {
     /// That it isn't.
     pub(crate) fn check_branch(&self, name: &str) -> Result<(), String> {
         let why = || format!("by the file of repositories branch {name} is not deployed");
-        is_one(&self.branches, name).then_some(()).ok_or_else(why)
+        Pattern::any(&self.branches, name).then_some(()).ok_or_else(why)
     }
-}
-
-fn is_one(patterns: &[GlobMatcher], name: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.is_match(name))
 }
 
 /// A URL without a password: it stands in arguments of processes and in errors. It isn't repeated.
@@ -130,20 +120,6 @@ fn without_password(text: &str) -> Result<String, &'static str> {
         );
     }
     Ok(text.to_owned())
-}
-
-fn list<T, E: std::fmt::Display>(
-    section: &mut Section<'_>,
-    key: &'static str,
-    read: impl Fn(&str) -> Result<T, E>,
-    problems: &mut Problems,
-) -> Vec<T> {
-    let items = section.list(key, problems).unwrap_or_default();
-    items.into_iter().filter_map(|(path, item)| scalar(&path, item, &read, problems)).collect()
-}
-
-fn glob(text: &str) -> Result<GlobMatcher, globset::Error> {
-    GlobBuilder::new(text).literal_separator(true).build().map(|glob: Glob| glob.compile_matcher())
 }
 
 /// A path that doesn't lead out of where it begins.

@@ -53,6 +53,9 @@ pub(crate) enum Error {
     /// Connecting, Docker, a command.
     #[error(transparent)]
     Host(#[from] cutover_host::Error),
+    /// A container.
+    #[error(transparent)]
+    Fleet(Box<cutover_fleet::Error>),
     /// The Engine is too old.
     #[error("Docker on {host} is {version}, and Cutover needs {} or later", engine::MINIMUM)]
     OldEngine {
@@ -139,6 +142,12 @@ pub(crate) enum Error {
     /// Hosts that are not ready. Each one's reason was reported as its last step.
     #[error("{} not ready", count(.0))]
     Hosts(Vec<Error>),
+}
+
+impl From<cutover_fleet::Error> for Error {
+    fn from(error: cutover_fleet::Error) -> Self {
+        Self::Fleet(Box::new(error))
+    }
 }
 
 impl Error {

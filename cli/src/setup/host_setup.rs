@@ -4,8 +4,7 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, LogsOptions, RemoveContainerOptions,
-    StartContainerOptions,
+    CreateContainerOptions, LogsOptions, RemoveContainerOptions, StartContainerOptions,
 };
 use cutover_control::DEFAULT_SOCKET;
 use cutover_fleet::{Machine, ProxyIdentity};
@@ -63,7 +62,7 @@ impl HostSetup<'_> {
         }
         let docker = self.machine.host().docker().await?;
         self.take_up(&docker).await?;
-        let found = self.find(&docker, container::NAME).await?;
+        let found = self.machine.inspect(container::NAME).await?;
         let switched = |given: Option<bool>, name| {
             given
                 .unwrap_or_else(|| found.as_ref().is_some_and(|found| container::is_switched_on(found, name)))
@@ -191,7 +190,7 @@ impl HostSetup<'_> {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer".to_owned(),
             };
-            let found = self.find(docker, container::NAME).await?;
+            let found = self.machine.inspect(container::NAME).await?;
             if !found.as_ref().is_some_and(container::runs) {
                 return Err(Error::ProxyEnded {
                     host: self.machine.host().name().to_owned(),
@@ -216,18 +215,6 @@ impl HostSetup<'_> {
                 .iter()
                 .fold(String::new(), |text, part| format!("{text}\n    {}", part.to_string().trim_end())),
             Err(error) => format!("; its log can't be read: {error}"),
-        }
-    }
-
-    pub(super) async fn find(
-        &self,
-        docker: &Docker,
-        name: &str,
-    ) -> Result<Option<ContainerInspectResponse>, Error> {
-        match docker.inspect_container(name, None::<InspectContainerOptions>).await {
-            Ok(found) => Ok(Some(found)),
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(self.machine.host().docker_failed(format!("inspecting {name}"))(error).into()),
         }
     }
 

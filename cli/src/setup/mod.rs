@@ -16,7 +16,6 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use bollard::query_parameters::InspectContainerOptions;
 use cutover_core::HostSpec;
 use cutover_fleet::{Fleet, Machine};
 use cutover_host::{Hosts, SshOptions};
@@ -178,11 +177,7 @@ pub(crate) async fn prepare(hosts: &[HostSpec]) -> Result<(), Error> {
 /// # Errors
 /// A host or a Docker that can't be reached.
 pub(crate) async fn ports(machine: &Machine) -> Result<Option<Ports>, cutover_fleet::Error> {
-    match machine.docker().await?.inspect_container(container::NAME, None::<InspectContainerOptions>).await {
-        Ok(found) => Ok(container::ports(&found)),
-        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-        Err(error) => Err(machine.host().docker_failed("inspecting the proxy")(error).into()),
-    }
+    Ok(machine.inspect(container::NAME).await?.as_ref().and_then(container::ports))
 }
 
 fn proxy_binary(given: Option<&Path>) -> Result<PathBuf, Error> {

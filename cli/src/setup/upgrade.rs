@@ -20,8 +20,8 @@ impl HostSetup<'_> {
     /// Goes on where an upgrade was cut off: the proxy that was to be replaced has its name again where no successor runs,
     /// and is gone where it has ended.
     pub(super) async fn take_up(&self, docker: &Docker) -> Result<(), Error> {
-        let replaced = self.find(docker, REPLACED).await?;
-        let proxy = self.find(docker, container::NAME).await?;
+        let replaced = self.machine.inspect(REPLACED).await?;
+        let proxy = self.machine.inspect(container::NAME).await?;
         match (&replaced, &proxy) {
             (None, Some(proxy)) if container::is_ours(proxy) && !container::restarts(proxy) => {
                 self.set_restarts(docker, container::NAME, RestartPolicyNameEnum::ALWAYS).await
@@ -80,7 +80,7 @@ impl HostSetup<'_> {
 
     /// Waits until the proxy that was replaced has ended, and removes it, where there is one.
     async fn await_end(&self, docker: &Docker) -> Result<(), Error> {
-        if self.find(docker, REPLACED).await?.is_none() {
+        if self.machine.inspect(REPLACED).await?.is_none() {
             return Ok(());
         }
         let options = WaitContainerOptions { condition: "not-running".to_owned() };

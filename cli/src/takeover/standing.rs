@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, PortBinding};
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
+use bollard::query_parameters::ListContainersOptionsBuilder;
 use cutover_control::ServiceStatus;
 use cutover_core::{HostSpec, ServiceKey};
 use cutover_fleet::{Machine, key_of};
@@ -56,7 +56,7 @@ impl Standing {
         let Some(ours) = setup::ports(machine).await? else {
             return Err(Error::NoProxy { host: host() }.into());
         };
-        let (found, led) = (inspect(machine, container).await?, Redirection { machine, spec }.ports().await?);
+        let (found, led) = (machine.inspect(container).await?, Redirection { machine, spec }.ports().await?);
         let ports = match &found {
             Some(found) => published(found),
             // It was removed since; or ours was always alone here.
@@ -158,21 +158,11 @@ pub(super) async fn reaches(spec: &HostSpec, port: u16) -> bool {
 /// # Errors
 /// A host or a Docker that can't be reached.
 pub(super) async fn runs(machine: &Machine, container: &str) -> anyhow::Result<bool> {
-    Ok(inspect(machine, container).await?.is_some_and(|found| is_running(&found)))
+    Ok(machine.inspect(container).await?.is_some_and(|found| is_running(&found)))
 }
 
 fn is_running(found: &ContainerInspectResponse) -> bool {
     found.state.as_ref().is_some_and(|state| state.running == Some(true))
-}
-
-async fn inspect(machine: &Machine, container: &str) -> anyhow::Result<Option<ContainerInspectResponse>> {
-    let inspected =
-        machine.docker().await?.inspect_container(container, None::<InspectContainerOptions>).await;
-    match inspected {
-        Ok(found) => Ok(Some(found)),
-        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-        Err(error) => Err(machine.host().docker_failed(format!("inspecting {container}"))(error).into()),
-    }
 }
 
 /// The usual ports that lead into a container from all addresses of the host, whether it runs or not.

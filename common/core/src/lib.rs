@@ -35,6 +35,7 @@ mod needed;
 mod obligation;
 mod orders;
 mod pacing;
+mod pattern;
 mod plan;
 mod port;
 mod probe;
@@ -81,7 +82,7 @@ pub use deploy_file::{
 /// What a deploy file is read from, for whoever brings one that was written in another dialect.
 pub mod tree {
     pub use crate::deploy_file::{
-        Entry, FileError, Form, Node, Problem, Problems, Section, Value, nearest, parse, scalar,
+        Entry, FileError, Form, Node, Problem, Problems, Section, Value, nearest, parse, read_file, scalar,
     };
 }
 pub use deploy_window::{DeployWindow, InvalidDeployWindow};
@@ -113,6 +114,7 @@ pub use needed::Needed;
 pub use obligation::Obligation;
 pub use orders::{FailedOrder, IssuedOrder, Orders};
 pub use pacing::{BackfillTerms, LockTerms};
+pub use pattern::Pattern;
 pub use plan::{Intent, InvalidPlan, PROTOCOL, Plan, ServiceKey};
 pub use port::Port;
 pub use probe::{

@@ -211,8 +211,16 @@ impl Machine {
     /// # Errors
     /// A host or a Docker that can't be reached.
     pub async fn condition(&self, name: &str) -> Result<Option<Condition>, Error> {
+        Ok(self.inspect(name).await?.map(Condition::of))
+    }
+
+    /// All that Docker says of the container of that name or id; none: there is none.
+    ///
+    /// # Errors
+    /// A host or a Docker that can't be reached.
+    pub async fn inspect(&self, name: &str) -> Result<Option<ContainerInspectResponse>, Error> {
         match self.docker().await?.inspect_container(name, None).await {
-            Ok(inspected) => Ok(Some(Condition::of(inspected))),
+            Ok(inspected) => Ok(Some(inspected)),
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.host().docker_failed(format!("inspecting {name}"))(error).into()),
         }

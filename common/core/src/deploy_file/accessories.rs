@@ -69,10 +69,10 @@ fn accessory(mut section: Section<'_>, place: Place, problems: &mut Problems) ->
             };
             items.into_iter().filter_map(host).collect()
         }),
-        publish: each(&mut section, "publish", published_port, problems),
+        publish: section.scalars("publish", published_port, problems),
         command: command(&mut section, problems),
         env: section.section("env", problems).map(|section| env(section, problems)).unwrap_or_default(),
-        files: each(&mut section, "files", placed_file, problems),
+        files: section.scalars("files", placed_file, problems),
         resources: section
             .section("resources", problems)
             .map(|section| resources(section, problems))
@@ -82,17 +82,6 @@ fn accessory(mut section: Section<'_>, place: Place, problems: &mut Problems) ->
     };
     section.done(problems);
     accessory
-}
-
-/// The items of the list at `key`; none: it isn't there.
-fn each<T, E: std::fmt::Display>(
-    section: &mut Section<'_>,
-    key: &'static str,
-    parse: impl Fn(&str) -> Result<T, E>,
-    problems: &mut Problems,
-) -> Option<Vec<T>> {
-    let items = section.list(key, problems)?.into_iter();
-    Some(items.filter_map(|(path, item)| scalar(&path, item, &parse, problems)).collect())
 }
 
 /// Its container, without what is for versions that follow each other.

@@ -177,10 +177,7 @@ fn images(section: &mut Section<'_>, key: &'static str, problems: &mut Problems)
         Some(node @ Node { value: Value::Text(_), .. }) => {
             scalar(&section.path_of(key), node, image, problems).into_iter().collect()
         }
-        Some(_) => {
-            let items = section.list(key, problems).unwrap_or_default();
-            items.into_iter().filter_map(|(path, item)| scalar(&path, item, image, problems)).collect()
-        }
+        Some(_) => section.scalars(key, image, problems).unwrap_or_default(),
         None => Vec::new(),
     }
 }

@@ -77,8 +77,7 @@ pub(super) fn command_at(
 ) -> Option<Vec<String>> {
     let node = section.node(key)?;
     if matches!(node.value, Value::List(_)) {
-        let items = section.list(key, problems)?;
-        Some(items.into_iter().filter_map(|(path, item)| scalar(&path, item, filled, problems)).collect())
+        section.scalars(key, filled, problems)
     } else {
         scalar(&section.path_of(key), node, words, problems)
     }

@@ -18,8 +18,8 @@ pub(super) fn container(mut section: Section<'_>, problems: &mut Problems) -> Co
     let container = Container {
         user: section.value("user", user_group, problems),
         read_only: section.value("read_only", flag, problems).unwrap_or_default(),
-        tmpfs: each("tmpfs", tmpfs, &mut section, problems).into_iter().collect(),
-        cap_add: each("cap_add", capability, &mut section, problems),
+        tmpfs: section.scalars("tmpfs", tmpfs, problems).unwrap_or_default().into_iter().collect(),
+        cap_add: section.scalars("cap_add", capability, problems).unwrap_or_default(),
         gains_privileges: section.value("no_new_privileges", flag, problems) == Some(false),
         volumes: volumes(&mut section, problems),
         assets: section.value("assets", container_path, problems),
@@ -28,9 +28,9 @@ pub(super) fn container(mut section: Section<'_>, problems: &mut Problems) -> Co
             .section("logging", problems)
             .map(|section| logging(section, problems))
             .unwrap_or_default(),
-        networks: each("networks", network, &mut section, problems),
+        networks: section.scalars("networks", network, problems).unwrap_or_default(),
         extra_hosts: named("extra_hosts", host_name, host_address, &mut section, problems),
-        dns: each("dns", name_server, &mut section, problems),
+        dns: section.scalars("dns", name_server, problems).unwrap_or_default(),
         stop_signal: section.value("stop_signal", signal, problems),
         without_init: section.value("init", flag, problems) == Some(false),
         sysctls: named("sysctls", sysctl, literal, &mut section, problems),
@@ -63,17 +63,6 @@ fn logging(mut section: Section<'_>, problems: &mut Problems) -> Logging {
     };
     section.done(problems);
     logging
-}
-
-/// The items of the list at `key`.
-fn each<T, E: Display>(
-    key: &'static str,
-    parse: impl Fn(&str) -> Result<T, E>,
-    section: &mut Section<'_>,
-    problems: &mut Problems,
-) -> Vec<T> {
-    let items = section.list(key, problems).unwrap_or_default();
-    items.into_iter().filter_map(|(path, item)| scalar(&path, item, &parse, problems)).collect()
 }
 
 /// The keys and values of the mapping at `key`, whose keys are the user's own.

@@ -47,6 +47,22 @@ pub struct FileError {
     pub problems: Vec<Problem>,
 }
 
+/// Reads the text of such a file. `file` is its name in front of people.
+///
+/// # Errors
+/// All that is wrong with it, each with its place.
+pub fn read_file<T>(
+    text: &str,
+    file: &str,
+    read: impl FnOnce(&str, &mut Problems) -> Option<T>,
+) -> Result<T, FileError> {
+    let mut problems = Problems::default();
+    match read(text, &mut problems) {
+        Some(read) if problems.is_empty() => Ok(read),
+        _ => Err(FileError { file: file.to_owned(), problems: problems.into_list(text) }),
+    }
+}
+
 /// Something that is wrong in a deploy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

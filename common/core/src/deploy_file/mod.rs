@@ -38,7 +38,7 @@ mod tls;
 pub(crate) mod units;
 mod verdict;
 
-pub use error::{DeployFileError, FileError, Place, Problem, Problems};
+pub use error::{DeployFileError, FileError, Place, Problem, Problems, read_file};
 pub use models::{ModelSource, WantedModel};
 pub use nearest::nearest;
 pub use node::{Entry, Form, Node, Value, parse};

@@ -1,7 +1,7 @@
 //! The section `policy`: what a release must keep to, or it is refused before anything of it runs.
 
 use super::error::{Place, Problem, Problems};
-use super::section::{Section, scalar};
+use super::section::Section;
 use super::units::flag;
 use crate::{Container, Resources, Settings};
 
@@ -25,9 +25,7 @@ enum Limit {
 pub(super) fn policy(mut section: Section<'_>, problems: &mut Problems) -> Policy {
     let place = section.place;
     let non_root = section.value("require_non_root", flag, problems).unwrap_or_default();
-    let items = section.list("require_limits", problems).unwrap_or_default();
-    let limits =
-        items.into_iter().filter_map(|(path, item)| scalar(&path, item, Limit::parse, problems)).collect();
+    let limits = section.scalars("require_limits", Limit::parse, problems).unwrap_or_default();
     section.done(problems);
     Policy { place, non_root, limits }
 }

@@ -122,8 +122,7 @@ fn predicates(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Predica
     if !matches!(node.value, Value::List(_)) {
         return section.value("json", str::parse, problems).into_iter().collect();
     }
-    let items = section.list("json", problems).unwrap_or_default();
-    items.into_iter().filter_map(|(path, item)| scalar(&path, item, str::parse, problems)).collect()
+    section.scalars("json", str::parse, problems).unwrap_or_default()
 }
 
 fn headers(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, String> {

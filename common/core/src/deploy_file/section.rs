@@ -126,6 +126,17 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// The single values of the list at `key`.
+    pub fn scalars<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+        problems: &mut Problems,
+    ) -> Option<Vec<T>> {
+        let items = self.list(key, problems)?.into_iter();
+        Some(items.filter_map(|(path, item)| scalar(&path, item, &parse, problems)).collect())
+    }
+
     /// Every entry as a section of its own, for a mapping with names of the user's own.
     pub fn by_name<N: FromStr<Err = InvalidName> + Ord, T>(
         &self,

@@ -136,10 +136,7 @@ fn failures(mut section: Section<'_>, problems: &mut Problems) -> Margin {
 
 fn latency(mut section: Section<'_>, problems: &mut Problems) -> LatencyTerms {
     let usual = LatencyTerms::default();
-    let quantiles = section.list("quantiles", problems).map(|items| {
-        let read = |(path, node): (String, &Node)| scalar(&path, node, str::parse::<Share>, problems);
-        items.into_iter().filter_map(read).collect()
-    });
+    let quantiles = section.scalars("quantiles", str::parse::<Share>, problems);
     let terms = LatencyTerms {
         tolerated: section.value("ratio", str::parse::<Ratio>, problems).unwrap_or(usual.tolerated),
         quantiles: quantiles.unwrap_or(usual.quantiles),

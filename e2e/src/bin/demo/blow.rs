@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use cutover_bus::Point;
 use cutover_core::Stage;
+use cutover_e2e::claim;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::claim;
 use crate::scene::{LIMIT, Scene};
 
 /// How often it is looked whether an order was carried out.

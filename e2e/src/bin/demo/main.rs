@@ -6,7 +6,6 @@
 
 mod acts;
 mod blow;
-mod claim;
 mod installation;
 mod running;
 mod scene;

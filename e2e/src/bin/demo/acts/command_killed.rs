@@ -1,9 +1,8 @@
 //! The command that began a deployment is killed.
 
 use cutover_core::{Outcome, Stage};
-use cutover_e2e::App;
+use cutover_e2e::{App, claim};
 
-use crate::claim;
 use crate::scene::{Scene, aside, exit_code, say};
 
 const VERSION: &str = "v9";

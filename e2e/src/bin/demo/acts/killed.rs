@@ -3,9 +3,9 @@
 use anyhow::ensure;
 use cutover_core::{Outcome, Stage};
 use cutover_e2e::App;
+use cutover_e2e::claim::claims;
 
 use crate::blow::{Blow, Moment};
-use crate::claim::claims;
 use crate::scene::{Scene, aside, exit_code, say};
 use crate::schema;
 

@@ -3,9 +3,9 @@
 use anyhow::ensure;
 use cutover_core::{Outcome, Program, Stage};
 use cutover_e2e::App;
+use cutover_e2e::claim::{self, claims};
 use nix::sys::signal::{Signal, kill};
 
-use crate::claim::{self, claims};
 use crate::scene::{Scene, aside, exit_code, say};
 
 const VERSION: &str = "v10";

@@ -2,8 +2,8 @@
 
 use anyhow::ensure;
 use cutover_core::{Outcome, Stage};
+use cutover_e2e::claim::claims;
 
-use crate::claim::claims;
 use crate::scene::{Scene, say};
 use crate::schema;
 
