@@ -34,7 +34,15 @@ impl Relay {
     /// # Errors
     /// An address that isn't this machine's, or no free port.
     pub async fn start_at(at: Ipv4Addr, target: SocketAddr, delay: Duration) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((at, 0)).await?;
+        Self::start_on((at, 0).into(), target, delay).await
+    }
+
+    /// The same from an address and a port of this machine.
+    ///
+    /// # Errors
+    /// An address that isn't this machine's, or a port that isn't free.
+    pub async fn start_on(at: SocketAddr, target: SocketAddr, delay: Duration) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(at).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {

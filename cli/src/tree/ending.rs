@@ -52,7 +52,7 @@ pub(crate) fn ended(service: &Service, deployment: &Deployment, outcome: Outcome
         notes.push(format!("{version} stays warm until {until}: cutover rollback goes back to it at once"));
     }
     if matches!(outcome, Outcome::TakenBack | Outcome::Failed | Outcome::Degraded { live: false }) {
-        notes.push("once mended: cutover replay; if code or deploy file changed: cutover deploy".to_owned());
+        notes.push("once mended: cutover replay; if code, file or secret changed: cutover deploy".to_owned());
     }
     if matches!(outcome, Outcome::Degraded { .. }) {
         notes.push(

@@ -156,7 +156,7 @@ deployment 0k3x9p by anna@laptop, 0.7 s
   · retire
 
 failed: hello v1 still serves; it was never touched
-  once mended: cutover replay; if code or deploy file changed: cutover deploy
+  once mended: cutover replay; if code, file or secret changed: cutover deploy
 "
     );
 }
@@ -198,7 +198,7 @@ deployment 0k3x9p by anna@laptop, 1.9 s
   ↩ discard              0.2 s   2 new replicas removed, 2 hosts
 
 taken back: hello v1 still serves; nothing of v2 is left
-  once mended: cutover replay; if code or deploy file changed: cutover deploy
+  once mended: cutover replay; if code, file or secret changed: cutover deploy
 "
         )
     );

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use cutover_core::{Deployment, Outcome, Service};
-use cutover_e2e::{App, ControlPlane, Database, Host, LoadReport, Project, StageSeconds};
+use cutover_e2e::{App, ControlPlane, Database, Host, LoadReport, Project, Relay, StageSeconds};
 
 use crate::installation::Installation;
 use crate::running::Running;
@@ -41,6 +41,8 @@ pub(crate) struct Scene {
     pub(crate) hosts: [Host; 2],
     pub(crate) project: Project,
     pub(crate) database: Database,
+    /// Another way to the database, which releases know it by.
+    pub(crate) way: Option<Relay>,
     pub(crate) traffic: Vec<Traffic>,
     shown: Vec<Shown>,
 }
@@ -55,8 +57,8 @@ impl Scene {
         let installation = Installation::new()?;
         let plane = ControlPlane::up_from(installation.path(), &[&hosts[0], &hosts[1]], 2)?;
         let project = Project::new()?;
-        let (traffic, shown) = (Vec::new(), Vec::new());
-        let scene = Self { begun, plane, installation, hosts, project, database, traffic, shown };
+        let (way, traffic, shown) = (None, Vec::new(), Vec::new());
+        let scene = Self { begun, plane, installation, hosts, project, database, way, traffic, shown };
         for (name, host) in NAMES.into_iter().zip(&scene.hosts) {
             aside(&format!("{name} is {}", host.address));
         }
